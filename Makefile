@@ -1,0 +1,45 @@
+# Everything runs from a virtual environment in .venv that the first target makes. On a Debian without ensurepip
+# the environment is made bare and the system's pip installs into it.
+VENV ?= .venv
+PY   ?= python3
+BIN   = $(VENV)/bin
+# What `make test` installs. CI adds the oracles (torch, autograd): EXTRAS=test,oracle
+EXTRAS ?= test
+
+install = if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip install -q -e '.[$(1)]'; \
+          else $(PY) -m pip --python $(BIN)/python install -q -e '.[$(1)]'; fi
+
+$(VENV)/bin/python:
+	$(PY) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(PY) -m venv --without-pip $(VENV); }
+
+$(VENV)/.stamp-%: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(call install,$*)
+	touch $@
+
+demo: $(VENV)/.stamp-examples            ## verify BPTT, train for about two minutes, sample, compare with baselines
+	$(BIN)/python examples/char_rnn.py --demo
+
+test: $(VENV)/.stamp-$(EXTRAS)           ## the test suite
+	$(BIN)/python -m pytest -q -n 2 -m "not soak"
+
+soak: $(VENV)/.stamp-$(EXTRAS)           ## the long randomised runs
+	$(BIN)/python -m pytest -q -n 2 -m soak
+
+lint: $(VENV)/.stamp-$(EXTRAS)           ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+verify: $(VENV)/.stamp-examples          ## graph, fused, witness and finite differences in one table
+	$(BIN)/python -m minigrad_rnn verify
+
+examples: $(VENV)/.stamp-examples        ## the lessons
+	$(BIN)/python examples/bptt_by_hand.py
+
+bench: $(VENV)/.stamp-$(EXTRAS)          ## our speed beside PyTorch's (and JAX, autograd, MyGrad where installed)
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+
+.PHONY: demo test soak lint verify examples bench clean

@@ -1,0 +1,1 @@
+"""Recurrent networks whose back-propagation through time falls out of the graph."""
