@@ -1,1 +1,45 @@
-"""Tape-based reverse-mode automatic differentiation on NumPy or CuPy."""
+"""Tape-based reverse-mode automatic differentiation on NumPy or CuPy.
+
+>>> import minigrad as mg
+>>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> loss = (x * x).sum()
+>>> loss.backward()
+>>> x.grad.tolist()
+[2.0, 4.0, 6.0]
+"""
+
+from . import operators as _operators  # noqa: F401  ties the operators to Tensor
+from . import ops
+from .backend import BackendError, register_backend, synchronize, use_backend
+from .functional import Ledger, gradients, ledger
+from .gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .ops import *  # noqa: F403
+from .primitive import Joint, primitive, primitive_with_outputs, within
+from .tape import GraphError, enable_grad, no_grad, time_step
+from .tensor import Parameter, Tensor, tensor
+
+__version__ = "0.1.0"
+__all__ = [
+    "BackendError",
+    "GradcheckError",
+    "GraphError",
+    "Joint",
+    "Ledger",
+    "Parameter",
+    "Tensor",
+    "enable_grad",
+    "gradcheck",
+    "gradgradcheck",
+    "gradients",
+    "ledger",
+    "no_grad",
+    "primitive",
+    "primitive_with_outputs",
+    "register_backend",
+    "synchronize",
+    "tensor",
+    "time_step",
+    "use_backend",
+    "within",
+]
+__all__ += ops.__all__

@@ -1,0 +1,166 @@
+"""The seam between minigrad and the array library: the only file that names cupy.
+
+Inside an operation the arrays decide where it runs. `use_backend` says only where *new* arrays are made.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""An array of whichever backend: `numpy.ndarray` or `cupy.ndarray`. Their types share no base to name here."""
+
+
+class BackendError(RuntimeError):
+    """A backend is unknown, missing, or two of them met in one operation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Backend:
+    """An array library as minigrad sees it.
+
+    `xp` is its namespace with NumPy's names, `array_type` the class of its arrays. `from_numpy` copies a host array
+    to the device and `to_numpy` copies one back; both may return their argument where host and device are the same.
+    """
+
+    name: str
+    xp: Any
+    array_type: type
+    to_numpy: Callable[[Array], np.ndarray[Any, Any]]
+    from_numpy: Callable[[np.ndarray[Any, Any]], Array]
+    synchronize: Callable[[], None]
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+
+def _load_cupy() -> Backend:
+    try:
+        import cupy
+    except ImportError as error:
+        raise BackendError(
+            "backend 'cupy': the package cupy cannot be imported; install it with "
+            f"pip install 'minigrad-rnn[cuda13]' (CUDA 13) or 'minigrad-rnn[cuda12]' (CUDA 12). Python said: {error}"
+        ) from error
+    if not cupy.is_available():
+        raise BackendError(
+            "backend 'cupy': cupy is installed but finds no usable GPU; check the driver with nvidia-smi, "
+            "or use the backend 'numpy'"
+        )
+    return Backend(
+        "cupy",
+        cupy,
+        cupy.ndarray,
+        to_numpy=cupy.asnumpy,
+        from_numpy=cupy.asarray,
+        synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
+    )
+
+
+NUMPY = Backend("numpy", np, np.ndarray, to_numpy=lambda a: a, from_numpy=lambda a: a, synchronize=lambda: None)
+_loaders: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY, "cupy": _load_cupy}
+_by_name: dict[str, Backend] = {"numpy": NUMPY}
+BY_ARRAY_TYPE: dict[type, Backend] = {np.ndarray: NUMPY}
+"""Looked up once per array in every operation, so it is a plain dictionary. Holds the backends loaded so far."""
+
+
+def register_backend(name: str, load: Callable[[], Backend]) -> None:
+    """Make a further array library known under `name`; `load` runs when it is first asked for."""
+    _loaders[name] = load
+    _by_name.pop(name, None)
+
+
+def get_backend(name: str | Backend) -> Backend:
+    """The backend called `name`, loaded if need be.
+
+    Raises:
+        BackendError: no backend has that name, its package is missing, or there is no device.
+    """
+    if isinstance(name, Backend):
+        return name
+    if name not in _by_name:
+        if name not in _loaders:
+            raise BackendError(f"backend: got {name!r}, want one of {sorted(_loaders)}")
+        backend = _loaders[name]()
+        _by_name[name] = backend
+        BY_ARRAY_TYPE[backend.array_type] = backend
+    return _by_name[name]
+
+
+def is_array(value: object) -> bool:
+    """Whether `value` is an array of a loaded backend."""
+    return type(value) in BY_ARRAY_TYPE or isinstance(value, tuple(BY_ARRAY_TYPE))
+
+
+def backend_of(array: Array) -> Backend:
+    """The backend whose array this is.
+
+    Raises:
+        TypeError: `array` belongs to no loaded backend.
+    """
+    backend = BY_ARRAY_TYPE.get(type(array))
+    if backend is None:
+        backend = next((b for kind, b in BY_ARRAY_TYPE.items() if isinstance(array, kind)), None)
+    if backend is None:
+        raise TypeError(f"array: got {type(array).__name__}, want an array of one of {sorted(_by_name)}")
+    return backend
+
+
+class _Default(threading.local):
+    backend: Backend = NUMPY
+
+
+_default = _Default()
+
+
+def default_backend() -> Backend:
+    """Where new tensors are made when nothing else says so."""
+    return _default.backend
+
+
+class use_backend:
+    """Make new tensors on this backend from now on, or inside a `with` block only.
+
+    >>> with use_backend("numpy"):
+    ...     default_backend().name
+    'numpy'
+
+    Raises:
+        BackendError: as `get_backend`.
+    """
+
+    def __init__(self, name: str | Backend) -> None:
+        self._before = _default.backend
+        _default.backend = get_backend(name)
+
+    def __enter__(self) -> Backend:
+        return _default.backend
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _default.backend = self._before
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """The host copy of an array (the array itself where it is on the host already)."""
+    return backend_of(array).to_numpy(array)
+
+
+def fingerprint(array: Array) -> int | None:
+    """A checksum of a host array's content; None for one that lives on a device, where it would have to wait."""
+    if not isinstance(array, np.ndarray):
+        return None
+    return zlib.crc32(np.ascontiguousarray(array).data)
+
+
+def synchronize(backend: str | Backend = "numpy") -> None:
+    """Wait until the backend's device has done all it was given. Timing needs this, results do not."""
+    get_backend(backend).synchronize()

@@ -1,0 +1,98 @@
+"""What Python's operators and a tensor's methods mean: one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import backend as seam
+from . import functional, ops
+from .primitive import record
+from .tape import state
+from .tensor import Tensor
+
+
+def _swapped(operation: Any) -> Any:
+    return lambda a, b: operation(b, a)
+
+
+def _shape_method(x: Tensor, *shape: Any) -> Tensor:
+    return ops.reshape(x, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+
+
+def _transpose_method(x: Tensor, *axes: Any) -> Tensor:
+    if not axes or axes == (None,):
+        return ops.transpose(x)
+    return ops.transpose(x, tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
+
+
+def _astype(x: Tensor, dtype: Any) -> Tensor:
+    return ops.astype(x, dtype=np.dtype(dtype))
+
+
+def to(x: Tensor, backend: str | seam.Backend) -> Tensor:
+    """The tensor on another backend; the gradient travels back the other way. On the same one, the tensor itself.
+
+    Raises:
+        BackendError: the backend is unknown or has no device.
+    """
+    source, target = seam.backend_of(x._data), seam.get_backend(backend)
+    if source is target:
+        return x
+    array = target.from_numpy(source.to_numpy(x._data))
+    if x.node is None or not state.recording:
+        return Tensor(array)
+    # The entry computes in the target's namespace; its rule brings the gradient home.
+    moved: Tensor = record("to", target.xp, array, (), _bring_home(source, target), (x._data,), (x.node,))
+    return moved
+
+
+def _bring_home(source: seam.Backend, target: seam.Backend) -> Any:
+    def rule(xp: Any, g: Any) -> Any:
+        return to(g, source) if isinstance(g, Tensor) else source.from_numpy(target.to_numpy(g))
+
+    return rule
+
+
+TABLE: dict[str, Any] = {
+    "__add__": ops.add,
+    "__radd__": _swapped(ops.add),
+    "__sub__": ops.subtract,
+    "__rsub__": _swapped(ops.subtract),
+    "__mul__": ops.multiply,
+    "__rmul__": _swapped(ops.multiply),
+    "__truediv__": ops.divide,
+    "__rtruediv__": _swapped(ops.divide),
+    "__pow__": ops.power,
+    "__rpow__": _swapped(ops.power),
+    "__matmul__": ops.matmul,
+    "__rmatmul__": _swapped(ops.matmul),
+    "__neg__": ops.negative,
+    "__pos__": ops.positive,
+    "__abs__": ops.abs,
+    "__lt__": ops.less,
+    "__le__": ops.less_equal,
+    "__gt__": ops.greater,
+    "__ge__": ops.greater_equal,
+    "__eq__": ops.equal,
+    "__ne__": ops.not_equal,
+    "__getitem__": ops.getitem,
+    "T": property(lambda x: ops.transpose(x), doc="The tensor with its axes reversed."),
+    "sum": ops.sum,
+    "mean": ops.mean,
+    "max": ops.max,
+    "min": ops.min,
+    "var": ops.var,
+    "argmax": ops.argmax,
+    "reshape": _shape_method,
+    "transpose": _transpose_method,
+    "swapaxes": ops.swapaxes,
+    "squeeze": ops.squeeze,
+    "astype": _astype,
+    "to": to,
+    "backward": functional.backward,
+}
+
+for _name, _meaning in TABLE.items():
+    setattr(Tensor, _name, _meaning)

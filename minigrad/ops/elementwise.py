@@ -1,0 +1,211 @@
+"""Functions of one or two arrays, element by element. The chore of un-broadcasting is the pool's, not the rules'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..primitive import primitive
+
+Array = Any
+
+
+@primitive
+def add(xp: Any, a: Array, b: Array) -> Any:
+    """`a + b`, broadcast."""
+    return xp.add(a, b), (), (lambda xp, g: g, lambda xp, g: g)
+
+
+@primitive
+def subtract(xp: Any, a: Array, b: Array) -> Any:
+    """`a - b`, broadcast."""
+    return xp.subtract(a, b), (), (lambda xp, g: g, lambda xp, g: -g)
+
+
+@primitive
+def multiply(xp: Any, a: Array, b: Array) -> Any:
+    """`a * b`, broadcast."""
+    return xp.multiply(a, b), (a, b), (lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a)
+
+
+@primitive
+def divide(xp: Any, a: Array, b: Array) -> Any:
+    """`a / b`, broadcast."""
+    return xp.divide(a, b), (a, b), (lambda xp, g, a, b: g / b, lambda xp, g, a, b: -g * a / (b * b))
+
+
+@primitive
+def power(xp: Any, a: Array, b: Array) -> Any:
+    """`a ** b`, broadcast. The derivative by `b` needs `a > 0`; at `a = 0` it is taken as 0, its limit for `b > 0`."""
+    y = xp.power(a, b)
+
+    def by_base(xp: Any, g: Array, a: Array, b: Array, y: Array) -> Array:
+        if isinstance(b, (int, float)):
+            return g * b * a ** (b - 1) if b != 0 else g * 0
+        return g * b * a ** xp.where(b == 0, 1, b - 1)
+
+    def by_exponent(xp: Any, g: Array, a: Array, b: Array, y: Array) -> Array:
+        if isinstance(a, (int, float)):
+            return g * y * xp.log(xp.ones_like(y) * a) if a > 0 else g * 0
+        return g * y * xp.log(xp.where(a == 0, xp.ones_like(a), a))
+
+    return y, (a, b, y), (by_base, by_exponent)
+
+
+@primitive
+def negative(xp: Any, x: Array) -> Any:
+    """`-x`."""
+    return xp.negative(x), (), lambda xp, g: -g
+
+
+@primitive
+def positive(xp: Any, x: Array) -> Any:
+    """`+x`, a copy."""
+    return xp.positive(x), (), lambda xp, g: g
+
+
+@primitive
+def square(xp: Any, x: Array) -> Any:
+    """`x * x`."""
+    return xp.square(x), (x,), lambda xp, g, x: g * (2 * x)
+
+
+@primitive
+def sqrt(xp: Any, x: Array) -> Any:
+    """The square root; its derivative at 0 is infinite."""
+    y = xp.sqrt(x)
+    return y, (y,), lambda xp, g, y: g * 0.5 / y
+
+
+@primitive
+def reciprocal(xp: Any, x: Array) -> Any:
+    """`1 / x`."""
+    y = xp.reciprocal(x)
+    return y, (y,), lambda xp, g, y: -g * y * y
+
+
+@primitive
+def exp(xp: Any, x: Array) -> Any:
+    """The exponential."""
+    y = xp.exp(x)
+    return y, (y,), lambda xp, g, y: g * y
+
+
+@primitive
+def expm1(xp: Any, x: Array) -> Any:
+    """`exp(x) - 1`, exact near 0."""
+    y = xp.expm1(x)
+    return y, (y,), lambda xp, g, y: g * (y + 1)
+
+
+@primitive
+def log(xp: Any, x: Array) -> Any:
+    """The natural logarithm."""
+    return xp.log(x), (x,), lambda xp, g, x: g / x
+
+
+@primitive
+def log1p(xp: Any, x: Array) -> Any:
+    """`log(1 + x)`, exact near 0."""
+    return xp.log1p(x), (x,), lambda xp, g, x: g / (1 + x)
+
+
+@primitive
+def sin(xp: Any, x: Array) -> Any:
+    """The sine of an angle in radians."""
+    return xp.sin(x), (x,), lambda xp, g, x: g * xp.cos(x)
+
+
+@primitive
+def cos(xp: Any, x: Array) -> Any:
+    """The cosine of an angle in radians."""
+    return xp.cos(x), (x,), lambda xp, g, x: -g * xp.sin(x)
+
+
+@primitive
+def tanh(xp: Any, x: Array) -> Any:
+    """The hyperbolic tangent."""
+    y = xp.tanh(x)
+    return y, (y,), lambda xp, g, y: g * (1 - y * y)
+
+
+@primitive
+def sigmoid(xp: Any, x: Array) -> Any:
+    """`1 / (1 + exp(-x))`, computed as `tanh(x / 2) / 2 + 1 / 2`, which never overflows."""
+    y = xp.tanh(x * 0.5) * 0.5 + 0.5
+    return y, (y,), lambda xp, g, y: g * y * (1 - y)
+
+
+@primitive
+def relu(xp: Any, x: Array) -> Any:
+    """`max(x, 0)`; the derivative at 0 is 0."""
+    return xp.maximum(x, 0), (x,), lambda xp, g, x: g * (x > 0)
+
+
+@primitive
+def softplus(xp: Any, x: Array) -> Any:
+    """`log(1 + exp(x))`, without overflow."""
+    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * (xp.tanh(x * 0.5) * 0.5 + 0.5)
+
+
+@primitive
+def abs(xp: Any, x: Array) -> Any:
+    """The absolute value; the derivative at 0 is 0."""
+    return xp.abs(x), (x,), lambda xp, g, x: g * xp.sign(x)
+
+
+@primitive
+def maximum(xp: Any, a: Array, b: Array) -> Any:
+    """The larger of two, broadcast; where they are equal each gets half of the gradient."""
+
+    def share(xp: Any, g: Array, mine: Array, other: Array) -> Array:
+        return g * ((mine > other) + 0.5 * (mine == other)).astype(g.dtype)
+
+    return (
+        xp.maximum(a, b),
+        (a, b),
+        (lambda xp, g, a, b: share(xp, g, a, b), lambda xp, g, a, b: share(xp, g, b, a)),
+    )
+
+
+@primitive
+def minimum(xp: Any, a: Array, b: Array) -> Any:
+    """The smaller of two, broadcast; where they are equal each gets half of the gradient."""
+
+    def share(xp: Any, g: Array, mine: Array, other: Array) -> Array:
+        return g * ((mine < other) + 0.5 * (mine == other)).astype(g.dtype)
+
+    return (
+        xp.minimum(a, b),
+        (a, b),
+        (lambda xp, g, a, b: share(xp, g, a, b), lambda xp, g, a, b: share(xp, g, b, a)),
+    )
+
+
+@primitive
+def where(xp: Any, condition: Array, a: Array, b: Array) -> Any:
+    """`a` where the condition holds, else `b`; all three broadcast. No gradient flows to the condition."""
+    return (
+        xp.where(condition, a, b),
+        (condition,),
+        (
+            lambda xp, g, condition: xp.zeros_like(g),
+            lambda xp, g, condition: xp.where(condition, g, xp.zeros_like(g)),
+            lambda xp, g, condition: xp.where(condition, xp.zeros_like(g), g),
+        ),
+    )
+
+
+@primitive
+def clip(xp: Any, x: Array, low: Any, high: Any) -> Any:
+    """`x` held between two numbers; outside of them the derivative is 0."""
+    return (
+        xp.clip(x, low, high),
+        (x,),
+        lambda xp, g, x: g * ((x >= low) * (x <= high)).astype(g.dtype),
+    )
+
+
+@primitive
+def astype(xp: Any, x: Array, dtype: Any) -> Any:
+    """`x` in another floating-point dtype; the gradient comes back in its own."""
+    return x.astype(dtype), (), lambda xp, g: g

@@ -1,0 +1,162 @@
+"""Where the contributions of a shared value meet.
+
+A value used many times receives a gradient from each use, and its gradient is their sum: the lecture's pooling over
+time (slides 71, 93, 118) when the uses are the time steps of a recurrent net. Like the tape, this file knows no array
+library; it works on whatever arrays, or tensors, it is handed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Array = Any
+
+BLOCK = 1 << 16
+"""Elements of factors that a pool collects before it contracts them (more, where the weight itself is larger)."""
+
+
+class Outer:
+    """The contribution `left.T @ right` to a matrix, kept as its factors of shapes (N, p) and (N, q).
+
+    Every use of `W` in `h @ W` contributes one. Over T time steps the pool contracts all factors in one product of
+    N·T rows, which is far cheaper than T thin products and T additions.
+    """
+
+    __slots__ = ("left", "right")
+
+    def __init__(self, left: Array, right: Array) -> None:
+        self.left, self.right = left, right
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.left.shape[1], self.right.shape[1])
+
+    @property
+    def dtype(self) -> Any:
+        return self.left.dtype
+
+    @property
+    def T(self) -> Outer:
+        return Outer(self.right, self.left)
+
+    def astype(self, dtype: Any) -> Outer:
+        return Outer(self.left.astype(dtype), self.right.astype(dtype))
+
+    def dense(self) -> Array:
+        return self.left.T @ self.right
+
+
+class RowSum:
+    """The contribution `rows.sum(0)` to a vector, kept as the rows (N, p): the gradient of a bias, summed only once."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.rows.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        return self.rows.dtype
+
+    def astype(self, dtype: Any) -> RowSum:
+        return RowSum(self.rows.astype(dtype))
+
+    def dense(self) -> Array:
+        return self.rows.sum(axis=0)
+
+
+class OverTime:
+    """What a whole sequence contributes at once: the total, and on request what each step's share of it was."""
+
+    __slots__ = ("at", "steps", "total")
+
+    def __init__(self, total: Array, steps: range, at: Callable[[int], Array]) -> None:
+        self.total, self.steps, self.at = total, steps, at
+
+
+class Pool:
+    """The running sum of a value's contributions.
+
+    Borrows the first, owns a fresh array from the second on, adds in place after that: one buffer of the value's size
+    for any number of uses. Factors (`Outer`, `RowSum`) are collected and contracted in blocks, so that what waits
+    stays bounded.
+    """
+
+    __slots__ = ("left", "owned", "right", "rows", "total", "waiting", "xp")
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        self.total: Array | None = None
+        self.owned = False
+        self.left: list[Array] = []
+        self.right: list[Array] = []
+        self.rows: list[Array] = []
+        self.waiting = 0
+
+    def add(self, contribution: Any) -> None:
+        kind = type(contribution)
+        if kind is Outer:
+            self.left.append(contribution.left)
+            self.right.append(contribution.right)
+            self.waiting += contribution.left.size + contribution.right.size
+            if self.waiting > BLOCK and self.waiting > 4 * math.prod(contribution.shape):
+                self._contract()
+        elif kind is RowSum:
+            self.rows.append(contribution.rows)
+            self.waiting += contribution.rows.size
+            if self.waiting > BLOCK:
+                self._contract()
+        elif self.total is None:
+            self.total = contribution
+        elif self.owned:
+            self.total += contribution
+        else:
+            self.total = self.total + contribution
+            self.owned = True
+
+    def _joined(self, parts: list[Array]) -> Array:
+        return parts[0] if len(parts) == 1 else self.xp.concatenate(parts)
+
+    def _contract(self) -> None:
+        """Turn the factors that wait into one dense contribution each."""
+        made: list[Array] = []
+        if self.left:
+            made.append(Outer(self._joined(self.left), self._joined(self.right)).dense())
+            self.left, self.right = [], []
+        if self.rows:
+            made.append(RowSum(self._joined(self.rows)).dense())
+            self.rows = []
+        self.waiting = 0
+        for dense in made:
+            first = self.total is None
+            self.add(dense)
+            self.owned = self.owned or first  # a product just made belongs to nobody else
+
+    def result(self, keep_factors: bool = False) -> tuple[Any, bool]:
+        """The sum, and whether its memory is the pool's own. `keep_factors` leaves a sum of pure `Outer`s as one."""
+        if keep_factors and self.left and self.total is None and not self.rows:
+            return Outer(self._joined(self.left), self._joined(self.right)), True
+        self._contract()
+        return self.total, self.owned
+
+
+def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
+    """Sum `g` over the axes along which a value of `shape` was broadcast to `g.shape`.
+
+    With `defer`, a sum over leading axes alone comes back as a `RowSum` for the pool to finish.
+    """
+    extra = g.ndim - len(shape)
+    if extra and g.shape[extra:] == shape:
+        if defer and len(shape) == 1:
+            return RowSum(g if extra == 1 else g.reshape((-1, *shape)))
+        return xp.sum(g, axis=tuple(range(extra)))
+    if extra > 0:
+        g = xp.sum(g, axis=tuple(range(extra)))
+    stretched = tuple(k for k, n in enumerate(shape) if n == 1 and g.shape[k] != 1)
+    return xp.sum(g, axis=stretched, keepdims=True) if stretched else g

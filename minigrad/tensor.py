@@ -1,0 +1,283 @@
+"""A tensor: an array and its entry on the tape. The arithmetic is in `ops`, and tied to the class in `operators`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import backend as seam
+from . import tape
+
+Array = Any
+Operand = Any
+"""What an operation takes: a tensor, an array, a Python number, or a nested list of numbers."""
+
+
+class Tensor:
+    """An array that may be on the tape. Make one with `minigrad.tensor`.
+
+    `node` is its entry on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
+    """
+
+    __slots__ = ("__weakref__", "_data", "node")
+    __array_ufunc__ = None  # so that ndarray + tensor asks the tensor
+    _data: Array
+    node: tape.Node | None
+
+    def __init__(self, data: Array, node: tape.Node | None = None) -> None:
+        self._data = data
+        self.node = node
+
+    # What it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself, not a copy.
+
+        The array of a leaf may be written into between two walks (`w.data -= 0.1 * w.grad.data`); writing between
+        forward and backward is caught when the walk comes. The array of a computed tensor is read-only on NumPy.
+        """
+        if type(self.node) is tape.Leaf:
+            self.node.exposed = True
+        elif self.node is not None and isinstance(self._data, np.ndarray):
+            view = self._data.view()
+            view.flags.writeable = False
+            return view
+        return self._data
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        if isinstance(array, Tensor):
+            array = array._data
+        if array is self._data:  # `w.data -= step` changed the array in place
+            self.written()
+            return
+        if tuple(array.shape) != self.shape:
+            raise ValueError(f"Tensor.data: got an array of shape {tuple(array.shape)}, want {self.shape}")
+        if array.dtype != self.dtype:
+            raise TypeError(f"Tensor.data: got dtype {array.dtype}, want {self.dtype}")
+        if self.node is not None and type(self.node) is not tape.Leaf:
+            raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
+        if type(self.node) is tape.Leaf:
+            self.node.xp = seam.backend_of(array).xp
+        self._data = array
+
+    def written(self) -> None:
+        """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
+        if type(self.node) is tape.Leaf:
+            self.node.written_at = next(tape.serials)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._data.shape)
+
+    @property
+    def ndim(self) -> int:
+        return int(self._data.ndim)
+
+    @property
+    def size(self) -> int:
+        return int(self._data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that holds the array: "numpy" or "cupy"."""
+        return seam.backend_of(self._data).name
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self.node is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the user made this tensor, rather than an operation."""
+        return self.node is None or type(self.node) is tape.Leaf
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What the walks so far have brought to this leaf: a tensor of its shape and dtype, or None."""
+        return self.node.grad if type(self.node) is tape.Leaf else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if type(self.node) is not tape.Leaf:
+            raise ValueError(
+                "Tensor.grad: only a leaf made with requires_grad=True holds a gradient; for a computed tensor use "
+                "minigrad.gradients(outputs, inputs)"
+            )
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            got = value.shape if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"Tensor.grad: got {got}, want None or a Tensor of shape {self.shape}")
+        self.node.grad = value
+
+    # Out of the tape
+
+    def detach(self) -> Tensor:
+        """The same array as a constant: no gradient passes through it."""
+        return Tensor(self._data)
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A host copy of the values, off the tape."""
+        return np.array(seam.to_numpy(self._data))
+
+    def item(self) -> Any:
+        """The single value as a Python number. On a device this waits for it.
+
+        Raises:
+            ValueError: the tensor holds more or fewer than one value.
+        """
+        if self.size != 1:
+            raise ValueError(f"Tensor.item: got a tensor of shape {self.shape}, want one with a single value")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists."""
+        return self.numpy().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth; reduce it first")
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len(Tensor): a tensor of shape () has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[k] for k in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.node is not None:
+            raise TypeError(
+                "numpy.asarray(Tensor): this tensor is on the tape and NumPy would lose its gradient; use minigrad's "
+                "functions on it, or take .numpy() or .detach() first"
+            )
+        return np.array(seam.to_numpy(self._data), dtype=dtype)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "Tensor[...] = value: tensors are not written in place; use minigrad.where, or change a leaf's .data "
+            "between walks"
+        )
+
+    def __repr__(self) -> str:
+        values = np.array2string(seam.to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
+        extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self.backend != "numpy":
+            extra += f", backend={self.backend!r}"
+        if type(self.node) is tape.Leaf:
+            extra += ", requires_grad=True"
+        elif self.node is not None:
+            extra += f", op={self.node.op}"
+        return f"{type(self).__name__.lower()}({values}{extra})"
+
+    __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # tied on in operators.py; listed here for type checkers and editors
+
+        def __add__(self, other: Operand) -> Tensor: ...
+        def __radd__(self, other: Operand) -> Tensor: ...
+        def __sub__(self, other: Operand) -> Tensor: ...
+        def __rsub__(self, other: Operand) -> Tensor: ...
+        def __mul__(self, other: Operand) -> Tensor: ...
+        def __rmul__(self, other: Operand) -> Tensor: ...
+        def __truediv__(self, other: Operand) -> Tensor: ...
+        def __rtruediv__(self, other: Operand) -> Tensor: ...
+        def __pow__(self, other: Operand) -> Tensor: ...
+        def __rpow__(self, other: Operand) -> Tensor: ...
+        def __matmul__(self, other: Operand) -> Tensor: ...
+        def __rmatmul__(self, other: Operand) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __lt__(self, other: Operand) -> Tensor: ...
+        def __le__(self, other: Operand) -> Tensor: ...
+        def __gt__(self, other: Operand) -> Tensor: ...
+        def __ge__(self, other: Operand) -> Tensor: ...
+        def __eq__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
+        def __getitem__(self, index: Any) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def squeeze(self, axis: Any = None) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def to(self, backend: str) -> Tensor: ...
+        def argmax(self, axis: Any = None) -> Tensor: ...
+        def backward(
+            self, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False
+        ) -> None: ...
+
+
+class Parameter(Tensor):
+    """A leaf that a module owns and an optimizer changes.
+
+    Args:
+        data: an array, tensor or nested list of floating-point numbers; copied.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: Any = None, backend: str | None = None) -> None:
+        made = tensor(data, dtype=dtype, requires_grad=True, backend=backend)
+        super().__init__(made._data, made.node)
+
+
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | seam.Backend | None = None
+) -> Tensor:
+    """A new tensor with its own copy of `data`.
+
+    Python floats become float32, Python integers int64; arrays keep their dtype. The tensor lives on `backend`, or,
+    where that is not said, where `data` lives, or else on the default backend (`use_backend`).
+
+    Raises:
+        TypeError: `requires_grad` for a dtype that is not floating point, or `data` is not numeric.
+        BackendError: the backend is unknown or has no device.
+    """
+    if isinstance(data, Tensor):
+        data = data._data
+    source = seam.backend_of(data) if seam.is_array(data) else None
+    if backend is not None:
+        target = seam.get_backend(backend)
+    else:
+        target = source if source not in (None, seam.NUMPY) else seam.default_backend()
+    if source is None:
+        python_numbers = not isinstance(data, np.generic)
+        data = np.array(data)
+        if data.dtype == object or data.dtype.kind in "USV":
+            raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")
+        if dtype is None and data.dtype == np.float64 and python_numbers:
+            dtype = np.float32
+        source = seam.NUMPY
+    if source is target:
+        array = target.xp.array(data, dtype=dtype, copy=True)
+    else:
+        host = source.to_numpy(data)
+        array = target.from_numpy(np.array(host, dtype=dtype))
+    if not requires_grad:
+        return Tensor(array)
+    if array.dtype.kind != "f":
+        raise TypeError(f"tensor: requires_grad: got dtype {array.dtype}, want a floating-point dtype")
+    return Tensor(array, tape.new_leaf(tuple(array.shape), array.dtype, target.xp))
