@@ -1,0 +1,85 @@
+"""The suite's test bed: every backend under one fixture, and a summary that says what could not be tested here."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+import strict_device
+
+import minigrad as mg
+from minigrad.backend import BackendError, get_backend
+
+hypothesis.settings.register_profile(
+    "minigrad",
+    derandomize=True,  # the same examples in every run
+    deadline=None,
+    # Fixtures here hold no state that one example could leave to the next; time limits would make runs differ.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("minigrad")
+
+
+@dataclass(frozen=True)
+class TestedBackend:
+    """What a test needs to know of the backend that it runs on."""
+
+    __test__ = False
+    name: str
+    xp: Any
+    array: Callable[[Any], Any]
+    """A device array of a host array or nested list."""
+    no_sync: Callable[[], AbstractContextManager[None]]
+    """Inside, a stand-in device refuses to be waited for."""
+
+
+@pytest.fixture(params=["numpy", "strict", "cupy"])
+def xp(request: pytest.FixtureRequest) -> Iterator[TestedBackend]:
+    """Each backend in turn, as the default one while the test runs."""
+    try:
+        backend = get_backend(request.param)
+    except BackendError as error:
+        reason = "no GPU" if "no usable GPU" in str(error) else "not installed"
+        pytest.skip(f"backend {request.param}: {reason}")
+    with mg.use_backend(backend):
+        yield TestedBackend(
+            backend.name,
+            backend.xp,
+            lambda host: backend.from_numpy(np.asarray(host)),
+            strict_device.no_sync if backend.name == "strict" else contextlib.nullcontext,
+        )
+
+
+def untested(skipped: Iterable[Any]) -> list[str]:
+    """One line for each backend or package that was missing, and each other reason, with the number of tests."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for nodeid, reason in {(report.nodeid, _reason(report)) for report in skipped}:
+        what = "tests" if "::" in nodeid else "test files"
+        if found := re.fullmatch(r"backend (\w+): (.*)", reason):
+            counts[f"{found[1]}", what, f"skipped, {found[2]}"] += 1
+        elif found := re.search(r"could not import '([\w.]+)'", reason):
+            counts[f"{found[1]} missing", what, "skipped"] += 1
+        else:
+            counts["other", what, f"skipped: {reason}"] += 1
+    return [f"{who}: {n} {what if n > 1 else what[:-1]} {why}" for (who, what, why), n in sorted(counts.items())]
+
+
+def _reason(report: Any) -> str:
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ").splitlines()[0]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = untested(terminalreporter.stats.get("skipped", []))
+    terminalreporter.section("not tested here")
+    for line in lines or ["nothing: every backend and every oracle was there"]:
+        terminalreporter.line(line)
