@@ -50,8 +50,12 @@ def _wait(why: str) -> None:
         raise SyncError(f"{why} waits for the device inside no_sync")
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # What CuPy offers. Where it is installed it is asked itself; these lists stand in for it elsewhere.
-PINNED_NAMES = frozenset(
+PINNED_NAMES = _words(
     """abs absolute add all allclose amax amin any arange argmax argmin argsort array array_equal asarray
     ascontiguousarray astype atleast_1d atleast_2d bool_ broadcast_arrays broadcast_to can_cast ceil clip concatenate
     copy copyto cos cosh count_nonzero cumsum diff divide dot dtype e einsum empty empty_like equal exp expand_dims
@@ -60,12 +64,12 @@ PINNED_NAMES = frozenset(
     matmul max maximum mean min minimum mod moveaxis multiply nan nan_to_num ndarray negative newaxis nonzero
     not_equal ones ones_like outer pad pi positive power prod random ravel reciprocal repeat reshape result_type roll
     searchsorted sign sin sinh sort split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis
-    tanh tensordot tile transpose tril triu true_divide uint8 uint32 unique var vstack where zeros zeros_like""".split()
+    tanh tensordot tile transpose tril triu true_divide uint8 uint32 unique var vstack where zeros zeros_like"""
 )
-PINNED_METHODS = frozenset(
+PINNED_METHODS = _words(
     """T all any argmax argmin argsort astype base clip copy cumsum dot dtype fill flags flatten item itemsize max mean
     min nbytes ndim nonzero prod ravel repeat reshape round searchsorted shape size sort squeeze std strides sum
-    swapaxes take tolist trace transpose var view""".split()
+    swapaxes take tolist trace transpose var view"""
 )
 PINNED_UFUNC_METHODS = frozenset(("accumulate", "at", "outer", "reduce", "reduceat"))
 WAITING = frozenset(("argwhere", "flatnonzero", "nonzero", "unique", "compress", "extract"))
@@ -259,12 +263,12 @@ def _operator(name: str) -> Callable[..., Any]:
     return operator
 
 
-_BINARY = "add sub mul truediv floordiv pow matmul mod and or xor".split()
+_BINARY = ["add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "mod", "and", "or", "xor"]
 for _name in [
     *_BINARY,
     *(f"r{name}" for name in _BINARY),
     *(f"i{name}" for name in ("add", "sub", "mul", "truediv", "pow")),
-    *"neg pos abs invert lt le gt ge eq ne".split(),
+    *["neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"],
 ]:
     setattr(StrictArray, f"__{_name}__", _operator(f"__{_name}__"))
 
