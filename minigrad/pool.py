@@ -154,7 +154,7 @@ def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
     extra = g.ndim - len(shape)
     if extra and g.shape[extra:] == shape:
         if defer and len(shape) == 1:
-            return RowSum(g if extra == 1 else g.reshape((-1, *shape)))
+            return RowSum(g if extra == 1 else g.reshape((math.prod(g.shape[:extra]), *shape)))
         return xp.sum(g, axis=tuple(range(extra)))
     if extra > 0:
         g = xp.sum(g, axis=tuple(range(extra)))

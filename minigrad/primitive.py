@@ -68,7 +68,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     """
     name = function.__name__.strip("_")
 
-    def operation(*args: Any, **options: Any) -> Any:
+    def operation(*args: Any, **options: Any) -> Any:  # every operation passes here: lean before pretty
         arrays: list[Any] = []
         parents: list[Node | None] = []
         backend: seam.Backend | None = None
@@ -88,11 +88,11 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                 odd = odd or type(arg) not in PLAIN
             elif here is not backend:
                 if backend is not None:
-                    raise _mixed(name, args)
+                    raise mixed(name, args)
                 backend = here
             arrays.append(arg)
         if odd or backend is None:
-            backend, arrays = _settle(backend, arrays)
+            backend, arrays = settle(backend, arrays)
         xp = backend.xp
         try:
             value, saved, rules = function(xp, *arrays, **options)
@@ -149,7 +149,12 @@ def record(
     node.shape = value.shape
     node.dtype = value.dtype
     kind = type(rules)
-    node.rules = rules if kind is tuple else rules.rule if kind is Joint else (rules,)
+    if kind is Joint:
+        node.rules = rules.rule
+    else:
+        node.rules = rules = rules if kind is tuple else (rules,)
+        if len(rules) < len(parents) and any(parents[len(rules) :]):
+            raise TypeError(f"{name}: no rule brings a gradient to argument {len(rules)}, which requires one")
     return Tensor(value, node)
 
 
@@ -186,7 +191,7 @@ def _same(array: Array, before: int) -> bool:
     return seam.fingerprint(array) == before
 
 
-def _settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backend, list[Any]]:
+def settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backend, list[Any]]:
     """Bring what is neither a tensor, a plain array nor a Python number to the others' backend."""
     if backend is None:
         known = next((a for a in arrays if seam.is_array(a)), None)
@@ -207,7 +212,7 @@ def _settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backe
     return backend, settled
 
 
-def _mixed(name: str, args: Sequence[Any]) -> seam.BackendError:
+def mixed(name: str, args: Sequence[Any]) -> seam.BackendError:
     sides = []
     for k, arg in enumerate(args):
         array = arg._data if isinstance(arg, Tensor) else arg

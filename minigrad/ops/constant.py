@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend as seam
+from ..primitive import mixed, settle
 from ..tensor import Tensor
 
 Array = Any
@@ -18,9 +19,11 @@ def _constant(name: str) -> Callable[..., Tensor]:
 
     def function(*args: Any, **options: Any) -> Tensor:
         arrays = [a._data if isinstance(a, Tensor) else a for a in args]
-        known = next((a for a in arrays if seam.is_array(a)), None)
-        xp = (seam.default_backend() if known is None else seam.backend_of(known)).xp
-        return Tensor(xp.asarray(getattr(xp, name)(*arrays, **options)))
+        backends = {seam.backend_of(a) for a in arrays if seam.is_array(a)}
+        if len(backends) > 1:
+            raise mixed(name, args)
+        backend, arrays = settle(backends.pop() if backends else None, arrays)
+        return Tensor(backend.xp.asarray(getattr(backend.xp, name)(*arrays, **options)))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"NumPy's `{name}`, on the tensors' backend. No gradient flows through it."

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..primitive import primitive
+from ..tensor import Tensor
 
 Array = Any
 
@@ -197,15 +200,29 @@ def where(xp: Any, condition: Array, a: Array, b: Array) -> Any:
 
 @primitive
 def clip(xp: Any, x: Array, low: Any, high: Any) -> Any:
-    """`x` held between two numbers; outside of them the derivative is 0."""
+    """`x` held between two bounds, either of which may be None; a value outside gives its gradient to the bound."""
+
+    def inside(xp: Any, g: Array, x: Array, low: Any, high: Any) -> Array:
+        g = g if low is None else xp.where(x < low, xp.zeros_like(g), g)
+        return g if high is None else xp.where(x > high, xp.zeros_like(g), g)
+
     return (
         xp.clip(x, low, high),
-        (x,),
-        lambda xp, g, x: g * ((x >= low) * (x <= high)).astype(g.dtype),
+        (x, low, high),
+        (
+            inside,
+            lambda xp, g, x, low, high: xp.where(x < low, g, xp.zeros_like(g)),
+            lambda xp, g, x, low, high: xp.where(x > high, g, xp.zeros_like(g)),
+        ),
     )
 
 
 @primitive
-def astype(xp: Any, x: Array, dtype: Any) -> Any:
-    """`x` in another floating-point dtype; the gradient comes back in its own."""
+def _astype(xp: Any, x: Array, dtype: Any) -> Any:
     return x.astype(dtype), (), lambda xp, g: g
+
+
+def astype(x: Any, dtype: Any) -> Tensor:
+    """`x` in another dtype; the gradient comes back in its own. Integers and booleans are off the tape."""
+    dtype = np.dtype(dtype)
+    return _astype(x if dtype.kind == "f" or not isinstance(x, Tensor) else x.detach(), dtype=dtype)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..backend import backend_of, default_backend, is_array
 from ..primitive import primitive, within
 from ..tensor import Tensor
+from .shape import reshape, swapaxes
 
 Array = Any
 
@@ -64,7 +68,8 @@ def _sum_rows(xp: Any, g: Array, ids: Array, n: int) -> Any:
     not.
     """
     width = g.shape[ids.ndim :]
-    flat, rows = ids.reshape(-1), g.reshape((-1, *width))
+    flat = ids.reshape(-1)
+    flat, rows = xp.where(flat < 0, flat + n, flat), g.reshape((flat.shape[0], *width))
     y = xp.zeros((n, *width), dtype=g.dtype)
     if flat.shape[0]:
         order = xp.argsort(flat, kind="stable")
@@ -78,14 +83,15 @@ def _sum_rows(xp: Any, g: Array, ids: Array, n: int) -> Any:
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements of `x` at integer positions along `axis` (of the flattened `x` where there is none)."""
-    from .shape import reshape, swapaxes
-
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = axis % x.ndim
+    indices = _constant(indices)
+    if not is_array(indices):
+        indices = (backend_of(x._data) if isinstance(x, Tensor) else default_backend()).from_numpy(np.asarray(indices))
     if axis == 0:
         return _rows_at(x, indices)
-    if _constant(indices).ndim != 1:
+    if indices.ndim != 1:
         return getitem(x, (*(slice(None),) * axis, indices))
     return swapaxes(_rows_at(swapaxes(x, 0, axis), indices), 0, axis)
 

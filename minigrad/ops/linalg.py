@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..pool import Outer, RowSum, unbroadcast
@@ -46,7 +47,7 @@ def _by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
 
 
 def _rows(xp: Any, x: Array) -> Array:
-    return x if x.ndim == 2 else xp.reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 @primitive

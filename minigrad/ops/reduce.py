@@ -15,7 +15,7 @@ def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """The shape after reducing `axis` with `keepdims=True`."""
     if axis is None:
         return (1,) * len(shape)
-    axes = {a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)}
+    axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
     return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
