@@ -25,6 +25,8 @@ def transpose(xp: Any, x: Array, axes: Any = None) -> Any:
     if axes is None:
         return xp.transpose(x), (), (lambda xp, g: g.T, None)
     back = tuple(sorted(range(x.ndim), key=lambda k: axes[k] % x.ndim))
+    if x.ndim == 2:  # `g` may be the factors of a weight's gradient
+        return xp.transpose(x, axes), (), ((lambda xp, g: g.T) if back == (1, 0) else (lambda xp, g: g), None)
     return xp.transpose(x, axes), (), (lambda xp, g: xp.transpose(g, back), None)
 
 
