@@ -225,7 +225,9 @@ def walk(
         node = nodes.pop(serial)
         if serial not in pools:  # nothing that depends on this entry reached the result
             continue
-        g, owned = pooled(pools.pop(serial), node.keeps_factors and first_order and bool(node.parents))
+        g, owned = pools.pop(serial), False
+        if type(g) in POOLED:
+            g, owned = pooled(g, node.keeps_factors and first_order and bool(node.parents))
         parents, rules, saved, here = node.parents, node.rules, node.saved, node.xp
         if serial in wanted if wanted is not None else not parents:
             found[serial] = Gradient(node, g, owned)
@@ -259,7 +261,7 @@ def walk(
         elif rules is not None:
             needs = tuple(p is not None and p.serial in nodes for p in parents)
             for parent, contribution in zip(parents, rules(here, g, needs, *saved)):
-                if parent is not None and parent.serial in nodes:
+                if parent is not None and contribution is not None and parent.serial in nodes:
                     if ledger is not None and parent.serial in ledger:
                         ledger[parent.serial] += _ledger_lines(node, parent, contribution, here)
                     if type(contribution) in UNFINISHED:
@@ -271,6 +273,7 @@ def walk(
 
 
 UNFINISHED = frozenset((Outer, RowSum, OverTime))
+POOLED = frozenset((Outer, RowSum, Pool))
 
 
 def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
