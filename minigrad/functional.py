@@ -33,7 +33,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
         leaf = item.node
         assert isinstance(leaf, tape.Leaf)
         if create_graph:
-            leaf.grad = item.value if leaf.grad is None else leaf.grad + item.value
+            leaf.grad = _lasting(item) if leaf.grad is None else leaf.grad + item.value
         elif leaf.grad is None:
             leaf.grad = Tensor(_own(item, leaf))
         elif leaf.grad.node is None:
@@ -90,7 +90,7 @@ def gradients(
                 )
             results.append(None)
         elif create_graph:
-            results.append(item.value)
+            results.append(_lasting(item))
         else:
             if x.node.serial in taken:
                 item = tape.Gradient(item.node, item.value, False)
@@ -201,6 +201,12 @@ def _seed(asked: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
     if seed.dtype != output.dtype:
         seed = ops.astype(seed, dtype=output.dtype)
     return seed if create_graph else seed._data
+
+
+def _lasting(item: tape.Gradient) -> Tensor:
+    """A recorded walk's gradient. One that turned out constant may be written into, so its memory is its own."""
+    value: Tensor = item.value
+    return value if value.node is not None else Tensor(item.node.xp.array(value._data, copy=True))
 
 
 def _own(item: tape.Gradient, node: tape.Node) -> Any:

@@ -49,7 +49,10 @@ def gradcheck(
             raise TypeError(
                 f"gradcheck: inputs[{k}]: got {inputs[k].dtype}, want float64: a step of {eps:g} drowns in rounding"
             )
-    leaves = [tensor(x._data, requires_grad=k in checked) if isinstance(x, Tensor) else x for k, x in enumerate(inputs)]
+    leaves = [
+        tensor(x._data, requires_grad=k in checked, backend=x.backend) if isinstance(x, Tensor) else x
+        for k, x in enumerate(inputs)
+    ]
     weights: list[Any] = []
 
     def objective(values: Sequence[Any]) -> Tensor:

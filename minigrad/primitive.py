@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from . import backend as seam
-from .tape import Leaf, ManyNode, Node, Rule, TransposeNode, output_of, saves, serials, state
+from .tape import VIEWS, Leaf, ManyNode, Node, Note, Rule, TransposeNode, output_of, saves, serials, state
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             raise _explained(error, name, arrays) from error
         if live and state.recording:
             made = record(name, xp, value, saved, rules, arrays, parents)
-            if exposed and saved:
+            if exposed and (saved or name in VIEWS):
                 first = made[0] if type(made) is tuple else made
                 _watch_leaves(first.node.parents[0] if first.node.slot is not None else first.node, arrays)
             return made
         if type(value) is tuple:
-            return tuple(Tensor(v) for v in value)
+            return tuple(Tensor(v if type(v) is backend.array_type else xp.asarray(v)) for v in value)
         return Tensor(value if type(value) is backend.array_type else xp.asarray(value))
 
     operation.__name__ = operation.__qualname__ = name
@@ -166,6 +166,8 @@ def _record_many(
     node.op, node.parents, node.xp, node.time_step = name, parents, xp, state.time_step
     node.saved, node.rules = saved, rules.rule
     node.sources = [id(a) for a in (*arrays, *values)]
+    values = tuple(v if type(v) in seam.BY_ARRAY_TYPE else xp.asarray(v) for v in values)
+    node.picks = tuple(next(serials) for _ in values)
     node.outputs = tuple((tuple(v.shape), v.dtype) for v in values)
     node.shape, node.dtype = node.outputs[0]
     return tuple(Tensor(v, output_of(node, k)) for k, v in enumerate(values))
@@ -181,10 +183,12 @@ def within(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -
 def _watch_leaves(node: Node, arrays: Sequence[Any]) -> None:
     """Where the user holds a saved leaf's array: note its content, so that the walk sees if it was written into."""
     for parent, array in zip(node.parents, arrays):
-        if type(parent) is Leaf and parent.exposed and parent.unchanged is None and saves(node, parent):
+        if type(parent) is not Leaf or not parent.exposed or not (saves(node, parent) or node.op in VIEWS):
+            continue
+        if parent.unchanged is None or parent.unchanged.alive() is None:
             before = seam.fingerprint(array)
             if before is not None:
-                parent.unchanged = (node.serial, partial(_same, array, before))
+                parent.unchanged = Note(node, partial(_same, array, before))
 
 
 def _same(array: Array, before: int) -> bool:

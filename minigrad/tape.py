@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from types import TracebackType
@@ -54,6 +55,7 @@ class Node:
     xp: Any
     time_step: int | None
     outputs: Any = None
+    picks: Any = ()
     slot: Any = None
     exposed: Any = False
     keeps_factors: Any = False
@@ -67,8 +69,10 @@ class Node:
 class ManyNode(Node):
     """The entry of an operation with several outputs, whose (shape, dtype) it lists. Each output has a `Pick` of it."""
 
-    __slots__ = ("outputs",)
+    __slots__ = ("outputs", "picks")
     outputs: tuple[tuple[tuple[int, ...], Any], ...]
+    picks: tuple[int, ...]
+    """The serial number of each output's entry: however often it is made, it is the same one."""
 
 
 class Pick(Node):
@@ -94,8 +98,24 @@ class Leaf(Node):
     written_at: int
     exposed: bool
     """Whether the user was handed the array itself, and so may write into it behind the tape's back."""
-    unchanged: tuple[int, Callable[[], bool]] | None
-    """The serial of the first entry that saved an exposed array, and a check that its content is still the same."""
+    unchanged: Note | None
+    """The first entry alive that saved an exposed array, and a check that its content is still the same."""
+
+
+class Sources(list[int]):
+    """An entry's `sources`, of which a note may ask whether they, and so the entry's saved arrays, are still alive."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Note:
+    """What was in an array when an entry saved it."""
+
+    __slots__ = ("alive", "serial", "unchanged")
+
+    def __init__(self, node: Node, unchanged: Callable[[], bool]) -> None:
+        node.sources = Sources(node.sources)
+        self.serial, self.alive, self.unchanged = node.serial, weakref.ref(node.sources), unchanged
 
 
 def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
@@ -113,6 +133,9 @@ class recording(ContextDecorator):
     def __init__(self, on: bool) -> None:
         self._on = on
         self._before: list[bool] = []
+
+    def _recreate_cm(self) -> recording:  # a decorated function may run in several threads at once
+        return recording(self._on)
 
     def __enter__(self) -> None:
         self._before.append(state.recording)
@@ -221,13 +244,14 @@ def walk(
             _into_pool(pools, node.serial, g, node.xp)
     found: dict[int, Gradient] = {}
     first_order = lift is None
+    kept_whole = wanted or ()
     for serial in sorted(nodes, reverse=True):
         node = nodes.pop(serial)
         if serial not in pools:  # nothing that depends on this entry reached the result
             continue
         g, owned = pools.pop(serial), False
         if type(g) in POOLED:
-            g, owned = pooled(g, node.keeps_factors and first_order and bool(node.parents))
+            g, owned = pooled(g, node.keeps_factors and first_order and bool(node.parents) and serial not in kept_whole)
         parents, rules, saved, here = node.parents, node.rules, node.saved, node.xp
         if serial in wanted if wanted is not None else not parents:
             found[serial] = Gradient(node, g, owned)
@@ -268,7 +292,7 @@ def walk(
                         contribution = _finished(contribution, parent, first_order)
                     _into_pool(pools, parent.serial, contribution, parent.xp)
         if not retain:
-            node.rules, node.saved, node.parents = None, (), ()
+            node.rules, node.saved, node.parents, node.sources = None, (), (), ()
     return found
 
 
@@ -311,7 +335,7 @@ def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[
     """One contribution as (time step, gradient in the parent's shape); a whole sequence's gives a line per step."""
     if type(contribution) is OverTime:
         return [(t, contribution.at(t)) for t in contribution.steps]
-    if type(contribution) is Outer:
+    if type(contribution) in UNFINISHED:
         return [(node.time_step, contribution.dense())]
     if contribution.shape != parent.shape:
         contribution = unbroadcast(xp, contribution, parent.shape, defer=False)
@@ -326,19 +350,30 @@ def _or_zeros(g: Any, like: tuple[tuple[int, ...], Any], xp: Any, lift: Any) -> 
 
 
 def _attach(node: Node, saved: tuple[Array, ...], lift: Callable[[Array, Node | None], Any]) -> tuple[Any, ...]:
-    """Saved arrays as tensors, each tied to the entry it came from, so that a recorded walk differentiates through."""
+    """Saved arrays as tensors, each tied to the entry it came from, so that a recorded walk differentiates through.
+
+    Where two inputs are one array (`x * x.detach()`), the saved ones are theirs in the order of the inputs.
+    """
     tied = []
+    found: dict[int, int] = {}
     for array in saved:
         if array is None or not hasattr(array, "dtype"):
             tied.append(array)
             continue
         origin: Node | None = None
         if id(array) in node.sources:
-            k = node.sources.index(id(array))
+            k = found[id(array)] = _next_place(node.sources, id(array), found.get(id(array)))
             inputs = len(node.parents)
             origin = node.parents[k] if k < inputs else output_of(node, k - inputs)
         tied.append(lift(array, origin))
     return tuple(tied)
+
+
+def _next_place(sources: Sequence[int], source: int, last: int | None) -> int:
+    """Where `source` stands next after place `last`; there again if it stands nowhere else."""
+    if last is None:
+        return sources.index(source)
+    return next((k for k in range(last + 1, len(sources)) if sources[k] == source), last)
 
 
 def output_of(node: Node, k: int) -> Node:
@@ -346,11 +381,15 @@ def output_of(node: Node, k: int) -> Node:
     if node.outputs is None:
         return node
     pick = Pick()
-    pick.serial = next(serials)
+    pick.serial = node.picks[k]
     pick.op, pick.parents, pick.rules, pick.saved, pick.sources = node.op, (node,), (), (), ()
     (pick.shape, pick.dtype), pick.xp, pick.time_step = node.outputs[k], node.xp, node.time_step
     pick.slot = k
     return pick
+
+
+VIEWS = frozenset(("broadcast_to", "expand_dims", "flip", "getitem", "reshape", "squeeze", "swapaxes", "transpose"))
+"""Operations whose result may share its memory with the input."""
 
 
 def check_saved(nodes: dict[int, Node]) -> None:
@@ -359,20 +398,35 @@ def check_saved(nodes: dict[int, Node]) -> None:
     Raises:
         GraphError: names the operation and the tensor's shape.
     """
-    for leaf in [n for n in nodes.values() if type(n) is Leaf and (n.written_at or n.unchanged)]:
-        for node in nodes.values():
-            if leaf.written_at > node.serial and saves(node, leaf):
-                raise GraphError(_stale(node, leaf))
+    leaves = [n for n in nodes.values() if type(n) is Leaf and (n.written_at or n.unchanged)]
+    if not leaves:
+        return
+    last_write = max(leaf.written_at for leaf in leaves)
+    before = sorted(serial for serial, node in nodes.items() if serial < last_write and node.parents)
+    for leaf in leaves:
+        memory = {leaf.serial}  # the entries whose arrays lie in the leaf's memory
+        for serial in before:
+            node = nodes[serial]
+            if serial > leaf.written_at:
+                break
+            if any(p is not None and p.serial in memory for p in node.parents):
+                if any(saves(node, p) for p in node.parents if p is not None and p.serial in memory):
+                    raise GraphError(_stale(node, leaf))
+                if node.op in VIEWS:
+                    memory.add(serial)
         if leaf.unchanged is not None:
-            serial, unchanged = leaf.unchanged
-            if serial in nodes and not unchanged():
-                raise GraphError(_stale(nodes[serial], leaf))
+            noted = nodes.get(leaf.unchanged.serial)
+            if noted is not None and not leaf.unchanged.unchanged():
+                raise GraphError(_stale(noted, leaf))
 
 
 def saves(node: Node, parent: Node) -> bool:
-    """Whether the entry keeps its parent's array for its rule."""
-    kept = {id(a) for a in node.saved}
-    return any(p is parent and source in kept for p, source in zip(node.parents, node.sources))
+    """Whether the entry keeps its parent's array for its rule. Of a view, only one that still lies in the memory."""
+    kept = {id(a): a for a in node.saved}
+    return any(
+        p is parent and source in kept and (type(p) is Leaf or getattr(kept[source], "base", None) is not None)
+        for p, source in zip(node.parents, node.sources)
+    )
 
 
 def _stale(node: Node, leaf: Leaf) -> str:

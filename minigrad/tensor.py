@@ -62,6 +62,7 @@ class Tensor:
             raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
         if type(self.node) is tape.Leaf:
             self.node.xp = seam.backend_of(array).xp
+            self.node.exposed = True
         self._data = array
 
     def written(self) -> None:

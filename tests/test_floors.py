@@ -26,6 +26,7 @@ FLOORS = {
     ],
     "minigrad_rnn": [
         ["__init__", "manual_bptt", "text", "streams", "baselines"],
+        ["cells.layout"],
         ["cells.cell"],
         ["cells.rnn", "cells.lstm"],
         ["cells"],
