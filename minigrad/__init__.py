@@ -8,11 +8,12 @@
 [2.0, 4.0, 6.0]
 """
 
+from . import nn, ops
 from . import operators as _operators  # noqa: F401  ties the operators to Tensor
-from . import ops
 from .backend import BackendError, register_backend, synchronize, use_backend
 from .functional import Ledger, gradients, ledger
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .nn import manual_seed
 from .ops import *  # noqa: F403
 from .primitive import Joint, primitive, primitive_with_outputs, within
 from .tape import GraphError, enable_grad, no_grad, time_step
@@ -32,6 +33,8 @@ __all__ = [
     "gradgradcheck",
     "gradients",
     "ledger",
+    "manual_seed",
+    "nn",
     "no_grad",
     "primitive",
     "primitive_with_outputs",

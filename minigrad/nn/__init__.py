@@ -1,0 +1,35 @@
+"""Modules and layers, under torch.nn's names."""
+
+from . import init
+from .init import default_generator, manual_seed
+from .layers import (
+    Dropout,
+    Embedding,
+    Identity,
+    LayerNorm,
+    Linear,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    dropout_mask,
+)
+from .module import Module, ModuleList
+
+__all__ = [
+    "Dropout",
+    "Embedding",
+    "Identity",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "ModuleList",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "default_generator",
+    "dropout_mask",
+    "init",
+    "manual_seed",
+]

@@ -1,0 +1,322 @@
+"""A module: parameters, other modules, and a forward function, under the attributes' names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar, overload
+
+import numpy as np
+
+from .. import backend as seam
+from .. import tape
+from ..tensor import Parameter, Tensor
+
+Array = Any
+M = TypeVar("M", bound="Module")
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict(strict=False)` passed over: names the state lacks, and names the module lacks."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+class Module:
+    """The base of everything with parameters. A subclass assigns Parameters and Modules, and defines `forward`.
+
+    Whatever Parameter or Module is an attribute belongs to the module, in the order of first assignment; modules in
+    a list go into a `ModuleList`. A parameter that several modules share is one parameter, under its first name.
+
+    >>> import minigrad as mg
+    >>> class Scale(mg.nn.Module):
+    ...     def __init__(self):
+    ...         self.factor = mg.Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> [name for name, _ in Scale().named_parameters()]
+    ['factor']
+    """
+
+    training: bool = True
+    """Whether the module is being trained; `Dropout` asks."""
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        """What calling the module computes."""
+        raise NotImplementedError(f"{type(self).__name__}: forward: this module does not define one")
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.forward(*args, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if type(value) in (list, tuple, dict) and not name.startswith("_"):
+            held = value.values() if type(value) is dict else value
+            if any(isinstance(v, (Module, Parameter)) for v in held):
+                raise TypeError(
+                    f"{type(self).__name__}: {name}: got a {type(value).__name__} of modules or parameters, which "
+                    "would not be trained; want a ModuleList, or an attribute for each"
+                )
+        super().__setattr__(name, value)
+
+    # What it consists of
+
+    def _own_parameters(self) -> dict[str, Parameter]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) for each module that is an attribute of this one; a shared one once."""
+        seen: set[int] = set()
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Module) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        """The modules that are attributes of this one."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """(dotted name, module) for this module, named `prefix`, and all below it, each once."""
+        return self._walk(prefix, set())
+
+    def _walk(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk(f"{prefix}.{name}" if prefix else name, seen)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter) for this module and all below it; a shared parameter once, under its first name."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
+            for name, parameter in module._own_parameters().items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield (f"{path}.{name}" if path else name), parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """The parameters of this module and all below it, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def num_parameters(self) -> int:
+        """How many numbers the parameters hold together."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    # Training
+
+    def train(self: M, mode: bool = True) -> M:
+        """Set `training` here and below; returns the module."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self: M) -> M:
+        """`train(False)`."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for module in self.modules():
+            for leaf in [p.node for p in module._own_parameters().values()] + list(module._frozen().values()):
+                if type(leaf) is tape.Leaf:
+                    leaf.grad = None
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze the parameters here and below (False), or let gradients flow to them again (True).
+
+        A frozen parameter is a constant: no entry of the tape knows it, it has no `.grad`, and an optimizer passes
+        over it. Its entry is set aside with the gradient gathered so far, and is put back on release; a graph recorded
+        before still ends in that entry. Returns the module.
+        """
+        for module in self.modules():
+            for name, parameter in module._own_parameters().items():
+                if not requires_grad and type(parameter.node) is tape.Leaf:
+                    module._frozen()[name] = parameter.node
+                    parameter.node = None
+                elif requires_grad and parameter.node is None:
+                    aside = module._frozen().pop(name, None)
+                    array = parameter._data
+                    fits = aside is not None and aside.shape == array.shape and aside.dtype == array.dtype
+                    parameter.node = aside if fits else _fresh_leaf(array)
+        return self
+
+    def _frozen(self) -> dict[str, tape.Leaf]:
+        """The entries set aside by `requires_grad_(False)`."""
+        aside: dict[str, tape.Leaf] = vars(self).setdefault("_set_aside", {})
+        return aside
+
+    def to(self: M, backend: str | seam.Backend | None = None, dtype: Any = None) -> M:
+        """Move and convert all parameters, and their gradients, in place: they stay the same Parameter objects.
+
+        A graph recorded before can no longer be walked. Returns the module.
+
+        Raises:
+            BackendError: the backend is unknown or has no device. TypeError: dtype is not floating point. Nothing has
+                changed then.
+        """
+        target = None if backend is None else seam.get_backend(backend)
+        dtype = None if dtype is None else np.dtype(dtype)
+        if dtype is not None and dtype.kind != "f":
+            raise TypeError(f"{type(self).__name__}.to: dtype: got {dtype}, want a floating-point dtype")
+        moves = []
+        for parameter in self.parameters():
+            array = _converted(parameter._data, target, dtype)
+            if array is not parameter._data:
+                grad = None if parameter.grad is None else Tensor(_converted(parameter.grad._data, target, dtype))
+                moves.append((parameter, array, grad))
+        for parameter, array, grad in moves:
+            before = parameter.node
+            parameter._data = array
+            if type(before) is tape.Leaf:
+                parameter.node = _fresh_leaf(array, grad)
+                before.op, before.rules = "parameter before Module.to", None  # so that a walk from an old graph refuses
+        if moves:
+            for module in self.modules():
+                module._frozen().clear()
+        return self
+
+    # Out and in
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Every parameter by its name, as a host copy."""
+        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Write the arrays or tensors of `state_dict` into the parameters, converted to each one's dtype and backend.
+
+        The parameters stay the same objects, so an optimizer made before goes on working. Either all are written
+        or, where anything is wrong, none.
+
+        Args:
+            state_dict: arrays or tensors by parameter name.
+            strict: whether the names must be exactly the module's.
+
+        Raises:
+            ValueError: listing every name that is missing or unexpected (if strict) and every wrong shape or type.
+        """
+        parameters = dict(self.named_parameters())
+        missing = [name for name in parameters if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in parameters]
+        wrong: list[str] = []
+        if strict:
+            wrong += [f"missing: {name} {parameters[name].shape}" for name in missing]
+            wrong += [f"unexpected: {name}" for name in unexpected]
+        arrays: dict[str, Array] = {}
+        for name, parameter in parameters.items():
+            if name in state_dict:
+                value = state_dict[name]
+                array = value._data if isinstance(value, Tensor) else value
+                if not seam.is_array(array) or array.dtype.kind not in "fiub":
+                    got = getattr(array, "dtype", type(array).__name__)
+                    wrong.append(f"{name}: got {got}, want an array of real numbers")
+                elif tuple(array.shape) != parameter.shape:
+                    wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
+                else:
+                    here = seam.backend_of(parameter._data)
+                    arrays[name] = _converted(array, here, parameter.dtype)
+        if wrong:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: state_dict: " + "; ".join(wrong))
+        for name, array in arrays.items():
+            _write(parameters[name], array)
+        return IncompatibleKeys(missing, unexpected)
+
+    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
+        """A module with parameters of its own, without gradients; frozen ones stay frozen."""
+        for parameter in self._own_parameters().values():
+            if id(parameter) not in memo:
+                here = seam.backend_of(parameter._data)
+                memo[id(parameter)] = twin = Parameter(parameter._data, backend=here)  # type: ignore[arg-type]
+                if parameter.node is None:
+                    twin.node = None
+        twin_module = type(self).__new__(type(self))
+        memo[id(self)] = twin_module
+        own = {name: value for name, value in vars(self).items() if name != "_set_aside"}
+        vars(twin_module).update(copy.deepcopy(own, memo))
+        return twin_module
+
+    # How it looks
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the brackets besides the modules: usually the constructor's arguments."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
+
+
+class ModuleList(Module):
+    """Modules in a list, named by their positions: `"0"`, `"1"`, …"""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        for module in modules:
+            self.append(module)
+
+    def append(self: M, module: Module) -> M:
+        """Add a module at the end; returns the list.
+
+        Raises:
+            TypeError: it is no Module.
+        """
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(self).__name__}: module: got {type(module).__name__}, want a Module")
+        setattr(self, str(len(_listed(self))), module)
+        return self
+
+    def __len__(self) -> int:
+        return len(_listed(self))
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(_listed(self))
+
+    @overload
+    def __getitem__(self: M, index: slice) -> M: ...
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    def __getitem__(self, index: int | slice) -> Module:
+        picked = _listed(self)[index]
+        if isinstance(picked, Module):
+            return picked
+        part = type(self).__new__(type(self))
+        for k, module in enumerate(picked):
+            setattr(part, str(k), module)
+        return part
+
+
+def _listed(module: Module) -> list[Module]:
+    return [value for name, value in vars(module).items() if name.isdecimal() and isinstance(value, Module)]
+
+
+def _fresh_leaf(array: Array, grad: Tensor | None = None) -> tape.Leaf:
+    leaf = tape.new_leaf(tuple(array.shape), array.dtype, seam.backend_of(array).xp)
+    leaf.grad = grad
+    return leaf
+
+
+def _converted(array: Array, target: seam.Backend | None, dtype: Any) -> Array:
+    """The array on the target backend and in the dtype; itself where it is there already."""
+    source = seam.backend_of(array)
+    if dtype is not None and array.dtype != dtype:
+        array = array.astype(dtype)
+    if target is None or target is source:
+        return array
+    return target.from_numpy(source.to_numpy(array))
+
+
+def _write(parameter: Parameter, array: Array) -> None:
+    """New values for a parameter. A frozen one's array, which the tape cannot watch, is replaced, not written into."""
+    if type(parameter.node) is tape.Leaf:
+        parameter._data[...] = array
+        parameter.written()
+    else:
+        parameter._data = seam.backend_of(array).xp.array(array, copy=True)
