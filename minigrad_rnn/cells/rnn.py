@@ -1,0 +1,145 @@
+"""The lecture's recurrent cell: z(t) = Wc x(t) + Wr h(t−1) + b,  h(t) = tanh(z(t)) (slides 51–53, 73)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor
+
+from .cell import Cell, rule_through_graph, unroll
+from .layout import CHUNK, batch_major, shares, stacked_inputs, time_buffer, weight_buffer
+
+Array = Any
+ACTIVATIONS = {"tanh": mg.tanh, "relu": mg.relu}
+
+
+class RNNCell(Cell):
+    """One step of the simple recurrent net: h(t) = tanh(Wc x(t) + Wr h(t−1) + b).
+
+    Args:
+        input_size: features I of x(t).
+        hidden_size: units H of h(t).
+        bias: whether there is a b. (torch has two biases there; one is enough.)
+        nonlinearity: "tanh" or "relu".
+        initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,), one for every sequence (slide 69).
+        rng: where the initial weights, uniform in ±1/√H, are drawn from; the library's own generator by default.
+        dtype: of the parameters.
+
+    Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,). State: h (B, H).
+    """
+
+    gates = 1
+    state_names = ("h",)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        initial_state: str = "zeros",
+        rng: np.random.Generator | None = None,
+        dtype: Any = "float32",
+    ) -> None:
+        if nonlinearity not in ACTIVATIONS:
+            raise ValueError(f"{type(self).__name__}: nonlinearity: got {nonlinearity!r}, want one of {[*ACTIVATIONS]}")
+        super().__init__(input_size, hidden_size, bias, initial_state, rng, dtype)
+        self.nonlinearity = nonlinearity
+
+    def step(self, x: Any, state: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        return rnn_step(x, state, self.Wc, self.Wr, self.b, self.nonlinearity)
+
+    def sequence(self, xs: Any, state: tuple[Any, ...], backward: bool = False) -> tuple[Tensor, ...]:
+        return rnn_sequence(xs, state[0], self.Wc, self.Wr, self.b, self.nonlinearity, backward)
+
+
+def rnn_step(x: Any, state: tuple[Any, ...], Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
+    """h(t) from x(t) and h(t−1), op by op."""
+    (h,) = state
+    return (ACTIVATIONS[nonlinearity](mg.linear(x, Wc, b) + mg.linear(h, Wr)),)
+
+
+@mg.primitive_with_outputs
+def rnn_sequence(
+    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str, backward: bool = False
+) -> Any:
+    """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
+
+    With `backward` time runs from T − 1 to 0 (slide 108) and the last one is h(0). Its rule is back-propagation
+    through time on arrays; in a recorded walk (`create_graph`) the rule runs the sequence op by op instead.
+
+    Shapes: xs (T, B, I), h0 (B, H), Wc (H, I), Wr (H, H), b (H,) or None.
+    """
+    turn = slice(None, None, -1 if backward else 1)
+    hs, v = rnn_forward(xp, xs[turn], h0, Wc, Wr, b, nonlinearity)
+    T = xs.shape[0]
+
+    def rule(xp: Any, gs: Any, needs: Any, xs: Any, h0: Any, Wc: Any, Wr: Any, b: Any) -> Any:
+        if isinstance(gs[0], Tensor):
+            steps = partial(unroll, rnn_step, 1, backward, nonlinearity=nonlinearity)
+            return rule_through_graph(steps, (xs, h0, Wc, Wr, b), gs, needs)
+        dz, dh0 = rnn_bptt(xp, gs[0][turn], gs[1], v, Wc.shape[1], Wr, nonlinearity)
+        dxs, *dweights = shares(xp, dz, v, Wc, Wr.shape[1], (needs[0], *needs[2:]), range(T)[turn])
+        return (None if dxs is None else dxs[turn], dh0, *dweights)
+
+    return (hs[turn], hs[T - 1]), (xs, h0, Wc, Wr, b), mg.Joint(rule)
+
+
+def rnn_forward(
+    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str
+) -> tuple[Array, Array]:
+    """h(t) for every t, (T, B, H), and v, the stacked inputs that hold them (see `stacked_inputs`)."""
+    _, B, I = xs.shape
+    H = h0.shape[1]
+    v, h = stacked_inputs(xp, xs, h0, b is not None)
+    W = weight_buffer(xp, H, v.shape[1], B, xs.dtype)
+    W[:, :I] = Wc
+    W[:, I : I + H] = Wr
+    if b is not None:
+        W[:, I + H] = b
+    z = xp.empty((H, B), xs.dtype)
+    for v_t, h_t in zip(v, h[1:]):
+        W.dot(v_t, z)
+        if nonlinearity == "tanh":
+            xp.tanh(z, out=h_t)
+        else:
+            xp.maximum(z, 0, out=h_t)
+    return batch_major(h[1:]), v
+
+
+def rnn_slope(xp: Any, h: Array, nonlinearity: str, out: Array) -> None:
+    """dh/dz from the value: 1 − h² for tanh; for relu sign(h), which is 0 or 1."""
+    if nonlinearity == "tanh":
+        xp.multiply(h, h, out)
+        xp.subtract(1, out, out)
+    else:
+        xp.sign(h, out)
+
+
+def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, I: int, Wr: Array, nonlinearity: str) -> tuple[Array, Array]:
+    """From the last step to the first: dz(t) = dh(t) · slope(t),  dh(t−1) = Wrᵀ dz(t) + dhs(t−1) (slide 116).
+
+    dhs (T, B, H) and dhT (B, H) are the gradients of the outputs. Returns dz of every step (T, H, B) and dh(−1) (B, H).
+    """
+    T, B, H = dhs.shape
+    h = v[1:, I : I + H]
+    dz = time_buffer(xp, T, H, B, dhs.dtype)
+    steps = max(1, CHUNK // (H * B))
+    slopes = xp.empty((min(steps, T), H, B), dhs.dtype)
+    dh = xp.empty((H, B), dhs.dtype)
+    dh[...] = dhT.T
+    arriving = batch_major(dhs)
+    back = xp.ascontiguousarray(Wr.T)
+    for stop in range(T, 0, -steps):
+        now = slice(max(0, stop - steps), stop)
+        here = slopes[: stop - now.start]
+        rnn_slope(xp, h[now], nonlinearity, here)
+        for dh_t, slope_t, dz_t in zip(arriving[now][::-1], here[::-1], dz[now][::-1]):
+            xp.add(dh, dh_t, dh)
+            xp.multiply(dh, slope_t, dz_t)
+            back.dot(dz_t, dh)
+    return dz, dh.T
