@@ -19,9 +19,9 @@ FLOORS = {
         ["functional"],
         ["operators"],
         ["gradcheck"],
-        ["nn.module", "nn.init", "losses", "optim"],
-        ["nn.layers", "serialize"],
-        ["nn"],
+        ["nn.module", "nn.init", "losses", "optim.optimizer", "optim.clip", "serialize"],
+        ["nn.layers", "optim.formulas"],
+        ["nn", "optim"],
         ["__init__"],
     ],
     "minigrad_rnn": [

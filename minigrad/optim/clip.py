@@ -1,0 +1,91 @@
+"""Holding gradients to a size, before the step: the remedy for exploding ones (Pascanu, Mikolov & Bengio 2013)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from .. import backend as seam
+from ..tensor import Tensor
+
+Array = Any
+
+
+def clip_grad_norm(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients by one factor where their joint norm exceeds `max_norm`, as torch's `clip_grad_norm_`.
+
+    The factor is min(1, max_norm / (norm + 1e-6)). It is computed where the gradients live and nobody waits for it; a
+    norm of NaN makes all gradients NaN.
+
+    Args:
+        parameters: tensors, each counted once; those without a gradient are passed over.
+        max_norm: the largest norm to let pass, at least 0.
+        norm_type: p of the p-norm over all entries; math.inf for the largest absolute value.
+        error_if_nonfinite: raise where the norm is NaN or infinite. This waits for the device.
+
+    Returns:
+        The norm before clipping, a scalar where the gradients live; 0 where there are none.
+
+    Raises:
+        ValueError: `max_norm` is negative, `norm_type` is not above 0, or the norm is not finite and that was asked.
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm: max_norm: got {max_norm!r}, want a number of at least 0")
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm: norm_type: got {norm_type!r}, want a number above 0, or inf")
+    holders = _with_gradients(parameters)
+    if not holders:
+        return Tensor(seam.default_backend().xp.zeros((), "float32"))
+    gradients = [p.grad._data for p in holders if p.grad is not None]
+    xp = seam.backend_of(gradients[0]).xp
+    total = _norm(xp, xp.stack([_norm(xp, g, float(norm_type)) for g in gradients]), float(norm_type))
+    if error_if_nonfinite and not math.isfinite(float(total)):
+        raise ValueError(f"clip_grad_norm: the gradients' norm is {float(total)}, want a finite one")
+    factor = xp.minimum(float(max_norm) / (total + 1e-6), 1.0)
+    for p, g in zip(holders, gradients):
+        _change(p, lambda out, g=g: xp.multiply(g, factor.astype(g.dtype), out=out))
+    return Tensor(xp.asarray(total))
+
+
+def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Hold every entry of every gradient to [−clip_value, clip_value], as torch's `clip_grad_value_`.
+
+    Raises:
+        ValueError: `clip_value` is negative.
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value: clip_value: got {clip_value!r}, want a number of at least 0")
+    bound = float(clip_value)
+    for p in _with_gradients(parameters):
+        assert p.grad is not None
+        g = p.grad._data
+        xp = seam.backend_of(g).xp
+        _change(p, lambda out, g=g, xp=xp: xp.clip(g, -bound, bound, out=out))
+
+
+def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    given = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p for p in {id(p): p for p in given}.values() if p.grad is not None]
+
+
+def _norm(xp: Any, g: Array, p: float) -> Array:
+    if p == math.inf:
+        return xp.max(xp.abs(g)) if g.size else xp.zeros((), g.dtype)
+    if p == 2:
+        return xp.sqrt(xp.sum(g * g))
+    return xp.sum(xp.abs(g) ** p) ** (1 / p)
+
+
+def _change(p: Tensor, compute: Any) -> None:
+    """In place, unless the gradient is itself on the tape: what was recorded there must stay as it was."""
+    assert p.grad is not None
+    if p.grad.node is None:
+        compute(p.grad._data)
+    else:
+        p.grad = Tensor(compute(None))

@@ -1,0 +1,200 @@
+"""The optimizers: torch.optim's names, defaults and update formulas, on any backend, in place, without waiting for it.
+
+Each is its formula, written once for arrays: `w` the values, `g` the gradient, `s` what is remembered, `t` the step's
+number and `o` the options.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .optimizer import Array, Optimizer, Params
+
+
+def _towards(xp: Any, mean: Array, value: Array, share: float) -> None:
+    """mean ← (1 − share) · mean + share · value"""
+    mean *= 1 - share
+    mean += value * share
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum as torch.optim.SGD has it (Sutskever et al. 2013).
+
+    g ← g + weight_decay · w;  v ← momentum · v + (1 − dampening) · g, at the first step v ← g;
+    w ← w − lr · v, or with nesterov w ← w − lr · (g + momentum · v)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        options = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, lr=lr, **options)
+
+    def _check(self, o: Mapping[str, Any]) -> None:
+        super()._check(o)
+        if o["nesterov"] and (o["momentum"] == 0 or o["dampening"] != 0):
+            raise ValueError(
+                f"SGD: nesterov: got momentum={o['momentum']}, dampening={o['dampening']}, want momentum above 0 and "
+                "no dampening"
+            )
+
+    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+        return {"momentum_buffer": 0.0} if o["momentum"] else {}
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        if o.weight_decay:
+            g = g + o.weight_decay * w
+        if o.momentum:
+            v = s.momentum_buffer
+            v *= o.momentum
+            v += g if t == 1 else (1 - o.dampening) * g
+            g = g + o.momentum * v if o.nesterov else v
+        w -= o.lr * g
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of its running mean square (Tieleman & Hinton 2012), as torch.optim.RMSprop has it.
+
+    g ← g + weight_decay · w;  q ← alpha · q + (1 − alpha) · g²;  centered: m ← alpha · m + (1 − alpha) · g
+    d ← g / (√(q − m²) + eps);  v ← momentum · v + d;  w ← w − lr · v
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        options = {"weight_decay": weight_decay, "momentum": momentum, "centered": centered}
+        super().__init__(params, lr=lr, alpha=alpha, eps=eps, **options)
+
+    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+        names = {"square_avg": True, "grad_avg": o["centered"], "momentum_buffer": o["momentum"]}
+        return {name: 0.0 for name, used in names.items() if used}
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        if o.weight_decay:
+            g = g + o.weight_decay * w
+        _towards(xp, s.square_avg, g * g, 1 - o.alpha)
+        d = s.square_avg
+        if o.centered:
+            _towards(xp, s.grad_avg, g, 1 - o.alpha)
+            d = xp.maximum(d - s.grad_avg * s.grad_avg, 0)  # rounding can bring it below 0, where torch gives NaN
+        d = xp.sqrt(d)
+        d += o.eps
+        xp.divide(g, d, out=d)
+        if o.momentum:
+            s.momentum_buffer *= o.momentum
+            s.momentum_buffer += d
+            d = o.lr * s.momentum_buffer
+        else:
+            d *= o.lr
+        w -= d
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of its squares so far (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad.
+
+    g ← g + weight_decay · w;  q ← q + g²;  w ← w − lr / (1 + (t − 1) · lr_decay) · g / (√q + eps)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        options = {"weight_decay": weight_decay, "initial_accumulator_value": initial_accumulator_value, "eps": eps}
+        super().__init__(params, lr=lr, lr_decay=lr_decay, **options)
+
+    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+        return {"sum": float(o["initial_accumulator_value"])}
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        if o.weight_decay:
+            g = g + o.weight_decay * w
+        d = g * g
+        s.sum += d
+        xp.sqrt(s.sum, out=d)
+        d += o.eps
+        xp.divide(g, d, out=d)
+        d *= o.lr / (1 + (t - 1) * o.lr_decay)
+        w -= d
+
+
+class Adam(Optimizer):
+    """Running means of the gradient and its square, their bias corrected (Kingma & Ba 2015), as torch.optim.Adam.
+
+    g ← g + weight_decay · w;  m ← β₁ · m + (1 − β₁) · g;  v ← β₂ · v + (1 − β₂) · g²
+    w ← w − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps);  amsgrad takes the largest v so far (Reddi et al. 2018)
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+
+    def _check(self, o: Mapping[str, Any]) -> None:
+        super()._check(o)
+        if not isinstance(o["betas"], (tuple, list)) or len(o["betas"]) != 2:
+            raise ValueError(f"{self._name}: betas: got {o['betas']!r}, want two numbers in [0, 1)")
+
+    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+        return dict.fromkeys(("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if o["amsgrad"] else [])), 0.0)
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        beta1, beta2 = map(float, o.betas)
+        if o.weight_decay and self.decoupled:
+            w *= 1 - o.lr * o.weight_decay
+        elif o.weight_decay:
+            g = g + o.weight_decay * w
+        _towards(xp, s.exp_avg, g, 1 - beta1)
+        d = g * g
+        _towards(xp, s.exp_avg_sq, d, 1 - beta2)
+        v = xp.maximum(s.max_exp_avg_sq, s.exp_avg_sq, out=s.max_exp_avg_sq) if o.amsgrad else s.exp_avg_sq
+        xp.sqrt(v, out=d)
+        d *= 1 / math.sqrt(1 - beta2**t)
+        d += o.eps
+        xp.divide(s.exp_avg, d, out=d)
+        d *= o.lr / (1 - beta1**t)
+        w -= d
+
+
+class AdamW(Adam):
+    """Adam with the decay apart from the gradient, w ← (1 − lr · weight_decay) · w (Loshchilov & Hutter 2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)

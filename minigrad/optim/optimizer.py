@@ -1,0 +1,215 @@
+"""What optimizers share: groups of parameters with options, what is remembered for each, and the step over all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .. import backend as seam
+from .. import tape
+from ..tensor import Parameter, Tensor
+
+Array = Any
+Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+
+BLOCK = 1 << 15
+"""Elements that are updated at a time on the host: an update passes over its arrays several times, and a block of
+each stays in the cache from pass to pass."""
+
+
+class Optimizer:
+    """What all optimizers share: groups of parameters with their options, and what is remembered for each parameter.
+
+    `param_groups` is a list of dictionaries: "params", and an entry for each option, which may be changed between
+    steps (`optimizer.param_groups[0]["lr"] *= 0.5`).
+
+    Args:
+        params: parameters, or dictionaries {"params": …, option: …} for groups with options of their own.
+        options: the options of every group that does not say otherwise.
+
+    Raises:
+        ValueError: there is no parameter, one is given twice, or an option is unknown or out of range.
+        TypeError: something that is no tensor made with requires_grad=True.
+    """
+
+    def __init__(self, params: Params, **options: Any) -> None:
+        self.defaults = options
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        given: list[Any] = [params] if isinstance(params, (Tensor, Mapping)) else list(params)
+        if not given:
+            raise ValueError(f"{self._name}: params: got none, want at least one parameter")
+        groups = given if isinstance(given[0], Mapping) else [{"params": given}]
+        for group in groups:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Optimize further parameters: {"params": …, option: …}; raises as the constructor does."""
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(f"{self._name}: params: got {type(group).__name__} for a group, want {{'params': …, …}}")
+        members = group["params"]
+        members = [members] if isinstance(members, Tensor) else list(members)
+        known = {id(p) for p in self._all()}
+        for k, p in enumerate(members):
+            if not isinstance(p, Tensor) or not (type(p.node) is tape.Leaf or isinstance(p, Parameter)):
+                got = "a tensor that is no leaf or requires no gradient" if isinstance(p, Tensor) else type(p).__name__
+                raise TypeError(f"{self._name}: params[{k}]: got {got}, want a Parameter or a leaf that requires one")
+            if id(p) in known:
+                raise ValueError(f"{self._name}: params[{k}]: the parameter of shape {p.shape} is given twice")
+            known.add(id(p))
+        unknown = group.keys() - {"params", *self.defaults}
+        if unknown:
+            raise ValueError(f"{self._name}: got options {sorted(unknown)}, want some of {sorted(self.defaults)}")
+        made = {**self.defaults, **group, "params": members}
+        self._check(made)
+        self.param_groups.append(made)
+
+    def _all(self) -> Iterator[Tensor]:
+        return (p for group in self.param_groups for p in group["params"])
+
+    def _check(self, o: Mapping[str, Any]) -> None:
+        """Refuse options out of range. All numbers must be at least 0, and those called betas or alpha below 1."""
+        for name, value in o.items():
+            if name == "params" or isinstance(value, bool):
+                continue
+            numbers = value if isinstance(value, (tuple, list)) else (value,)
+            below = 1.0 if name in ("betas", "alpha") else math.inf
+            if not all(isinstance(v, (int, float, np.number)) and 0 <= v < below for v in numbers):
+                want = f"in [0, {below:g})" if below < math.inf else "of at least 0"
+                raise ValueError(f"{self._name}: {name}: got {value!r}, want a number {want}")
+
+    # The formula
+
+    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+        """The arrays that the formula remembers under these options, and the value that each starts at."""
+        return {}
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        """Step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read."""
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            o = SimpleNamespace(**{k: _plain(v) for k, v in group.items() if k != "params"})
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                s = self._remembered(p, group)
+                s["step"] += 1
+                arrays = {name: a for name, a in s.items() if name != "step"}
+                xp = seam.backend_of(p._data).xp
+                for w, g, memory in _blocks(p._data, p.grad._data, arrays):
+                    self.update(xp, w, g, SimpleNamespace(**memory), s["step"], o)
+                p.written()
+
+    def _remembered(self, p: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameter's memory, made at its first step, on the parameter's backend and in its dtype."""
+        here = seam.backend_of(p._data)
+        s = self.state.setdefault(p, {"step": 0})
+        for name, start in self.memory(group).items():
+            if name not in s:
+                s[name] = here.xp.full(p.shape, start, dtype=p.dtype)
+            elif s[name].dtype != p.dtype or type(s[name]) is not type(p._data):  # the module was moved since
+                s[name] = here.from_numpy(seam.to_numpy(s[name]).astype(p.dtype))
+        return s
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self._all():
+            if type(p.node) is tape.Leaf:
+                p.grad = None
+
+    # Out and in
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on from here: numbers, and host copies of arrays.
+
+        {"param_groups": [{option: …, "params": [positions]}], "state": [{"step": …, name: array} per position]};
+        a parameter that was never updated has an empty entry. Positions count through all groups.
+        """
+        groups: list[dict[str, Any]] = []
+        state: list[dict[str, Any]] = []
+        for group in self.param_groups:
+            first = len(state)
+            for p in group["params"]:
+                s = self._remembered(p, group) if p in self.state else {}
+                state.append({k: v if k == "step" else np.array(seam.to_numpy(v)) for k, v in s.items()})
+            options = {k: _plain(v) for k, v in group.items() if k != "params"}
+            groups.append({**options, "params": list(range(first, len(state)))})
+        return {"param_groups": groups, "state": state}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the options and memory of an optimizer of the same kind over parameters of the same shapes.
+
+        The parameters come in the order of the constructor. Where anything is wrong, nothing changes.
+
+        Raises:
+            ValueError: the numbers of groups or parameters, an option's name, or an array's shape do not match.
+        """
+        wrong = f"{self._name}.load_state_dict: "
+        try:
+            groups, state = list(state_dict["param_groups"]), list(state_dict["state"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{wrong}state_dict: want 'param_groups' and 'state', as state_dict() gives") from error
+        got, want = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        if got != want or len(state) != sum(want):
+            raise ValueError(f"{wrong}got groups of {got} parameters and {len(state)} entries, want groups of {want}")
+        options = []
+        for k, (mine, theirs) in enumerate(zip(self.param_groups, groups)):
+            if theirs.keys() != mine.keys():
+                raise ValueError(f"{wrong}group {k}: got options {sorted(theirs)}, want {sorted(mine)}")
+            options.append({n: tuple(v) if isinstance(v, list) else v for n, v in theirs.items() if n != "params"})
+            self._check(options[-1])
+        loaded = {}
+        members = [(p, o) for mine, o in zip(self.param_groups, options) for p in mine["params"]]
+        for k, ((p, o), entry) in enumerate(zip(members, state)):
+            if entry:
+                loaded[p] = self._taken_over(f"{wrong}parameter {k}: ", p, o, entry)
+        for mine, o in zip(self.param_groups, options):
+            mine.update(o)
+        self.state = loaded
+
+    def _taken_over(self, wrong: str, p: Tensor, o: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+        names = {"step", *self.memory(o)}
+        if entry.keys() != names:
+            raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
+        here = seam.backend_of(p._data)
+        taken: dict[str, Any] = {"step": int(entry["step"])}
+        for name in self.memory(o):
+            array = entry[name]._data if isinstance(entry[name], Tensor) else entry[name]
+            if tuple(np.shape(array)) != p.shape:
+                raise ValueError(f"{wrong}{name}: got shape {tuple(np.shape(array))}, want {p.shape}")
+            host = seam.to_numpy(array) if seam.is_array(array) else np.asarray(array)
+            taken[name] = here.from_numpy(np.array(host, dtype=p.dtype))
+        return taken
+
+    def __repr__(self) -> str:
+        lines = []
+        for k, group in enumerate(self.param_groups):
+            options = ", ".join(f"{name}={value!r}" for name, value in group.items() if name != "params")
+            lines.append(f"  group {k}: {len(group['params'])} parameters, {options}\n")
+        return f"{self._name}(\n{''.join(lines)})"
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as Python numbers: beside float32 arrays a numpy.float64 would make float64 of everything."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _blocks(w: Array, g: Array, arrays: dict[str, Array]) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+    if not isinstance(w, np.ndarray) or w.size <= BLOCK or not all(a.flags.c_contiguous for a in (w, *arrays.values())):
+        yield w, g, arrays
+        return
+    w, g, arrays = w.reshape(-1), g.reshape(-1), {name: a.reshape(-1) for name, a in arrays.items()}
+    for start in range(0, w.size, BLOCK):
+        now = slice(start, start + BLOCK)
+        yield w[now], g[now], {name: a[now] for name, a in arrays.items()}

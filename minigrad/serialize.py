@@ -1,0 +1,251 @@
+"""Checkpoints: named arrays and JSON in one file, written whole or not at all, and checked when read.
+
+A `.npz` file is a zip of `.npy` files, which `numpy.load` opens too; nothing in it is pickled. A `.safetensors` file
+is what the safetensors package reads. On disk all arrays are on the host, so any backend loads what another saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from . import backend as seam
+from .tensor import Tensor
+
+Host = np.ndarray[Any, Any]
+Path = str | os.PathLike[str]
+
+FORMAT = "minigrad-1"
+HEADER = "metadata.json"
+"""The member of a `.npz` file that holds the metadata, and the arrays' names in order."""
+REFERENCE = "$array"
+"""The key by which a flattened tree refers to an array."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be read: it is missing, cut short, damaged, or not a checkpoint. Names the file and why."""
+
+
+def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write named arrays and metadata to one file.
+
+    The file appears under its name only when it is complete and on the disk: an error, a full disk or a lost process
+    leaves the checkpoint that was there before.
+
+    Args:
+        path: ends in `.safetensors` for that format (needs the package safetensors); anything else is a `.npz`.
+        arrays: tensors and arrays of any backend, of numbers or booleans.
+        metadata: what JSON can hold; tuples come back as lists, and keys as strings.
+
+    Raises:
+        TypeError: an array of something else, or metadata that is no JSON; nothing was written.
+        OSError: the file cannot be written.
+    """
+    hosts = {name: _host(name, value) for name, value in arrays.items()}
+    try:
+        text = json.dumps(dict(metadata or {}))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"save: metadata: want what JSON can hold: {error}") from error
+    write = _write_safetensors if _is_safetensors(path) else _write_npz
+    with _atomic(path) as file:
+        write(file, hosts, text)
+
+
+def load(path: Path) -> tuple[dict[str, Host], dict[str, Any]]:
+    """(arrays, metadata) as `save` wrote them: host arrays in C order, in the order in which they were given.
+
+    A `.safetensors` file of other origin is read too: its metadata are strings, and it has no checksum.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, damaged, or of another kind.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise CheckpointError(f"load: {name}: cannot be read: {error.strerror or error}") from error
+    read = _read_safetensors if _is_safetensors(path) else _read_npz
+    try:
+        return read(content)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a damaged file makes a parser raise
+        raise CheckpointError(f"load: {name}: {_complaint(content, path)}: {error}") from error
+
+
+def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
+    """A nest of dictionaries, lists, numbers and arrays as (arrays by path, JSON), for `save`.
+
+    >>> arrays, plain = flatten({"lr": 0.1, "state": [np.zeros(2)]}, "optimizer")
+    >>> list(arrays), plain
+    (['optimizer/state/0'], {'lr': 0.1, 'state': [{'$array': 'optimizer/state/0'}]})
+
+    Raises:
+        TypeError: a dictionary's key is no string, or is "$array".
+    """
+    if isinstance(tree, Tensor) or seam.is_array(tree):
+        return {prefix: tree}, {REFERENCE: prefix}
+    if isinstance(tree, np.generic):
+        return {}, tree.item()
+    if not isinstance(tree, (Mapping, list, tuple)):
+        return {}, tree
+    entries = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    arrays: dict[str, Any] = {}
+    plain = []
+    for key, value in entries:
+        if isinstance(tree, Mapping) and (not isinstance(key, str) or key == REFERENCE):
+            raise TypeError(f"flatten: {prefix or 'tree'}: got the key {key!r}, want a string other than {REFERENCE!r}")
+        below, skeleton = flatten(value, f"{prefix}/{key}" if prefix else str(key))
+        if arrays.keys() & below.keys():
+            raise ValueError(f"flatten: two arrays come to the path {min(arrays.keys() & below.keys())!r}")
+        arrays.update(below)
+        plain.append((key, skeleton))
+    return arrays, dict(plain) if isinstance(tree, Mapping) else [skeleton for _, skeleton in plain]
+
+
+def unflatten(arrays: Mapping[str, Any], plain: Any) -> Any:
+    """What `flatten` was given, with lists for tuples.
+
+    Raises:
+        CheckpointError: an array that `plain` refers to is not among `arrays`.
+    """
+    if isinstance(plain, list):
+        return [unflatten(arrays, value) for value in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if plain.keys() == {REFERENCE}:
+        if plain[REFERENCE] not in arrays:
+            raise CheckpointError(f"unflatten: the array {plain[REFERENCE]!r} is missing")
+        return arrays[plain[REFERENCE]]
+    return {key: unflatten(arrays, value) for key, value in plain.items()}
+
+
+# Writing
+
+
+def _is_safetensors(path: Path) -> bool:
+    return os.fspath(path).endswith(".safetensors")
+
+
+def _host(name: str, value: Any) -> Host:
+    """A host array in C order and native bytes: safetensors writes any other memory as if it were that."""
+    array = value._data if isinstance(value, Tensor) else value
+    host = np.asarray(seam.to_numpy(array) if seam.is_array(array) else array)
+    if not isinstance(name, str) or host.dtype.kind not in "biufc":
+        raise TypeError(
+            f"save: arrays[{name!r}]: got {host.dtype}, want an array of numbers or booleans under a string"
+        )
+    return np.asarray(host, dtype=host.dtype.newbyteorder("="), order="C")
+
+
+@contextlib.contextmanager
+def _atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its name once the block has ended well, and is removed otherwise."""
+    final = os.path.realpath(path)
+    folder, name = os.path.split(final)
+    draft = os.path.join(folder, f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with open(draft, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, final)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(draft)
+        raise
+    with contextlib.suppress(OSError):  # the new name, too, must reach the disk; some systems cannot be asked
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # A fixed date (ZipInfo's own): the same content gives the same bytes.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        header = {"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)}
+        archive.writestr(zipfile.ZipInfo(HEADER), json.dumps(header))
+
+
+def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    text = json.dumps({"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)})
+    file.write(to_bytes(dict(arrays), metadata={"minigrad": text, "crc32": _checksum(arrays, text)}))
+
+
+def _checksum(arrays: Mapping[str, Host], text: str) -> str:
+    """A checksum over the metadata and every array's name, dtype, shape and bytes."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
+    return f"{crc:08x}"
+
+
+# Reading
+
+
+def _read_npz(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if HEADER not in archive.namelist():
+            raise ValueError(f"it holds no {HEADER}, so minigrad.save did not write it")
+        header = json.loads(archive.read(HEADER))  # each read checks the member's CRC
+        _check_format(header)
+        if sorted(archive.namelist()) != sorted([HEADER, *(f"{name}.npy" for name in header["names"])]):
+            raise ValueError("its arrays are not those that its header lists")
+        arrays = {}
+        for name in header["names"]:
+            member = io.BytesIO(archive.read(f"{name}.npy"))
+            arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+            if member.read(1):
+                raise ValueError(f"the array {name!r} is longer than it says")
+    return arrays, header["metadata"]
+
+
+def _read_safetensors(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
+    from safetensors.numpy import load as from_bytes
+
+    arrays = from_bytes(content)
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    if not metadata.keys() & {"minigrad", "crc32"}:
+        return arrays, metadata
+    if metadata.keys() != {"minigrad", "crc32"} or metadata["crc32"] != _checksum(arrays, metadata["minigrad"]):
+        raise ValueError("its checksum does not match its content")
+    header = json.loads(metadata["minigrad"])
+    _check_format(header)
+    return {name: arrays[name] for name in header["names"]}, header["metadata"]
+
+
+def _check_format(header: Any) -> None:
+    got = header.get("format") if isinstance(header, dict) else header
+    if got != FORMAT:
+        raise ValueError(f"its format is {got!r}, want {FORMAT!r}")
+
+
+def _complaint(content: bytes, path: Path) -> str:
+    """In words for people, what a file is that could not be read."""
+    if not content:
+        return "the file is empty"
+    if _is_safetensors(path):
+        return "not a safetensors file, or damaged"
+    if content[:2] != b"PK":
+        return "not a checkpoint (no .npz file)"
+    return "damaged, cut short, or not a checkpoint"
