@@ -66,6 +66,7 @@ PINNED_NAMES = _words(
     searchsorted sign sin sinh sort split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis
     tanh tensordot tile transpose tril triu true_divide uint8 uint32 unique var vstack where zeros zeros_like"""
 )
+PINNED_LINALG = _words("cholesky inv norm qr solve svd")
 PINNED_METHODS = _words(
     """T all any argmax argmin argsort astype base clip copy cumsum dot dtype fill flags flatten item itemsize max mean
     min nbytes ndim nonzero prod ravel repeat reshape round searchsorted shape size sort squeeze std strides sum
@@ -307,7 +308,7 @@ class StrictNamespace:
         self._module, self._path = module, path
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not _has(name, self._path, PINNED_NAMES):
+        if name.startswith("_") or not _has(name, self._path, PINNED_LINALG if self._path else PINNED_NAMES):
             raise AttributeError(f"the device's namespace has no {self._path}{'.' if self._path else ''}{name}")
         found = getattr(self._module, name)
         if isinstance(found, ModuleType):

@@ -137,6 +137,7 @@ def test_pinned_names_are_cupys() -> None:
     cupy = pytest.importorskip("cupy")
     pinned = [
         (strict_device.PINNED_NAMES, cupy),
+        (strict_device.PINNED_LINALG, cupy.linalg),
         (strict_device.PINNED_METHODS, cupy.ndarray),
         (strict_device.PINNED_UFUNC_METHODS, cupy.add),
     ]
