@@ -1,0 +1,53 @@
+"""`python -m benchmarks [name ...]`: run the benchmarks, print their tables, and write them into README.md if asked."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+
+from . import fused, import_time, machine, memory, op_by_op
+from .page import README, Benchmark, Options, replaced
+from .timing import QUICK, Plan
+
+ALL: dict[str, Benchmark] = {
+    module.BENCHMARK.name: module.BENCHMARK for module in (op_by_op, fused, memory, import_time)
+}
+
+
+def told(line: str) -> None:
+    """Progress goes to the error stream, so that the tables alone can be redirected."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which ones: {', '.join(ALL)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: to see that everything runs")
+    parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/README.md")
+    parser.add_argument("--one-process", action="store_true", help="all contestants in one process, to see the harm")
+    parser.add_argument("--no-collector", action="store_true", help="switch the garbage collector off in timed calls")
+    arguments = parser.parse_args(argv)
+    if unknown := [name for name in arguments.names if name not in ALL]:
+        parser.error(f"names: got {', '.join(unknown)}, want any of {', '.join(ALL)}")
+    if arguments.write and (arguments.quick or arguments.one_process or arguments.no_collector):
+        parser.error("--write: only the plain run goes into README.md")
+    plan = dataclasses.replace(QUICK if arguments.quick else Plan(), collector=not arguments.no_collector)
+    options = Options(plan, arguments.quick, arguments.one_process, told)
+    for name in arguments.names or ALL:
+        told(f"{name} …")
+        begin = time.perf_counter()
+        benchmark = ALL[name]
+        text = f"{benchmark.measured(options)}\n\n{machine.described(benchmark.others)}."
+        told(f"{name}: {time.perf_counter() - begin:.0f} s")
+        print(f"## {name}\n\n{text}\n", flush=True)
+        if arguments.write:
+            page = README.read_text(encoding="utf-8")
+            README.write_text(replaced(page, name, text), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

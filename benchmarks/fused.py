@@ -1,0 +1,138 @@
+"""Whole sequences at once: `impl="fused"` beside torch's nn.RNN and nn.LSTM and a jitted JAX scan.
+
+Forward and backward: the gradients of xs, of h0 (and c0) and of all weights, of the sum of all outputs h(t). torch has
+a second bias, added to the first; it is zero here and asks for no gradient, so that all compute the same.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from .page import Benchmark, Options, Target, timing_tables
+from .sizes import QUICK_SIZES, SIZES, numbers
+from .timing import Contestant, Gradients, Work, contest
+
+WANTED = {"RNN": ("xs", "h0", "Wc", "Wr", "b"), "LSTM": ("xs", "h0", "c0", "Wc", "Wr", "b")}
+GATES = {"RNN": 1, "LSTM": 4}
+
+
+def ours(cell: str, T: int, B: int, I: int, H: int) -> Work:
+    import minigrad as mg
+    import minigrad_rnn
+
+    given = numbers(T, B, I, H, GATES[cell])
+    model = getattr(minigrad_rnn, cell)(I, H, impl="fused")
+    weights = [getattr(model.forward0, name) for name in ("Wc", "Wr", "b")]
+    for weight, name in zip(weights, ("Wc", "Wr", "b")):
+        weight.data = given[name]
+    xs, *states = (mg.tensor(given[name], requires_grad=True) for name in WANTED[cell][:-3])
+    leaves = [xs, *states, *weights]
+
+    def run() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        first = [state[None] for state in states]
+        output, _ = model(xs, tuple(first) if len(first) > 1 else first[0])
+        loss = output.sum()
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(cell, result[0].numpy(), [g.numpy() for g in result[1]]))
+
+
+def torch_module(cell: str, T: int, B: int, I: int, H: int) -> Work:
+    import torch
+
+    given = numbers(T, B, I, H, GATES[cell])
+    model = getattr(torch.nn, cell)(I, H)
+    with torch.no_grad():
+        model.weight_ih_l0.copy_(torch.from_numpy(given["Wc"]))
+        model.weight_hh_l0.copy_(torch.from_numpy(given["Wr"]))
+        model.bias_ih_l0.copy_(torch.from_numpy(given["b"]))
+        model.bias_hh_l0.zero_()
+    model.bias_hh_l0.requires_grad_(False)
+    xs, *states = (torch.from_numpy(given[name]).requires_grad_() for name in WANTED[cell][:-3])
+    leaves = [xs, *states, model.weight_ih_l0, model.weight_hh_l0, model.bias_ih_l0]
+
+    def run() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        first = [state[None] for state in states]
+        output, _ = model(xs, tuple(first) if len(first) > 1 else first[0])
+        loss = output.sum()
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(cell, result[0].detach().numpy(), [g.numpy() for g in result[1]]))
+
+
+def jax_scan(cell: str, T: int, B: int, I: int, H: int) -> Work:
+    """The input's product for all steps stands before the scan, where it is one large product."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    def rnn(state: Any, z: Any, Wr: Any) -> Any:
+        h = jnp.tanh(z + state[0] @ Wr.T)
+        return (h,), h
+
+    def lstm(state: Any, z: Any, Wr: Any) -> Any:
+        h, c = state
+        i, f, g, o = jnp.split(z + h @ Wr.T, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    step = {"RNN": rnn, "LSTM": lstm}[cell]
+
+    def divergence(leaves: Any) -> Any:
+        xs, *states, Wc, Wr, b = leaves
+        _, hs = jax.lax.scan(partial(step, Wr=Wr), tuple(states), xs @ Wc.T + b)
+        return hs.sum()
+
+    both = jax.jit(jax.value_and_grad(divergence))
+    given = numbers(T, B, I, H, GATES[cell])
+    leaves = [jnp.asarray(given[name]) for name in WANTED[cell]]
+
+    def gradients(result: Any) -> Gradients:
+        return _named(cell, np.asarray(result[0]), [np.asarray(g) for g in result[1]])
+
+    return Work(lambda: jax.block_until_ready(both(leaves)), gradients)
+
+
+def _named(cell: str, loss: Any, gradients: Any) -> Gradients:
+    return {"loss": loss, **dict(zip(WANTED[cell], gradients, strict=True))}
+
+
+def contestants(cell: str) -> list[Contestant]:
+    """Ours first."""
+    return [
+        Contestant("minigrad fused", partial(ours, cell), "minigrad_rnn"),
+        Contestant(f"torch nn.{cell}", partial(torch_module, cell), "torch"),
+        Contestant("JAX scan, jitted", partial(jax_scan, cell), "jax"),
+    ]
+
+
+def targets(cell: str) -> list[Target]:
+    """RNN: 4 × torch where B = 1, level elsewhere; LSTM: at least 0.9 of torch's oneDNN everywhere."""
+
+    def wanted(size: dict[str, int]) -> float:
+        if cell == "LSTM":
+            return 0.9
+        return 4.0 if size["B"] == 1 else 1.0
+
+    return [Target(f"torch nn.{cell}", tuple(size.values()), wanted(size)) for size in SIZES]
+
+
+def measured(options: Options) -> str:
+    sizes = QUICK_SIZES if options.quick else SIZES
+    parts = []
+    for cell in GATES:
+        options.told(cell)
+        standings = contest(contestants(cell), sizes, options.plan, options.one_process, options.told)
+        parts += [f"### {cell}", timing_tables(sizes, standings, targets(cell))]
+    return "\n\n".join(parts)
+
+
+BENCHMARK = Benchmark("fused", measured, ("torch", "jax"))

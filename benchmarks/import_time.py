@@ -1,0 +1,65 @@
+"""What `import minigrad` costs beside `import numpy`: fresh interpreters that take turns, files already in memory."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+from .page import Benchmark, Options, table
+from .timing import quartiles
+
+MODULES = ("numpy", "minigrad", "minigrad_rnn")
+LIMIT = 60.0
+"""Milliseconds that minigrad may add to NumPy's import."""
+PROGRAM = "import time; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
+
+
+def once(module: str) -> float:
+    """Seconds that a fresh interpreter takes for the import, without its own start.
+
+    Raises:
+        RuntimeError: the module cannot be imported.
+    """
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(module)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"once: import {module}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout)
+
+
+def measured(options: Options) -> str:
+    rounds = 5 if options.quick else 41
+    failed: dict[str, str] = {}
+    for module in MODULES:  # untimed: compiles what is not compiled
+        try:
+            once(module)
+        except RuntimeError as error:
+            failed[module] = str(error)
+    running = [module for module in MODULES if module not in failed]
+    times: dict[str, list[float]] = {module: [] for module in running}
+    for _ in range(rounds):
+        for module in running:
+            times[module].append(1000 * once(module))
+    rows, remarks = [], []
+    for module in MODULES:
+        if module in failed:
+            rows.append([f"`import {module}`", "–", "–"])
+            remarks.append(f"- {module}: failed: {failed[module]}")
+            continue
+        low, middle, high = quartiles(times[module])
+        more = statistics.median(a - b for a, b in zip(times[module], times["numpy"]))
+        rows.append(
+            [
+                f"`import {module}`",
+                f"{middle:.1f} [{low:.1f}, {high:.1f}]",
+                f"{more:.1f}" + (f" (≤ {LIMIT:g})" if module == "minigrad" else "") if module != "numpy" else "",
+            ]
+        )
+        if module == "minigrad":
+            verdict = "Target: met." if more <= LIMIT else f"Target: **missed** by {more - LIMIT:.0f} ms."
+            remarks.insert(0, verdict)
+    head = ["", "median [quartiles], ms", "more than NumPy, ms (target)"]
+    return "\n\n".join([f"{rounds} rounds:", table(head, rows), *remarks])
+
+
+BENCHMARK = Benchmark("import_time", measured)

@@ -1,0 +1,98 @@
+"""Peak memory of forward and backward as the sequence doubles: the graph road, the fused road, and a truncated run.
+
+NumPy reports its arrays to `tracemalloc`, so the peak counts arrays and the tape's own objects alike, and nothing of
+the interpreter. The sequence xs itself is not counted. The truncated run cuts the state off the tape every `WINDOW`
+steps, and walks back each window before the next begins: its peak must not grow.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .page import Benchmark, Options, table
+from .sizes import numbers
+
+BATCH, INPUT, HIDDEN = 8, 64, 64
+WINDOW = 32
+LENGTHS = (64, 128, 256, 512, 1024, 2048)
+GATES = {"RNN": 1, "LSTM": 4}
+
+
+def whole(model: Any, xs: Any) -> None:
+    """Forward and backward over the whole sequence."""
+    output, _ = model(xs)
+    output.sum().backward()
+    model.zero_grad()
+
+
+def truncated(model: Any, xs: Any) -> None:
+    """The same in windows; the state is carried, the tape is not."""
+    state = None
+    for begin in range(0, xs.shape[0], WINDOW):
+        output, state = model(xs[begin : begin + WINDOW], state)
+        output.sum().backward()
+        model.zero_grad()
+        state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+
+
+def peak(work: Callable[[], None]) -> int:
+    """The bytes by which memory rose above where it stood, at most, during the work."""
+    work()  # what stays for good is there after this
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        work()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def roads(cell: str) -> dict[str, Callable[[Any], None]]:
+    """By road: what takes xs (T, B, I) forward and backward."""
+    import minigrad_rnn
+
+    kind = getattr(minigrad_rnn, cell)
+    graph, fused = (kind(INPUT, HIDDEN, impl=impl) for impl in ("graph", "fused"))
+    return {
+        "graph": lambda xs: whole(graph, xs),
+        "fused": lambda xs: whole(fused, xs),
+        f"graph, truncated to {WINDOW} steps": lambda xs: truncated(graph, xs),
+    }
+
+
+def measured(options: Options) -> str:
+    lengths = LENGTHS[:3] if options.quick else LENGTHS
+    parts = []
+    for cell, gates in GATES.items():
+        options.told(cell)
+        ways = roads(cell)
+        peaks: dict[str, list[int]] = {way: [] for way in ways}
+        for T in lengths:
+            xs = numbers(T, BATCH, INPUT, HIDDEN, gates)["xs"]
+            for way, work in ways.items():
+                peaks[way].append(peak(partial(work, xs)))
+        rows = []
+        for k, T in enumerate(lengths):
+            cells = []
+            for found in peaks.values():
+                growth = f" (× {found[k] / found[k - 1]:.2f})" if k else ""
+                cells.append(f"{found[k] / 2**20:.2f}{growth}")
+            rows.append([str(T), *cells])
+        steps = lengths[-1] - lengths[0]
+        block = BATCH * HIDDEN * 4
+        each = (f"{way} {(found[-1] - found[0]) / steps / block:.1f}" for way, found in peaks.items())
+        parts += [
+            f"{cell}, B = {BATCH}, I = {INPUT}, H = {HIDDEN}, float32; peak in MiB (× growth as T doubles):",
+            table(["T", *peaks], rows),
+            f"A further step costs, in arrays of h's size (B, H): {', '.join(each)}.",
+        ]
+    return "\n\n".join(parts)
+
+
+BENCHMARK = Benchmark("memory", measured)

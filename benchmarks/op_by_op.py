@@ -1,0 +1,126 @@
+"""The recurrent net unrolled op by op: z(t) = Wc x(t) + b + Wr h(t−1), h(t) = tanh(z(t)).
+
+Forward and backward: the gradients of Wc, Wr, b and h0, of the sum of all outputs h(t). Every step's products,
+additions and tanh go on the library's tape one by one, so this is the price of a tape's entry beside the arithmetic.
+Each library does it the way that its documentation shows; where it has two ways, the faster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .page import Benchmark, Options, Target, timing_tables
+from .sizes import QUICK_SIZES, SIZES, numbers
+from .timing import Contestant, Gradients, Work, contest
+
+WANTED = ("Wc", "Wr", "b", "h0")
+
+
+def ours(T: int, B: int, I: int, H: int) -> Work:
+    """As `impl="graph"` does it."""
+    import minigrad as mg
+
+    given = numbers(T, B, I, H)
+    xs = given["xs"]
+    Wc, Wr, b, h0 = leaves = [mg.tensor(given[name], requires_grad=True) for name in WANTED]
+
+    def run() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        h, hs = h0, []
+        for x in xs:
+            h = mg.tanh(mg.linear(x, Wc, b) + mg.linear(h, Wr))
+            hs.append(h)
+        loss = mg.stack(hs).sum()
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(result[0].numpy(), [g.numpy() for g in result[1]]))
+
+
+def torch_eager(T: int, B: int, I: int, H: int) -> Work:
+    import torch
+    from torch.nn.functional import linear
+
+    given = numbers(T, B, I, H)
+    xs = torch.from_numpy(given["xs"])
+    Wc, Wr, b, h0 = leaves = [torch.from_numpy(given[name]).requires_grad_() for name in WANTED]
+
+    def run() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        h, hs = h0, []
+        for x in xs:
+            h = torch.tanh(linear(x, Wc, b) + linear(h, Wr))
+            hs.append(h)
+        loss = torch.stack(hs).sum()
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(result[0].detach().numpy(), [g.numpy() for g in result[1]]))
+
+
+def autograd(T: int, B: int, I: int, H: int) -> Work:
+    import autograd.numpy as anp
+    from autograd import value_and_grad
+
+    given = numbers(T, B, I, H)
+    xs = given["xs"]
+
+    def divergence(Wc: Any, Wr: Any, b: Any, h0: Any) -> Any:
+        h, loss = h0, 0.0
+        to_z, to_next = Wc.T, Wr.T  # once: every transpose is an entry on the tape
+        for x in xs:
+            h = anp.tanh(anp.dot(x, to_z) + b + anp.dot(h, to_next))
+            loss = loss + anp.sum(h)  # faster here than to stack them
+        return loss
+
+    both = value_and_grad(divergence, (0, 1, 2, 3))
+    leaves = [given[name] for name in WANTED]
+    return Work(lambda: both(*leaves), lambda result: _named(result[0], result[1]))
+
+
+def mygrad(T: int, B: int, I: int, H: int) -> Work:
+    import mygrad as mg
+
+    mg.turn_memory_guarding_off()  # its documentation's advice where speed counts
+    given = numbers(T, B, I, H)
+    xs = given["xs"]
+    Wc, Wr, b, h0 = leaves = [mg.tensor(given[name]) for name in WANTED]
+
+    def run() -> Any:
+        h, hs = h0, []
+        to_z, to_next = Wc.T, Wr.T
+        for x in xs:
+            h = mg.tanh(mg.matmul(x, to_z) + b + mg.matmul(h, to_next))
+            hs.append(h)
+        loss = mg.stack(hs).sum()
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(result[0].data, result[1]))
+
+
+def _named(loss: Any, gradients: Any) -> Gradients:
+    return {"loss": loss, **dict(zip(WANTED, gradients, strict=True))}
+
+
+CONTESTANTS = [
+    Contestant("minigrad", ours, "minigrad"),
+    Contestant("PyTorch eager", torch_eager, "torch"),
+    Contestant("autograd", autograd, "autograd"),
+    Contestant("MyGrad", mygrad, "mygrad"),
+]
+TARGETS = [
+    *(Target("PyTorch eager", tuple(size.values()), 1.3) for size in SIZES[:4]),
+    *(Target("autograd", tuple(size.values()), 4.0) for size in SIZES[:4]),
+]
+
+
+def measured(options: Options) -> str:
+    sizes = QUICK_SIZES if options.quick else SIZES
+    standings = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.told)
+    return timing_tables(sizes, standings, TARGETS)
+
+
+BENCHMARK = Benchmark("op_by_op", measured, ("torch", "autograd", "mygrad"))

@@ -1,0 +1,40 @@
+"""The sizes at which recurrences are timed, and the numbers that all contestants start from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+SIZES = [
+    dict(zip("TBIH", size))
+    for size in (
+        (35, 1, 28, 32),
+        (100, 1, 64, 64),
+        (50, 32, 64, 64),
+        (50, 32, 128, 128),
+        (100, 32, 256, 256),
+        (100, 64, 512, 512),
+    )
+]
+"""T steps, B sequences, I features of x(t), H units of h(t)."""
+QUICK_SIZES = SIZES[:3]
+
+Numbers = dict[str, Any]
+
+
+def numbers(T: int, B: int, I: int, H: int, gates: int = 1) -> Numbers:
+    """xs (T, B, I), h0 and c0 (B, H), Wc (gates·H, I), Wr (gates·H, H), b (gates·H,): float32, the same every time."""
+    rng = np.random.default_rng(0)
+
+    def uniform(*shape: int) -> Any:
+        return rng.uniform(-(H**-0.5), H**-0.5, shape).astype(np.float32)
+
+    weights = {"Wc": uniform(gates * H, I), "Wr": uniform(gates * H, H), "b": uniform(gates * H)}
+    states = {"h0": uniform(B, H), "c0": uniform(B, H)}
+    return {"xs": rng.standard_normal((T, B, I)).astype(np.float32), **states, **weights}
+
+
+def label(size: dict[str, int]) -> str:
+    """The size as the tables write it: T, B, I, H."""
+    return ", ".join(str(n) for n in size.values())
