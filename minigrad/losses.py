@@ -179,5 +179,5 @@ def _moved(name: str, argument: str, array: Array, beside: Tensor) -> Array:
     if here is there:
         return array
     if here is not seam.NUMPY:
-        raise seam.BackendError(f"{name}: {argument}: is on {here.name}, want numpy or {there.name}")
+        raise seam.BackendError(f"{name}: {argument}: is on {here.name}, want {there.name}; move it with .to(backend)")
     return there.from_numpy(array)

@@ -206,7 +206,9 @@ def _plain(value: Any) -> Any:
 
 
 def _blocks(w: Array, g: Array, arrays: dict[str, Array]) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
-    if not isinstance(w, np.ndarray) or w.size <= BLOCK or not all(a.flags.c_contiguous for a in (w, *arrays.values())):
+    """The arrays as they are, or flat, a block at a time; those of shape () too, of which NumPy would make scalars."""
+    whole = not isinstance(w, np.ndarray) or (0 < w.size <= BLOCK and w.ndim)
+    if whole or not all(a.flags.c_contiguous for a in (w, *arrays.values())):
         yield w, g, arrays
         return
     w, g, arrays = w.reshape(-1), g.reshape(-1), {name: a.reshape(-1) for name, a in arrays.items()}
