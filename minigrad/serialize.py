@@ -141,10 +141,10 @@ def _host(name: str, value: Any) -> Host:
     """A host array in C order and native bytes: safetensors writes any other memory as if it were that."""
     array = value._data if isinstance(value, Tensor) else value
     host = np.asarray(seam.to_numpy(array) if seam.is_array(array) else array)
-    if not isinstance(name, str) or host.dtype.kind not in "biufc":
-        raise TypeError(
-            f"save: arrays[{name!r}]: got {host.dtype}, want an array of numbers or booleans under a string"
-        )
+    if not isinstance(name, str) or "\0" in name or name == "__metadata__":  # neither format can hold these names
+        raise TypeError(f"save: arrays: got the name {name!r}, want a string without NUL, other than '__metadata__'")
+    if host.dtype.kind not in "biufc":
+        raise TypeError(f"save: arrays[{name!r}]: got {host.dtype}, want numbers or booleans")
     return np.asarray(host, dtype=host.dtype.newbyteorder("="), order="C")
 
 
@@ -186,7 +186,11 @@ def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], metadata: str
     from safetensors.numpy import save as to_bytes
 
     text = json.dumps({"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)})
-    file.write(to_bytes(dict(arrays), metadata={"minigrad": text, "crc32": _checksum(arrays, text)}))
+    try:
+        content = to_bytes(dict(arrays), metadata={"minigrad": text, "crc32": _checksum(arrays, text)})
+    except Exception as error:  # the package's own kind; it does not know every dtype
+        raise TypeError(f"save: arrays: safetensors cannot hold them: {error}") from error
+    file.write(content)
 
 
 def _checksum(arrays: Mapping[str, Host], text: str) -> str:
