@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .cell import Cell, rule_through_graph, unroll
-from .layout import CHUNK, batch_major, shares, stacked_inputs, time_buffer, weight_buffer
+from .layout import CHUNK, batch_major, copy_columns, product, shares, stacked_inputs, time_buffer, weight_buffer
 
 Array = Any
 
@@ -91,16 +91,15 @@ def lstm_sequence(
 
 
 def stacked_weights(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:
-    """[Wc Wr b] with the gates in the order o, i, f, g and the rows of the three σ gates halved.
+    """[Wc Wr b] with the gates in the order i, f, o, g and the rows of the three σ gates halved.
 
     σ(z) = tanh(z/2)/2 + 1/2, so after halving one tanh serves all four gates.
     """
     H, I = Wr.shape[1], Wc.shape[1]
     W = weight_buffer(xp, 4 * H, I + H + (b is not None), B, Wc.dtype)
-    for source, target in ((Wc, W[:, :I]), (Wr, W[:, I : I + H])):
-        target[:H], target[H:] = source[3 * H :], source[: 3 * H]
-    if b is not None:
-        W[:H, I + H], W[H:, I + H] = b[3 * H :], b[: 3 * H]
+    columns = [(Wc, W[:, :I]), (Wr, W[:, I : I + H])] + ([(b, W[:, I + H])] if b is not None else [])
+    for given, kept in columns:
+        kept[: 2 * H], kept[2 * H : 3 * H], kept[3 * H :] = given[: 2 * H], given[3 * H :], given[2 * H : 3 * H]
     W[: 3 * H] *= 0.5
     return W
 
@@ -110,62 +109,57 @@ def lstm_forward(
 ) -> tuple[Array, Array, Array, Array]:
     """Every h(t) (T, B, H), the last c (B, H), and what BPTT needs: v (`stacked_inputs`) and S.
 
-    S[t] (5H, B) holds o(t), i(t), f(t), g(t), c(t−1): so i, f and g, c lie side by side, and i·g and f·c are one call.
+    S[t] (6H, B) holds i, f, o, g, c(t−1), tanh(c(t)) of step t, so that i, f lie beside o and g beside c: i·g and f·c
+    are one call, and so are the products of BPTT.
     """
     T, B, _ = xs.shape
     H = h0.shape[1]
     v, h = stacked_inputs(xp, xs, h0, b is not None)
-    W = stacked_weights(xp, Wc, Wr, b, B)
-    S = xp.empty((T + 1, 5 * H, B), xs.dtype)
-    c = S[:, 4 * H :]
+    S = xp.empty((T + 1, 6 * H, B), xs.dtype)
+    z, ifo, i_f, o = S[:, : 4 * H], S[:, : 3 * H], S[:, : 2 * H], S[:, 2 * H : 3 * H]
+    g_c, c, tanh_c = S[:, 3 * H : 5 * H], S[:, 4 * H : 5 * H], S[:, 5 * H :]
     c[0] = c0.T
     products = xp.empty((2 * H, B), xs.dtype)
-    tanh_c = xp.empty((H, B), xs.dtype)
     half = xp.full((), 0.5, xs.dtype)
-    steps = zip(v, S[:, : 4 * H], S[:, : 3 * H], S[:, H : 3 * H], S[:, 3 * H :], c[1:], S[:, :H], h[1:])
-    for v_t, z, oif, i_f, g_c, c_t, o, h_t in steps:
-        W.dot(v_t, z)
-        xp.tanh(z, z)
-        xp.multiply(oif, half, oif)
-        xp.add(oif, half, oif)
-        xp.multiply(i_f, g_c, products)
-        xp.add(products[:H], products[H:], c_t)
-        xp.tanh(c_t, tanh_c)
-        xp.multiply(o, tanh_c, h_t)
+    multiplied = product(xp, stacked_weights(xp, Wc, Wr, b, B), B)
+    tanh, multiply, add = xp.tanh, xp.multiply, xp.add
+    steps = zip(v, z, ifo, i_f, g_c, c[1:], tanh_c, o, h[1:])
+    for v_t, z_t, ifo_t, i_f_t, g_c_t, c_t, tanh_c_t, o_t, h_t in steps:
+        multiplied(v_t, z_t)
+        tanh(z_t, z_t)
+        multiply(ifo_t, half, ifo_t)
+        add(ifo_t, half, ifo_t)
+        multiply(i_f_t, g_c_t, products)
+        add(products[:H], products[H:], c_t)
+        tanh(c_t, tanh_c_t)
+        multiply(o_t, tanh_c_t, h_t)
     return batch_major(h[1:]), c[T].T, v, S
 
 
-def lstm_factors(xp: Any, S: Array, c: Array, K: Array) -> None:
+def lstm_factors(xp: Any, S: Array, K: Array, P: Array) -> None:
     """What dh and dc are multiplied with, for several steps at once, into the six row blocks of K:
 
-        f | g i(1−i) | c(t−1) f(1−f) | i (1−g²) | tanh(c) o(1−o) | o (1−tanh²(c))
-    Of these the first four take dc(t), to give dc(t−1), dz_i, dz_f, dz_g; the last two dh(t), to give dz_o and dc(t).
+        f | (1−i) i g | (1−f) f c(t−1) | i − i g · g | (1−o) o tanh(c) | o − o tanh(c) · tanh(c)
+    The first four take dc(t), to give dc(t−1), dz_i, dz_f, dz_g; the last two dh(t), to give dz_o and its share of
+    dc(t). Shapes: S and K (n, 6H, B), P (n, 3H, B) for the products i g, f c(t−1), o tanh(c) that several need.
     """
-    H = c.shape[1]
-    o, i, i_f, f, g, g_c = (S[:, a * H : b * H] for a, b in ((0, 1), (1, 2), (1, 3), (2, 3), (3, 4), (3, 5)))
-    to_f, to_if, to_g, to_o, to_c = (K[:, a * H : b * H] for a, b in ((0, 1), (1, 3), (3, 4), (4, 5), (5, 6)))
-    multiply, subtract = xp.multiply, xp.subtract
-    tanh_c = to_f  # its place is free until the end
-    xp.tanh(c, tanh_c)
-    multiply(o, tanh_c, to_o)
-    subtract(1, o, to_c)
-    multiply(to_o, to_c, to_o)
-    multiply(tanh_c, tanh_c, to_c)
-    subtract(1, to_c, to_c)
-    multiply(to_c, o, to_c)
-    subtract(1, i_f, to_if)
-    multiply(to_if, i_f, to_if)
-    multiply(to_if, g_c, to_if)
-    multiply(g, g, to_g)
-    subtract(1, to_g, to_g)
-    multiply(to_g, i, to_g)
-    to_f[...] = f
+    n, rows, B = S.shape
+    S, K, P = S.reshape(n, 6, rows // 6, B), K.reshape(n, 6, rows // 6, B), P.reshape(n, 3, rows // 6, B)
+    ifo, g_c_tanh = S[:, :3], S[:, 3:]
+    xp.multiply(ifo, g_c_tanh, P)
+    K[:, 0] = S[:, 1]
+    xp.subtract(1, S[:, :2], K[:, 1:3])
+    xp.multiply(K[:, 1:3], P[:, :2], K[:, 1:3])
+    xp.subtract(1, S[:, 2], K[:, 4])
+    xp.multiply(K[:, 4], P[:, 2], K[:, 4])
+    xp.multiply(P[:, ::2], g_c_tanh[:, ::2], K[:, 3::2])
+    xp.subtract(ifo[:, ::2], K[:, 3::2], K[:, 3::2])
 
 
 def lstm_bptt(xp: Any, dhs: Array, dhT: Array, dcT: Array, S: Array, Wr: Array) -> tuple[Array, Array, Array]:
     """From the last step to the first, with the factors above:
 
-        dc(t) += o (1 − tanh²(c)) dh(t);      dz(t) from dc(t) and dh(t)
+        dc(t) += (o − o tanh²(c)) dh(t);      dz(t) from dc(t) and dh(t)
         dc(t−1) = f dc(t);                    dh(t−1) = Wrᵀ dz(t) + dhs(t−1)
 
     dhs (T, B, H), dhT and dcT (B, H) are the gradients of the outputs. Returns dz of every step (T, 4H, B), rows in the
@@ -173,34 +167,37 @@ def lstm_bptt(xp: Any, dhs: Array, dhT: Array, dcT: Array, S: Array, Wr: Array) 
     """
     T, B, H = dhs.shape
     dz = time_buffer(xp, T, 4 * H, B, dhs.dtype)
-    steps = max(1, CHUNK // (H * B))
-    K = xp.empty((min(steps, T), 6 * H, B), dhs.dtype)
-    dh, dc = xp.empty((H, B), dhs.dtype), xp.empty((H, B), dhs.dtype)
+    steps = min(T, max(1, CHUNK // (H * B)))
+    # D holds dc(t−1), dz_i, dz_f, dz_g, dz_o of each step
+    K, P, D, arriving = (xp.empty((steps, rows * H, B), dhs.dtype) for rows in (6, 3, 5, 1))
+    dh, dc_later, dc = (xp.empty((H, B), dhs.dtype) for _ in range(3))
     dh[...] = dhT.T
-    parts = xp.empty((5, H, B), dhs.dtype)  # dc(t−1), dz_i, dz_f, dz_g, dz_o
-    carried, by_dc, dz_o = parts[0], parts[:4], parts[4]
-    dz_now = parts[1:].reshape(4 * H, B)
-    carried[...] = dcT.T
-    arriving = batch_major(dhs)
-    back = xp.ascontiguousarray(Wr.T)
+    dc_later[...] = dcT.T
+    multiplied = product(xp, xp.ascontiguousarray(Wr.T), B)
+    add, multiply = xp.add, xp.multiply
     for stop in range(T, 0, -steps):
         now = slice(max(0, stop - steps), stop)
         n = stop - now.start
-        lstm_factors(xp, S[now], S[now.start + 1 : stop + 1, 4 * H :], K[:n])
-        last_first = K[:n][::-1]
-        factors = zip(
-            arriving[now][::-1],
-            last_first[:, : 4 * H].reshape(n, 4, H, B),
-            last_first[:, 4 * H : 5 * H],
-            last_first[:, 5 * H :],
-            dz[now][::-1],
+        lstm_factors(xp, S[now], K[:n], P[:n])
+        copy_columns(xp, dhs[now], arriving[:n])
+        K_back, D_back = K[:n][::-1], D[:n][::-1]
+        to_dc, to_o, to_c = K_back[:, : 4 * H].reshape(n, 4, H, B), K_back[:, 4 * H : 5 * H], K_back[:, 5 * H :]
+        by_dc, dc_before, dz_o, dz_now = (
+            D_back[:, : 4 * H].reshape(n, 4, H, B),
+            D_back[:, :H],
+            D_back[:, 4 * H :],
+            D_back[:, H:],
         )
-        for dh_t, to_parts, to_o, to_c, dz_t in factors:
-            xp.add(dh, dh_t, dh)
-            xp.multiply(to_o, dh, dz_o)
-            xp.multiply(to_c, dh, dc)
-            xp.add(dc, carried, dc)
-            xp.multiply(to_parts, dc, by_dc)
-            back.dot(dz_now, dh)
-            dz_t[...] = dz_now
-    return dz, dh.T, carried.T
+        for dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t in zip(
+            arriving[:n][::-1], to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now
+        ):
+            add(dh, dh_t, dh)
+            multiply(to_o_t, dh, dz_o_t)
+            multiply(to_c_t, dh, dc)
+            add(dc, dc_later, dc)
+            multiply(to_dc_t, dc, by_dc_t)
+            multiplied(dz_t, dh)
+            dc_later = dc_before_t
+        dc_later = dc_later.copy()  # D is written again
+        dz[now] = D[:n, H:]
+    return dz, dh.T, dc_later.T

@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .cell import Cell, rule_through_graph, unroll
-from .layout import CHUNK, batch_major, shares, stacked_inputs, time_buffer, weight_buffer
+from .layout import CHUNK, batch_major, copy_columns, product, shares, stacked_inputs, time_buffer, weight_buffer
 
 Array = Any
 ACTIVATIONS = {"tanh": mg.tanh, "relu": mg.relu}
@@ -102,10 +102,11 @@ def rnn_forward(
     if b is not None:
         W[:, I + H] = b
     z = xp.empty((H, B), xs.dtype)
+    multiplied = product(xp, W, B)
     for v_t, h_t in zip(v, h[1:]):
-        W.dot(v_t, z)
+        multiplied(v_t, z)
         if nonlinearity == "tanh":
-            xp.tanh(z, out=h_t)
+            xp.tanh(z, h_t)
         else:
             xp.maximum(z, 0, out=h_t)
     return batch_major(h[1:]), v
@@ -128,18 +129,19 @@ def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, I: int, Wr: Array, nonli
     T, B, H = dhs.shape
     h = v[1:, I : I + H]
     dz = time_buffer(xp, T, H, B, dhs.dtype)
-    steps = max(1, CHUNK // (H * B))
-    slopes = xp.empty((min(steps, T), H, B), dhs.dtype)
+    steps = min(T, max(1, CHUNK // (H * B)))
+    here, arriving = xp.empty((steps, H, B), dhs.dtype), xp.empty((steps, H, B), dhs.dtype)
     dh = xp.empty((H, B), dhs.dtype)
     dh[...] = dhT.T
-    arriving = batch_major(dhs)
-    back = xp.ascontiguousarray(Wr.T)
+    multiplied = product(xp, xp.ascontiguousarray(Wr.T), B)
     for stop in range(T, 0, -steps):
         now = slice(max(0, stop - steps), stop)
-        here = slopes[: stop - now.start]
-        rnn_slope(xp, h[now], nonlinearity, here)
-        for dh_t, slope_t, dz_t in zip(arriving[now][::-1], here[::-1], dz[now][::-1]):
+        n = stop - now.start
+        rnn_slope(xp, h[now], nonlinearity, here[:n])
+        copy_columns(xp, dhs[now], arriving[:n])
+        for dh_t, dz_t in zip(arriving[:n][::-1], here[:n][::-1]):
             xp.add(dh, dh_t, dh)
-            xp.multiply(dh, slope_t, dz_t)
-            back.dot(dz_t, dh)
+            xp.multiply(dh, dz_t, dz_t)  # the slope becomes dz(t) in its place
+            multiplied(dz_t, dh)
+        dz[now] = here[:n]
     return dz, dh.T
