@@ -6,8 +6,8 @@ import statistics
 import subprocess
 import sys
 
-from .page import Benchmark, Options, table
-from .timing import quartiles
+from .page import Benchmark, Options, beside_others, table
+from .timing import quartiles, quiet_rounds
 
 MODULES = ("numpy", "minigrad", "minigrad_rnn")
 LIMIT = 60.0
@@ -36,10 +36,8 @@ def measured(options: Options) -> str:
         except RuntimeError as error:
             failed[module] = str(error)
     running = [module for module in MODULES if module not in failed]
-    times: dict[str, list[float]] = {module: [] for module in running}
-    for _ in range(rounds):
-        for module in running:
-            times[module].append(1000 * once(module))
+    kept, disturbed = quiet_rounds(lambda: [1000 * once(m) for m in running], rounds, options.plan.patience)
+    times = {module: [turns[k] for turns in kept] for k, module in enumerate(running)}
     rows, remarks = [], []
     for module in MODULES:
         if module in failed:
@@ -59,7 +57,7 @@ def measured(options: Options) -> str:
             verdict = "Target: met." if more <= LIMIT else f"Target: **missed** by {more - LIMIT:.0f} ms."
             remarks.insert(0, verdict)
     head = ["", "median [quartiles], ms", "more than NumPy, ms (target)"]
-    return "\n\n".join([f"{rounds} rounds:", table(head, rows), *remarks])
+    return "\n\n".join([f"{rounds} rounds:", table(head, rows), *beside_others(disturbed, rounds), *remarks])
 
 
 BENCHMARK = Benchmark("import_time", measured)

@@ -115,9 +115,13 @@ def _said(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
 
 
 def _disturbed(results: Sequence[list[Standing]]) -> list[str]:
-    rounds = [s for standings in results for s in standings[:1] if s.rounds]
-    loud, every = sum(s.disturbed for s in rounds), sum(len(s.rounds) for s in rounds)
-    return [f"Other programs were at work beside {loud} of {every} rounds."] if loud else []
+    rounds = [s for standings in results for s in [s for s in standings if s.rounds][:1]]
+    return beside_others(sum(s.disturbed for s in rounds), sum(len(s.rounds) for s in rounds))
+
+
+def beside_others(disturbed: int, rounds: int) -> list[str]:
+    """The paragraph that says how many rounds had other programs beside them, if any had."""
+    return [f"Other programs were at work beside {disturbed} of {rounds} rounds."] if disturbed else []
 
 
 def _verdict(met: int, missed: Sequence[str]) -> list[str]:

@@ -25,12 +25,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 Gradients = dict[str, Any]
 """Arrays by name: "loss", "Wc", …"""
+Played = TypeVar("Played")
 
 
 class Work(NamedTuple):
@@ -78,7 +79,7 @@ class Plan:
     limit: float = 60.0
     collector: bool = True
     tolerance: float = 1e-3
-    patience: float = 180.0
+    patience: float = 60.0
 
 
 QUICK = Plan(total=0.15, turn=0.03, rounds=3, patience=0.0)
@@ -323,26 +324,50 @@ def _one_size(names: list[str], seats: list[Seat], size: dict[str, int], plan: P
         time.sleep(plan.pause)
     one_turn = max(plan.turn, min(calls, default=math.inf), 1e-9)  # of the fastest
     rounds = max(plan.rounds, math.ceil(plan.total / one_turn))
-    deadline = time.monotonic() + plan.patience
-    was_quiet = _await_quiet(deadline)
-    while running and len(running[0][0].rounds) < rounds:
+
+    def play() -> list[list[float]]:
         turns = []
         for _, seat in running:
             turns.append(seat.turn(plan.turn, plan.collector))
             time.sleep(plan.pause)
-        quiet = idle_share() >= QUIET
-        if not (quiet and was_quiet) and time.monotonic() < deadline:
-            was_quiet = _await_quiet(deadline)
-            continue
-        for (standing, _), turn in zip(running, turns):
-            standing.rounds.append(turn)
-            standing.disturbed += not (quiet and was_quiet)
-        was_quiet = quiet
+        return turns
+
+    kept, disturbed = quiet_rounds(play, rounds if running else 0, plan.patience)
+    for k, (standing, _) in enumerate(running):
+        standing.rounds = [turns[k] for turns in kept]
+        standing.disturbed = disturbed
     return standings
 
 
 QUIET = 0.9
 """The share of the processors' time that is idle when nothing else works."""
+
+
+def quiet_rounds(play: Callable[[], Played], count: int, patience: float) -> tuple[list[Played], int]:
+    """Play rounds until `count` of them had a quiet machine before and after.
+
+    Args:
+        play: one round.
+        count: how many to keep.
+        patience: seconds in which rounds are repeated and quiet is awaited; after that every round is kept.
+
+    Returns:
+        what the kept rounds returned, and how many of them were not quiet.
+    """
+    kept: list[Played] = []
+    disturbed = 0
+    deadline = time.monotonic() + patience
+    before = count == 0 or _await_quiet(deadline)
+    while len(kept) < count:
+        played = play()
+        after = idle_share() >= QUIET
+        if (before and after) or time.monotonic() >= deadline:
+            kept.append(played)
+            disturbed += not (before and after)
+            before = after
+        else:
+            before = _await_quiet(deadline)
+    return kept, disturbed
 
 
 def _await_quiet(deadline: float) -> bool:
