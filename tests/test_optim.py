@@ -144,13 +144,13 @@ def test_blocks_do_not_change_the_numbers(kind: type[Optimizer], options: dict[s
     rng = np.random.default_rng(0)
     host, grads = rng.standard_normal((2 * BLOCK + 17, 2)), rng.standard_normal((3, 2 * BLOCK + 17, 2))
     large, turned = mg.Parameter(host), mg.Parameter(np.asfortranarray(host))
-    rows = [mg.Parameter(host[k : k + 5000]) for k in range(0, len(host), 5000)]
+    rows = [mg.Parameter(host[k : k + 50_000]) for k in range(0, len(host), 50_000)]
     assert not turned._data.flags.c_contiguous
     optimizer = kind([large, turned, *rows], **options)
     for g in grads:
         large.grad, turned.grad = mg.tensor(np.asfortranarray(g)), mg.tensor(g)
         for k, p in enumerate(rows):
-            p.grad = mg.tensor(g[5000 * k : 5000 * k + p.shape[0]])
+            p.grad = mg.tensor(g[50_000 * k : 50_000 * k + p.shape[0]])
         optimizer.step()
     np.testing.assert_allclose(large.numpy(), np.concatenate(values(rows)), rtol=1e-14)
     np.testing.assert_allclose(large.numpy(), turned.numpy(), rtol=1e-14)

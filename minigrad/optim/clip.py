@@ -78,7 +78,8 @@ def _norm(xp: Any, g: Array, p: float) -> Array:
     if p == math.inf:
         return xp.max(xp.abs(g)) if g.size else xp.zeros((), g.dtype)
     if p == 2:
-        return xp.sqrt(xp.sum(g * g))
+        flat = g.reshape(-1)
+        return xp.sqrt(xp.dot(flat, flat))  # no array of squares
     return xp.sum(xp.abs(g) ** p) ** (1 / p)
 
 

@@ -16,7 +16,7 @@ from ..tensor import Parameter, Tensor
 Array = Any
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
-BLOCK = 1 << 15
+BLOCK = 1 << 17
 """Elements that are updated at a time on the host: an update passes over its arrays several times, and a block of
 each stays in the cache from pass to pass."""
 
