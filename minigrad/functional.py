@@ -10,6 +10,7 @@ import numpy as np
 from . import backend as seam
 from . import ops, tape
 from .tensor import Operand, Tensor
+from .walk import Gradient, walk
 
 
 def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -93,7 +94,7 @@ def gradients(
             results.append(_lasting(item))
         else:
             if x.node.serial in taken:
-                item = tape.Gradient(item.node, item.value, False)
+                item = Gradient(item.node, item.value, False)
             taken.add(x.node.serial)
             results.append(Tensor(_own(item, x.node)))
     return results
@@ -156,7 +157,7 @@ def _walk(
     retain: bool,
     create_graph: bool,
     lines: dict[int, list[tuple[int | None, Any]]] | None,
-) -> dict[int, tape.Gradient]:
+) -> dict[int, Gradient]:
     roots = []
     for output, seed in zip(outputs, seeds):
         if output.node is None:
@@ -166,7 +167,7 @@ def _walk(
             )
         roots.append((output.node, _seed(asked, output, seed, create_graph)))
     with tape.recording(create_graph):
-        return tape.walk(
+        return walk(
             roots,
             wanted=wanted,
             retain=retain,
@@ -203,12 +204,12 @@ def _seed(asked: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
     return seed if create_graph else seed._data
 
 
-def _lasting(item: tape.Gradient) -> Tensor:
+def _lasting(item: Gradient) -> Tensor:
     """A recorded walk's gradient. One that turned out constant may be written into, so its memory is its own."""
     value: Tensor = item.value
     return value if value.node is not None else Tensor(item.node.xp.array(value._data, copy=True))
 
 
-def _own(item: tape.Gradient, node: tape.Node) -> Any:
+def _own(item: Gradient, node: tape.Node) -> Any:
     """The gradient in memory of its own: a borrowed or broadcast array is copied."""
     return node.xp.asarray(item.value) if item.owned else node.xp.array(item.value, copy=True)

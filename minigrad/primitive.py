@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from . import backend as seam
-from .tape import VIEWS, Leaf, ManyNode, Node, Note, Rule, TransposeNode, output_of, saves, serials, state
+from .saved import VIEWS, Note, saves
+from .tape import Leaf, ManyNode, Node, Rule, TransposeNode, output_of, serials, state
 from .tensor import Tensor
 
 if TYPE_CHECKING:

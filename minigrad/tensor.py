@@ -167,7 +167,9 @@ class Tensor:
                 "numpy.asarray(Tensor): this tensor is on the tape and NumPy would lose its gradient; use minigrad's "
                 "functions on it, or take .numpy() or .detach() first"
             )
-        return np.array(seam.to_numpy(self._data), dtype=dtype)
+        if self.backend != "numpy":
+            raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
+        return np.array(self._data, dtype=dtype)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(

@@ -13,6 +13,8 @@ FLOORS = {
     "minigrad": [
         ["backend", "pool"],
         ["tape"],
+        ["saved"],
+        ["walk"],
         ["tensor"],
         ["primitive"],
         ["ops.constant", "ops.elementwise", "ops.indexing", "ops.linalg", "ops.loss", "ops.reduce", "ops.shape", "ops"],
@@ -31,7 +33,7 @@ FLOORS = {
         ["cells.rnn", "cells.lstm"],
         ["cells"],
         ["recurrence"],
-        ["verify"],
+        ["verify", "character_model", "sampling", "loss_picture"],
         ["__main__"],
     ],
 }
@@ -48,7 +50,7 @@ SPECIAL_FLOOR = {"minigrad_rnn": 10**3}  # the package's face gathers what it of
 HOST_ONLY = {"minigrad_rnn.manual_bptt", "minigrad_rnn.text", "minigrad_rnn.streams", "minigrad_rnn.baselines"}
 """These know NumPy and the standard library only: a witness must be a stranger, and data needs no tape."""
 ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "torch", "jax"}
-WITHOUT_ARRAYS = {"minigrad.tape", "minigrad.pool"}
+WITHOUT_ARRAYS = {"minigrad.tape", "minigrad.walk", "minigrad.saved", "minigrad.pool"}
 
 
 def floor_of() -> dict[str, int]:
