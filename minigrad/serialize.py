@@ -185,17 +185,19 @@ def _write_npz(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> Non
 def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
     from safetensors.numpy import save as to_bytes
 
-    text = json.dumps({"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)})
+    header = {"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)}
+    # One entry: the package writes several in an order that differs from run to run.
+    text = json.dumps({**header, "crc32": _checksum(arrays, header)})
     try:
-        content = to_bytes(dict(arrays), metadata={"minigrad": text, "crc32": _checksum(arrays, text)})
+        content = to_bytes(dict(arrays), metadata={"minigrad": text})
     except Exception as error:  # the package's own kind; it does not know every dtype
         raise TypeError(f"save: arrays: safetensors cannot hold them: {error}") from error
     file.write(content)
 
 
-def _checksum(arrays: Mapping[str, Host], text: str) -> str:
-    """A checksum over the metadata and every array's name, dtype, shape and bytes."""
-    crc = zlib.crc32(text.encode())
+def _checksum(arrays: Mapping[str, Host], header: Any) -> str:
+    """A checksum over the header and every array's name, dtype, shape and bytes."""
+    crc = zlib.crc32(json.dumps(header).encode())
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
@@ -229,11 +231,13 @@ def _read_safetensors(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
     arrays = from_bytes(content)
     length = int.from_bytes(content[:8], "little")
     metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    if not metadata.keys() & {"minigrad", "crc32"}:
+    if "minigrad" not in metadata:
+        if any(FORMAT in value for value in metadata.values()):
+            raise ValueError("the name of its header is damaged")
         return arrays, metadata
-    if metadata.keys() != {"minigrad", "crc32"} or metadata["crc32"] != _checksum(arrays, metadata["minigrad"]):
-        raise ValueError("its checksum does not match its content")
     header = json.loads(metadata["minigrad"])
+    if header.pop("crc32") != _checksum(arrays, header):
+        raise ValueError("its checksum does not match its content")
     _check_format(header)
     return {name: arrays[name] for name in header["names"]}, header["metadata"]
 
