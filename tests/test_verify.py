@@ -1,0 +1,201 @@
+"""verify_bptt passes on what is right, on every backend, and catches what is planted wrong on any of the roads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import losses, nn
+from minigrad_rnn import LSTM, RNN, verify, verify_bptt
+from minigrad_rnn.__main__ import main
+from minigrad_rnn.cells import layout, lstm, rnn
+
+KINDS = {"rnn": RNN, "lstm": LSTM}
+
+
+def drawn(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+@pytest.mark.parametrize(
+    ("layers", "both", "bias", "start"),
+    list(itertools.product((1, 2, 3), (False, True), (True, False), ("zeros", "learned"))),
+)
+def test_every_form_passes(kind: str, layers: int, both: bool, bias: bool, start: str) -> None:
+    model = KINDS[kind](4, 3, layers, bidirectional=both, bias=bias, initial_state=start)
+    found = verify_bptt(model, drawn(5, 2, 4))
+    assert found.passed, str(found)
+    assert found.largest <= 1e-10
+    assert found.largest_difference <= 1e-6
+    gradients = {row.name for row in found.rows}
+    assert {name for name, _ in model.named_parameters()} | {"xs"} <= gradients
+    assert ("h(−1)" in gradients) is (start == "zeros")
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+@pytest.mark.parametrize("layout", ["one step", "one sequence", "batch first", "own state", "relu"])
+def test_every_call_passes(kind: str, layout: str) -> None:
+    options = {"nonlinearity": "relu"} if layout == "relu" and kind == "rnn" else {}
+    model = KINDS[kind](4, 3, 2, bidirectional=True, batch_first=layout == "batch first", **options)
+    xs = {"one step": drawn(1, 1, 4), "one sequence": drawn(5, 4)}.get(layout, drawn(5, 3, 4))
+    state: Any = None
+    if layout == "own state":
+        state = drawn(4, 3, 3) if kind == "rnn" else (drawn(4, 3, 3), 2 * drawn(4, 3, 3))
+    found = verify_bptt(model, xs, state)
+    assert found.passed, str(found)
+
+
+def test_on_every_backend(xp: Any) -> None:
+    model = LSTM(4, 3, 2, bidirectional=True).to(xp.name)
+    found = verify_bptt(model, xp.array(drawn(5, 2, 4)))
+    assert found.passed, str(found)
+    assert f"float64 on {xp.name}" in found.title
+
+
+def test_a_divergence_of_ones_own() -> None:
+    readout = nn.Linear(3, 5, dtype="float64")
+    targets = np.random.default_rng(1).integers(0, 5, (6, 2))
+    model = LSTM(4, 3)
+    found = verify_bptt(model, drawn(6, 2, 4), divergence=lambda out, _: losses.cross_entropy(readout(out), targets))
+    assert found.passed, str(found)
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = LSTM(4, 3, 2, dropout=0.5)
+    before = model.state_dict()
+    verify_bptt(model, drawn(5, 2, 4))
+    assert model.training
+    assert model.impl == "auto"
+    assert all(p.grad is None and p.dtype == np.float32 for p in model.parameters())
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_the_table_shows_every_row_and_the_verdict() -> None:
+    found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
+    text = str(found)
+    assert all(row.name in text for row in found.rows)
+    assert "passed" in text.splitlines()[-1]
+    assert "RNN(4, 3), T=5, B=2" in text.splitlines()[0]
+
+
+# Planted faults: each one spoils one road, and must show in that road's column
+
+
+def scaled(function: Callable[..., Any], part: int) -> Callable[..., Any]:
+    """The function with one of its results scaled by 1.001."""
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        results = list(function(*args, **options))
+        results[part] = results[part] * 1.001
+        return tuple(results)
+
+    return wrong
+
+
+def without_first_step(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with dz(0) forgotten."""
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        dz, *rest = function(*args, **options)
+        dz[0] = 0
+        return dz, *rest
+
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "name", "spoil"),
+    [
+        ("rnn", rnn, "rnn_bptt", lambda f: scaled(f, 0)),
+        ("rnn", rnn, "rnn_bptt", lambda f: scaled(f, 1)),
+        ("rnn", rnn, "rnn_bptt", without_first_step),
+        ("lstm", lstm, "lstm_bptt", lambda f: scaled(f, 0)),
+        ("lstm", lstm, "lstm_bptt", lambda f: scaled(f, 2)),
+        ("lstm", lstm, "lstm_bptt", without_first_step),
+    ],
+)
+def test_a_wrong_fused_rule_is_caught(
+    kind: str, module: Any, name: str, spoil: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, spoil(getattr(module, name)))
+    found = verify_bptt(KINDS[kind](4, 3), drawn(5, 2, 4))
+    assert not found.passed
+    assert max(row.fused_witness for row in found.rows) > 1e-5
+    assert max(row.graph_witness for row in found.rows) <= 1e-10
+    assert "FAILED" in str(found)
+
+
+def test_a_wrong_rule_of_the_tape_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    @mg.primitive
+    def tanh(xp: Any, x: Any) -> Any:
+        y = xp.tanh(x)
+        return y, (y,), lambda xp, g, y: 1.001 * g * (1 - y * y)
+
+    monkeypatch.setitem(rnn.ACTIVATIONS, "tanh", tanh)
+    found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
+    assert not found.passed
+    assert max(row.graph_witness for row in found.rows) > 1e-4
+    assert max(row.fused_witness for row in found.rows) <= 1e-10
+    assert found.largest_difference > 1e-5
+
+
+def test_a_wrong_witness_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = verify.witness
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        said = right(*args, **options)
+        said.gradients["forward0.Wr"][0, 0] *= 1.001
+        return said
+
+    monkeypatch.setattr(verify, "witness", wrong)
+    found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
+    failed = [row.name for row in found.rows if not row.passed]
+    assert failed == ["forward0.Wr"]
+
+
+def test_a_nan_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = layout.shares
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        dxs, *rest = right(*args, **options)
+        return dxs * np.nan, *rest
+
+    monkeypatch.setattr(rnn, "shares", wrong)
+    assert not verify_bptt(RNN(4, 3), drawn(5, 2, 4)).passed
+
+
+def test_a_model_without_a_witness_is_refused() -> None:
+    with pytest.raises(TypeError, match="verify_bptt: model: got Linear, want an RNN or an LSTM"):
+        verify_bptt(nn.Linear(3, 3), drawn(5, 2, 3))  # type: ignore[arg-type]
+
+
+def test_the_command_prints_a_table_and_returns_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--cell", "rnn", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "14 of 14 passed" in printed
+    assert "backward2.Wr" in printed
+
+
+def test_the_command_returns_one_where_something_is_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lstm, "lstm_bptt", without_first_step(lstm.lstm_bptt))
+    assert main(["verify", "--cell", "lstm", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 1
+    assert "0 of 13 passed" in capsys.readouterr().out
+
+
+def test_the_command_says_that_there_is_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        mg.backend.get_backend("cupy")
+    except mg.BackendError:
+        assert main(["verify", "--backend", "cupy"]) == 2
+        assert "backend 'cupy'" in capsys.readouterr().err
+    else:
+        pytest.skip("there is a GPU")
