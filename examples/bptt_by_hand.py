@@ -36,11 +36,14 @@ dx, dWc, dWr, db, dh_init = RNN_bptt(1, [Wc.numpy()], [Wr.numpy()], [b.numpy()],
 
 print("largest difference between loss.backward() and the BPTT written by hand")
 for name, tape, hand in (("Wc", Wc, dWc[0]), ("Wr", Wr, dWr[0]), ("b", b, db[0]), ("h(−1)", h_init, dh_init[0])):
+    assert tape.grad is not None
     print(f"  d{name:6} {np.abs(tape.grad.numpy() - hand).max():.1e}")
 
 print("what each time step contributes to dWr, before it is pooled")
 steps = book.by_time_step(Wr)
-for t, g in steps.items():
+for step, g in steps.items():
     size = float(np.linalg.norm(g.numpy()))
-    print(f"  t = {t}  |dWr(t)| = {size:.3f}  {'▇' * round(8 * size)}")
-print(f"  their sum minus Wr.grad: {np.abs(sum(g.numpy() for g in steps.values()) - Wr.grad.numpy()).max():.1e}")
+    print(f"  t = {step}  |dWr(t)| = {size:.3f}  {'▇' * round(8 * size)}")
+print(
+    f"  their sum minus the pooled dWr of the witness: {np.abs(sum(g.numpy() for g in steps.values()) - dWr[0]).max():.1e}"
+)

@@ -1,4 +1,3 @@
-# ruff: noqa: E741  the lecture calls a layer l, and so does this file
 """The witness: back-propagation through time written out by hand, step by step, from the lecture's slides.
 
 The library never writes BPTT: it falls out of the tape. Here it is written, once, so that the tape can be checked

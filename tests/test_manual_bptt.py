@@ -1,4 +1,3 @@
-# ruff: noqa: E741  the letters are the lecture's: l a layer, I and O the sizes of input and output
 """The witness against PyTorch, against finite differences, and against planted faults."""
 
 from __future__ import annotations
