@@ -36,7 +36,7 @@ class Progress:
             with contextlib.suppress(ImportError):
                 from tqdm import tqdm
 
-                form = "{percentage:3.0f} % |{bar}| {elapsed}{postfix}"
+                form = "{percentage:3.0f} % |{bar:30}| {elapsed}{postfix}"
                 self.bar = tqdm(
                     total=1.0, initial=run.done(), bar_format=form, ncols=min(100, shutil.get_terminal_size().columns)
                 )
@@ -77,7 +77,7 @@ def verify(text: Text, cell: str) -> bool:
     inputs, targets, _ = Streams(vocabulary.encode(start), batch_size=4, steps=20).next_chunk()
     embedding, readout = rng.standard_normal((len(vocabulary), 6)), rng.standard_normal((len(vocabulary), 8)) / 3
     found = verify_bptt(
-        CELLS[cell](6, 8, num_layers=2),
+        CELLS[cell](6, 8, num_layers=2, rng=rng),
         embedding[inputs],
         divergence=lambda output, final: losses.cross_entropy(mg.linear(output, readout), targets),
     )
@@ -100,7 +100,7 @@ def compare(run: Run, text: Text) -> None:
         "unigram": f"how often each character comes in {counted} characters",
         "3-gram": f"the same after each two characters (Witten–Bell), in {counted}",
         "lzma": f"the compressor of .xz, when it has packed {counted} and can point back to all of them",
-        cell: f"{run.model.num_parameters():,} weights, after {many(run.characters)} in {run.seconds:.0f} s",
+        cell: f"{run.model.num_parameters():,} weights, after {many(run.characters)} characters in {run.seconds:.0f} s",
     }
     numbers = {**run.baselines, cell: bits}
     print(f"\nBits per character on {len(text.held_out):,} characters that were held out (less is better)")

@@ -29,7 +29,7 @@ class Settings:
     hidden_size: int = option(256, "units in a layer", fixed=True, least=1)
     layers: int = option(1, "recurrent layers", fixed=True, least=1)
     dropout: float = option(0.0, "probability of dropping a feature in training", fixed=True, least=0, below=1)
-    batch_size: int = option(64, "parallel streams of text", fixed=True, least=1)
+    batch_size: int = option(32, "parallel streams of text", fixed=True, least=1)
     steps: int = option(64, "characters in a chunk: gradients go back no further", fixed=True, least=1)
     seed: int = option(0, "of weights, dropout, where epochs begin, and samples", fixed=True, least=0)
     learning_rate: float = option(4e-3, "Adam's, after a warm-up of 50 chunks; a cosine ends at 2 %% of it", above=0)
