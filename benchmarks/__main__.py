@@ -29,24 +29,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/README.md")
     parser.add_argument("--one-process", action="store_true", help="all contestants in one process, to see the harm")
     parser.add_argument("--no-collector", action="store_true", help="switch the garbage collector off in timed calls")
+    parser.add_argument("--patience", type=float, metavar="SECONDS", help="wait so long for a quiet machine, each size")
     arguments = parser.parse_args(argv)
     if unknown := [name for name in arguments.names if name not in ALL]:
         parser.error(f"names: got {', '.join(unknown)}, want any of {', '.join(ALL)}")
     if arguments.write and (arguments.quick or arguments.one_process or arguments.no_collector):
         parser.error("--write: only the plain run goes into README.md")
     plan = dataclasses.replace(QUICK if arguments.quick else Plan(), collector=not arguments.no_collector)
+    if arguments.patience is not None:
+        plan = dataclasses.replace(plan, patience=arguments.patience)
     options = Options(plan, arguments.quick, arguments.one_process, told)
+    status = 0
     for name in arguments.names or ALL:
         told(f"{name} …")
         begin = time.perf_counter()
         benchmark = ALL[name]
-        text = f"{benchmark.measured(options)}\n\n{machine.described(benchmark.others)}."
+        tables = benchmark.measured(options)
+        text = f"{tables.text}\n\n{machine.described(benchmark.others)}."
         told(f"{name}: {time.perf_counter() - begin:.0f} s")
         print(f"## {name}\n\n{text}\n", flush=True)
-        if arguments.write:
+        if arguments.write and not tables.quiet:
+            told(f"{name}: not written, the machine was busy; --patience waits longer for quiet")
+            status = 1
+        elif arguments.write:
             page = README.read_text(encoding="utf-8")
             README.write_text(replaced(page, name, text), encoding="utf-8")
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .page import Benchmark, Options, Target, timing_tables
+from .page import Benchmark, Options, Tables, Target, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
 from .timing import Contestant, Gradients, Work, contest
 
@@ -125,14 +125,16 @@ def targets(cell: str) -> list[Target]:
     return [Target(f"torch nn.{cell}", tuple(size.values()), wanted(size)) for size in SIZES]
 
 
-def measured(options: Options) -> str:
+def measured(options: Options) -> Tables:
     sizes = QUICK_SIZES if options.quick else SIZES
-    parts = []
+    parts, quiet = [], True
     for cell in GATES:
         options.told(cell)
         standings = contest(contestants(cell), sizes, options.plan, options.one_process, options.told)
-        parts += [f"### {cell}", timing_tables(sizes, standings, targets(cell))]
-    return "\n\n".join(parts)
+        tables = timing_tables(sizes, standings, targets(cell))
+        parts += [f"### {cell}", tables.text]
+        quiet = quiet and tables.quiet
+    return Tables("\n\n".join(parts), quiet)
 
 
 BENCHMARK = Benchmark("fused", measured, ("torch", "jax"))

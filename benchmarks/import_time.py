@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 
-from .page import Benchmark, Options, beside_others, table
+from .page import Benchmark, Options, Tables, beside_others, is_quiet, table
 from .timing import quartiles, quiet_rounds
 
 MODULES = ("numpy", "minigrad", "minigrad_rnn")
@@ -27,7 +27,7 @@ def once(module: str) -> float:
     return float(done.stdout)
 
 
-def measured(options: Options) -> str:
+def measured(options: Options) -> Tables:
     rounds = 5 if options.quick else 41
     failed: dict[str, str] = {}
     for module in MODULES:  # untimed: compiles what is not compiled
@@ -37,6 +37,7 @@ def measured(options: Options) -> str:
             failed[module] = str(error)
     running = [module for module in MODULES if module not in failed]
     kept, disturbed = quiet_rounds(lambda: [1000 * once(m) for m in running], rounds, options.plan.patience)
+    quiet = is_quiet(disturbed, rounds)
     times = {module: [turns[k] for turns in kept] for k, module in enumerate(running)}
     rows, remarks = [], []
     for module in MODULES:
@@ -53,11 +54,12 @@ def measured(options: Options) -> str:
                 f"{more:.1f}" + (f" (≤ {LIMIT:g})" if module == "minigrad" else "") if module != "numpy" else "",
             ]
         )
-        if module == "minigrad":
+        if module == "minigrad" and quiet:
             verdict = "Target: met." if more <= LIMIT else f"Target: **missed** by {more - LIMIT:.0f} ms."
             remarks.insert(0, verdict)
     head = ["", "median [quartiles], ms", "more than NumPy, ms (target)"]
-    return "\n\n".join([f"{rounds} rounds:", table(head, rows), *beside_others(disturbed, rounds), *remarks])
+    parts = [f"{rounds} rounds:", table(head, rows), *beside_others(disturbed, rounds), *remarks]
+    return Tables("\n\n".join(parts), quiet)
 
 
 BENCHMARK = Benchmark("import_time", measured)

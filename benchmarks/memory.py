@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .page import Benchmark, Options, table
+from .page import Benchmark, Options, Tables, table
 from .sizes import numbers
 
 BATCH, INPUT, HIDDEN = 8, 64, 64
@@ -66,7 +66,7 @@ def roads(cell: str) -> dict[str, Callable[[Any], None]]:
     }
 
 
-def measured(options: Options) -> str:
+def measured(options: Options) -> Tables:
     lengths = LENGTHS[:3] if options.quick else LENGTHS
     parts = []
     for cell, gates in GATES.items():
@@ -92,7 +92,7 @@ def measured(options: Options) -> str:
             table(["T", *peaks], rows),
             f"A further step costs, in arrays of h's size (B, H): {', '.join(each)}.",
         ]
-    return "\n\n".join(parts)
+    return Tables("\n\n".join(parts))
 
 
 BENCHMARK = Benchmark("memory", measured)

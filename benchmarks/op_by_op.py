@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .page import Benchmark, Options, Target, timing_tables
+from .page import Benchmark, Options, Tables, Target, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
 from .timing import Contestant, Gradients, Work, contest
 
@@ -117,7 +117,7 @@ TARGETS = [
 ]
 
 
-def measured(options: Options) -> str:
+def measured(options: Options) -> Tables:
     sizes = QUICK_SIZES if options.quick else SIZES
     standings = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.told)
     return timing_tables(sizes, standings, TARGETS)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .sizes import label
 from .timing import Plan, Standing, ratio
@@ -23,12 +24,19 @@ class Options:
     told: Callable[[str], None] = lambda line: None
 
 
+class Tables(NamedTuple):
+    """What a benchmark found, in Markdown, and whether the machine was quiet enough to judge by it."""
+
+    text: str
+    quiet: bool = True
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark by its name: `measured(options)` runs it and returns its tables; `others` are packages it meets."""
+    """A benchmark by its name: `measured(options)` runs it; `others` are the packages that it meets."""
 
     name: str
-    measured: Callable[[Options], str]
+    measured: Callable[[Options], Tables]
     others: tuple[str, ...] = ()
 
 
@@ -59,7 +67,9 @@ def milliseconds(seconds: float) -> str:
     return f"{value:.{max(0, 2 - max(0, len(str(int(value))) - 1) + (value < 1))}f}"
 
 
-def timing_tables(sizes: Sequence[dict[str, int]], results: Sequence[list[Standing]], targets: Sequence[Target]) -> str:
+def timing_tables(
+    sizes: Sequence[dict[str, int]], results: Sequence[list[Standing]], targets: Sequence[Target]
+) -> Tables:
     """The table of medians, the table of ratios, and what became of the targets.
 
     The first contestant is ours. A ratio is theirs/ours with its quartiles over the rounds in brackets.
@@ -91,6 +101,9 @@ def timing_tables(sizes: Sequence[dict[str, int]], results: Sequence[list[Standi
             elif target:
                 met += 1
         ratios.append([label(size), *cells])
+    played = [running[0] for standings in results if (running := [s for s in standings if s.rounds])]
+    disturbed, rounds = sum(s.disturbed for s in played), sum(len(s.rounds) for s in played)
+    quiet = is_quiet(disturbed, rounds)
     agree = max((s.difference for standings in results for s in standings if s.rounds), default=0.0)
     parts = [
         "Median of a call, ms:",
@@ -98,11 +111,11 @@ def timing_tables(sizes: Sequence[dict[str, int]], results: Sequence[list[Standi
         "Theirs / ours, median over the rounds [quartiles] (target):",
         table(["T, B, I, H", *(s.name for s in first[1:])], ratios),
         *_said(remarks),
-        *_disturbed(results),
-        *_verdict(met, missed),
+        *beside_others(disturbed, rounds),
+        *(_verdict(met, missed) if quiet else []),
         f"The contestants' gradients differ by at most {agree:.0e} of an array's largest entry.",
     ]
-    return "\n\n".join(parts)
+    return Tables("\n\n".join(parts), quiet)
 
 
 def _said(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -114,14 +127,17 @@ def _said(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _disturbed(results: Sequence[list[Standing]]) -> list[str]:
-    rounds = [s for standings in results for s in [s for s in standings if s.rounds][:1]]
-    return beside_others(sum(s.disturbed for s in rounds), sum(len(s.rounds) for s in rounds))
+def is_quiet(disturbed: int, rounds: int) -> bool:
+    """Whether at most a tenth of the rounds had other programs beside them."""
+    return 10 * disturbed <= rounds
 
 
 def beside_others(disturbed: int, rounds: int) -> list[str]:
     """The paragraph that says how many rounds had other programs beside them, if any had."""
-    return [f"Other programs were at work beside {disturbed} of {rounds} rounds."] if disturbed else []
+    if not disturbed:
+        return []
+    judged = "" if is_quiet(disturbed, rounds) else " Too many to judge by: the targets are not judged."
+    return [f"Other programs were at work beside {disturbed} of {rounds} rounds.{judged}"]
 
 
 def _verdict(met: int, missed: Sequence[str]) -> list[str]:

@@ -110,7 +110,7 @@ def test_nobody_is_dropped(clock: Clock) -> None:
     assert remarks[3] == "computes other gradients (off by 5.0e-02)"
     assert remarks[4] == "computes other gradients (off by nan)"
     assert remarks[5] == "left out: more than 60 s"
-    page = timing_tables([TINY], [standings], [])
+    page = timing_tables([TINY], [standings], []).text
     for standing in standings[1:]:
         assert f"- {standing.name}: {standing.remark} (at 4, 2, 3, 5)" in page
 
@@ -128,7 +128,9 @@ def test_rounds_beside_other_programs_are_repeated_and_else_counted(
     monkeypatch.setattr("benchmarks.timing.idle_share", lambda: 0.0)
     ((ours,),) = contest([contestant("ours")], [{"T": 1}], PLAN, one_process=True)
     assert ours.disturbed == len(ours.rounds) == 4
-    assert "Other programs were at work beside 4 of 4 rounds." in timing_tables([TINY], [[ours]], [])
+    tables = timing_tables([TINY], [[ours]], [])
+    assert "Other programs were at work beside 4 of 4 rounds. Too many to judge by" in tables.text
+    assert not tables.quiet
 
 
 def test_workers_work_in_their_own_processes_and_may_die() -> None:
@@ -196,7 +198,8 @@ def test_differences() -> None:
 def test_tables_and_targets() -> None:
     standings = [Standing("ours", [[1e-3]]), Standing("theirs", [[1.5e-3]]), Standing("others", [[0.5e-3]])]
     size = (4, 2, 3, 5)
-    page = timing_tables([TINY], [standings], [Target("theirs", size, 1.3), Target("others", size, 0.9)])
+    page, quiet = timing_tables([TINY], [standings], [Target("theirs", size, 1.3), Target("others", size, 0.9)])
+    assert quiet
     assert "| 4, 2, 3, 5 | 1.00 |   1.50 |  0.500 |" in page
     assert "1.50 [1.50, 1.50] (≥ 1.3)" in page
     assert "**0.50** [0.50, 0.50] (≥ 0.9)" in page
