@@ -44,6 +44,7 @@ def cross_entropy(
         BackendError: targets or weight live on another device than the logits.
     """
     _one_of("cross_entropy", reduction)
+    logits = _tensor("cross_entropy", "logits", logits)
     if logits.ndim < 1 or not logits.shape[-1]:
         raise ValueError(f"cross_entropy: logits: got shape {logits.shape}, want (..., C) with at least one class")
     if logits.dtype.kind != "f":
@@ -91,6 +92,7 @@ def mse(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
         ValueError: shapes that differ (nothing is broadcast), no values to average, an unknown reduction.
         BackendError: the target lives on another device.
     """
+    prediction = _tensor("mse", "prediction", prediction)
     wanted = _same_shape("mse", prediction, "prediction", target, "target")
     return _reduced("mse", ops.square(prediction - wanted), reduction)
 
@@ -108,6 +110,7 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
         ValueError: shapes that differ (nothing is broadcast), no values to average, an unknown reduction.
         BackendError: the targets live on another device.
     """
+    logits = _tensor("bce_with_logits", "logits", logits)
     t = _same_shape("bce_with_logits", logits, "logits", targets, "targets")
     if pos_weight is None:
         loss = ops.softplus(logits) - logits * t
@@ -124,6 +127,14 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
 def _one_of(name: str, reduction: str) -> None:
     if reduction not in REDUCTIONS:
         raise ValueError(f"{name}: reduction: got {reduction!r}, want one of {list(REDUCTIONS)}")
+
+
+def _tensor(name: str, argument: str, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if seam.is_array(value):
+        return Tensor(value)
+    raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")
 
 
 def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:

@@ -15,6 +15,7 @@ and can be differentiated again.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -74,6 +75,8 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         parents: list[Node | None] = []
         backend: seam.Backend | None = None
         live = odd = exposed = False
+        if options and any(isinstance(value, Tensor) for value in options.values()):
+            args, options = _by_position(function, args, options)
         for arg in args:
             if isinstance(arg, Tensor):
                 node = arg.node
@@ -192,6 +195,21 @@ def _watch_leaves(node: Node, arrays: Sequence[Any]) -> None:
                 parent.unchanged = Note(node, partial(_same, array, before))
 
 
+def _by_position(
+    function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs that were passed by name in their places, since gradients flow to positions."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    args, options = list(args), dict(options)  # type: ignore[assignment]
+    for parameter in parameters[len(args) :]:
+        if not any(isinstance(value, Tensor) for value in options.values()):
+            break
+        if parameter.name not in options and parameter.default is parameter.empty:
+            raise TypeError(f"{function.__name__.strip('_')}: missing argument: {parameter.name}")
+        args.append(options.pop(parameter.name, parameter.default))  # type: ignore[attr-defined]
+    return tuple(args), options
+
+
 def _same(array: Array, before: int) -> bool:
     return seam.fingerprint(array) == before
 
@@ -205,10 +223,11 @@ def settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backen
             number = np.asarray(arrays[0], np.float32 if type(arrays[0]) is float else None)
             arrays = [backend.from_numpy(number), *arrays[1:]]
     settled = []
+    beside = next((a.dtype for a in arrays if seam.is_array(a) and a.dtype.kind == "f"), np.float32)
     for a in arrays:
-        if type(a) is list:
+        if type(a) is list:  # of Python numbers, which take the dtype of what stands beside them
             a = np.asarray(a)
-            a = backend.from_numpy(a.astype(np.float32) if a.dtype == np.float64 else a)
+            a = backend.from_numpy(a.astype(beside) if a.dtype == np.float64 else a)
         elif isinstance(a, np.generic):
             a = backend.from_numpy(np.asarray(a))
         elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is seam.NUMPY:

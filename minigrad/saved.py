@@ -33,16 +33,17 @@ def check_saved(nodes: dict[int, Node]) -> None:
     Raises:
         GraphError: names the operation and the tensor's shape.
     """
-    leaves = [n for n in nodes.values() if type(n) is Leaf and (n.written_at or n.unchanged)]
+    leaves = [n for n in nodes.values() if type(n) is Leaf and (n.written_at or n.unchanged or n.exposure)]
     if not leaves:
         return
-    last_write = max(leaf.written_at for leaf in leaves)
-    before = sorted(serial for serial, node in nodes.items() if serial < last_write and node.parents)
+    recorded = sorted(serial for serial, node in nodes.items() if node.parents)
+    last_writes = {leaf.serial: _last_write(leaf, recorded) for leaf in leaves}
+    before = [serial for serial in recorded if serial < max(last_writes.values())]
     for leaf in leaves:
         memory = {leaf.serial}  # the entries whose arrays lie in the leaf's memory
         for serial in before:
             node = nodes[serial]
-            if serial > leaf.written_at:
+            if serial > last_writes[leaf.serial]:
                 break
             if any(p is not None and p.serial in memory for p in node.parents):
                 if any(saves(node, p) for p in node.parents if p is not None and p.serial in memory):
@@ -53,6 +54,16 @@ def check_saved(nodes: dict[int, Node]) -> None:
             noted = nodes.get(leaf.unchanged.serial)
             if noted is not None and not leaf.unchanged.unchanged():
                 raise GraphError(_stale(noted, leaf))
+
+
+def _last_write(leaf: Leaf, recorded: list[int]) -> int:
+    """When the leaf's array was last written into, as far as is known, as a serial number.
+
+    An array first handed out after entries of this graph were recorded, and not the same since, was written then.
+    """
+    if leaf.exposure is not None and recorded and recorded[0] < leaf.exposure[0] and not leaf.exposure[1]():
+        return max(leaf.written_at, leaf.exposure[0])
+    return leaf.written_at
 
 
 def saves(node: Node, parent: Node) -> bool:

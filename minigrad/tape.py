@@ -37,7 +37,8 @@ class Node:
     `parents` are the inputs' entries (None where an input needs no gradient), `rules` either one rule per input,
     `rule(xp, g, *saved)`, or a single joint rule for all of them, `rule(xp, g, needs, *saved)`. `sources` are the ids
     of the inputs' and outputs' arrays: a saved array with the same id *is* that input or output (both were alive
-    together), and so can be tied to its tape entry again when the walk itself is recorded.
+    together), and so can be tied to its tape entry again when the walk itself is recorded. `xp` is the namespace that
+    computed it. An entry that a walk has consumed has `rules` None.
     """
 
     __slots__ = ("dtype", "op", "parents", "rules", "saved", "serial", "shape", "sources", "time_step", "xp")
@@ -51,6 +52,7 @@ class Node:
     dtype: Any
     xp: Any
     time_step: int | None
+    # What only some kinds of entry have, as every other kind sees it:
     outputs: Any = None
     picks: Any = ()
     slot: Any = None
@@ -89,12 +91,14 @@ class TransposeNode(Node):
 class Leaf(Node):
     """The entry of a tensor that the user made: no parents; holds the gradient, and when its array was last written."""
 
-    __slots__ = ("exposed", "grad", "unchanged", "written_at")
+    __slots__ = ("exposed", "exposure", "grad", "unchanged", "written_at")
     keeps_factors = True
     grad: Any
     written_at: int
     exposed: bool
     """Whether the user was handed the array itself, and so may write into it behind the tape's back."""
+    exposure: tuple[int, Callable[[], bool]] | None
+    """When that was first, as a serial number, and a check that the content is still what it was then."""
     unchanged: Any
     """A `saved.Note` of what was in an exposed array when the first entry alive saved it."""
 
@@ -104,7 +108,7 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
     leaf.serial = next(serials)
     leaf.op, leaf.parents, leaf.rules, leaf.saved, leaf.sources = "leaf", (), (), (), ()
     leaf.shape, leaf.dtype, leaf.xp, leaf.time_step = shape, dtype, xp, None
-    leaf.grad, leaf.written_at, leaf.exposed, leaf.unchanged = None, 0, False, None
+    leaf.grad, leaf.written_at, leaf.exposed, leaf.exposure, leaf.unchanged = None, 0, False, None, None
     return leaf
 
 

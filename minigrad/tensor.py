@@ -40,7 +40,7 @@ class Tensor:
         forward and backward is caught when the walk comes. The array of a computed tensor is read-only on NumPy.
         """
         if type(self.node) is tape.Leaf:
-            self.node.exposed = True
+            self._expose(self.node)
         elif self.node is not None and isinstance(self._data, np.ndarray):
             view = self._data.view()
             view.flags.writeable = False
@@ -64,6 +64,11 @@ class Tensor:
             self.node.xp = seam.backend_of(array).xp
             self.node.exposed = True
         self._data = array
+
+    def _expose(self, leaf: tape.Leaf) -> None:
+        """Note, when the array is first handed out, what is in it."""
+        if not leaf.exposed:
+            leaf.exposed, leaf.exposure = True, (next(tape.serials), seam.watch(self._data))
 
     def written(self) -> None:
         """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
@@ -116,13 +121,17 @@ class Tensor:
         if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
             got = value.shape if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"Tensor.grad: got {got}, want None or a Tensor of shape {self.shape}")
+        if value is not None and (value.dtype, value.backend) != (self.dtype, self.backend):
+            raise TypeError(
+                f"Tensor.grad: got {value.dtype} on {value.backend}, want {self.dtype} on {self.backend}, as the tensor"
+            )
         self.node.grad = value
 
     # Out of the tape
 
     def detach(self) -> Tensor:
-        """The same array as a constant: no gradient passes through it."""
-        return Tensor(self._data)
+        """The same array as a constant: no gradient passes through it. Read-only where an operation computed it."""
+        return Tensor(self.data)
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A host copy of the values, off the tape."""
@@ -257,6 +266,7 @@ def tensor(
 
     Raises:
         TypeError: `requires_grad` for a dtype that is not floating point, or `data` is not numeric.
+        ValueError: nested lists of different lengths.
         BackendError: the backend is unknown or has no device.
     """
     if isinstance(data, Tensor):
@@ -268,12 +278,17 @@ def tensor(
         target = source if source not in (None, seam.NUMPY) else seam.default_backend()
     if source is None:
         python_numbers = not isinstance(data, np.generic)
-        data = np.array(data)
-        if data.dtype == object or data.dtype.kind in "USV":
-            raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")
+        try:
+            data = np.array(data)
+        except ValueError as error:
+            raise ValueError(
+                f"tensor: data: got nested lists of different lengths, want a full array: {error}"
+            ) from None
         if dtype is None and data.dtype == np.float64 and python_numbers:
             dtype = np.float32
         source = seam.NUMPY
+    if data.dtype.kind not in "fiubc":
+        raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")
     if source is target:
         array = target.xp.array(data, dtype=dtype, copy=True)
     else:

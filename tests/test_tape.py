@@ -1018,3 +1018,82 @@ def test_a_walk_never_waits_for_the_device() -> None:
             (g * g).sum().backward()
             w.data -= 0.1 * w.grad.data
         assert np.isfinite(w.numpy()).all()
+
+
+@pytest.mark.parametrize("saved_by", [lambda w: w * w, lambda w: w.T @ w.T, lambda w: w[0] * w[1]])
+def test_the_first_data_access_may_be_the_write(saved_by: Any) -> None:
+    w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+    y = saved_by(w).sum()
+    w.data[...] = 0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+    saved_by(w).sum().backward()  # what is recorded afterwards is right
+    w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+    y = saved_by(w).sum()
+    assert w.data[0, 0] == 1  # a look is no write
+    y.backward()
+
+
+def test_what_detach_gives_cannot_spoil_the_graph() -> None:
+    w = mg.tensor(np.ones(3), requires_grad=True)
+    computed = mg.tanh(w)
+    with pytest.raises(ValueError, match="read-only"):
+        computed.detach().data[:] = 0
+    alias = w.detach()
+    y = (w * w).sum()
+    alias.data[:] = 0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+
+
+def test_an_index_may_be_written_into_before_the_walk() -> None:
+    w = mg.tensor(np.ones(3), requires_grad=True)
+    for pick in (lambda i: w[i], lambda i: mg.take(w, i)):
+        w.grad = None
+        index = np.array([0, 0, 1])
+        y = pick(index).sum()
+        index[:] = 2
+        y.backward()
+        assert w.grad is not None
+        np.testing.assert_array_equal(w.grad.numpy(), [2, 1, 0])
+
+
+def test_inputs_may_be_passed_by_name() -> None:
+    x, W, b = (mg.tensor(np.ones(s), requires_grad=True) for s in ((2, 3), (4, 3), (4,)))
+    mg.linear(x, b=b, W=W).sum().backward()
+    assert b.grad is not None
+    np.testing.assert_array_equal(b.grad.numpy(), np.full(4, 2.0))
+    with pytest.raises(TypeError, match="linear: missing argument: x"):
+        mg.linear(W=W)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: mg.stack([a, a], axis=5), "stack: .*axis 5"),
+        (lambda a: mg.concatenate([a, a], axis=7), "concatenate: .*axis 7"),
+        (lambda a: mg.take(a, [0], axis=5), "take: axis: got 5"),
+        (lambda a: mg.linear(a, a, mg.ones((1,), dtype=a.dtype)), r"linear: .*want b of shape \(2,\)"),
+        (lambda a: mg.tensor([[1, 2], [3]]), "tensor: data: got nested lists"),
+    ],
+)
+def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(mg.tensor(np.ones((2, 2)), requires_grad=True))
+
+
+@pytest.mark.parametrize("data", [np.array(["a"]), np.array([None]), "a", [None]])
+def test_a_tensor_holds_numbers(data: Any) -> None:
+    with pytest.raises(TypeError, match=r"tensor: data: got .* want numbers"):
+        mg.tensor(data)
+
+
+def test_a_list_takes_the_dtype_beside_it() -> None:
+    x = mg.tensor(np.array([1.0, 2.0]))
+    np.testing.assert_array_equal((x * [0.1, 0.2]).numpy(), np.array([0.1, 0.4]))
+
+
+def test_a_grad_is_of_the_tensors_dtype() -> None:
+    w = mg.tensor(np.ones(3), requires_grad=True)
+    with pytest.raises(TypeError, match=r"Tensor\.grad: got float32 on numpy, want float64"):
+        w.grad = mg.tensor(np.ones(3, np.float32))

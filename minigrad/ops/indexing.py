@@ -47,7 +47,9 @@ def getitem(x: Any, index: Any) -> Tensor:
 
 
 def _constant(part: Any) -> Any:
-    return part._data if isinstance(part, Tensor) else part
+    """An index as the rule may keep it: the user may write into his own array before the walk comes."""
+    part = part._data if isinstance(part, Tensor) else part
+    return part.copy() if is_array(part) else part
 
 
 @primitive
@@ -85,6 +87,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements of `x` at integer positions along `axis` (of the flattened `x` where there is none)."""
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"take: axis: got {axis}, want one of the {x.ndim} axes of shape {tuple(x.shape)}")
     axis = axis % x.ndim
     indices = _constant(indices)
     if not is_array(indices):

@@ -56,6 +56,8 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
 
     Shapes: x (..., n), W (m, n), b (m,) or None; the result (..., m).
     """
+    if b is not None and tuple(b.shape) != W.shape[:1]:
+        raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
     y = xp.dot(x, W.T) if x.ndim <= 2 else _product(xp, x, W.T)
     if b is not None:
         y += b

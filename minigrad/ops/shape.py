@@ -65,7 +65,8 @@ def flip(xp: Any, x: Array, axis: Any = None) -> Any:
 
 @primitive
 def _concatenate(xp: Any, *arrays: Array, axis: int = 0) -> Any:
-    axis = axis % arrays[0].ndim
+    joined = xp.concatenate(arrays, axis=axis)
+    axis = axis % joined.ndim
     lead = (slice(None),) * axis
     rules = []
     start = 0
@@ -73,7 +74,7 @@ def _concatenate(xp: Any, *arrays: Array, axis: int = 0) -> Any:
         piece = (*lead, slice(start, start + array.shape[axis]))
         rules.append(lambda xp, g, piece=piece: g[piece])
         start += array.shape[axis]
-    return xp.concatenate(arrays, axis=axis), (), tuple(rules)
+    return joined, (), tuple(rules)
 
 
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
@@ -89,10 +90,10 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
 
 @primitive
 def _stack(xp: Any, *arrays: Array, axis: int = 0) -> Any:
-    axis = axis % (arrays[0].ndim + 1)
-    lead = (slice(None),) * axis
+    joined = xp.stack(arrays, axis=axis)
+    lead = (slice(None),) * (axis % joined.ndim)
     rules = tuple(lambda xp, g, piece=(*lead, k): g[piece] for k in range(len(arrays)))
-    return xp.stack(arrays, axis=axis), (), rules
+    return joined, (), rules
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
