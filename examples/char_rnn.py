@@ -60,6 +60,15 @@ class Text:
         self.fingerprint = hashlib.sha256(both.encode(errors="surrogatepass")).hexdigest()
 
 
+def require_finite(chunk: int, loss: float, norm: float) -> None:
+    """Raises FloatingPointError, naming the chunk, where the loss or the gradients' norm is NaN or infinite."""
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        raise FloatingPointError(
+            f"chunk {chunk:,}: the loss is {loss:g} and the gradients' norm {norm:g}; a lower --learning-rate or "
+            "--clip may help"
+        )
+
+
 class Run:
     """A model in training, with all that decides how it goes on."""
 
@@ -93,6 +102,8 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()
         norm = optim.clip_grad_norm(self.model.parameters(), self.settings.clip)
+        if loss.backend == "numpy":  # where nothing has to be waited for, look before the step spoils the weights
+            require_finite(self.chunks + 1, float(loss), float(norm))
         self.optimizer.step()
         self.state = detached(state)  # the next chunk goes on from here; gradients do not come back
         self.waiting.append(mg.stack([loss.detach(), norm]))
@@ -122,11 +133,7 @@ class Run:
         values = mg.stack(self.waiting).numpy().tolist() if self.waiting else []
         first = self.chunks - len(values) + 1
         for chunk, (loss, norm) in enumerate(values, first):
-            if not math.isfinite(loss) or not math.isfinite(norm):
-                raise FloatingPointError(
-                    f"chunk {chunk:,}: the loss is {loss:g} and the gradients' norm {norm:g}; a lower --learning-rate "
-                    "or --clip may help"
-                )
+            require_finite(chunk, loss, norm)
         self.losses += [loss for loss, _ in values]
         self.waiting.clear()
 

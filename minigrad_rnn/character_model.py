@@ -54,7 +54,8 @@ class CharacterModel(nn.Module):
         if cell not in CELLS:
             raise ValueError(f"CharacterModel: cell: got {cell!r}, want one of {list(CELLS)}")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
-        self.recurrence = CELLS[cell](embedding_size, hidden_size, num_layers, dropout=dropout, rng=rng, dtype=dtype)
+        between = dropout if num_layers > 1 else 0.0
+        self.recurrence = CELLS[cell](embedding_size, hidden_size, num_layers, dropout=between, rng=rng, dtype=dtype)
         self.dropout = nn.Dropout(dropout, rng=rng)
         self.readout = nn.Linear(hidden_size, vocab_size, rng=rng, dtype=dtype)
         if cell == "lstm":

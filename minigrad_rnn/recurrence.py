@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import is_array
+from minigrad.backend import backend_of, is_array
 
 from .cells import Cell, LSTMCell, RNNCell, unroll
 
@@ -31,7 +32,7 @@ class Recurrence(nn.Module):
         The returned state is that after the last step, in the form that the next call takes.
 
     Roads: `impl="graph"` runs op by op, so that every step is on the tape; "fused" runs each layer's whole sequence
-    as one primitive; "auto" takes the fastest that serves. `road` says which was taken last.
+    as one primitive; "auto" takes the fused road where the cell has one. `road` says which was taken last.
 
     Raises:
         ValueError: a shape, T = 0 or B = 0; TypeError: a dtype that is not the parameters'.
@@ -57,12 +58,20 @@ class Recurrence(nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if not isinstance(num_layers, int) or num_layers < 1:
+        if isinstance(num_layers, bool) or not isinstance(num_layers, (int, np.integer)) or num_layers < 1:
             raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1")
-        if not 0 <= dropout < 1:
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ValueError(f"{name}: dropout: got {dropout!r}, want a probability in [0, 1)")
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"{name}: dropout={dropout!r} does nothing with num_layers=1: it acts between layers", stacklevel=3
+            )
         if impl not in IMPLEMENTATIONS:
             raise ValueError(f"{name}: impl: got {impl!r}, want one of {list(IMPLEMENTATIONS)}")
+        if impl == "fused" and self.cell_type.sequence is Cell.sequence:
+            raise ValueError(
+                f"{name}: impl: got 'fused', but {self.cell_type.__name__} defines no sequence; want 'graph'"
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.initial_state, self.impl, self.cell_options = initial_state, impl, cell_options
@@ -90,7 +99,8 @@ class Recurrence(nn.Module):
     def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
         xs, unbatched = self._checked(xs)
         states = self._unpacked(state, xs.shape[1], unbatched)
-        self.road = "graph" if self.impl == "graph" else "fused"
+        fused = self.impl == "fused" or (self.impl == "auto" and self.cell_type.sequence is not Cell.sequence)
+        self.road = "fused" if fused else "graph"
         finals: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer:
@@ -131,6 +141,7 @@ class Recurrence(nn.Module):
                 f"{name}: xs: got dtype {xs.dtype}, want {weights.dtype} like the parameters; convert with "
                 "xs.astype(...) or the module with .to(dtype=...)"
             )
+        self._beside_weights("xs", xs)
         unbatched = xs.ndim == 2
         if unbatched:
             xs = xs[:, None]
@@ -160,9 +171,17 @@ class Recurrence(nn.Module):
                 raise ValueError(f"{name}: state: {called}: got shape {tuple(part.shape)}, want {want}")
             if part.dtype != every[0].Wc.dtype:
                 raise TypeError(f"{name}: state: {called}: got dtype {part.dtype}, want {every[0].Wc.dtype}")
+            self._beside_weights(f"state: {called}", part)
         if unbatched:
             parts = [part[:, None] for part in parts]
         return [tuple(part[k] for part in parts) for k in range(count)]
+
+    def _beside_weights(self, argument: str, x: Any) -> None:
+        got, want = (backend_of(a._data if isinstance(a, Tensor) else a).name for a in (x, self.cells(0)[0].Wc))
+        if got != want:
+            raise mg.BackendError(
+                f"{type(self).__name__}: {argument}: is on {got}, the parameters on {want}; move one with .to(...)"
+            )
 
     def _packed(self, finals: list[tuple[Tensor, ...]], unbatched: bool) -> State:
         if len(finals) == 1:

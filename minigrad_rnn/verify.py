@@ -11,16 +11,19 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.backend import Backend, get_backend, to_numpy
+from minigrad.backend import Backend, get_backend, is_array, to_numpy
 
+from .cells import Cell, LSTMCell, RNNCell
 from .manual_bptt import witness
-from .recurrence import Recurrence
+from .recurrence import LSTM, RNN, Recurrence
 
 Divergence = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
 """DIV(output, final state): a scalar tensor from the output (T, B, D·H) and the final state's arrays (L·D, B, H)."""
 Array = np.ndarray[Any, Any]
 Gradients = dict[str, Array]
 
+WITNESSED: dict[type[Cell], tuple[str, type[Recurrence]]] = {RNNCell: ("rnn", RNN), LSTMCell: ("lstm", LSTM)}
+"""The cells that a BPTT by hand is written for."""
 EXACT = 1e-10
 """What graph, fused and witness may differ by in float64, relative to the largest entry."""
 DIFFERENCES = 1e-6
@@ -109,7 +112,7 @@ def verify_bptt(
         TypeError: the model is no recurrence that a witness is written for.
         ValueError: as the model's own call.
     """
-    if not isinstance(model, Recurrence) or type(model).__name__ not in ("RNN", "LSTM"):
+    if not isinstance(model, Recurrence) or model.cell_type not in WITNESSED:
         raise TypeError(f"verify_bptt: model: got {type(model).__name__}, want an RNN or an LSTM")
     rng = np.random.default_rng(seed)
     question = _Question.of(model, xs, state, divergence, rng)
@@ -147,7 +150,12 @@ class _Question:
         start: list[Array] | None = None
         if state is not None:
             parts = state if isinstance(state, (tuple, list)) else (state,)
-            start = [_host(part).reshape(count, batch, -1) for part in parts]
+            start = [_host(part) for part in parts]
+            want = (count, model.hidden_size) if host.ndim == 2 else (count, batch, model.hidden_size)
+            if len(start) != len(names) or any(a.shape != want for a in start):
+                got = ", ".join(str(a.shape) for a in start)
+                raise ValueError(f"verify_bptt: state: got {got}, want {' and '.join(names)} of shape {want}")
+            start = [a.reshape(count, batch, model.hidden_size) for a in start]
         elif model.initial_state == "zeros":
             start = [rng.uniform(-0.5, 0.5, (count, batch, model.hidden_size)) for _ in names]
         return _Question(_twin(model, "graph"), host, start, divergence or _general_divergence(rng, backend), backend)
@@ -217,7 +225,7 @@ class _Question:
                 np.stack([np.tile(parameters.pop(f"{cell}.{n}_init"), (B, 1)) for cell in cells]) for n in self.names
             ]
         said = witness(
-            type(model).__name__.lower(),
+            WITNESSED[model.cell_type][0],
             {n: a for n, a in parameters.items() if not n.endswith("_init")},
             lecture(self.xs),
             (start[0], start[1]) if len(start) == 2 else start[0],
@@ -274,12 +282,14 @@ class _Question:
 
 
 def _host(x: Any) -> Array:
+    if not isinstance(x, Tensor) and not is_array(x):
+        raise TypeError(f"verify_bptt: xs or state: got {type(x).__name__}, want a Tensor or an array")
     return np.array(to_numpy(x.data if isinstance(x, Tensor) else x), dtype=np.float64)
 
 
 def _twin(model: Recurrence, impl: str) -> Recurrence:
     """The same model in float64 without dropout, on the same backend, taking the road `impl`."""
-    twin = type(model)(
+    twin = WITNESSED[model.cell_type][1](
         model.input_size, model.hidden_size, model.num_layers, bias=model.bias, batch_first=model.batch_first,
         bidirectional=model.bidirectional, impl=impl, initial_state=model.initial_state, dtype="float64",
         **model.cell_options,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad_rnn import LSTM, RNN, LSTMCell, RNNCell
+from minigrad_rnn import LSTM, RNN, Cell, LSTMCell, Recurrence, RNNCell
 
 KINDS = {"rnn": RNN, "lstm": LSTM}
 ROADS = ("graph", "fused")
@@ -360,3 +360,66 @@ def test_errors_of_a_constructor(make: Any, message: str) -> None:
 def test_errors_of_a_cell(cell: Any, x: Any, state: Any) -> None:
     with pytest.raises(ValueError, match=f"{cell.__name__}: (x|state): got"):
         cell(I, H, dtype="float64")(np.zeros(x), None if state is None else np.zeros(state))
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+def test_a_carried_state_is_memory_of_its_own(kind: str, road: str) -> None:
+    """Resetting the state that goes to the next window changes no output and no gradient of this one."""
+    found = []
+    for reset in (False, True):
+        model = KINDS[kind](I, H, impl=road, dtype="float64", rng=np.random.default_rng(5))
+        output, state = model(np.random.default_rng(0).standard_normal((4, 2, I)))
+        if reset and road == "fused":
+            parts = state if isinstance(state, tuple) else (state,)
+            assert not any(np.shares_memory(output._data, part._data) for part in parts)
+        (output * output).sum().backward()
+        found.append([p.grad.numpy() for p in model.parameters()])
+    for a, b in zip(*found):
+        np.testing.assert_array_equal(a, b)
+
+
+class Leaky(Cell):
+    """A user's cell with a step and no fused sequence: h(t) = h(t−1) / 2 + Wc x(t) + Wr h(t−1)."""
+
+    gates = 1
+    state_names = ("h",)
+
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        options = {"bias": True, "initial_state": "zeros", "rng": None, "dtype": "float32"} | options
+        super().__init__(input_size, hidden_size, **options)
+
+    def step(self, x: Any, state: tuple[Any, ...]) -> tuple[mg.Tensor, ...]:
+        return (state[0] * 0.5 + mg.linear(x, self.Wc, self.b) + mg.linear(state[0], self.Wr),)
+
+
+class LeakyNet(Recurrence):
+    cell_type = Leaky
+
+
+def test_auto_takes_the_graph_where_a_cell_has_no_fused_sequence() -> None:
+    net = LeakyNet(I, H, 2, bidirectional=True)
+    output, _ = net(np.ones((3, 2, I), np.float32))
+    assert net.road == "graph"
+    assert output.shape == (3, 2, 2 * H)
+    with pytest.raises(ValueError, match="LeakyNet: impl: got 'fused', but Leaky defines no sequence"):
+        LeakyNet(I, H, impl="fused")
+
+
+def test_dropout_with_one_layer_says_that_it_does_nothing() -> None:
+    with pytest.warns(UserWarning, match=r"RNN: dropout=0.5 does nothing with num_layers=1"):
+        RNN(I, H, dropout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "message"),
+    [
+        (np.ones((2, I)), None, "RNNCell: x: got dtype float64, want float32"),
+        ([[1.0]], None, "RNNCell: x: got list"),
+        (np.ones((2, I), np.float32), np.ones((2, H)), "RNNCell: state: got dtype float64, want float32"),
+        (np.ones((2, I), np.float32), "h", "RNNCell: state: got str"),
+    ],
+)
+def test_a_cell_wants_the_parameters_dtype(x: Any, state: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        RNNCell(I, H)(x, state)

@@ -134,11 +134,11 @@ def test_a_wrong_fused_rule_is_caught(
 
 def test_a_wrong_rule_of_the_tape_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     @mg.primitive
-    def tanh(xp: Any, x: Any) -> Any:
+    def wrong_tanh(xp: Any, x: Any) -> Any:
         y = xp.tanh(x)
         return y, (y,), lambda xp, g, y: 1.001 * g * (1 - y * y)
 
-    monkeypatch.setitem(rnn.ACTIVATIONS, "tanh", tanh)
+    monkeypatch.setitem(rnn.ACTIVATIONS, "tanh", wrong_tanh)
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     assert not found.passed
     assert max(row.graph_witness for row in found.rows) > 1e-4

@@ -9,7 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import backend_of
+from minigrad.backend import backend_of, is_array
 
 State = Any
 """h (B, H) for a cell with one state array, a tuple such as (h, c) for one with several."""
@@ -38,7 +38,7 @@ class Cell(nn.Module):
         super().__init__()
         name = type(self).__name__
         for argument, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
                 raise ValueError(f"{name}: {argument}: got {size!r}, want a whole number of at least 1")
         if initial_state not in ("zeros", "learned"):
             raise ValueError(f"{name}: initial_state: got {initial_state!r}, want 'zeros' or 'learned'")
@@ -76,18 +76,29 @@ class Cell(nn.Module):
 
         Raises:
             ValueError: x or the state has the wrong shape.
+            TypeError: it is no array, or its dtype is not the parameters'.
         """
-        name = type(self).__name__
+        name, dtype = type(self).__name__, self.Wc.dtype
+        if not isinstance(x, Tensor) and not is_array(x):
+            raise TypeError(f"{name}: x: got {type(x).__name__}, want a Tensor or an array")
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ValueError(f"{name}: x: got shape {tuple(x.shape)}, want (B, {self.input_size})")
+        if x.dtype != dtype:
+            raise TypeError(f"{name}: x: got dtype {x.dtype}, want {dtype} like the parameters")
         if state is None:
             parts = self.initial(x.shape[0])
         else:
-            parts = state if isinstance(state, tuple) else (state,)
+            parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
             want = (x.shape[0], self.hidden_size)
+            for part in parts:
+                if not isinstance(part, Tensor) and not is_array(part):
+                    raise TypeError(f"{name}: state: got {type(part).__name__}, want a Tensor or an array")
             if len(parts) != len(self.state_names) or any(tuple(p.shape) != want for p in parts):
                 got = ", ".join(str(tuple(p.shape)) for p in parts)
                 raise ValueError(f"{name}: state: got {got}, want {' and '.join(self.state_names)} of shape {want}")
+            if any(p.dtype != dtype for p in parts):
+                got = ", ".join(str(p.dtype) for p in parts)
+                raise TypeError(f"{name}: state: got dtype {got}, want {dtype} like the parameters")
         new = self.step(x, parts)
         return new[0], new if len(new) > 1 else new[0]
 

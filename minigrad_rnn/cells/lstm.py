@@ -87,7 +87,8 @@ def lstm_sequence(
         dxs, *dweights = shares(xp, dz, v, Wc, Wr.shape[1], (needs[0], *needs[3:]), range(T)[turn])
         return (None if dxs is None else dxs[turn], dh0, dc0, *dweights)
 
-    return (hs[turn], hs[T - 1], cT), (xs, h0, c0, Wc, Wr, b), mg.Joint(rule)
+    # The last states are copies: a state carried on would otherwise keep the whole sequence's memory alive.
+    return (hs[turn], hs[T - 1].copy(), cT.copy()), (xs, h0, c0, Wc, Wr, b), mg.Joint(rule)
 
 
 def stacked_weights(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:

@@ -86,7 +86,8 @@ def rnn_sequence(
         dxs, *dweights = shares(xp, dz, v, Wc, Wr.shape[1], (needs[0], *needs[2:]), range(T)[turn])
         return (None if dxs is None else dxs[turn], dh0, *dweights)
 
-    return (hs[turn], hs[T - 1]), (xs, h0, Wc, Wr, b), mg.Joint(rule)
+    # The last state is a copy: a state carried on would otherwise keep the whole sequence's memory alive.
+    return (hs[turn], hs[T - 1].copy()), (xs, h0, Wc, Wr, b), mg.Joint(rule)
 
 
 def rnn_forward(
