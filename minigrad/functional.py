@@ -135,7 +135,8 @@ class Ledger:
 def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, retain_graph: bool = False) -> Ledger:
     """Walk the tape as `backward` does, but keep apart what each use of `inputs` contributed to their gradients.
 
-    Leaves all `.grad` alone. Memory grows with the number of uses: every contribution is kept in full.
+    Leaves all `.grad` alone. Memory grows with the number of uses: every contribution is kept in full. What an input
+    was used by directly counts: with `WT = W.T` outside the loop, W has one use, and the steps are in WT's lines.
 
     Raises:
         ValueError, GraphError: as `gradients`.
