@@ -64,7 +64,7 @@ class Plan:
         total: seconds of timed work that the fastest contestant gets at a size; slower ones get more.
         turn: seconds of timed work in one turn; at least one call.
         rounds: at least so many.
-        pause: seconds of rest between turns, in which thread pools fall asleep.
+        pause: seconds of rest between turns, in which thread pools fall asleep. OpenBLAS' take 0.1.
         limit: a contestant that would need more seconds than this at a size is left out, and the table says so.
         collector: whether Python's garbage collector runs during timed calls, as it does in anyone's program. Before
             every turn there is a full collection in either case.
@@ -75,7 +75,7 @@ class Plan:
     total: float = 1.0
     turn: float = 0.06
     rounds: int = 9
-    pause: float = 0.06
+    pause: float = 0.15
     limit: float = 60.0
     collector: bool = True
     tolerance: float = 1e-3
