@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -64,6 +65,8 @@ class Plan:
         total: seconds of timed work that the fastest contestant gets at a size; slower ones get more.
         turn: seconds of timed work in one turn; at least one call.
         rounds: at least so many.
+        sittings: the rounds of a size are spread over so many sets of fresh processes. Some of what decides a time is
+            settled when a process starts, such as how its memory lies, and one process would be one draw of it.
         pause: seconds of rest between turns, in which thread pools fall asleep. OpenBLAS' take 0.1.
         limit: a contestant that would need more seconds than this at a size is left out, and the table says so.
         collector: whether Python's garbage collector runs during timed calls, as it does in anyone's program. Before
@@ -74,7 +77,8 @@ class Plan:
 
     total: float = 1.0
     turn: float = 0.06
-    rounds: int = 9
+    rounds: int = 15
+    sittings: int = 5
     pause: float = 0.15
     limit: float = 60.0
     collector: bool = True
@@ -82,7 +86,7 @@ class Plan:
     patience: float = 60.0
 
 
-QUICK = Plan(total=0.15, turn=0.03, rounds=3, patience=0.0)
+QUICK = Plan(total=0.15, turn=0.03, rounds=3, sittings=1, patience=0.0)
 
 
 @dataclass
@@ -229,13 +233,13 @@ class Worker:
             self._process.start()
             theirs.close()
         assert self._pipe is not None
-        self._pipe.send(question)
         try:
+            self._pipe.send(question)
             if not self._pipe.poll(self.patience):
                 self._process.kill()
                 raise TimeoutError(f"no answer within {self.patience:.0f} s")
             answer = self._pipe.recv()
-        except (EOFError, TimeoutError):
+        except (EOFError, ConnectionError, TimeoutError):
             self.close()
             raise
         if isinstance(answer, Exception):
@@ -297,46 +301,78 @@ def contest(
 
 def _one_size(names: list[str], seats: list[Seat], size: dict[str, int], plan: Plan) -> list[Standing]:
     standings = [Standing(name) for name in names]
-    running: list[tuple[Standing, Seat]] = []
-    calls: list[float] = []
-    reference: Gradients | None = None
-    for standing, seat in zip(standings, seats):
-        try:
-            gradients, seconds = seat.prepare(size)
-        except NotInstalled:
-            standing.remark = "not installed"
-        except TimeoutError:
-            standing.remark = f"left out: more than {plan.limit:.0f} s"
-        except EOFError:
-            standing.remark = "failed: its process ended"
-        except Exception as error:  # the contest goes on without it
-            standing.remark = f"failed: {str(error) or type(error).__name__}"
-        else:
-            reference = gradients if reference is None else reference
-            standing.difference = largest_difference(gradients, reference)
-            if not standing.difference <= plan.tolerance:
-                standing.remark = f"computes other gradients (off by {standing.difference:.1e})"
-            elif 2 * plan.rounds * seconds > plan.limit:  # a round has an untimed call and a timed one
-                standing.remark = f"left out: more than {plan.limit:.0f} s"
-            else:
-                running.append((standing, seat))
-                calls.append(seconds)
-        time.sleep(plan.pause)
-    one_turn = max(plan.turn, min(calls, default=math.inf), 1e-9)  # of the fastest
-    rounds = max(plan.rounds, math.ceil(plan.total / one_turn))
-
-    def play() -> list[list[float]]:
-        turns = []
-        for _, seat in running:
-            turns.append(seat.turn(plan.turn, plan.collector))
-            time.sleep(plan.pause)
-        return turns
-
-    kept, disturbed = quiet_rounds(play, rounds if running else 0, plan.patience)
-    for k, (standing, _) in enumerate(running):
-        standing.rounds = [turns[k] for turns in kept]
-        standing.disturbed = disturbed
+    everyone = list(zip(standings, seats))
+    rounds, patience = 0, plan.patience
+    for sitting in range(plan.sittings):
+        calls = _prepare(everyone, size, plan)
+        running = [(standing, seat) for standing, seat in everyone if standing.remark is None]
+        if not sitting:
+            for standing, _ in running:
+                # A round has an untimed call and a timed one.
+                if 2 * max(plan.rounds, plan.sittings) * calls[standing.name] > plan.limit:
+                    standing.remark = f"left out: more than {plan.limit:.0f} s"
+            running = [(standing, seat) for standing, seat in running if standing.remark is None]
+            fastest = min((calls[standing.name] for standing, _ in running), default=plan.limit)
+            rounds = max(plan.rounds, math.ceil(plan.total / max(plan.turn, fastest, 1e-9)))
+        if not running:
+            break
+        began = time.monotonic()
+        play = partial(_round, running, plan)
+        kept, disturbed = quiet_rounds(play, math.ceil(rounds / plan.sittings), patience)
+        patience = max(0.0, patience - (time.monotonic() - began))
+        for k, (standing, _) in enumerate(running):
+            standing.rounds += [turns[k] for turns in kept]
+            standing.disturbed += disturbed
+    for standing in standings:
+        if standing.remark is not None:
+            standing.rounds = []
     return standings
+
+
+def _prepare(everyone: list[tuple[Standing, Seat]], size: dict[str, int], plan: Plan) -> dict[str, float]:
+    """Seat everyone afresh and compare the gradients; the seconds of a call by name. Who cannot gets a remark."""
+    calls: dict[str, float] = {}
+    reference: Gradients | None = None
+    for standing, seat in everyone:
+        seat.close()
+        if standing.remark is not None:
+            continue
+        with _remarking(standing, plan):
+            gradients, calls[standing.name] = seat.prepare(size)
+            reference = gradients if reference is None else reference
+            difference = largest_difference(gradients, reference)
+            standing.difference = max(difference, standing.difference)
+            if not difference <= plan.tolerance:
+                standing.remark = f"computes other gradients (off by {difference:.1e})"
+        time.sleep(plan.pause)
+    return calls
+
+
+def _round(running: list[tuple[Standing, Seat]], plan: Plan) -> list[list[float]]:
+    """A turn of everyone who still runs."""
+    turns: list[list[float]] = []
+    for standing, seat in running:
+        turns.append([])
+        if standing.remark is None:
+            with _remarking(standing, plan):
+                turns[-1] = seat.turn(plan.turn, plan.collector)
+            time.sleep(plan.pause)
+    return turns
+
+
+@contextmanager
+def _remarking(standing: Standing, plan: Plan) -> Iterator[None]:
+    """Whatever a contestant raises becomes the remark beside its name, and the contest goes on."""
+    try:
+        yield
+    except NotInstalled:
+        standing.remark = "not installed"
+    except TimeoutError:
+        standing.remark = f"left out: more than {plan.limit:.0f} s"
+    except (EOFError, ConnectionError):
+        standing.remark = "failed: its process ended"
+    except Exception as error:
+        standing.remark = f"failed: {str(error) or type(error).__name__}"
 
 
 QUIET = 0.9

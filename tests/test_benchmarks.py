@@ -3,6 +3,7 @@ is asserted."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from benchmarks.__main__ import ALL, main
 from benchmarks.page import README, Target, block, milliseconds, replaced, table, timing_tables
 from benchmarks.timing import Contestant, Plan, Standing, Work, Worker, contest, largest_difference, ratio
 
-PLAN = Plan(total=0.0, turn=0.0, rounds=4, pause=0.0, patience=0.0)
+PLAN = Plan(total=0.0, turn=0.0, rounds=4, sittings=1, pause=0.0, patience=0.0)
 TINY = {"T": 4, "B": 2, "I": 3, "H": 5}
 calls: list[str] = []
 
@@ -86,9 +87,28 @@ def test_contestants_take_turns(clock: Clock) -> None:
     assert "".join(calls) == "AABBCC" + 4 * "AABBCC"
 
 
+def test_sittings_seat_everyone_afresh(clock: Clock) -> None:
+    entrants = [contestant(name, seconds=1.0, clock=clock) for name in "AB"]
+    (standings,) = contest(entrants, [{"T": 1}], dataclasses.replace(PLAN, sittings=2), one_process=True)
+    assert "".join(calls) == 2 * ("AABB" + 2 * "AABB")
+    assert [len(s.rounds) for s in standings] == [4, 4]
+
+
+def test_who_fails_in_the_middle_has_no_time_and_stops_nobody(clock: Clock) -> None:
+    left = iter([1.0] * 5)  # the sixth call raises StopIteration
+
+    def tiring(**size: int) -> Work:
+        return Work(lambda: next(left), lambda result: {"g": np.array([result, 2.0])})
+
+    entrants = [contestant("ours"), Contestant("tiring", tiring, "numpy"), contestant("theirs")]
+    (standings,) = contest(entrants, [{"T": 1}], PLAN, one_process=True)
+    assert [len(s.rounds) for s in standings] == [4, 0, 4]
+    assert standings[1].remark == "failed: StopIteration"
+
+
 def test_the_fastest_gets_the_whole_time(clock: Clock) -> None:
     entrants = [contestant("fast", seconds=0.5, clock=clock), contestant("slow", seconds=2.0, clock=clock)]
-    plan = Plan(total=10.0, turn=0.0, rounds=4, pause=0.0, limit=1e9)
+    plan = dataclasses.replace(PLAN, total=10.0, limit=1e9)
     ((fast, slow),) = contest(entrants, [{"T": 1}], plan, one_process=True)
     assert len(fast.rounds) == len(slow.rounds) == 20
 
@@ -120,7 +140,7 @@ def test_rounds_beside_other_programs_are_repeated_and_else_counted(
 ) -> None:
     idle = iter([1.0, 0.2, 0.3, 1.0, *99 * [1.0]])  # the first round ends loud; then one look is loud, and all is quiet
     monkeypatch.setattr("benchmarks.timing.idle_share", lambda: next(idle))
-    ((ours,),) = contest([contestant("ours")], [{"T": 1}], Plan(0.0, 0.0, 4, 0.0, patience=60.0), one_process=True)
+    ((ours,),) = contest([contestant("ours")], [{"T": 1}], dataclasses.replace(PLAN, patience=60.0), one_process=True)
     assert len(ours.rounds) == 4
     assert ours.disturbed == 0
     assert len(calls) == 2 + 2 * 5
