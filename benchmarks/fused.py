@@ -6,6 +6,7 @@ a second bias, added to the first; it is zero here and asks for no gradient, so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,13 @@ def ours(cell: str, T: int, B: int, I: int, H: int) -> Work:
     xs, *states = (mg.tensor(given[name], requires_grad=True) for name in WANTED[cell][:-3])
     leaves = [xs, *states, *weights]
 
+    run = _forward_and_backward(model, xs, states, leaves)
+    return Work(run, lambda result: _named(cell, result[0].numpy(), [g.numpy() for g in result[1]]))
+
+
+def _forward_and_backward(model: Any, xs: Any, states: list[Any], leaves: list[Any]) -> Callable[[], Any]:
+    """One call of ours or torch's, which look the same from here: the loss, and the leaves' gradients."""
+
     def run() -> Any:
         for leaf in leaves:
             leaf.grad = None
@@ -38,7 +46,7 @@ def ours(cell: str, T: int, B: int, I: int, H: int) -> Work:
         loss.backward()
         return loss, [leaf.grad for leaf in leaves]
 
-    return Work(run, lambda result: _named(cell, result[0].numpy(), [g.numpy() for g in result[1]]))
+    return run
 
 
 def torch_module(cell: str, T: int, B: int, I: int, H: int) -> Work:
@@ -55,15 +63,7 @@ def torch_module(cell: str, T: int, B: int, I: int, H: int) -> Work:
     xs, *states = (torch.from_numpy(given[name]).requires_grad_() for name in WANTED[cell][:-3])
     leaves = [xs, *states, model.weight_ih_l0, model.weight_hh_l0, model.bias_ih_l0]
 
-    def run() -> Any:
-        for leaf in leaves:
-            leaf.grad = None
-        first = [state[None] for state in states]
-        output, _ = model(xs, tuple(first) if len(first) > 1 else first[0])
-        loss = output.sum()
-        loss.backward()
-        return loss, [leaf.grad for leaf in leaves]
-
+    run = _forward_and_backward(model, xs, states, leaves)
     return Work(run, lambda result: _named(cell, result[0].detach().numpy(), [g.numpy() for g in result[1]]))
 
 

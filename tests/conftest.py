@@ -17,6 +17,7 @@ import strict_device
 
 import minigrad as mg
 from minigrad.backend import BackendError, get_backend
+from minigrad.primitive import REGISTRY
 
 hypothesis.settings.register_profile(
     "minigrad",
@@ -39,6 +40,15 @@ class TestedBackend:
     """A device array of a host array or nested list."""
     no_sync: Callable[[], AbstractContextManager[None]]
     """Inside, a stand-in device refuses to be waited for."""
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was() -> Iterator[None]:
+    """The primitives that a test makes are not minigrad's."""
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
 
 
 @pytest.fixture(params=["numpy", "strict", "cupy"])

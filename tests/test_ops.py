@@ -658,3 +658,23 @@ def test_rows_are_summed_for_any_ids(xp: Any, ids: list[int]) -> None:
     expected = np.zeros((4, 2))
     np.add.at(expected, np.array(ids, int), seed)
     np.testing.assert_allclose(g.numpy(), expected, atol=1e-14)
+
+
+def test_logsumexp_of_infinities(xp: Any) -> None:
+    """Masking in the log domain feeds −inf: no NaN, no warning, and no gradient where there is nothing but mask."""
+    x = mg.tensor(xp.array([[-np.inf, -np.inf], [-np.inf, 2.0], [1.0, np.inf]]), requires_grad=True)
+    y = mg.logsumexp(x, axis=1)
+    np.testing.assert_array_equal(y.numpy(), [-np.inf, 2.0, np.inf])
+    mg.logsumexp(x[:2], axis=1).backward(xp.array([1.0, 1.0]))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("extremum", [mg.max, mg.min])
+def test_the_largest_of_a_nan_is_nan_and_passes_no_gradient(extremum: Any, xp: Any) -> None:
+    x = mg.tensor(xp.array([[np.nan, 1.0], [3.0, 3.0]]), requires_grad=True)
+    y = extremum(x, axis=1)
+    np.testing.assert_array_equal(y.numpy(), [np.nan, 3.0])
+    y.backward(xp.array([1.0, 1.0]))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0.5, 0.5]])

@@ -20,15 +20,6 @@ from minigrad import GraphError, Joint, Tensor
 from minigrad.primitive import REGISTRY, primitive, primitive_with_outputs
 
 
-@pytest.fixture(autouse=True)
-def registry_as_it_was() -> Iterator[None]:
-    """The primitives of these tests are not minigrad's."""
-    before = dict(REGISTRY)
-    yield
-    REGISTRY.clear()
-    REGISTRY.update(before)
-
-
 @pytest.fixture
 def no_gc() -> Iterator[None]:
     """What is freed in the test is freed by reference count alone."""

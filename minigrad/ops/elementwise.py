@@ -159,29 +159,20 @@ def abs(xp: Any, x: Array) -> Any:
 @primitive
 def maximum(xp: Any, a: Array, b: Array) -> Any:
     """The larger of two, broadcast; where they are equal each gets half of the gradient."""
-
-    def share(xp: Any, g: Array, mine: Array, other: Array) -> Array:
-        return g * ((mine > other) + 0.5 * (mine == other)).astype(g.dtype)
-
-    return (
-        xp.maximum(a, b),
-        (a, b),
-        (lambda xp, g, a, b: share(xp, g, a, b), lambda xp, g, a, b: share(xp, g, b, a)),
-    )
+    by_a, by_b = (lambda xp, g, a, b: g * _wins(a, b, g)), (lambda xp, g, a, b: g * _wins(b, a, g))
+    return xp.maximum(a, b), (a, b), (by_a, by_b)
 
 
 @primitive
 def minimum(xp: Any, a: Array, b: Array) -> Any:
     """The smaller of two, broadcast; where they are equal each gets half of the gradient."""
+    by_a, by_b = (lambda xp, g, a, b: g * _wins(b, a, g)), (lambda xp, g, a, b: g * _wins(a, b, g))
+    return xp.minimum(a, b), (a, b), (by_a, by_b)
 
-    def share(xp: Any, g: Array, mine: Array, other: Array) -> Array:
-        return g * ((mine < other) + 0.5 * (mine == other)).astype(g.dtype)
 
-    return (
-        xp.minimum(a, b),
-        (a, b),
-        (lambda xp, g, a, b: share(xp, g, a, b), lambda xp, g, a, b: share(xp, g, b, a)),
-    )
+def _wins(a: Array, b: Array, like: Array) -> Array:
+    """1 where a > b, one half where they are equal, else 0; in the dtype of `like`."""
+    return ((a > b) + 0.5 * (a == b)).astype(like.dtype)
 
 
 @primitive

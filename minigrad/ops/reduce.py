@@ -57,23 +57,29 @@ def min(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
 def _extremum(xp: Any, x: Array, y: Array, axis: Any, keepdims: bool) -> Any:
     kept = y.shape
     chosen = x == y
-    share = chosen / xp.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype)
+    # Of a NaN nothing is chosen, since it equals nothing: no gradient passes.
+    share = chosen / xp.maximum(xp.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype), 1)
     value = y if keepdims else xp.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
     return value, (share.astype(x.dtype),), lambda xp, g, share: xp.reshape(g, kept) * share
 
 
 @primitive
 def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """`log(sum(exp(x)))` along `axis`, without overflow."""
-    highest = xp.max(x, axis=axis, keepdims=True)
-    y = xp.log(xp.sum(xp.exp(x - highest), axis=axis, keepdims=True)) + highest
+    """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, where all of x is −inf."""
+    shift = _finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
+    total = xp.sum(xp.exp(x - shift), axis=axis, keepdims=True)
+    y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)) + shift, -math.inf).astype(x.dtype)
     kept = y.shape
     value = y if keepdims else xp.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
     return (
         value,
         (x, value),
-        lambda xp, g, x, value: xp.reshape(g, kept) * xp.exp(x - xp.reshape(value, kept)),
+        lambda xp, g, x, value: xp.reshape(g, kept) * xp.exp(x - xp.reshape(_finite_or_zero(xp, value), kept)),
     )
+
+
+def _finite_or_zero(xp: Any, x: Array) -> Array:
+    return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:

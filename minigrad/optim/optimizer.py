@@ -94,7 +94,7 @@ class Optimizer:
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         """Step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self._name}: update: this optimizer does not define its formula")
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
