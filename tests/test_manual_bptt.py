@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad_rnn import manual_bptt
+from minigrad_rnn.manual_bptt import lecture as manual_bptt
 from minigrad_rnn.manual_bptt import witness
 
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh")]
