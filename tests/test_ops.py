@@ -21,7 +21,11 @@ import minigrad as mg
 from minigrad.primitive import REGISTRY
 from minigrad.tensor import Tensor
 
-CHECKED_ELSEWHERE = {"rnn_sequence": "test_sequences.py", "lstm_sequence": "test_sequences.py"}
+CHECKED_ELSEWHERE = {
+    "rnn_sequence": "test_sequences.py",
+    "lstm_sequence": "test_sequences.py",
+    "ctc_negative_log_likelihood": "test_ctc.py",
+}
 """Primitives with a test of their own: name → test file, which must name it beside a gradcheck."""
 
 
