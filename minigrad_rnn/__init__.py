@@ -1,18 +1,43 @@
 """Recurrent networks whose back-propagation through time falls out of the graph."""
 
-from .cells import Cell, LSTMCell, RNNCell
+from .cells import (
+    Cell,
+    CellMasks,
+    GRUCell,
+    IndRNNCell,
+    LayerNormGRUCell,
+    LayerNormLSTMCell,
+    LayerNormRNNCell,
+    LSTMCell,
+    MGUCell,
+    RNNCell,
+)
 from .ctc import CTCLoss, ctc_loss
 from .ctc_decoding import Labelling, best_path, prefix_beam_search
-from .recurrence import LSTM, RNN, Recurrence
+from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
+from .recurrence import Recurrence
 from .verify import Verification, verify_bptt
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "MGU",
     "RNN",
     "CTCLoss",
     "Cell",
+    "CellMasks",
+    "GRUCell",
+    "IndRNN",
+    "IndRNNCell",
     "LSTMCell",
     "Labelling",
+    "LayerNormGRU",
+    "LayerNormGRUCell",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
+    "LayerNormRNN",
+    "LayerNormRNNCell",
+    "MGUCell",
     "RNNCell",
     "Recurrence",
     "Verification",

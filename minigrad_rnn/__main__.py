@@ -11,7 +11,8 @@ import numpy as np
 
 import minigrad as mg
 
-from .recurrence import LSTM, RNN, Recurrence
+from .networks import LSTM, RNN
+from .recurrence import Recurrence
 from .verify import DIFFERENCES, EXACT, Verification, verify_bptt
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, losses, nn
 
-from .recurrence import LSTM, RNN, Recurrence
+from .networks import GRU, LSTM, RNN
+from .recurrence import Recurrence
 from .streams import IntArray, Streams
 
 State = Any
-CELLS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM}
+CELLS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 class CharacterModel(nn.Module):
@@ -27,7 +28,7 @@ class CharacterModel(nn.Module):
 
     Args:
         vocab_size: V, how many characters there are.
-        cell: "rnn" or "lstm".
+        cell: "rnn", "lstm" or "gru".
         embedding_size: E, the length of the vector that stands for a character.
         hidden_size: H, units in a layer.
         num_layers: how many layers.
@@ -55,16 +56,13 @@ class CharacterModel(nn.Module):
             raise ValueError(f"CharacterModel: cell: got {cell!r}, want one of {list(CELLS)}")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         between = dropout if num_layers > 1 else 0.0
-        self.recurrence = CELLS[cell](embedding_size, hidden_size, num_layers, dropout=between, rng=rng, dtype=dtype)
+        # Forget gates start open, so that gradients reach far back from the first step on (Gers et al. 2000).
+        options: dict[str, Any] = {"forget_bias": 1.0} if cell == "lstm" else {}
+        self.recurrence = CELLS[cell](
+            embedding_size, hidden_size, num_layers, dropout=between, rng=rng, dtype=dtype, **options
+        )
         self.dropout = nn.Dropout(dropout, rng=rng)
         self.readout = nn.Linear(hidden_size, vocab_size, rng=rng, dtype=dtype)
-        if cell == "lstm":
-            # Forget gates start open, so that gradients reach far back from the first step on (Gers et al. 2000).
-            for layer in range(num_layers):
-                b = self.recurrence.cells(layer)[0].b
-                assert b is not None
-                b.data[hidden_size : 2 * hidden_size] = 1.0
-                b.written()
 
     def forward(self, ids: Any, state: State = None) -> tuple[Tensor, State]:
         hs, state = self.recurrence(self.embedding(ids), state)

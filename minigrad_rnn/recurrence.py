@@ -1,41 +1,69 @@
-"""Any cell through time: layers, two directions, states in and out, and the road that a sequence takes."""
+"""Any cell through time: layers, two directions, lengths, dropout, states in and out, and the road a sequence takes."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import backend_of, is_array
+from minigrad.backend import Backend, backend_of, is_array
 
-from .cells import Cell, LSTMCell, RNNCell, unroll
+from .cells import NO_MASKS, Cell, CellMasks, Lengths, unroll
 
 State = Any
+Masks = Mapping[str, CellMasks]
+"""What dropout multiplies with in one forward pass, by the name of the cell: `forward0`, `backward1`, …"""
 IMPLEMENTATIONS = ("auto", "graph", "fused")
+MERGES = ("concat", "sum", "mean")
 
 
 class Recurrence(nn.Module):
     """A cell unrolled over time, in stacked layers and one or two directions.
 
-    The arguments and the calls are those of `torch.nn.RNN`. Layer l's cells are the submodules `forward{l}` and, in a
-    bidirectional net, `backward{l}`; so its parameters are named `forward0.Wc`, `forward0.Wr`, `forward0.b` and so on.
-    Layer l + 1 reads [h_f; h_b] of layer l. (Slides 54, 73, 105.)
+    The arguments and the calls are those of `torch.nn.RNN`, and more. Layer l's cells are the submodules `forward{l}`
+    and, in a bidirectional net, `backward{l}`; so its parameters are named `forward0.Wc`, `forward0.Wr`, `forward0.b`
+    and so on. Layer l + 1 reads [h_f; h_b] of layer l. (Slides 54, 73, 105.)
+
+    Args:
+        input_size, hidden_size: features I of x(t) and units H of the state.
+        num_layers: L; or, for two directions, (L_f, L_b): then two nets of those depths run beside each other, and only
+            their tops are merged: the lecture's bidirectional block (slide 105).
+        dropout: probability with which a feature is dropped between two layers, in training.
+        recurrent_dropout: the same for h(t−1) where it meets the recurrent weights, with one mask for the whole
+            sequence: variational dropout (Gal & Ghahramani 2016).
+        zoneout: probability with which a unit of the state keeps its value from t−1 (Krueger et al. 2017); for a state
+            of several arrays also a tuple, one for each. In evaluation the expected value is taken.
+        merge: what becomes of the two directions: "concat", "sum" or "mean".
+        impl: the road: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's whole
+            sequence as one primitive; "auto" takes the fused road where it serves. `road` says which was taken last.
+            The fused road serves no recurrent dropout, no zoneout and no cell without a `sequence`; naming it for
+            those is an error. Its second derivatives run through the graph.
+        initial_state: "zeros" or "learned" (slide 69).
+        cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on have theirs.
+        rng: where initial weights and dropout masks are drawn from, on the host, so that a seed gives the same on
+            every backend; the library's own generator by default.
+        dtype: of the parameters.
+        bias and the others: the cell's own options.
 
     Call: `output, state = rnn(xs, state)`.
         xs: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence without a batch axis.
-        state: h (layers · directions, B, H), or the tuple (h, c); None is the initial state. In torch's order:
-            layer 0 forward, layer 0 backward, layer 1 forward, …
+        state: h (cells, B, H), or the tuple (h, c); None is the initial state. In torch's order: layer 0 forward, layer
+            0 backward, layer 1 forward, …; with num_layers=(L_f, L_b) first all forward, then all backward layers.
+        lengths: (B,) whole numbers 1 … T, in any order, where the batch is padded: what stands at padding influences
+            no output, no state and no gradient, and outputs there are zero.
+        masks: dropout masks to use in the place of fresh ones, as `draw_masks` gives them.
+        return_states: whether to return, third, the state's arrays of every step, (cells, T, B, H) each, or
+            (cells, B, T, H) with batch_first.
         output: (T, B, directions · H), in the layout of xs: the top layer's h(t) for every t.
-        The returned state is that after the last step, in the form that the next call takes.
-
-    Roads: `impl="graph"` runs op by op, so that every step is on the tape; "fused" runs each layer's whole sequence
-    as one primitive; "auto" takes the fused road where the cell has one. `road` says which was taken last.
+        The returned state is that after each sequence's last step, in the form that the next call takes.
 
     Raises:
-        ValueError: a shape, T = 0 or B = 0; TypeError: a dtype that is not the parameters'.
+        ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T; TypeError: a dtype that is not the
+        parameters', or lengths that are no whole numbers.
     """
 
     cell_type: type[Cell]
@@ -45,85 +73,209 @@ class Recurrence(nn.Module):
         self,
         input_size: int,
         hidden_size: int,
-        num_layers: int = 1,
+        num_layers: int | tuple[int, int] = 1,
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
         impl: str = "auto",
         initial_state: str = "zeros",
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        merge: str = "concat",
+        cell_type: type[Cell] | None = None,
         rng: np.random.Generator | None = None,
         dtype: Any = "float32",
         **cell_options: Any,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if isinstance(num_layers, bool) or not isinstance(num_layers, (int, np.integer)) or num_layers < 1:
-            raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1")
-        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-            raise ValueError(f"{name}: dropout: got {dropout!r}, want a probability in [0, 1)")
-        if dropout and num_layers == 1:
-            warnings.warn(
-                f"{name}: dropout={dropout!r} does nothing with num_layers=1: it acts between layers", stacklevel=3
-            )
-        if impl not in IMPLEMENTATIONS:
-            raise ValueError(f"{name}: impl: got {impl!r}, want one of {list(IMPLEMENTATIONS)}")
-        if impl == "fused" and self.cell_type.sequence is Cell.sequence:
+        if cell_type is not None:
+            self.cell_type = cell_type
+        if not isinstance(getattr(self, "cell_type", None), type) or not issubclass(self.cell_type, Cell):
+            raise TypeError(f"{name}: cell_type: got {cell_type!r}, want a subclass of Cell")
+        depths = _depths(name, num_layers, bidirectional)
+        for argument, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            _probability(name, argument, p)
+        zoned = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * len(self.cell_type.state_names)
+        for p in zoned:
+            _probability(name, "zoneout", p)
+        if len(zoned) != len(self.cell_type.state_names):
             raise ValueError(
-                f"{name}: impl: got 'fused', but {self.cell_type.__name__} defines no sequence; want 'graph'"
+                f"{name}: zoneout: got {len(zoned)} probabilities, want one for each of {self.cell_type.state_names}"
             )
+        if dropout and max(depths) == 1:
+            warnings.warn(
+                f"{name}: dropout={dropout!r} does nothing with num_layers={num_layers!r}: it acts between layers",
+                stacklevel=3,
+            )
+        for argument, got, wanted in (("impl", impl, IMPLEMENTATIONS), ("merge", merge, MERGES)):
+            if got not in wanted:
+                raise ValueError(f"{name}: {argument}: got {got!r}, want one of {list(wanted)}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.initial_state, self.impl, self.cell_options = initial_state, impl, cell_options
-        self.road = None
+        self.dropout, self.recurrent_dropout, self.zoneout = float(dropout), float(recurrent_dropout), tuple(zoned)
+        self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
+        self.rng, self.road = rng, None
         self.directions = ("forward", "backward") if bidirectional else ("forward",)
-        width = input_size
-        for layer in range(num_layers):
-            for direction in self.directions:
+        if impl == "fused" and (why := self._not_fused()):
+            raise ValueError(f"{name}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
+        between = isinstance(num_layers, tuple)
+        output_size = None
+        for layer in range(max(depths)):
+            for direction, depth in zip(self.directions, depths):
+                if layer >= depth:
+                    continue
+                width = input_size
+                if output_size is not None:
+                    width = output_size * (1 if between or merge != "concat" else len(self.directions))
                 cell = self.cell_type(
                     width, hidden_size, bias=bias, initial_state=initial_state, rng=rng, dtype=dtype, **cell_options
                 )
                 setattr(self, f"{direction}{layer}", cell)
-            width = hidden_size * len(self.directions)
-        self.between = nn.Dropout(dropout, rng=rng)
+            output_size = cell.state_sizes[0]
+        self.blocks = [[[f"{d}{l}" for l in range(n)] for d, n in zip(self.directions, depths)]] if between else [
+            [[f"{d}{l}"] for d in self.directions] for l in range(depths[0])
+        ]  # fmt: skip
+
+    def _not_fused(self) -> str:
+        """Why the fused road cannot serve these options, or nothing."""
+        if self.cell_type.sequence is Cell.sequence:
+            return f"{self.cell_type.__name__} defines no sequence"
+        if self.recurrent_dropout:
+            return f"recurrent_dropout={self.recurrent_dropout!r} acts inside the steps"
+        if any(self.zoneout):
+            return f"zoneout={self.zoneout!r} acts inside the steps"
+        return ""
 
     @property
-    def dropout(self) -> float:
-        """The probability with which a feature is dropped between two layers in training."""
-        return float(self.between.p)
+    def cell_names(self) -> list[str]:
+        """The cells' names in the order of the state's rows."""
+        return [name for block in self.blocks for stack in block for name in stack]
 
-    def cells(self, layer: int) -> list[Cell]:
-        """The layer's cells: the forward one, and the backward one where there are two directions."""
-        return [getattr(self, f"{direction}{layer}") for direction in self.directions]
+    def every_cell(self) -> list[Cell]:
+        """The cells in the order of the state's rows."""
+        return [getattr(self, name) for name in self.cell_names]
 
-    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
+    def forward(
+        self,
+        xs: Any,
+        state: State = None,
+        lengths: Any = None,
+        masks: Masks | None = None,
+        return_states: bool = False,
+    ) -> Any:
         xs, unbatched = self._checked(xs)
-        states = self._unpacked(state, xs.shape[1], unbatched)
-        fused = self.impl == "fused" or (self.impl == "auto" and self.cell_type.sequence is not Cell.sequence)
-        self.road = "fused" if fused else "graph"
+        T, B = int(xs.shape[0]), int(xs.shape[1])
+        backend = backend_of(self.every_cell()[0].Wc._data)
+        states = dict(zip(self.cell_names, self._unpacked(state, B, unbatched)))
+        spans = None if lengths is None else Lengths(lengths, T, B, backend, type(self).__name__)
+        placed = self._placed(self.draw_masks(T, B) if masks is None else masks, backend)
+        self.road = self._road(placed)
         finals: list[tuple[Tensor, ...]] = []
-        for layer in range(self.num_layers):
-            if layer:
-                xs = self.between(xs)
-            outputs = []
-            for direction, cell in zip(self.directions, self.cells(layer)):
-                hs, final = self._run(cell, xs, states[len(finals)], direction == "backward")
-                outputs.append(hs)
-                finals.append(final)
-            xs = outputs[0] if len(outputs) == 1 else mg.concatenate(outputs, axis=-1)
+        every: list[tuple[Tensor, ...]] = []
+        for block in self.blocks:
+            tops = []
+            for direction, stack in zip(self.directions, block):
+                hs = xs
+                for name in stack:
+                    mask = placed.get(name, NO_MASKS)
+                    if mask.input is not None:
+                        hs = hs * mask.input if isinstance(hs, Tensor) else mg.multiply(hs, mask.input)
+                    hs, final, others = self._run(name, hs, states[name], direction, spans, mask, return_states)
+                    finals.append(final)
+                    every.append((hs, *others))
+                tops.append(hs)
+            xs = self._merged(tops)
         if unbatched:
             xs = xs[:, 0]
         elif self.batch_first:
             xs = mg.swapaxes(xs, 0, 1)
-        return xs, self._packed(finals, unbatched)
+        final_state = self._packed(finals, unbatched)
+        return (xs, final_state, self._every(every, unbatched)) if return_states else (xs, final_state)
 
-    def _run(self, cell: Cell, xs: Any, state: tuple[Any, ...], backward: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One cell over the whole sequence, last step first if `backward` (slide 108): (hs (T, B, H), final state)."""
+    def _run(
+        self,
+        name: str,
+        xs: Any,
+        state: tuple[Any, ...],
+        direction: str,
+        spans: Lengths | None,
+        mask: CellMasks,
+        every_state: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """One cell over the whole sequence: (hs (T, B, H), final state, the state's other arrays of every step)."""
+        cell, backward, parts = getattr(self, name), direction == "backward", len(state)
         if self.road == "fused":
-            hs, *final = cell.sequence(xs, state, backward)
+            made = cell.sequence(xs, state, backward, spans, every_state)
         else:
-            hs, *final = unroll(cell.step, len(state), backward, xs, *state)
-        return hs, tuple(final)
+            made = unroll(cell.step, parts, backward, xs, *state, lengths=spans, masks=mask, every_state=every_state)
+        return made[0], tuple(made[1 : 1 + parts]), tuple(made[1 + parts :])
+
+    def _road(self, masks: Masks) -> str:
+        inside = any(m.recurrent is not None or m.zoneout for m in masks.values())
+        if self.impl == "fused" and inside:
+            raise ValueError(
+                f"{type(self).__name__}: masks: got some for recurrent dropout or zoneout, which act inside the steps; "
+                "want impl='graph' or 'auto'"
+            )
+        if self.impl != "auto":
+            return self.impl
+        return "graph" if inside or self._not_fused() else "fused"
+
+    def _merged(self, tops: list[Tensor]) -> Tensor:
+        if len(tops) == 1:
+            return tops[0]
+        if self.merge == "concat":
+            return mg.concatenate(tops, axis=-1)
+        total = tops[0] + tops[1]
+        return total if self.merge == "sum" else total * 0.5
+
+    # Dropout
+
+    def draw_masks(self, T: int, B: int, rng: np.random.Generator | None = None) -> dict[str, CellMasks]:
+        """The masks of one forward pass over T steps of B sequences, on the host, by the name of the cell.
+
+        In evaluation there are none but the probabilities of zoneout. The same generator in the same state gives the
+        same masks; handing them to several calls holds the network still, as gradient checks need it.
+        """
+        rng = rng or self.rng or nn.init.default_generator()
+        cells = dict(zip(self.cell_names, self.every_cell()))
+        drawn: dict[str, CellMasks] = {}
+        shared: dict[int, Any] = {}
+        for name, cell in cells.items():
+            layer, dtype = int(name.lstrip("forwadbck")), cell.Wc.dtype
+            inputs = recurrent = None
+            zoned: tuple[Any, ...] = ()
+            if self.training and self.dropout and layer:
+                # Two directions of one layer read the same input; two separate nets each have their own.
+                if isinstance(self.num_layers, tuple) or layer not in shared:
+                    shared[layer] = nn.dropout_mask((T, B, cell.input_size), self.dropout, rng, dtype)
+                inputs = shared[layer]
+            if self.training and self.recurrent_dropout:
+                recurrent = nn.dropout_mask((B, cell.state_sizes[0]), self.recurrent_dropout, rng, dtype)
+            if any(self.zoneout):
+                sizes = zip(self.zoneout, cell.state_sizes)
+                if self.training:
+                    zoned = tuple((rng.random((T, B, size)) < p).astype(dtype) if p else None for p, size in sizes)
+                else:
+                    zoned = tuple(np.full((T, 1, 1), p, dtype) if p else None for p, _ in sizes)
+            if inputs is not None or recurrent is not None or zoned:
+                drawn[name] = CellMasks(inputs, recurrent, zoned)
+        return drawn
+
+    def _placed(self, masks: Masks, backend: Backend) -> dict[str, CellMasks]:
+        """The masks where the network lives."""
+        if unknown := set(masks) - set(self.cell_names):
+            raise ValueError(f"{type(self).__name__}: masks: got {sorted(unknown)}, want names among {self.cell_names}")
+
+        def move(a: Any) -> Any:
+            return None if a is None else backend.from_numpy(a) if isinstance(a, np.ndarray) else a
+
+        return {
+            name: CellMasks(move(m.input), move(m.recurrent), tuple(move(z) for z in m.zoneout))
+            for name, m in masks.items()
+        }
 
     # Shapes in and out
 
@@ -135,7 +287,7 @@ class Recurrence(nn.Module):
         want = f"({'B, T' if self.batch_first else 'T, B'}, {I}) or (T, {I})"
         if xs.ndim not in (2, 3) or xs.shape[-1] != I:
             raise ValueError(f"{name}: xs: got shape {tuple(xs.shape)}, want {want}")
-        weights = self.cells(0)[0].Wc
+        weights = self.every_cell()[0].Wc
         if xs.dtype != weights.dtype:
             raise TypeError(
                 f"{name}: xs: got dtype {xs.dtype}, want {weights.dtype} like the parameters; convert with "
@@ -155,16 +307,14 @@ class Recurrence(nn.Module):
 
     def _unpacked(self, state: State, batch: int, unbatched: bool) -> list[tuple[Any, ...]]:
         """Each cell's own state arrays, (B, H), from the stacked state that the caller gave."""
-        name, names = type(self).__name__, self.cell_type.state_names
-        count = self.num_layers * len(self.directions)
-        every = [cell for layer in range(self.num_layers) for cell in self.cells(layer)]
+        name, names, every = type(self).__name__, self.cell_type.state_names, self.every_cell()
         if state is None:
             return [cell.initial(batch) for cell in every]
         parts = state if isinstance(state, (tuple, list)) else (state,)
-        want = (count, self.hidden_size) if unbatched else (count, batch, self.hidden_size)
         if len(parts) != len(names):
             raise ValueError(f"{name}: state: got {len(parts)} arrays, want {len(names)}: {', '.join(names)}")
-        for part, called in zip(parts, names):
+        for part, called, size in zip(parts, names, every[0].state_sizes):
+            want = (len(every), size) if unbatched else (len(every), batch, size)
             if not isinstance(part, Tensor) and not is_array(part):
                 raise TypeError(f"{name}: state: {called}: got {type(part).__name__}, want a Tensor or an array")
             if tuple(part.shape) != want:
@@ -174,10 +324,10 @@ class Recurrence(nn.Module):
             self._beside_weights(f"state: {called}", part)
         if unbatched:
             parts = [part[:, None] for part in parts]
-        return [tuple(part[k] for part in parts) for k in range(count)]
+        return [tuple(part[k] for part in parts) for k in range(len(every))]
 
     def _beside_weights(self, argument: str, x: Any) -> None:
-        got, want = (backend_of(a._data if isinstance(a, Tensor) else a).name for a in (x, self.cells(0)[0].Wc))
+        got, want = (backend_of(a._data if isinstance(a, Tensor) else a).name for a in (x, self.every_cell()[0].Wc))
         if got != want:
             raise mg.BackendError(
                 f"{type(self).__name__}: {argument}: is on {got}, the parameters on {want}; move one with .to(...)"
@@ -192,48 +342,46 @@ class Recurrence(nn.Module):
                 stacked = tuple(part[:, 0] for part in stacked)
         return stacked if len(stacked) > 1 else stacked[0]
 
+    def _every(self, every: list[tuple[Tensor, ...]], unbatched: bool) -> State:
+        stacked = tuple(mg.stack(parts) for parts in zip(*every))
+        if unbatched:
+            stacked = tuple(part[:, :, 0] for part in stacked)
+        elif self.batch_first:
+            stacked = tuple(mg.swapaxes(part, 1, 2) for part in stacked)
+        return stacked if len(stacked) > 1 else stacked[0]
+
     def extra_repr(self) -> str:
         said = [f"{self.input_size}, {self.hidden_size}"]
-        if self.num_layers > 1:
+        if self.num_layers != 1:
             said.append(f"num_layers={self.num_layers}")
-        said += [f"{name}={value!r}" for name, value in self.cell_options.items() if value != "tanh"]
+        if type(self) is Recurrence:
+            said.append(f"cell_type={self.cell_type.__name__}")
+        said += [f"{name}={value!r}" for name, value in self.cell_options.items() if not _usual(name, value)]
         said += ["bias=False"] if not self.bias else []
         said += [f"{name}=True" for name in ("batch_first", "bidirectional") if getattr(self, name)]
-        said += [f"initial_state={self.initial_state!r}"] if self.initial_state != "zeros" else []
-        said += [f"impl={self.impl!r}"] if self.impl != "auto" else []
+        said += [f"{name}={p!r}" for name in ("dropout", "recurrent_dropout") if (p := getattr(self, name))]
+        said += [f"zoneout={self.zoneout!r}"] if any(self.zoneout) else []
+        usual = (("merge", "concat"), ("initial_state", "zeros"), ("impl", "auto"))
+        said += [f"{name}={value!r}" for name, default in usual if (value := getattr(self, name)) != default]
         return ", ".join(said)
 
 
-class RNN(Recurrence):
-    """The simple recurrent net: h(t, l) = tanh(Wc(l) h(t, l−1) + Wr(l) h(t−1, l) + b(l)) (slide 73).
-
-    Arguments, call and roads: see `Recurrence`; here also `nonlinearity`, "tanh" or "relu". State: h.
-    """
-
-    cell_type = RNNCell
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            nonlinearity=nonlinearity, **options,
-        )  # fmt: skip
+def _usual(name: str, value: Any) -> bool:
+    return value is False or value == 0 or (name, value) in (("nonlinearity", "tanh"), ("reset_after", True))
 
 
-class LSTM(Recurrence):
-    """Long short-term memory in layers and directions; equations in `minigrad_rnn.cells.lstm`.
+def _probability(name: str, argument: str, p: Any) -> None:
+    if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p < 1:
+        raise ValueError(f"{name}: {argument}: got {p!r}, want a probability in [0, 1)")
 
-    Arguments, call and roads: see `Recurrence`. State: (h, c).
-    """
 
-    cell_type = LSTMCell
+def _depths(name: str, num_layers: Any, bidirectional: bool) -> tuple[int, ...]:
+    """How many layers each direction has."""
+    several = isinstance(num_layers, tuple)
+    depths = num_layers if several else (num_layers,) * (2 if bidirectional else 1)
+    for depth in depths:
+        if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
+            raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1, or two")
+    if several and (not bidirectional or len(depths) != 2):
+        raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number, or (L_f, L_b) if bidirectional")
+    return tuple(int(depth) for depth in depths)

@@ -15,7 +15,8 @@ from minigrad.backend import Backend, get_backend, is_array, to_numpy
 
 from .cells import Cell, LSTMCell, RNNCell
 from .manual_bptt import witness
-from .recurrence import LSTM, RNN, Recurrence
+from .networks import LSTM, RNN
+from .recurrence import Recurrence
 
 Divergence = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
 """DIV(output, final state): a scalar tensor from the output (T, B, D·H) and the final state's arrays (L·D, B, H)."""
@@ -272,13 +273,17 @@ class _Question:
                 given = None if start is None else self.states(start, requires_grad=False)
                 return float(self.run(self.model, mg.tensor(xs, backend=self.backend), given)[0])
 
-        h = 1e-3
-        numeric = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
+        analytic = float(np.sum(gradient * v))
+        error = float("inf")
+        for h in (1e-3, 1e-4, 1e-5):  # a smaller step only where a kink, as of relu, lies within the larger one
+            numeric = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
+            scale = max(np.abs(numeric), np.abs(analytic))
+            error = float(np.abs(numeric - analytic) / scale if scale > 1e-9 else np.abs(numeric - analytic))
+            if error <= DIFFERENCES:
+                break
         if parameter is not None:
             parameter.data = at_rest
-        analytic = float(np.sum(gradient * v))
-        scale = max(np.abs(numeric), np.abs(analytic))
-        return float(np.abs(numeric - analytic) / scale if scale > 1e-9 else np.abs(numeric - analytic))
+        return error
 
 
 def _host(x: Any) -> Array:

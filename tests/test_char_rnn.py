@@ -161,7 +161,7 @@ def test_the_detached_state_ends_the_tape() -> None:
 
 def test_an_unknown_cell_is_refused() -> None:
     with pytest.raises(ValueError, match="cell: got 'gru', want one of"):
-        CharacterModel(5, "gru")
+        CharacterModel(5, "qru")
 
 
 def test_every_backend_trains_and_samples_alike(xp: Any, text: Path, tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_a_bad_text_is_refused(
         (["--held-out", "1.5"], "--held-out: got 1.5, want below 1"),
         (["--hidden-size", "0"], "--hidden-size: got 0, want at least 1"),
         (["--layers", "two"], "--layers: invalid int value: 'two'"),
-        (["--cell", "gru"], "invalid choice: 'gru'"),
+        (["--cell", "qru"], "invalid choice: 'qru'"),
         (["--hidden", "3"], "unrecognized arguments: --hidden 3"),
         (["--seconds", "3", "--chunks", "4"], "got --chunks and --seconds, want one budget at most"),
         (["--sample-only"], "want --resume CHECKPOINT too"),

@@ -385,12 +385,8 @@ class Leaky(Cell):
     gates = 1
     state_names = ("h",)
 
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        options = {"bias": True, "initial_state": "zeros", "rng": None, "dtype": "float32"} | options
-        super().__init__(input_size, hidden_size, **options)
-
-    def step(self, x: Any, state: tuple[Any, ...]) -> tuple[mg.Tensor, ...]:
-        return (state[0] * 0.5 + mg.linear(x, self.Wc, self.b) + mg.linear(state[0], self.Wr),)
+    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[mg.Tensor, ...]:
+        return (state[0] * 0.5 + mg.linear(x, self.Wc, self.b) + mg.linear(h, self.Wr),)
 
 
 class LeakyNet(Recurrence):

@@ -1,7 +1,27 @@
-"""The recurrent cells: equations, gate mathematics, one step, and the whole sequence as one primitive, a file each."""
+"""The recurrent cells, a file each: equations, one step, and mostly the whole sequence as one primitive."""
 
-from .cell import Cell, unroll
+from .cell import Cell
+from .gru import GRUCell
+from .indrnn import IndRNNCell
+from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
+from .lengths import Lengths
 from .lstm import LSTMCell
+from .mgu import MGUCell
 from .rnn import RNNCell
+from .unroll import NO_MASKS, CellMasks, unroll
 
-__all__ = ["Cell", "LSTMCell", "RNNCell", "unroll"]
+__all__ = [
+    "NO_MASKS",
+    "Cell",
+    "CellMasks",
+    "GRUCell",
+    "IndRNNCell",
+    "LSTMCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "LayerNormRNNCell",
+    "Lengths",
+    "MGUCell",
+    "RNNCell",
+    "unroll",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of, is_array
 
+from .lengths import Lengths
+
 State = Any
 """h (B, H) for a cell with one state array, a tuple such as (h, c) for one with several."""
 
@@ -18,7 +19,31 @@ State = Any
 class Cell(nn.Module):
     """One step of a recurrence: `output, state = cell(x, state)`; `state=None` is the cell's initial state.
 
-    A subclass names its state arrays, says how many gate rows its weights have, and defines `step`.
+    A subclass names its state arrays, says how many gate rows its weights have, and defines `step`. That is enough
+    for `Recurrence` to run it in layers and directions, with lengths, dropout, zoneout and learned initial states:
+
+    >>> import numpy as np
+    >>> import minigrad as mg
+    >>> from minigrad_rnn import Cell, Recurrence
+    >>> class LeakyCell(Cell):
+    ...     gates, state_names = 1, ("h",)
+    ...     def step(self, x, state, h):
+    ...         z = mg.linear(x, self.Wc, self.b) + mg.linear(h, self.Wr)
+    ...         return (0.9 * state[0] + 0.1 * mg.tanh(z),)
+    >>> rnn = Recurrence(3, 4, 2, bidirectional=True, cell_type=LeakyCell, zoneout=0.1, recurrent_dropout=0.2)
+    >>> output, state = rnn(np.ones((7, 2, 3), np.float32), lengths=[7, 5])
+    >>> output.shape, state.shape
+    ((7, 2, 8), (4, 2, 4))
+
+    Args:
+        input_size: features I of x(t).
+        hidden_size: units H of the state.
+        bias: whether there is a b.
+        initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,), one for every sequence (slide 69),
+            and so is every other array of the state.
+        rng: where the initial weights, uniform in ±1/√H, are drawn from; the library's own generator by default.
+        dtype: of the parameters.
+        two_biases: whether there is a second bias `br` beside b, as in torch, added to Wr h(t−1); RNN and LSTM only.
     """
 
     gates: int
@@ -26,14 +51,18 @@ class Cell(nn.Module):
     state_names: tuple[str, ...]
     """The state's arrays, the output first: ("h",) or ("h", "c")."""
 
+    takes_two_biases = False
+    """Whether `step` knows a second bias."""
+
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool,
-        initial_state: str,
-        rng: np.random.Generator | None,
-        dtype: Any,
+        bias: bool = True,
+        initial_state: str = "zeros",
+        rng: np.random.Generator | None = None,
+        dtype: Any = "float32",
+        two_biases: bool = False,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -42,34 +71,65 @@ class Cell(nn.Module):
                 raise ValueError(f"{name}: {argument}: got {size!r}, want a whole number of at least 1")
         if initial_state not in ("zeros", "learned"):
             raise ValueError(f"{name}: initial_state: got {initial_state!r}, want 'zeros' or 'learned'")
+        if two_biases and not self.takes_two_biases:
+            raise ValueError(f"{name}: two_biases: got True, want False: this cell has one bias")
+        if two_biases and not bias:
+            raise ValueError(f"{name}: two_biases: got True with bias=False, want one or the other")
+        self.input_size, self.hidden_size, self.initial_state = input_size, hidden_size, initial_state
         rng = rng if rng is not None else nn.init.default_generator()
-        bound = hidden_size**-0.5
-        rows = self.gates * hidden_size
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.initial_state = initial_state
-        self.Wc = mg.Parameter(rng.uniform(-bound, bound, (rows, input_size)), dtype=dtype)
-        self.Wr = mg.Parameter(rng.uniform(-bound, bound, (rows, hidden_size)), dtype=dtype)
-        self.b = mg.Parameter(rng.uniform(-bound, bound, rows), dtype=dtype) if bias else None
+        self._bound, self._rng, self._dtype = hidden_size**-0.5, rng, dtype
+        self.make_weights(bias, two_biases)
         if initial_state == "learned":
-            for part in self.state_names:
-                setattr(self, f"{part}_init", mg.Parameter(np.zeros(hidden_size), dtype=dtype))
+            for part, size in zip(self.state_names, self.state_sizes):
+                setattr(self, f"{part}_init", mg.Parameter(np.zeros(size), dtype=dtype))
+        del self._rng
 
-    def step(self, x: Any, state: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        """The state's arrays at t from x(t) (B, I) and the state's arrays at t−1; the first is the output."""
-        raise NotImplementedError(f"{type(self).__name__}: a cell defines step(x, state)")
+    def make_weights(self, bias: bool, two_biases: bool) -> None:
+        """Wc (G·H, I), Wr (G·H, H), b and br (G·H,); a cell with other parameters makes its own here."""
+        rows = self.gates * self.hidden_size
+        self.Wc = self.uniform(rows, self.input_size)
+        self.Wr = self.uniform(rows, self.state_sizes[0])
+        self.b = self.uniform(rows) if bias else None
+        self.br = self.uniform(rows) if two_biases else None
 
-    def sequence(self, xs: Any, state: tuple[Any, ...], backward: bool) -> tuple[Tensor, ...]:
-        """The whole sequence as one primitive: (outputs (T, B, H), *final state); see `fused`."""
+    def both_biases(self) -> Any:
+        """b + br, where there are two: they are added to the same z(t)."""
+        return self.b if self.br is None else self.b + self.br
+
+    def uniform(self, *shape: int) -> mg.Parameter:
+        """A parameter drawn from ±1/√H, while the cell is being made."""
+        return mg.Parameter(self._rng.uniform(-self._bound, self._bound, shape), dtype=self._dtype)
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """How many features each of the state's arrays has; the first is the output's."""
+        return (self.hidden_size,) * len(self.state_names)
+
+    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+        """The state's arrays at t from x(t) (B, I) and the state's arrays at t−1; the first is the output.
+
+        `h` is h(t−1) as the recurrent weights see it: `state[0]`, or what recurrent dropout leaves of it.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a cell defines step(x, state, h)")
+
+    def sequence(
+        self,
+        xs: Any,
+        state: tuple[Any, ...],
+        backward: bool = False,
+        lengths: Lengths | None = None,
+        every_state: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """The whole sequence as one primitive; takes and returns what `unroll` does."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first step, (B, H) each: zeros where the weights live, or what was learned."""
+        parts = tuple(zip(self.state_names, self.state_sizes))
         if self.initial_state == "learned":
-            shape = (batch, self.hidden_size)
-            return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), shape) for part in self.state_names)
+            return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
         xp = backend_of(self.Wc._data).xp
-        return tuple(Tensor(xp.zeros((batch, self.hidden_size), dtype=self.Wc.dtype)) for _ in self.state_names)
+        return tuple(Tensor(xp.zeros((batch, size), dtype=self.Wc.dtype)) for _, size in parts)
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
         """One step. x (B, I); returns the output h(t) (B, H) and the state to hand to the next step.
@@ -89,54 +149,19 @@ class Cell(nn.Module):
             parts = self.initial(x.shape[0])
         else:
             parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-            want = (x.shape[0], self.hidden_size)
+            want = [(x.shape[0], size) for size in self.state_sizes]
             for part in parts:
                 if not isinstance(part, Tensor) and not is_array(part):
                     raise TypeError(f"{name}: state: got {type(part).__name__}, want a Tensor or an array")
-            if len(parts) != len(self.state_names) or any(tuple(p.shape) != want for p in parts):
+            if [tuple(p.shape) for p in parts] != want:
                 got = ", ".join(str(tuple(p.shape)) for p in parts)
-                raise ValueError(f"{name}: state: got {got}, want {' and '.join(self.state_names)} of shape {want}")
+                said = " and ".join(f"{part} of shape {shape}" for part, shape in zip(self.state_names, want))
+                raise ValueError(f"{name}: state: got {got}, want {said}")
             if any(p.dtype != dtype for p in parts):
                 got = ", ".join(str(p.dtype) for p in parts)
                 raise TypeError(f"{name}: state: got dtype {got}, want {dtype} like the parameters")
-        new = self.step(x, parts)
+        new = self.step(x, parts, parts[0])
         return new[0], new if len(new) > 1 else new[0]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.b is not None else ", bias=False")
-
-
-def unroll(
-    step: Callable[..., tuple[Tensor, ...]], states: int, backward: bool, xs: Any, *inputs: Any, **options: Any
-) -> tuple[Tensor, ...]:
-    """`step(x(t), state, *weights, **options) -> state` over time, op by op; from T − 1 to 0 if `backward`.
-
-    Args:
-        states: how many of `inputs` are the initial state's arrays (B, H); the rest are the weights.
-        xs: (T, B, I).
-
-    Returns:
-        (the outputs (T, B, H), *the state's arrays after the last step). Every step's entries carry its time step.
-    """
-    state, weights = tuple(inputs[:states]), inputs[states:]
-    outputs: list[Tensor] = []
-    for t in range(xs.shape[0])[:: -1 if backward else 1]:
-        with mg.time_step(t):
-            state = step(xs[t], state, *weights, **options)
-        outputs.append(state[0])
-    return mg.stack(outputs[:: -1 if backward else 1]), *state
-
-
-def rule_through_graph(
-    sequence: Callable[..., tuple[Tensor, ...]], inputs: tuple[Any, ...], gs: tuple[Any, ...], needs: tuple[bool, ...]
-) -> tuple[Any, ...]:
-    """The rule of a fused sequence when the walk is recorded: run it op by op, and let the tape differentiate that.
-
-    `sequence(*inputs)` gives the same outputs as the fused primitive. Costs as much as the graph road, forward and
-    backward; correct at every order.
-    """
-    # Fresh entries for the inputs: the walk ends there, and gives this sequence's share alone.
-    cut = [None if x is None else mg.reshape(x, x.shape) for x in inputs]
-    wanted = [x for x, need in zip(cut, needs) if need and x is not None]
-    shares = iter(mg.gradients(sequence(*cut), wanted, gs, create_graph=True, allow_unused=True))
-    return tuple(next(shares) if need else None for need in needs)

@@ -12,6 +12,8 @@ from typing import Any
 
 from minigrad.pool import OverTime
 
+from .lengths import Lengths
+
 Array = Any
 
 CHUNK = 1 << 15
@@ -57,19 +59,31 @@ def copy_columns(xp: Any, rows: Array, out: Array) -> None:
 
 
 def stacked_inputs(xp: Any, xs: Array, h0: Array, bias: bool) -> tuple[Array, Array]:
-    """v(t) = [x(t); h(t−1); 1] for t = 0 … T, and the view of its h rows, of which only h(−1) is filled.
+    """v(t) = [x(t); 1; h(t−1)] for t = 0 … T, and the view of its h rows, of which only h(−1) is filled.
 
-    With v, one product [Wc Wr b] v(t) is the whole of z(t): no input projection and no bias to add.
+    With v, one product [Wc b Wr] v(t) is the whole of z(t): no input projection and no bias to add. Without a bias
+    there is no row of ones.
     """
     T, B, I = xs.shape
-    H = h0.shape[1]
-    v = time_buffer(xp, T + 1, I + H + bias, B, xs.dtype)
-    h = v[:, I : I + H]
+    v = time_buffer(xp, T + 1, I + bias + h0.shape[1], B, xs.dtype)
+    h = v[:, I + bias :]
     copy_columns(xp, xs, v[:T, :I])
     h[0] = h0.T
     if bias:
-        v[:, I + H] = 1
+        v[:, I] = 1
     return v, h
+
+
+def stacked_weights(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:
+    """[Wc b Wr], what v(t) is multiplied with; a fresh array."""
+    I = Wc.shape[1]
+    first = I + (b is not None)
+    W = weight_buffer(xp, Wc.shape[0], first + Wr.shape[1], B, Wc.dtype)
+    W[:, :I] = Wc
+    W[:, first:] = Wr
+    if b is not None:
+        W[:, I] = b
+    return W
 
 
 def weight_buffer(xp: Any, rows: int, columns: int, B: int, dtype: Any) -> Array:
@@ -82,26 +96,50 @@ def product(xp: Any, W: Array, B: int) -> Callable[[Array, Array], Any]:
     return W.dot if B == 1 else partial(xp.matmul, W)
 
 
-def shares(xp: Any, dz: Array, v: Array, Wc: Array, H: int, needs: tuple[bool, ...], labels: range) -> tuple[Any, ...]:
-    """From dz(t) of all steps to what xs, Wc, Wr and b receive (slide 97), one product each.
+class Shares:
+    """From what BPTT found at every step to what the weights receive: one product over all steps each (slide 97).
 
-    dWc = Σ_t dz(t) x(t)ᵀ,  dWr = Σ_t dz(t) h(t−1)ᵀ,  db = Σ_t dz(t),  dx(t) = Wcᵀ dz(t). The weights' come as
-    `OverTime`, so that the ledger can ask for each step's share; `labels[t]` is the time step of position t.
+    dW = Σ_t left(t) right(t)ᵀ, as an `OverTime`, so that the ledger can ask for each step's share of it.
 
-    Shapes: dz (T, G·H, B) and v (T + 1, I + H + 1, B), both `time_buffer`s; `needs` for xs, Wc, Wr, b.
+    Args:
+        T: steps; position k of the arrays is the step read as number k.
+        backward, lengths: in which order the steps were read.
     """
+
+    def __init__(self, xp: Any, T: int, backward: bool, lengths: Lengths | None) -> None:
+        self.xp, self.backward, self.lengths = xp, backward, lengths
+        self.labels = range(T)[:: -1 if backward else 1][::-1]
+        self.T = T
+
+    def at(self, label: int, a: Array) -> Array:
+        """(F, n): the columns of [t, feature, example] that step `label` has."""
+        if self.backward and self.lengths is not None:
+            places, sequences = self.lengths.positions(label)
+            return a[places, :, sequences].T
+        return a[self.T - 1 - label if self.backward else label]
+
+    def product(self, left: Array, right: Array, needed: bool = True) -> OverTime | None:
+        """Σ_t left(t) right(t)ᵀ of [t, feature, example] arrays laid out as a `time_buffer`; (F, 1) right gives (F,).
+
+        For a bias `right` is the row of ones: a product is faster than a sum.
+        """
+        if not needed:
+            return None
+        matmul = self.xp.matmul
+        one = right.ndim == 2
+        if one:
+            right = right[:, None]
+
+        def shaped(total: Array) -> Array:
+            return total[:, 0] if one else total
+
+        total = matmul(flat(left), flat(right).T)
+        return OverTime(
+            shaped(total), self.labels, lambda label: shaped(matmul(self.at(label, left), self.at(label, right).T))
+        )
+
+
+def inputs_share(xp: Any, dz: Array, Wc: Array) -> Array:
+    """dx(t) = Wcᵀ dz(t) for all steps: (T, B, I)."""
     T, _, B = dz.shape
-    I = Wc.shape[1]
-    all_dz, all_v = flat(dz), flat(v[:T])
-    parts = (slice(0, I), slice(I, I + H), I + H)
-
-    def share(part: Any) -> OverTime:
-        def at(label: int) -> Array:
-            t = labels.index(label)
-            return xp.matmul(dz[t], v[t, part].T)
-
-        # For b this is the product with the row of ones, which is faster than a sum.
-        return OverTime(xp.matmul(all_dz, all_v[part].T), labels[::-1], at)
-
-    dxs = xp.matmul(all_dz.T, Wc).reshape(T, B, I) if needs[0] else None
-    return dxs, *(share(part) if need else None for part, need in zip(parts, needs[1:]))
+    return xp.matmul(flat(dz).T, Wc).reshape(T, B, Wc.shape[1])

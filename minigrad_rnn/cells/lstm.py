@@ -2,6 +2,9 @@
 
 i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)      with z(t) = Wc x(t) + Wr h(t−1) + b, rows in the order i f g o
 c(t) = f · c(t−1) + i · g;         h(t) = o · tanh(c(t))
+
+With peepholes (Gers & Schraudolph 2000) the gates see the cell: p_i c(t−1) is added to z_i, p_f c(t−1) to z_f and
+p_o c(t) to z_o. With a projection (Sak et al. 2014) h(t) = Wp (o · tanh(c(t))) has fewer units than c(t).
 """
 
 from __future__ import annotations
@@ -13,9 +16,22 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.pool import OverTime
 
-from .cell import Cell, rule_through_graph, unroll
-from .layout import CHUNK, batch_major, copy_columns, product, shares, stacked_inputs, time_buffer, weight_buffer
+from .cell import Cell
+from .layout import (
+    CHUNK,
+    Shares,
+    batch_major,
+    copy_columns,
+    inputs_share,
+    product,
+    stacked_inputs,
+    stacked_weights,
+    time_buffer,
+)  # fmt: skip
+from .lengths import Lengths, arriving, last, straight, turned
+from .unroll import rule_through_graph, unroll
 
 Array = Any
 
@@ -24,117 +40,217 @@ class LSTMCell(Cell):
     """One step of the LSTM (equations above).
 
     Args:
-        input_size: features I of x(t).
-        hidden_size: units H of h(t) and c(t).
-        bias: whether there is a b. (torch has two biases there; one is enough.)
-        initial_state: "zeros", or "learned": `h_init` and `c_init` (H,) are parameters, one for every sequence.
-        rng: where the initial weights, uniform in ±1/√H, are drawn from; the library's own generator by default.
-        dtype: of the parameters.
+        proj_size: units P of h(t), fewer than H; 0 for no projection.
+        peephole: whether the gates see the cell.
+        forget_bias: the forget gate's bias to start from, so that the cell remembers at first (Gers et al. 2000;
+            Jozefowicz et al. 2015 advise 1); None draws it like the others.
+        The others: see `Cell`.
 
-    Parameters: `Wc` (4H, I), `Wr` (4H, H), `b` (4H,), gate rows in the order i, f, g, o. State: (h, c), (B, H) each.
+    Parameters: `Wc` (4H, I), `Wr` (4H, H), `b` (4H,), gate rows in the order i, f, g, o; `p` (3H,), rows i, f, o;
+    `Wp` (P, H), and then `Wr` is (4H, P). State: h (B, H) or (B, P), and c (B, H).
+
+    Raises:
+        ValueError: proj_size not in 0 … H − 1, or a forget bias without a bias.
     """
 
     gates = 4
     state_names = ("h", "c")
+    takes_two_biases = True
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        initial_state: str = "zeros",
-        rng: np.random.Generator | None = None,
-        dtype: Any = "float32",
+        proj_size: int = 0,
+        peephole: bool = False,
+        forget_bias: float | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, initial_state, rng, dtype)
+        name = type(self).__name__
+        whole = isinstance(proj_size, (int, np.integer)) and not isinstance(proj_size, bool)
+        if not whole or not 0 <= proj_size < max(hidden_size, 1):
+            raise ValueError(f"{name}: proj_size: got {proj_size!r}, want 0 (none) to {hidden_size - 1}")
+        if forget_bias is not None and not bias:
+            raise ValueError(f"{name}: forget_bias: got {forget_bias!r} with bias=False, want None or a bias")
+        self.proj_size, self.peephole, self.forget_bias = int(proj_size), bool(peephole), forget_bias
+        super().__init__(input_size, hidden_size, bias, **options)
 
-    def step(self, x: Any, state: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        return lstm_step(x, state, self.Wc, self.Wr, self.b)
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        return self.proj_size or self.hidden_size, self.hidden_size
 
-    def sequence(self, xs: Any, state: tuple[Any, ...], backward: bool = False) -> tuple[Tensor, ...]:
-        return lstm_sequence(xs, state[0], state[1], self.Wc, self.Wr, self.b, backward)
+    def make_weights(self, bias: bool, two_biases: bool) -> None:
+        super().make_weights(bias, two_biases)
+        H = self.hidden_size
+        self.p = self.uniform(3 * H) if self.peephole else None
+        self.Wp = self.uniform(self.proj_size, H) if self.proj_size else None
+        if self.forget_bias is not None:
+            for bias_of, start in ((self.b, self.forget_bias), (self.br, 0.0)):
+                if bias_of is not None:
+                    bias_of.data[H : 2 * H] = start
+                    bias_of.written()
+
+    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+        return lstm_step(x, state, h, self.Wc, self.Wr, self.both_biases(), self.p, self.Wp)
+
+    def sequence(
+        self,
+        xs: Any,
+        state: tuple[Any, ...],
+        backward: bool = False,
+        lengths: Lengths | None = None,
+        every_state: bool = False,
+    ) -> tuple[Tensor, ...]:
+        h, c = state
+        return lstm_sequence(
+            xs, h, c, self.Wc, self.Wr, self.both_biases(), self.p, self.Wp, backward,
+            lengths=lengths, every_state=every_state,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        said = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]
+        return ", ".join([super().extra_repr(), *said])
 
 
-def lstm_step(x: Any, state: tuple[Any, ...], Wc: Any, Wr: Any, b: Any) -> tuple[Tensor, ...]:
+def lstm_step(
+    x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None
+) -> tuple[Tensor, ...]:
     """(h, c) at t from x(t) and (h, c) at t−1, op by op."""
-    h, c = state
-    H = Wr.shape[1]
+    c = state[1]
+    H = c.shape[1]
     z = mg.linear(x, Wc, b) + mg.linear(h, Wr)
     i, f, g, o = (z[:, k * H : (k + 1) * H] for k in range(4))
+    if p is not None:
+        i, f = i + p[:H] * c, f + p[H : 2 * H] * c
     c = mg.sigmoid(f) * c + mg.sigmoid(i) * mg.tanh(g)
-    return mg.sigmoid(o) * mg.tanh(c), c
+    if p is not None:
+        o = o + p[2 * H :] * c
+    m = mg.sigmoid(o) * mg.tanh(c)
+    return m if Wp is None else mg.linear(m, Wp), c
 
 
 @mg.primitive_with_outputs
 def lstm_sequence(
-    xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, backward: bool = False
+    xp: Any,
+    xs: Array,
+    h0: Array,
+    c0: Array,
+    Wc: Array,
+    Wr: Array,
+    b: Array,
+    p: Array,
+    Wp: Array,
+    backward: bool = False,
+    lengths: Lengths | None = None,
+    every_state: bool = False,
 ) -> Any:
-    """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last h and c (B, H).
+    """The whole sequence as one primitive: every h(t), stacked (T, B, P), the last h (B, P) and c (B, H), and with
+    `every_state` every c(t) (T, B, H).
 
     With `backward` time runs from T − 1 to 0 (slide 108). Its rule is back-propagation through time on arrays; in a
     recorded walk (`create_graph`) the rule runs the sequence op by op instead.
 
-    Shapes: xs (T, B, I), h0 and c0 (B, H), Wc (4H, I), Wr (4H, H), b (4H,) or None.
+    Shapes: xs (T, B, I), h0 (B, P), c0 (B, H), Wc (4H, I), Wr (4H, P), b (4H,), p (3H,), Wp (P, H); the last three may
+    be None, and without Wp P = H.
     """
-    turn = slice(None, None, -1 if backward else 1)
-    hs, cT, v, S = lstm_forward(xp, xs[turn], h0, c0, Wc, Wr, b)
-    T = xs.shape[0]
+    T, I, H = len(xs), Wc.shape[1], c0.shape[1]
+    turn = turned(lengths, backward)
+    clean = xs if lengths is None else lengths.without_padding(xp, xs)
+    hs, v, S, m = lstm_forward(xp, turn(clean), h0, c0, Wc, Wr, b, p, Wp)
+    cs = batch_major(S[1:, 4 * H : 5 * H])
 
-    def rule(xp: Any, gs: Any, needs: Any, xs: Any, h0: Any, c0: Any, Wc: Any, Wr: Any, b: Any) -> Any:
+    def rule(xp: Any, gs: Any, needs: Any, xs: Any, h0: Any, c0: Any, Wc: Any, Wr: Any, b: Any, p: Any, Wp: Any) -> Any:
+        inputs = (xs, h0, c0, Wc, Wr, b, p, Wp)
         if isinstance(gs[0], Tensor):
-            return rule_through_graph(partial(unroll, lstm_step, 2, backward), (xs, h0, c0, Wc, Wr, b), gs, needs)
-        dz, dh0, dc0 = lstm_bptt(xp, gs[0][turn], gs[1], gs[2], S, Wr)
-        dxs, *dweights = shares(xp, dz, v, Wc, Wr.shape[1], (needs[0], *needs[3:]), range(T)[turn])
-        return (None if dxs is None else dxs[turn], dh0, dc0, *dweights)
+            steps = partial(unroll, lstm_step, 2, backward, lengths=lengths, every_state=every_state)
+            return rule_through_graph(steps, inputs, gs, needs)
+        dhs, dhT = arriving(xp, gs[0], gs[1], turn, lengths)
+        dcs, dcT = None, gs[2]
+        if every_state or (lengths is not None and not lengths.full):
+            every = gs[3] if every_state else xp.zeros((T, *dcT.shape), dcT.dtype)
+            dcs, dcT = arriving(xp, every, dcT, turn, lengths)
+        dz, dh0, dc0, dh = lstm_bptt(xp, dhs, dhT, dcs, dcT, S, Wr, p, Wp)
+        shares, v_T = Shares(xp, T, backward, lengths), v[:T]
+        return (
+            turn(inputs_share(xp, dz, Wc)) if needs[0] else None,
+            dh0,
+            dc0,
+            shares.product(dz, v_T[:, :I], needs[3]),
+            shares.product(dz, v_T[:, -h0.shape[1] :], needs[4]),
+            shares.product(dz, v_T[:, I], needs[5]),
+            peephole_share(xp, dz, S, shares) if needs[6] else None,
+            shares.product(dh, m, needs[7]),
+        )
 
-    # The last states are copies: a state carried on would otherwise keep the whole sequence's memory alive.
-    return (hs[turn], hs[T - 1].copy(), cT.copy()), (xs, h0, c0, Wc, Wr, b), mg.Joint(rule)
+    value: tuple[Array, ...] = (straight(xp, hs, turn, lengths), last(hs, lengths), last(cs, lengths))
+    if every_state:
+        value = (*value, straight(xp, cs, turn, lengths).copy())
+    return value, (xs, h0, c0, Wc, Wr, b, p, Wp), mg.Joint(rule)
 
 
-def stacked_weights(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:
-    """[Wc Wr b] with the gates in the order i, f, o, g and the rows of the three σ gates halved.
+def halved(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:
+    """[Wc b Wr] with the gates in the order i, f, o, g and the rows of the three σ gates halved.
 
     σ(z) = tanh(z/2)/2 + 1/2, so after halving one tanh serves all four gates.
     """
-    H, I = Wr.shape[1], Wc.shape[1]
-    W = weight_buffer(xp, 4 * H, I + H + (b is not None), B, Wc.dtype)
-    columns = [(Wc, W[:, :I]), (Wr, W[:, I : I + H])] + ([(b, W[:, I + H])] if b is not None else [])
-    for given, kept in columns:
-        kept[: 2 * H], kept[2 * H : 3 * H], kept[3 * H :] = given[: 2 * H], given[3 * H :], given[2 * H : 3 * H]
-    W[: 3 * H] *= 0.5
+    H = Wc.shape[0] // 4
+    W = stacked_weights(xp, Wc, Wr, b, B)
+    g = W[2 * H : 3 * H].copy()
+    xp.multiply(W[: 2 * H], 0.5, W[: 2 * H])
+    xp.multiply(W[3 * H :], 0.5, W[2 * H : 3 * H])
+    W[3 * H :] = g
     return W
 
 
 def lstm_forward(
-    xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array
+    xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, p: Array, Wp: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Every h(t) (T, B, H), the last c (B, H), and what BPTT needs: v (`stacked_inputs`) and S.
+    """Every h(t) (T, B, P), and what BPTT needs: v (`stacked_inputs`), S, and o · tanh(c) (T, H, B) if projected.
 
     S[t] (6H, B) holds i, f, o, g, c(t−1), tanh(c(t)) of step t, so that i, f lie beside o and g beside c: i·g and f·c
     are one call, and so are the products of BPTT.
     """
     T, B, _ = xs.shape
-    H = h0.shape[1]
+    H = c0.shape[1]
     v, h = stacked_inputs(xp, xs, h0, b is not None)
     S = xp.empty((T + 1, 6 * H, B), xs.dtype)
     z, ifo, i_f, o = S[:, : 4 * H], S[:, : 3 * H], S[:, : 2 * H], S[:, 2 * H : 3 * H]
-    g_c, c, tanh_c = S[:, 3 * H : 5 * H], S[:, 4 * H : 5 * H], S[:, 5 * H :]
+    g, g_c, c, tanh_c = S[:, 3 * H : 4 * H], S[:, 3 * H : 5 * H], S[:, 4 * H : 5 * H], S[:, 5 * H :]
     c[0] = c0.T
     products = xp.empty((2 * H, B), xs.dtype)
     half = xp.full((), 0.5, xs.dtype)
-    multiplied = product(xp, stacked_weights(xp, Wc, Wr, b, B), B)
+    multiplied = product(xp, halved(xp, Wc, Wr, b, B), B)
+    m = h[1:] if Wp is None else time_buffer(xp, T, H, B, xs.dtype)
+    projected = None if Wp is None else product(xp, Wp.copy(), B)
+    p_if: Any
+    p_if, p_o = (None, None) if p is None else (0.5 * p[: 2 * H, None], 0.5 * p[2 * H :, None])
     tanh, multiply, add = xp.tanh, xp.multiply, xp.add
-    steps = zip(v, z, ifo, i_f, g_c, c[1:], tanh_c, o, h[1:])
-    for v_t, z_t, ifo_t, i_f_t, g_c_t, c_t, tanh_c_t, o_t, h_t in steps:
+    steps = zip(v, z, ifo, i_f, g_c, c, c[1:], tanh_c, o, g, m, h[1:])
+    for v_t, z_t, ifo_t, i_f_t, g_c_t, c_before, c_t, tanh_c_t, o_t, g_t, m_t, h_t in steps:
         multiplied(v_t, z_t)
-        tanh(z_t, z_t)
-        multiply(ifo_t, half, ifo_t)
-        add(ifo_t, half, ifo_t)
+        if p is None:
+            tanh(z_t, z_t)
+            multiply(ifo_t, half, ifo_t)
+            add(ifo_t, half, ifo_t)
+        else:
+            i_f_t += (p_if.reshape(2, H, 1) * c_before).reshape(2 * H, B)
+            tanh(g_t, g_t)
+            tanh(i_f_t, i_f_t)
+            multiply(i_f_t, half, i_f_t)
+            add(i_f_t, half, i_f_t)
         multiply(i_f_t, g_c_t, products)
         add(products[:H], products[H:], c_t)
+        if p is not None:
+            o_t += p_o * c_t
+            tanh(o_t, o_t)
+            multiply(o_t, half, o_t)
+            add(o_t, half, o_t)
         tanh(c_t, tanh_c_t)
-        multiply(o_t, tanh_c_t, h_t)
-    return batch_major(h[1:]), c[T].T, v, S
+        multiply(o_t, tanh_c_t, m_t)
+        if projected is not None:
+            projected(m_t, h_t)
+    return batch_major(h[1:]), v, S, m
 
 
 def lstm_factors(xp: Any, S: Array, K: Array, P: Array) -> None:
@@ -157,48 +273,79 @@ def lstm_factors(xp: Any, S: Array, K: Array, P: Array) -> None:
     xp.subtract(ifo[:, ::2], K[:, 3::2], K[:, 3::2])
 
 
-def lstm_bptt(xp: Any, dhs: Array, dhT: Array, dcT: Array, S: Array, Wr: Array) -> tuple[Array, Array, Array]:
+def lstm_bptt(
+    xp: Any, dhs: Array, dhT: Array, dcs: Array, dcT: Array, S: Array, Wr: Array, p: Array, Wp: Array
+) -> tuple[Array, Array, Array, Array]:
     """From the last step to the first, with the factors above:
 
         dc(t) += (o − o tanh²(c)) dh(t);      dz(t) from dc(t) and dh(t)
         dc(t−1) = f dc(t);                    dh(t−1) = Wrᵀ dz(t) + dhs(t−1)
 
-    dhs (T, B, H), dhT and dcT (B, H) are the gradients of the outputs. Returns dz of every step (T, 4H, B), rows in the
-    weights' order i, f, g, o, and dh(−1), dc(−1) (B, H).
+    With peepholes dc(t) += p_o dz_o(t) and dc(t−1) += p_i dz_i(t) + p_f dz_f(t); with a projection dh(t) goes through
+    Wpᵀ first.
+
+    dhs (T, B, P), dhT (B, P) and dcT (B, H) are the gradients of the outputs, dcs (T, B, H) or None those of every
+    c(t). Returns dz of every step (T, 4H, B), rows in the weights' order i, f, g, o; dh(−1) (B, P) and dc(−1) (B, H);
+    and with a projection dh of every step (T, P, B).
     """
-    T, B, H = dhs.shape
+    T, B, P_units = dhs.shape
+    H = dcT.shape[1]
     dz = time_buffer(xp, T, 4 * H, B, dhs.dtype)
+    dh_all: Any = None if Wp is None else time_buffer(xp, T, P_units, B, dhs.dtype)
     steps = min(T, max(1, CHUNK // (H * B)))
     # D holds dc(t−1), dz_i, dz_f, dz_g, dz_o of each step
-    K, P, D, arriving = (xp.empty((steps, rows * H, B), dhs.dtype) for rows in (6, 3, 5, 1))
-    dh, dc_later, dc = (xp.empty((H, B), dhs.dtype) for _ in range(3))
+    K, P, D = (xp.empty((steps, rows * H, B), dhs.dtype) for rows in (6, 3, 5))
+    coming_h = xp.empty((steps, P_units, B), dhs.dtype)
+    coming_c: Any = None if dcs is None else xp.empty((steps, H, B), dhs.dtype)
+    dh, dm = xp.empty((P_units, B), dhs.dtype), xp.empty((H, B), dhs.dtype)
+    dc_later, dc = xp.empty((H, B), dhs.dtype), xp.empty((H, B), dhs.dtype)
     dh[...] = dhT.T
     dc_later[...] = dcT.T
     multiplied = product(xp, xp.ascontiguousarray(Wr.T), B)
+    unprojected: Any = None if Wp is None else product(xp, xp.ascontiguousarray(Wp.T), B)
+    p_if: Any
+    p_if, p_o = (None, None) if p is None else (p[: 2 * H].reshape(2, H, 1), p[2 * H :, None])
     add, multiply = xp.add, xp.multiply
     for stop in range(T, 0, -steps):
         now = slice(max(0, stop - steps), stop)
         n = stop - now.start
         lstm_factors(xp, S[now], K[:n], P[:n])
-        copy_columns(xp, dhs[now], arriving[:n])
+        copy_columns(xp, dhs[now], coming_h[:n])
+        if dcs is not None:
+            copy_columns(xp, dcs[now], coming_c[:n])
         K_back, D_back = K[:n][::-1], D[:n][::-1]
         to_dc, to_o, to_c = K_back[:, : 4 * H].reshape(n, 4, H, B), K_back[:, 4 * H : 5 * H], K_back[:, 5 * H :]
-        by_dc, dc_before, dz_o, dz_now = (
-            D_back[:, : 4 * H].reshape(n, 4, H, B),
-            D_back[:, :H],
-            D_back[:, 4 * H :],
-            D_back[:, H:],
-        )
-        for dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t in zip(
-            arriving[:n][::-1], to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now
-        ):
+        by_dc, dc_before = D_back[:, : 4 * H].reshape(n, 4, H, B), D_back[:, :H]
+        dz_o, dz_now = D_back[:, 4 * H :], D_back[:, H:]
+        steps_back = zip(coming_h[:n][::-1], to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now)
+        for k, (dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t) in enumerate(steps_back):
             add(dh, dh_t, dh)
-            multiply(to_o_t, dh, dz_o_t)
-            multiply(to_c_t, dh, dc)
+            if Wp is None:
+                dm = dh
+            else:
+                dh_all[stop - 1 - k] = dh
+                unprojected(dh, dm)
+            multiply(to_o_t, dm, dz_o_t)
+            multiply(to_c_t, dm, dc)
             add(dc, dc_later, dc)
+            if dcs is not None:
+                add(dc, coming_c[n - 1 - k], dc)
+            if p is not None:
+                dc += p_o * dz_o_t
             multiply(to_dc_t, dc, by_dc_t)
             multiplied(dz_t, dh)
+            if p is not None:
+                dc_before_t += (p_if * by_dc_t[1:3]).sum(axis=0)
             dc_later = dc_before_t
         dc_later = dc_later.copy()  # D is written again
         dz[now] = D[:n, H:]
-    return dz, dh.T, dc_later.T
+    return dz, dh.T, dc_later.T, dh_all
+
+
+def peephole_share(xp: Any, dz: Array, S: Array, shares: Shares) -> OverTime:
+    """dp = Σ_t [dz_i(t) c(t−1); dz_f(t) c(t−1); dz_o(t) c(t)], summed over the batch: (3H,)."""
+    T, rows, _ = dz.shape
+    H = rows // 4
+    before, after = S[:T, 4 * H : 5 * H], S[1:, 4 * H : 5 * H]
+    products = xp.concatenate([dz[:, :H] * before, dz[:, H : 2 * H] * before, dz[:, 3 * H :] * after], axis=1)
+    return OverTime(products.sum(axis=(0, 2)), shares.labels, lambda label: shares.at(label, products).sum(axis=1))

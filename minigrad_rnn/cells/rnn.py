@@ -5,13 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import Tensor
 
-from .cell import Cell, rule_through_graph, unroll
-from .layout import CHUNK, batch_major, copy_columns, product, shares, stacked_inputs, time_buffer, weight_buffer
+from .cell import Cell
+from .layout import (
+    CHUNK,
+    Shares,
+    batch_major,
+    copy_columns,
+    inputs_share,
+    product,
+    stacked_inputs,
+    stacked_weights,
+    time_buffer,
+)  # fmt: skip
+from .lengths import Lengths, arriving, last, straight, turned
+from .unroll import rule_through_graph, unroll
 
 Array = Any
 ACTIVATIONS = {"tanh": mg.tanh, "relu": mg.relu}
@@ -21,19 +31,14 @@ class RNNCell(Cell):
     """One step of the simple recurrent net: h(t) = tanh(Wc x(t) + Wr h(t−1) + b).
 
     Args:
-        input_size: features I of x(t).
-        hidden_size: units H of h(t).
-        bias: whether there is a b. (torch has two biases there; one is enough.)
-        nonlinearity: "tanh" or "relu".
-        initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,), one for every sequence (slide 69).
-        rng: where the initial weights, uniform in ±1/√H, are drawn from; the library's own generator by default.
-        dtype: of the parameters.
+        nonlinearity: "tanh" or "relu". The others: see `Cell`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,). State: h (B, H).
     """
 
     gates = 1
     state_names = ("h",)
+    takes_two_biases = True
 
     def __init__(
         self,
@@ -41,31 +46,45 @@ class RNNCell(Cell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
-        initial_state: str = "zeros",
-        rng: np.random.Generator | None = None,
-        dtype: Any = "float32",
+        **options: Any,
     ) -> None:
         if nonlinearity not in ACTIVATIONS:
             raise ValueError(f"{type(self).__name__}: nonlinearity: got {nonlinearity!r}, want one of {[*ACTIVATIONS]}")
-        super().__init__(input_size, hidden_size, bias, initial_state, rng, dtype)
+        super().__init__(input_size, hidden_size, bias, **options)
         self.nonlinearity = nonlinearity
 
-    def step(self, x: Any, state: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        return rnn_step(x, state, self.Wc, self.Wr, self.b, self.nonlinearity)
+    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+        return rnn_step(x, state, h, self.Wc, self.Wr, self.both_biases(), self.nonlinearity)
 
-    def sequence(self, xs: Any, state: tuple[Any, ...], backward: bool = False) -> tuple[Tensor, ...]:
-        return rnn_sequence(xs, state[0], self.Wc, self.Wr, self.b, self.nonlinearity, backward)
+    def sequence(
+        self,
+        xs: Any,
+        state: tuple[Any, ...],
+        backward: bool = False,
+        lengths: Lengths | None = None,
+        every_state: bool = False,
+    ) -> tuple[Tensor, ...]:
+        return rnn_sequence(
+            xs, state[0], self.Wc, self.Wr, self.both_biases(), self.nonlinearity, backward, lengths=lengths
+        )
 
 
-def rnn_step(x: Any, state: tuple[Any, ...], Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
+def rnn_step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
     """h(t) from x(t) and h(t−1), op by op."""
-    (h,) = state
     return (ACTIVATIONS[nonlinearity](mg.linear(x, Wc, b) + mg.linear(h, Wr)),)
 
 
 @mg.primitive_with_outputs
 def rnn_sequence(
-    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str, backward: bool = False
+    xp: Any,
+    xs: Array,
+    h0: Array,
+    Wc: Array,
+    Wr: Array,
+    b: Array,
+    nonlinearity: str,
+    backward: bool = False,
+    lengths: Lengths | None = None,
 ) -> Any:
     """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
 
@@ -74,42 +93,47 @@ def rnn_sequence(
 
     Shapes: xs (T, B, I), h0 (B, H), Wc (H, I), Wr (H, H), b (H,) or None.
     """
-    turn = slice(None, None, -1 if backward else 1)
-    hs, v = rnn_forward(xp, xs[turn], h0, Wc, Wr, b, nonlinearity)
-    T = xs.shape[0]
+    T, I = len(xs), Wc.shape[1]
+    turn = turned(lengths, backward)
+    clean = xs if lengths is None else lengths.without_padding(xp, xs)
+    hs, v = rnn_forward(xp, turn(clean), h0, Wc, Wr, b, nonlinearity, lengths)
 
     def rule(xp: Any, gs: Any, needs: Any, xs: Any, h0: Any, Wc: Any, Wr: Any, b: Any) -> Any:
         if isinstance(gs[0], Tensor):
-            steps = partial(unroll, rnn_step, 1, backward, nonlinearity=nonlinearity)
+            steps = partial(unroll, rnn_step, 1, backward, lengths=lengths, nonlinearity=nonlinearity)
             return rule_through_graph(steps, (xs, h0, Wc, Wr, b), gs, needs)
-        dz, dh0 = rnn_bptt(xp, gs[0][turn], gs[1], v, Wc.shape[1], Wr, nonlinearity)
-        dxs, *dweights = shares(xp, dz, v, Wc, Wr.shape[1], (needs[0], *needs[2:]), range(T)[turn])
-        return (None if dxs is None else dxs[turn], dh0, *dweights)
+        dhs, dhT = arriving(xp, gs[0], gs[1], turn, lengths)
+        dz, dh0 = rnn_bptt(xp, dhs, dhT, v, Wr, nonlinearity)
+        shares, v_T = Shares(xp, T, backward, lengths), v[:T]
+        return (
+            turn(inputs_share(xp, dz, Wc)) if needs[0] else None,
+            dh0,
+            shares.product(dz, v_T[:, :I], needs[2]),
+            shares.product(dz, v_T[:, -h0.shape[1] :], needs[3]),
+            shares.product(dz, v_T[:, I], needs[4]),
+        )
 
-    # The last state is a copy: a state carried on would otherwise keep the whole sequence's memory alive.
-    return (hs[turn], hs[T - 1].copy()), (xs, h0, Wc, Wr, b), mg.Joint(rule)
+    return (straight(xp, hs, turn, lengths), last(hs, lengths)), (xs, h0, Wc, Wr, b), mg.Joint(rule)
 
 
 def rnn_forward(
-    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str
+    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str, lengths: Lengths | None
 ) -> tuple[Array, Array]:
     """h(t) for every t, (T, B, H), and v, the stacked inputs that hold them (see `stacked_inputs`)."""
-    _, B, I = xs.shape
+    _, B, _ = xs.shape
     H = h0.shape[1]
     v, h = stacked_inputs(xp, xs, h0, b is not None)
-    W = weight_buffer(xp, H, v.shape[1], B, xs.dtype)
-    W[:, :I] = Wc
-    W[:, I : I + H] = Wr
-    if b is not None:
-        W[:, I + H] = b
     z = xp.empty((H, B), xs.dtype)
-    multiplied = product(xp, W, B)
-    for v_t, h_t in zip(v, h[1:]):
+    multiplied = product(xp, stacked_weights(xp, Wc, Wr, b, B), B)
+    shortest = len(xs) if lengths is None or nonlinearity == "tanh" else lengths.shortest
+    for t, (v_t, h_t) in enumerate(zip(v, h[1:])):
         multiplied(v_t, z)
         if nonlinearity == "tanh":
             xp.tanh(z, h_t)
         else:
             xp.maximum(z, 0, out=h_t)
+        if lengths is not None and t >= shortest:  # at padding a relu could grow without bound
+            h_t *= lengths.valid[t].T
     return batch_major(h[1:]), v
 
 
@@ -122,13 +146,13 @@ def rnn_slope(xp: Any, h: Array, nonlinearity: str, out: Array) -> None:
         xp.sign(h, out)
 
 
-def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, I: int, Wr: Array, nonlinearity: str) -> tuple[Array, Array]:
+def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity: str) -> tuple[Array, Array]:
     """From the last step to the first: dz(t) = dh(t) · slope(t),  dh(t−1) = Wrᵀ dz(t) + dhs(t−1) (slide 116).
 
     dhs (T, B, H) and dhT (B, H) are the gradients of the outputs. Returns dz of every step (T, H, B) and dh(−1) (B, H).
     """
     T, B, H = dhs.shape
-    h = v[1:, I : I + H]
+    h = v[1:, -H:]
     dz = time_buffer(xp, T, H, B, dhs.dtype)
     steps = min(T, max(1, CHUNK // (H * B)))
     here, arriving = xp.empty((steps, H, B), dhs.dtype), xp.empty((steps, H, B), dhs.dtype)
