@@ -20,6 +20,7 @@ from .primitive import Joint, primitive, primitive_with_outputs, within
 from .serialize import CheckpointError, load, save
 from .tape import GraphError, enable_grad, no_grad, time_step
 from .tensor import Parameter, Tensor, tensor
+from .transforms import jvp
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "gradcheck",
     "gradgradcheck",
     "gradients",
+    "jvp",
     "ledger",
     "load",
     "losses",

@@ -16,6 +16,7 @@ from .ctc import CTCLoss, ctc_loss
 from .ctc_decoding import Labelling, best_path, prefix_beam_search
 from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .recurrence import Recurrence
+from .truncation import Truncation, Window
 from .verify import Verification, verify_bptt
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "MGUCell",
     "RNNCell",
     "Recurrence",
+    "Truncation",
     "Verification",
+    "Window",
     "best_path",
     "ctc_loss",
     "prefix_beam_search",

@@ -69,11 +69,6 @@ class CharacterModel(nn.Module):
         return self.readout(self.dropout(hs)), state
 
 
-def detached(state: State) -> State:
-    """The state cut off from the tape: its values go on to the next chunk, and no gradient comes back from there."""
-    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
-
-
 def bits_per_character(
     model: CharacterModel, ids: IntArray, *, batch_size: int = 64, steps: int = 128, limit: int | None = None
 ) -> float:

@@ -14,7 +14,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import serialize
-from minigrad_rnn.character_model import CharacterModel, bits_per_character, detached
+from minigrad_rnn.character_model import CharacterModel, bits_per_character
+from minigrad_rnn.truncation import detached
 from minigrad_rnn.loss_picture import save_loss_picture
 from minigrad_rnn.sampling import draw, probabilities, sample
 from minigrad_rnn.text import Vocabulary
@@ -160,7 +161,7 @@ def test_the_detached_state_ends_the_tape() -> None:
 
 
 def test_an_unknown_cell_is_refused() -> None:
-    with pytest.raises(ValueError, match="cell: got 'gru', want one of"):
+    with pytest.raises(ValueError, match="cell: got 'qru', want one of"):
         CharacterModel(5, "qru")
 
 

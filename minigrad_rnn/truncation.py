@@ -1,0 +1,107 @@
+"""Truncated back-propagation through time: the state is carried on, its gradient is cut."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor
+
+from .recurrence import Recurrence
+
+State = Any
+
+
+def detached(state: State) -> State:
+    """The same state with nothing behind it: gradients end there. None stays None."""
+    if state is None or isinstance(state, Tensor):
+        return state if state is None else state.detach()
+    return tuple(part.detach() for part in state)
+
+
+class Window(NamedTuple):
+    """The steps start … stop − 1 of a sequence: their output and the state after them."""
+
+    start: int
+    stop: int
+    output: Tensor
+    state: State
+
+
+class Truncation:
+    """BPTT(k2; k1): after every k1 steps, look back at most k2 steps (Williams & Peng 1990; Sutskever 2013).
+
+    >>> import numpy as np
+    >>> from minigrad_rnn import RNN, Truncation
+    >>> rnn, xs = RNN(3, 4), np.ones((10, 1, 3), np.float32)
+    >>> for window in Truncation(4).windows(rnn, xs):
+    ...     loss = window.output.sum()
+    ...     loss.backward()
+    ...     print(window.start, window.stop)
+    0 4
+    4 8
+    8 10
+
+    Memory is that of k2 steps, for a sequence of any length. With k2 = k1 every step is computed once. With k2 > k1 the
+    windows overlap: each begins k2 − k1 steps early, from the state that was there, and only its last k1 steps are
+    output; so every step is computed k2 / k1 times. A built graph is never cut: each window is a graph of its own.
+
+    Args:
+        k1: steps between two windows' ends.
+        k2: steps that a gradient travels at most, a multiple of k1; k1 by default.
+
+    Raises:
+        ValueError: k1 below 1, or a k2 that is no multiple of it.
+    """
+
+    def __init__(self, k1: int, k2: int | None = None) -> None:
+        k2 = k1 if k2 is None else k2
+        for name, k in (("k1", k1), ("k2", k2)):
+            if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+                raise ValueError(f"Truncation: {name}: got {k!r}, want a whole number of steps, at least 1")
+        if k2 % k1:
+            raise ValueError(f"Truncation: k2: got {k2}, want a multiple of k1 = {k1}")
+        self.k1, self.k2 = int(k1), int(k2)
+
+    def windows(self, rnn: Recurrence, xs: Any, state: State = None) -> Iterator[Window]:
+        """Run `rnn` over xs window by window. Call `backward` on each window's loss before asking for the next.
+
+        Args:
+            rnn: any one-way recurrence. (Reading backward, a state comes from the future and cannot be carried on.)
+            xs: (T, B, I), (B, T, I) with batch_first or (T, I), any array or tensor that can be sliced.
+            state: before the first step; it, or a learned h(−1), receives gradients from the windows that reach it.
+
+        Raises:
+            ValueError: the recurrence reads in two directions; as the recurrence's own call.
+        """
+        if rnn.bidirectional:
+            raise ValueError(
+                "Truncation: rnn: got a bidirectional recurrence, want one that reads forward only"
+            )
+        axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
+        T = int(xs.shape[axis])
+        # The states before the steps stop − k2, stop − k2 + k1, …, stop − k1
+        before: deque[tuple[int, State]] = deque([(0, state)], maxlen=self.k2 // self.k1)
+        for start in range(0, T, self.k1):
+            stop = min(T, start + self.k1)
+            begin, earlier = before[0]
+            whole, after = rnn(xs[(slice(None),) * axis + (slice(begin, stop),)], earlier)
+            output = whole if begin == start else whole[(slice(None),) * axis + (slice(start - begin, None),)]
+            before.append((stop, detached(after)))
+            yield Window(start, stop, output, after)
+
+    def whole(self, rnn: Recurrence, xs: Any, state: State = None) -> tuple[Tensor, State]:
+        """All windows at once, `output, state` as `rnn(xs, state)` returns them, with gradients cut as in `windows`.
+
+        For a loss that needs all outputs together; memory is that of the whole sequence.
+        """
+        made = list(self.windows(rnn, xs, state))
+        axis = 1 if rnn.batch_first and made[0].output.ndim == 3 else 0
+        return mg.concatenate([window.output for window in made], axis=axis), made[-1].state
+
+    def __repr__(self) -> str:
+        return f"Truncation(k1={self.k1}, k2={self.k2})"
