@@ -1,21 +1,26 @@
-"""Whole sequences at once: `impl="fused"` beside torch's nn.RNN and nn.LSTM and a jitted JAX scan.
+"""Whole sequences at once: `impl="fused"` beside torch's nn.RNN, nn.LSTM and nn.GRU and a jitted JAX scan.
 
 Forward and backward: the gradients of xs, of h0 (and c0) and of all weights, of the sum of all outputs h(t). torch has
-a second bias, added to the first; it is zero here and asks for no gradient, so that all compute the same.
+a second bias, added to the first, or in a GRU inside the reset; it is zero here and nobody asks for its gradient, so
+that all compute the same.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .page import Benchmark, Options, Tables, Target, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
-from .timing import Contestant, Gradients, Work, contest
+from .timing import Contestant, Gradients, Work, contest, ratio
 
-WANTED = {"RNN": ("xs", "h0", "Wc", "Wr", "b"), "LSTM": ("xs", "h0", "c0", "Wc", "Wr", "b")}
-GATES = {"RNN": 1, "LSTM": 4}
+PLAIN = ("xs", "h0", "Wc", "Wr", "b")
+WANTED = {"RNN": PLAIN, "LSTM": ("xs", "h0", "c0", "Wc", "Wr", "b"), "GRU": PLAIN}
+GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 def ours(cell: str, T: int, B: int, I: int, H: int) -> Work:
@@ -27,6 +32,8 @@ def ours(cell: str, T: int, B: int, I: int, H: int) -> Work:
     weights = [getattr(model.forward0, name) for name in ("Wc", "Wr", "b")]
     for weight, name in zip(weights, ("Wc", "Wr", "b")):
         weight.data = given[name]
+    if cell == "GRU":
+        model.forward0.br.data = np.zeros_like(given["b"])
     xs, *states = (mg.tensor(given[name], requires_grad=True) for name in WANTED[cell][:-3])
     leaves = [xs, *states, *weights]
 
@@ -71,7 +78,6 @@ def jax_scan(cell: str, T: int, B: int, I: int, H: int) -> Work:
     """The input's product for all steps stands before the scan, where it is one large product."""
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
     def rnn(state: Any, z: Any, Wr: Any) -> Any:
         h = jnp.tanh(z + state[0] @ Wr.T)
@@ -84,7 +90,15 @@ def jax_scan(cell: str, T: int, B: int, I: int, H: int) -> Work:
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return (h, c), h
 
-    step = {"RNN": rnn, "LSTM": lstm}[cell]
+    def gru(state: Any, z: Any, Wr: Any) -> Any:
+        (h,) = state
+        recurrent, H = h @ Wr.T, h.shape[1]
+        r, u = jnp.split(jax.nn.sigmoid(z[:, : 2 * H] + recurrent[:, : 2 * H]), 2, axis=-1)
+        n = jnp.tanh(z[:, 2 * H :] + r * recurrent[:, 2 * H :])
+        h = n + u * (h - n)
+        return (h,), h
+
+    step = {"RNN": rnn, "LSTM": lstm, "GRU": gru}[cell]
 
     def divergence(leaves: Any) -> Any:
         xs, *states, Wc, Wr, b = leaves
@@ -115,25 +129,36 @@ def contestants(cell: str) -> list[Contestant]:
 
 
 def targets(cell: str) -> list[Target]:
-    """RNN: 4 × torch where B = 1, level elsewhere; LSTM: at least 0.9 of torch's oneDNN everywhere."""
+    """At least level with torch everywhere."""
+    return [Target(f"torch nn.{cell}", tuple(size.values()), 1.0) for size in SIZES]
 
-    def wanted(size: dict[str, int]) -> float:
-        if cell == "LSTM":
-            return 0.9
-        return 4.0 if size["B"] == 1 else 1.0
 
-    return [Target(f"torch nn.{cell}", tuple(size.values()), wanted(size)) for size in SIZES]
+def geometric_mean(numbers: list[float]) -> float:
+    return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
 
 def measured(options: Options) -> Tables:
     sizes = QUICK_SIZES if options.quick else SIZES
     parts, quiet = [], True
+    over: dict[str, list[float]] = {"torch": [], "JAX": []}
     for cell in GATES:
         options.told(cell)
         standings = contest(contestants(cell), sizes, options.plan, options.one_process, options.told)
         tables = timing_tables(sizes, standings, targets(cell))
         parts += [f"### {cell}", tables.text]
         quiet = quiet and tables.quiet
+        for us, *others in standings:
+            for name, other in zip(over, others):
+                if us.rounds and other.rounds:
+                    over[name].append(ratio(other, us)[1])
+    wanted = {"torch": 2.0, "JAX": 1.0}
+    means = [
+        f"{name} {geometric_mean(found):.2f} over {len(found)} cells (wanted ≥ {wanted[name]:g})"
+        for name, found in over.items()
+        if found
+    ]
+    if means:
+        parts += ["### All cells", f"Geometric mean of theirs / ours: {', '.join(means)}."]
     return Tables("\n\n".join(parts), quiet)
 
 

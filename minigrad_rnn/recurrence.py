@@ -118,7 +118,7 @@ class Recurrence(nn.Module):
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
         self.rng, self.road = rng, None
         self.directions = ("forward", "backward") if bidirectional else ("forward",)
-        if impl == "fused" and (why := self._not_fused()):
+        if impl == "fused" and (why := self.why_not_fused()):
             raise ValueError(f"{name}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
         between = isinstance(num_layers, tuple)
         output_size = None
@@ -138,8 +138,8 @@ class Recurrence(nn.Module):
             [[f"{d}{l}"] for d in self.directions] for l in range(depths[0])
         ]  # fmt: skip
 
-    def _not_fused(self) -> str:
-        """Why the fused road cannot serve these options, or nothing."""
+    def why_not_fused(self) -> str:
+        """Why the fused road cannot serve these options, or nothing where it can."""
         if self.cell_type.sequence is Cell.sequence:
             return f"{self.cell_type.__name__} defines no sequence"
         if self.recurrent_dropout:
@@ -221,7 +221,7 @@ class Recurrence(nn.Module):
             )
         if self.impl != "auto":
             return self.impl
-        return "graph" if inside or self._not_fused() else "fused"
+        return "graph" if inside or self.why_not_fused() else "fused"
 
     def _merged(self, tops: list[Tensor]) -> Tensor:
         if len(tops) == 1:
@@ -239,6 +239,8 @@ class Recurrence(nn.Module):
         In evaluation there are none but the probabilities of zoneout. The same generator in the same state gives the
         same masks; handing them to several calls holds the network still, as gradient checks need it.
         """
+        if not any(self.zoneout) and not (self.training and (self.dropout or self.recurrent_dropout)):
+            return {}
         rng = rng or self.rng or nn.init.default_generator()
         cells = dict(zip(self.cell_names, self.every_cell()))
         drawn: dict[str, CellMasks] = {}

@@ -184,7 +184,7 @@ PAIRS = [
     ("op_by_op", op_by_op.ours, op_by_op.mygrad, "mygrad"),
     *(
         (cell, functools.partial(fused.ours, cell), functools.partial(theirs, cell), package)
-        for cell in ("RNN", "LSTM")
+        for cell in ("RNN", "LSTM", "GRU")
         for theirs, package in ((fused.torch_module, "torch"), (fused.jax_scan, "jax"))
     ),
 ]
@@ -201,7 +201,7 @@ def test_contestants_compute_the_same(
         work = make(**TINY)
         work.run()
         found.append(work.gradients(work.run()))  # the second run: gradients must not pile up
-    wanted = {"RNN": fused.WANTED["RNN"], "LSTM": fused.WANTED["LSTM"], "op_by_op": op_by_op.WANTED}[what]
+    wanted = {**fused.WANTED, "op_by_op": op_by_op.WANTED}[what]
     assert list(found[0]) == ["loss", *wanted]
     assert all(np.any(g) for g in found[0].values())
     assert all(np.asarray(g).dtype == np.float32 for g in (*found[0].values(), *found[1].values()))
