@@ -28,6 +28,8 @@ FLOORS = {
     ],
     "minigrad_rnn": [
         ["__init__", "manual_bptt.lecture", "text", "streams", "baselines"],
+        ["manual_bptt.classics"],
+        ["manual_bptt.general_recurrence"],
         ["manual_bptt"],
         ["cells.lengths"],
         ["cells.layout", "cells.unroll", "cells.cell"],
