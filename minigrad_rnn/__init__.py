@@ -12,6 +12,7 @@ from .cells import (
     MGUCell,
     RNNCell,
 )
+from .classics import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
 from .ctc import CTCLoss, ctc_loss
 from .ctc_decoding import Labelling, best_path, prefix_beam_search
 from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
@@ -23,13 +24,18 @@ __all__ = [
     "GRU",
     "LSTM",
     "MGU",
+    "NARX",
     "RNN",
+    "TDNN",
     "CTCLoss",
     "Cell",
     "CellMasks",
+    "Elman",
     "GRUCell",
+    "GeneralRecurrence",
     "IndRNN",
     "IndRNNCell",
+    "Jordan",
     "LSTMCell",
     "Labelling",
     "LayerNormGRU",
@@ -41,6 +47,7 @@ __all__ = [
     "MGUCell",
     "RNNCell",
     "Recurrence",
+    "StateSpace",
     "Truncation",
     "Verification",
     "Window",

@@ -1,0 +1,79 @@
+"""The state-space model with one hidden layer, the lecture's "fully recurrent" net (slides 51–53)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor
+
+from .classic import State, one_of
+from .over_time import linear_over_time, unstack
+from .simple import SimpleNet
+
+
+class StateSpace(SimpleNet):
+    """h(t) = f(Wc X(t) + Wr h(t−1) + b),  Y(t) = g(Wo h(t) + bo) (slides 51–53).
+
+    The state h holds what matters of the whole past, and gradients flow back through it to the first step.
+
+    >>> import numpy as np
+    >>> from minigrad_rnn import StateSpace
+    >>> net = StateSpace(3, 8, 2, initial_state="learned")
+    >>> output, state = net(np.ones((10, 1, 3), np.float32))
+    >>> output.shape, state.shape, net.h_init.shape
+    ((10, 1, 2), (1, 1, 8), (8,))
+
+    Args:
+        input_size, hidden_size, output_size: I, H and O.
+        nonlinearity: f: "tanh", "relu", "sigmoid", "softmax", or None for the identity, a linear system.
+        output_nonlinearity: g; by default none, since losses take logits.
+        initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,) (slide 69).
+        bias, batch_first, rng, dtype: as in `TDNN`.
+
+    Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,), `Wo` (O, H), `bo` (O,).
+    State: h (1, B, H), as `RNN` of one layer has it.
+    Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
+
+    Raises:
+        ValueError: an argument, a shape, T = 0 or B = 0. TypeError: xs or the state is no array, or of another dtype.
+    """
+
+    h_init: mg.Parameter
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        nonlinearity: str | None = "tanh",
+        output_nonlinearity: str | None = None,
+        initial_state: str = "zeros",
+        bias: bool = True,
+        batch_first: bool = False,
+        rng: np.random.Generator | None = None,
+        dtype: Any = "float32",
+    ) -> None:
+        one_of("StateSpace", "initial_state", initial_state, ("zeros", "learned"))
+        super().__init__(
+            input_size, hidden_size, output_size, hidden_size, {"h": (1, hidden_size)},
+            nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype,
+        )  # fmt: skip
+        self.initial_state = initial_state
+        if initial_state == "learned":
+            self._learn_initial("h", dtype)
+
+    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
+        xs, unbatched = self._series("xs", xs, self.input_size)
+        h = self._start(state, xs.shape[1], unbatched)["h"][0]
+        hs = []
+        for t, z in enumerate(unstack(linear_over_time(xs, self.Wc, self.b))):
+            with mg.time_step(t):
+                h = self._f(z + mg.linear(h, self.Wr))
+            hs.append(h)
+        return self._out(self._outputs(hs), unbatched), self._packed({"h": mg.stack([h])}, unbatched)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.initial_state == "zeros" else ", initial_state='learned'")
