@@ -134,9 +134,10 @@ class Recurrence(nn.Module):
                 )
                 setattr(self, f"{direction}{layer}", cell)
             output_size = cell.state_sizes[0]
-        self.blocks = [[[f"{d}{l}" for l in range(n)] for d, n in zip(self.directions, depths)]] if between else [
-            [[f"{d}{l}"] for d in self.directions] for l in range(depths[0])
-        ]  # fmt: skip
+        names = [[f"{d}{l}" for l in range(n)] for d, n in zip(self.directions, depths)]
+        # A block's directions are merged at its top; each stands in the order of the state's rows.
+        self.blocks = [names] if between else [[[name] for name in layer] for layer in zip(*names)]
+        self.cell_names = [name for block in self.blocks for stack in block for name in stack]
 
     def why_not_fused(self) -> str:
         """Why the fused road cannot serve these options, or nothing where it can."""
@@ -148,10 +149,10 @@ class Recurrence(nn.Module):
             return f"zoneout={self.zoneout!r} acts inside the steps"
         return ""
 
-    @property
-    def cell_names(self) -> list[str]:
-        """The cells' names in the order of the state's rows."""
-        return [name for block in self.blocks for stack in block for name in stack]
+    def _weights(self) -> Tensor:
+        """The first cell's Wc: where the network lives, and in which dtype."""
+        weights: Tensor = getattr(self, self.cell_names[0]).Wc
+        return weights
 
     def every_cell(self) -> list[Cell]:
         """The cells in the order of the state's rows."""
@@ -167,7 +168,7 @@ class Recurrence(nn.Module):
     ) -> Any:
         xs, unbatched = self._checked(xs)
         T, B = int(xs.shape[0]), int(xs.shape[1])
-        backend = backend_of(self.every_cell()[0].Wc._data)
+        backend = backend_of(self._weights()._data)
         states = dict(zip(self.cell_names, self._unpacked(state, B, unbatched)))
         spans = None if lengths is None else Lengths(lengths, T, B, backend, type(self).__name__)
         placed = self._placed(self.draw_masks(T, B) if masks is None else masks, backend)
@@ -289,7 +290,7 @@ class Recurrence(nn.Module):
         want = f"({'B, T' if self.batch_first else 'T, B'}, {I}) or (T, {I})"
         if xs.ndim not in (2, 3) or xs.shape[-1] != I:
             raise ValueError(f"{name}: xs: got shape {tuple(xs.shape)}, want {want}")
-        weights = self.every_cell()[0].Wc
+        weights = self._weights()
         if xs.dtype != weights.dtype:
             raise TypeError(
                 f"{name}: xs: got dtype {xs.dtype}, want {weights.dtype} like the parameters; convert with "
@@ -329,7 +330,7 @@ class Recurrence(nn.Module):
         return [tuple(part[k] for part in parts) for k in range(len(every))]
 
     def _beside_weights(self, argument: str, x: Any) -> None:
-        got, want = (backend_of(a._data if isinstance(a, Tensor) else a).name for a in (x, self.every_cell()[0].Wc))
+        got, want = (backend_of(a._data if isinstance(a, Tensor) else a).name for a in (x, self._weights()))
         if got != want:
             raise mg.BackendError(
                 f"{type(self).__name__}: {argument}: is on {got}, the parameters on {want}; move one with .to(...)"

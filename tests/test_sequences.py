@@ -83,8 +83,9 @@ def live(inputs: list[Any]) -> list[Tensor]:
 
 @kinds
 @directions
-@spans
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(
+    ("lengths", "bias"), [(None, True), (None, False), ([T - 1, T], True)], ids=["whole", "no bias", "lengths"]
+)
 def test_derivatives_of_first_and_second_order(
     xp: Any, kind: str, backward: bool, lengths: list[int] | None, bias: bool
 ) -> None:

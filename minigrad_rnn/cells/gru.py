@@ -22,10 +22,12 @@ from .layout import (
     batch_major,
     copy_columns,
     inputs_share,
+    per_step,
     product,
     stacked_inputs,
     time_buffer,
     weight_buffer,
+    weight_copy,
 )  # fmt: skip
 from .lengths import Lengths, arriving, last, straight, turned
 from .unroll import rule_through_graph, unroll
@@ -201,10 +203,13 @@ def gru_forward(
     W[:, 0] = 0 if br is None else br
     W[:, 1:] = Wr
     W[: 2 * H] *= 0.5
-    half = xp.full((), 0.5, xs.dtype)
+    half = xp.full(2 * H if B == 1 else (), 0.5, xs.dtype)
     tanh, multiply, add, subtract = xp.tanh, xp.multiply, xp.add, xp.subtract
-    rz, r, z, n, q = S[:, : 2 * H], S[:, :H], S[:, H : 2 * H], S[:, 2 * H : 3 * H], S[:, 3 * H :]
-    a, difference = xp.empty((3 * H, B), xs.dtype), xp.empty((H, B), xs.dtype)
+    by_step, v_step, h_step, current = per_step(S), per_step(v), per_step(h), per_step(current)
+    rz, r, z, n, q = (by_step[:, rows] for rows in (
+        slice(2 * H), slice(H), slice(H, 2 * H), slice(2 * H, 3 * H), slice(3 * H, None)
+    ))  # fmt: skip
+    a, difference = per_step(xp.empty((3 * H, B), xs.dtype)), per_step(xp.empty((H, B), xs.dtype))
     gates, a_n = a[: 2 * H], a[2 * H :]
     if reset_after:
         recurrent = product(xp, W, B)
@@ -213,7 +218,7 @@ def gru_forward(
         by_gates, by_n = (
             product(xp, weight_copy(xp, W[rows, 1:], B), B) for rows in (slice(2 * H), slice(2 * H, None))
         )
-    steps = zip(v[:, I:], h, h[1:], current[:, : 2 * H], current[:, 2 * H :], rz, r, z, n, q)
+    steps = zip(v_step[:, I:], h_step, h_step[1:], current[:, : 2 * H], current[:, 2 * H :], rz, r, z, n, q)
     for one_h_t, h_before, h_t, current_rz, current_n, rz_t, r_t, z_t, n_t, q_t in steps:
         if reset_after:
             recurrent(one_h_t, a)
@@ -237,13 +242,6 @@ def gru_forward(
     return batch_major(h[1:]), v, S
 
 
-def weight_copy(xp: Any, W: Array, B: int) -> Array:
-    """W in the order that BLAS multiplies fastest."""
-    copy = weight_buffer(xp, W.shape[0], W.shape[1], B, W.dtype)
-    copy[...] = W
-    return copy
-
-
 def gru_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, S: Array, Wr: Array, reset_after: bool) -> tuple[Array, Array]:
     """From the last step to the first:
 
@@ -262,8 +260,8 @@ def gru_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, S: Array, Wr: Array, res
     # D: dq, dz_r, dz_z, dz_n and z dh
     K, D = (xp.empty((steps, 5 * H, B), dhs.dtype) for _ in range(2))
     coming = xp.empty((steps, H, B), dhs.dtype)
-    dh = xp.empty((H, B), dhs.dtype)
-    dh[...] = dhT.T
+    dh = per_step(xp.empty((H, B), dhs.dtype))
+    dh[...] = per_step(dhT.T)
     if reset_after:
         multiplied = product(xp, weight_copy(xp, xp.concatenate([Wr[2 * H :], Wr[: 2 * H]]).T, B), B)
         through_n = multiplied
@@ -275,10 +273,10 @@ def gru_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, S: Array, Wr: Array, res
         n = stop - now.start
         gru_factors(xp, S[now], h[now], K[:n], reset_after)
         copy_columns(xp, dhs[now], coming[:n])
-        K_back, D_back = K[:n][::-1].reshape(n, 5, H, B), D[:n][::-1].reshape(n, 5, H, B)
-        by_dh, by_n, into_Wr = D_back[:, 2:], D_back[:, :2], D[:n][::-1][:, : 3 * H]
+        K_back, D_back = (per_step(a[:n][::-1].reshape(n, 5, H, B)) for a in (K, D))
+        by_dh, by_n, into_Wr = D_back[:, 2:], D_back[:, :2], per_step(D[:n][::-1][:, : 3 * H])
         steps_back = zip(
-            coming[:n][::-1], K_back[:, 2:], K_back[:, :2], by_dh, by_n, D_back[:, 3], D_back[:, 4], into_Wr
+            per_step(coming[:n][::-1]), K_back[:, 2:], K_back[:, :2], by_dh, by_n, D_back[:, 3], D_back[:, 4], into_Wr
         )
         for dh_t, to_dh, to_n, by_dh_t, by_n_t, dz_n, leak, into_Wr_t in steps_back:
             add(dh, dh_t, dh)
@@ -295,7 +293,7 @@ def gru_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, S: Array, Wr: Array, res
                 add(dh, dq, dh)
             add(dh, leak, dh)
         made[now] = D[:n, : 4 * H]
-    return made, dh.T
+    return made, dh.reshape(H, B).T
 
 
 def gru_factors(xp: Any, S: Array, h: Array, K: Array, reset_after: bool) -> None:

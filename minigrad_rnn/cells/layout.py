@@ -46,6 +46,12 @@ def time_buffer(xp: Any, T: int, F: int, B: int, dtype: Any) -> Array:
     return xp.empty((F, T, B), dtype).transpose(1, 0, 2)
 
 
+def per_step(a: Array) -> Array:
+    """[..., feature, example] without the last axis where there is one example: on plain vectors a NumPy call takes
+    its short path, which costs half as much."""
+    return a[..., 0] if a.shape[-1] == 1 else a
+
+
 def flat(a: Array) -> Array:
     """[t, feature, example] as the matrix (F, T·B) of all columns; a view of a `time_buffer`."""
     T, F, B = a.shape
@@ -106,8 +112,16 @@ def weight_buffer(xp: Any, rows: int, columns: int, B: int, dtype: Any) -> Array
     return xp.empty((columns, rows), dtype).T if B == 1 else xp.empty((rows, columns), dtype)
 
 
+def weight_copy(xp: Any, W: Array, B: int) -> Array:
+    """W in that order."""
+    copy = weight_buffer(xp, W.shape[0], W.shape[1], B, W.dtype)
+    copy[...] = W
+    return copy
+
+
 def product(xp: Any, W: Array, B: int) -> Callable[[Array, Array], Any]:
-    """`f(a, out)` that computes out = W a: the method has the least overhead, matmul takes strided blocks uncopied."""
+    """`f(a, out)` that computes out = W a of `per_step` arrays: for a vector the method has the least overhead, and
+    matmul takes strided blocks uncopied."""
     return W.dot if B == 1 else partial(xp.matmul, W)
 
 

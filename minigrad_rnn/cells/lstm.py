@@ -10,6 +10,7 @@ p_o c(t) to z_o. With a projection (Sak et al. 2014) h(t) = Wp (o · tanh(c(t)))
 from __future__ import annotations
 
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,12 @@ from .layout import (
     batch_major,
     copy_columns,
     inputs_share,
+    per_step,
     product,
     stacked_inputs,
     stacked_weights,
     time_buffer,
+    weight_copy,
 )  # fmt: skip
 from .lengths import Lengths, arriving, last, straight, turned
 from .unroll import rule_through_graph, unroll
@@ -215,42 +218,52 @@ def lstm_forward(
     H = c0.shape[1]
     v, h = stacked_inputs(xp, xs, h0, b is not None)
     S = xp.empty((T + 1, 6 * H, B), xs.dtype)
-    z, ifo, i_f, o = S[:, : 4 * H], S[:, : 3 * H], S[:, : 2 * H], S[:, 2 * H : 3 * H]
-    g, g_c, c, tanh_c = S[:, 3 * H : 4 * H], S[:, 3 * H : 5 * H], S[:, 4 * H : 5 * H], S[:, 5 * H :]
-    c[0] = c0.T
-    products = xp.empty((2 * H, B), xs.dtype)
-    half = xp.full((), 0.5, xs.dtype)
-    multiplied = product(xp, halved(xp, Wc, Wr, b, B), B)
+    S[0, 4 * H : 5 * H] = c0.T
     m = h[1:] if Wp is None else time_buffer(xp, T, H, B, xs.dtype)
-    projected = None if Wp is None else product(xp, Wp.copy(), B)
-    p_if: Any
-    p_if, p_o = (None, None) if p is None else (0.5 * p[: 2 * H, None], 0.5 * p[2 * H :, None])
+    by_step = per_step(S)
+    z, ifo, i_f, o = by_step[:, : 4 * H], by_step[:, : 3 * H], by_step[:, : 2 * H], by_step[:, 2 * H : 3 * H]
+    g_c, c, tanh_c = by_step[:, 3 * H : 5 * H], by_step[:, 4 * H : 5 * H], by_step[:, 5 * H :]
+    products = per_step(xp.empty((2 * H, B), xs.dtype))
+    by_i, by_f = products[:H], products[H:]
+    half = xp.full(3 * H if B == 1 else (), 0.5, xs.dtype)
+    halves = (half[: 2 * H], half[2 * H :]) if B == 1 else (half, half)
+    multiplied = product(xp, halved(xp, Wc, Wr, b, B), B)
+    projected = None if Wp is None else product(xp, weight_copy(xp, Wp, B), B)
+    seen: Any = repeat((None, None)) if p is None else zip(c, by_step[:, 3 * H : 4 * H])
+    p_if, p_o = (None, None) if p is None else peepholes(0.5 * p, B)
     tanh, multiply, add = xp.tanh, xp.multiply, xp.add
-    steps = zip(v, z, ifo, i_f, g_c, c, c[1:], tanh_c, o, g, m, h[1:])
-    for v_t, z_t, ifo_t, i_f_t, g_c_t, c_before, c_t, tanh_c_t, o_t, g_t, m_t, h_t in steps:
+    steps = zip(per_step(v), z, ifo, i_f, g_c, c[1:], tanh_c, o, per_step(m), seen)
+    for t, (v_t, z_t, ifo_t, i_f_t, g_c_t, c_t, tanh_c_t, o_t, m_t, (c_before, g_t)) in enumerate(steps):
         multiplied(v_t, z_t)
         if p is None:
             tanh(z_t, z_t)
             multiply(ifo_t, half, ifo_t)
             add(ifo_t, half, ifo_t)
         else:
-            i_f_t += (p_if.reshape(2, H, 1) * c_before).reshape(2 * H, B)
+            i_f_t += (p_if * c_before).reshape(i_f_t.shape)
             tanh(g_t, g_t)
             tanh(i_f_t, i_f_t)
-            multiply(i_f_t, half, i_f_t)
-            add(i_f_t, half, i_f_t)
+            multiply(i_f_t, halves[0], i_f_t)
+            add(i_f_t, halves[0], i_f_t)
         multiply(i_f_t, g_c_t, products)
-        add(products[:H], products[H:], c_t)
+        add(by_i, by_f, c_t)
         if p is not None:
             o_t += p_o * c_t
             tanh(o_t, o_t)
-            multiply(o_t, half, o_t)
-            add(o_t, half, o_t)
+            multiply(o_t, halves[1], o_t)
+            add(o_t, halves[1], o_t)
         tanh(c_t, tanh_c_t)
         multiply(o_t, tanh_c_t, m_t)
         if projected is not None:
-            projected(m_t, h_t)
+            projected(m_t, per_step(h[t + 1]))
     return batch_major(h[1:]), v, S, m
+
+
+def peepholes(p: Array, B: int) -> tuple[Any, Any]:
+    """p of i and f (2, H), and of o (H,), to be multiplied with a `per_step` c."""
+    H = p.shape[0] // 3
+    p_if, p_o = p[: 2 * H].reshape(2, H), p[2 * H :]
+    return (p_if, p_o) if B == 1 else (p_if[:, :, None], p_o[:, None])
 
 
 def lstm_factors(xp: Any, S: Array, K: Array, P: Array) -> None:
@@ -297,14 +310,12 @@ def lstm_bptt(
     K, P, D = (xp.empty((steps, rows * H, B), dhs.dtype) for rows in (6, 3, 5))
     coming_h = xp.empty((steps, P_units, B), dhs.dtype)
     coming_c: Any = None if dcs is None else xp.empty((steps, H, B), dhs.dtype)
-    dh, dm = xp.empty((P_units, B), dhs.dtype), xp.empty((H, B), dhs.dtype)
-    dc_later, dc = xp.empty((H, B), dhs.dtype), xp.empty((H, B), dhs.dtype)
-    dh[...] = dhT.T
-    dc_later[...] = dcT.T
-    multiplied = product(xp, xp.ascontiguousarray(Wr.T), B)
-    unprojected: Any = None if Wp is None else product(xp, xp.ascontiguousarray(Wp.T), B)
-    p_if: Any
-    p_if, p_o = (None, None) if p is None else (p[: 2 * H].reshape(2, H, 1), p[2 * H :, None])
+    dh, dm, dc_later, dc = (per_step(xp.empty((rows, B), dhs.dtype)) for rows in (P_units, H, H, H))
+    dh[...] = per_step(dhT.T)
+    dc_later[...] = per_step(dcT.T)
+    multiplied = product(xp, weight_copy(xp, Wr.T, B), B)
+    unprojected: Any = None if Wp is None else product(xp, weight_copy(xp, Wp.T, B), B)
+    p_if, p_o = (None, None) if p is None else peepholes(p, B)
     add, multiply = xp.add, xp.multiply
     for stop in range(T, 0, -steps):
         now = slice(max(0, stop - steps), stop)
@@ -313,23 +324,24 @@ def lstm_bptt(
         copy_columns(xp, dhs[now], coming_h[:n])
         if dcs is not None:
             copy_columns(xp, dcs[now], coming_c[:n])
-        K_back, D_back = K[:n][::-1], D[:n][::-1]
-        to_dc, to_o, to_c = K_back[:, : 4 * H].reshape(n, 4, H, B), K_back[:, 4 * H : 5 * H], K_back[:, 5 * H :]
-        by_dc, dc_before = D_back[:, : 4 * H].reshape(n, 4, H, B), D_back[:, :H]
+        K_back, D_back = per_step(K[:n][::-1]), per_step(D[:n][::-1])
+        blocks = (n, 4, *dc.shape)
+        to_dc, to_o, to_c = K_back[:, : 4 * H].reshape(blocks), K_back[:, 4 * H : 5 * H], K_back[:, 5 * H :]
+        by_dc, dc_before = D_back[:, : 4 * H].reshape(blocks), D_back[:, :H]
         dz_o, dz_now = D_back[:, 4 * H :], D_back[:, H:]
-        steps_back = zip(coming_h[:n][::-1], to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now)
+        steps_back = zip(per_step(coming_h[:n][::-1]), to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now)
         for k, (dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t) in enumerate(steps_back):
             add(dh, dh_t, dh)
             if Wp is None:
                 dm = dh
             else:
-                dh_all[stop - 1 - k] = dh
+                per_step(dh_all[stop - 1 - k])[...] = dh
                 unprojected(dh, dm)
             multiply(to_o_t, dm, dz_o_t)
             multiply(to_c_t, dm, dc)
             add(dc, dc_later, dc)
             if dcs is not None:
-                add(dc, coming_c[n - 1 - k], dc)
+                add(dc, per_step(coming_c[n - 1 - k]), dc)
             if p is not None:
                 dc += p_o * dz_o_t
             multiply(to_dc_t, dc, by_dc_t)
@@ -339,7 +351,7 @@ def lstm_bptt(
             dc_later = dc_before_t
         dc_later = dc_later.copy()  # D is written again
         dz[now] = D[:n, H:]
-    return dz, dh.T, dc_later.T, dh_all
+    return dz, dh.reshape(P_units, B).T, dc_later.reshape(H, B).T, dh_all
 
 
 def peephole_share(xp: Any, dz: Array, S: Array, shares: Shares) -> OverTime:

@@ -15,10 +15,12 @@ from .layout import (
     batch_major,
     copy_columns,
     inputs_share,
+    per_step,
     product,
     stacked_inputs,
     stacked_weights,
     time_buffer,
+    weight_copy,
 )  # fmt: skip
 from .lengths import Lengths, arriving, last, straight, turned
 from .unroll import rule_through_graph, unroll
@@ -123,17 +125,17 @@ def rnn_forward(
     _, B, _ = xs.shape
     H = h0.shape[1]
     v, h = stacked_inputs(xp, xs, h0, b is not None)
-    z = xp.empty((H, B), xs.dtype)
+    z = per_step(xp.empty((H, B), xs.dtype))
     multiplied = product(xp, stacked_weights(xp, Wc, Wr, b, B), B)
     shortest = len(xs) if lengths is None or nonlinearity == "tanh" else lengths.shortest
-    for t, (v_t, h_t) in enumerate(zip(v, h[1:])):
+    for t, (v_t, h_t) in enumerate(zip(per_step(v), per_step(h[1:]))):
         multiplied(v_t, z)
         if nonlinearity == "tanh":
             xp.tanh(z, h_t)
         else:
             xp.maximum(z, 0, out=h_t)
         if lengths is not None and t >= shortest:  # at padding a relu could grow without bound
-            h_t *= lengths.valid[t].T
+            h_t *= per_step(lengths.valid[t].T)
     return batch_major(h[1:]), v
 
 
@@ -156,17 +158,17 @@ def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity:
     dz = time_buffer(xp, T, H, B, dhs.dtype)
     steps = min(T, max(1, CHUNK // (H * B)))
     here, arriving = xp.empty((steps, H, B), dhs.dtype), xp.empty((steps, H, B), dhs.dtype)
-    dh = xp.empty((H, B), dhs.dtype)
-    dh[...] = dhT.T
-    multiplied = product(xp, xp.ascontiguousarray(Wr.T), B)
+    dh = per_step(xp.empty((H, B), dhs.dtype))
+    dh[...] = per_step(dhT.T)
+    multiplied = product(xp, weight_copy(xp, Wr.T, B), B)
     for stop in range(T, 0, -steps):
         now = slice(max(0, stop - steps), stop)
         n = stop - now.start
         rnn_slope(xp, h[now], nonlinearity, here[:n])
         copy_columns(xp, dhs[now], arriving[:n])
-        for dh_t, dz_t in zip(arriving[:n][::-1], here[:n][::-1]):
+        for dh_t, dz_t in zip(per_step(arriving[:n][::-1]), per_step(here[:n][::-1])):
             xp.add(dh, dh_t, dh)
             xp.multiply(dh, dz_t, dz_t)  # the slope becomes dz(t) in its place
             multiplied(dz_t, dh)
         dz[now] = here[:n]
-    return dz, dh.T
+    return dz, dh.reshape(H, B).T
