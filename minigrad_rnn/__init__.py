@@ -17,6 +17,7 @@ from .ctc import CTCLoss, ctc_loss
 from .ctc_decoding import Labelling, best_path, prefix_beam_search
 from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .recurrence import Recurrence
+from .torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
 from .truncation import Truncation, Window
 from .verify import Verification, verify_bptt
 
@@ -53,6 +54,9 @@ __all__ = [
     "Window",
     "best_path",
     "ctc_loss",
+    "load_torch_state_dict",
     "prefix_beam_search",
+    "recurrence_from_torch_state_dict",
+    "torch_state_dict",
     "verify_bptt",
 ]

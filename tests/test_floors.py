@@ -42,7 +42,9 @@ FLOORS = {
         ["classics.sliding", "classics.simple", "classics.general_recurrence"],
         ["classics.tdnn", "classics.narx", "classics.jordan", "classics.elman", "classics.state_space"],
         ["classics"],
-        ["verify", "character_model", "sampling", "loss_picture", "ctc_decoding"],
+        ["questions", "character_model", "sampling", "loss_picture", "ctc_decoding", "torch_state"],
+        ["classic_question"],
+        ["verify"],
         ["__main__"],
     ],
 }
