@@ -16,6 +16,7 @@ from .classics import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
 from .ctc import CTCLoss, ctc_loss
 from .ctc_decoding import Labelling, best_path, prefix_beam_search
 from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
+from .onnx_export import export_onnx
 from .recurrence import Recurrence
 from .torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
 from .truncation import Truncation, Window
@@ -54,6 +55,7 @@ __all__ = [
     "Window",
     "best_path",
     "ctc_loss",
+    "export_onnx",
     "load_torch_state_dict",
     "prefix_beam_search",
     "recurrence_from_torch_state_dict",

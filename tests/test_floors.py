@@ -29,7 +29,10 @@ FLOORS = {
     "minigrad_rnn": [
         ["__init__", "manual_bptt.lecture", "text", "streams", "baselines"],
         ["manual_bptt.classics"],
-        ["manual_bptt.general_recurrence"],
+        ["manual_bptt.general_recurrence", "manual_bptt.step"],
+        ["manual_bptt.arguments", "manual_bptt.plain_cells", "manual_bptt.normalized_cells"],
+        ["manual_bptt.stack"],
+        ["manual_bptt.real_time"],
         ["manual_bptt"],
         ["cells.lengths"],
         ["cells.layout", "cells.unroll", "cells.cell"],
@@ -44,7 +47,7 @@ FLOORS = {
         ["classics"],
         ["questions", "character_model", "sampling", "loss_picture", "ctc_decoding", "torch_state"],
         ["classic_question"],
-        ["verify"],
+        ["verify", "onnx_export"],
         ["__main__"],
     ],
 }
