@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from minigrad_rnn.manual_bptt import lecture as manual_bptt
-from minigrad_rnn.manual_bptt import witness
+from minigrad_rnn.manual_bptt.lecture import witness
 
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh")]
 IDS = ["tanh", "relu", "lstm"]

@@ -1,8 +1,13 @@
 """The witness: every recurrence of the library differentiated by hand, on NumPy alone.
 
-`lecture` follows the slides' own procedures. Nothing in this package imports anything else of the project.
+`lecture` follows the slides' own procedures; `plain_cells` and `normalized_cells` say what each cell does at one step,
+forward and back, and `stack` runs them through layers, directions, lengths, masks and truncation; `classics` and
+`general_recurrence` are the lecture's other systems; `real_time` never looks back. Nothing in this package imports
+anything else of the project.
 """
 
+from .classics import elman_witness, jordan_witness, narx_witness, state_space_witness, tdnn_witness
+from .general_recurrence import general_recurrence_witness
 from .lecture import (
     LSTM,
     RNN,
@@ -18,8 +23,9 @@ from .lecture import (
     fliplr,
     network_bptt,
     network_forward,
-    witness,
 )
+from .real_time import rtrl
+from .stack import stack_witness, witness
 
 __all__ = [
     "LSTM",
@@ -33,8 +39,16 @@ __all__ = [
     "Witness",
     "bidirectional_bptt",
     "bidirectional_forward",
+    "elman_witness",
     "fliplr",
+    "general_recurrence_witness",
+    "jordan_witness",
+    "narx_witness",
     "network_bptt",
     "network_forward",
+    "rtrl",
+    "stack_witness",
+    "state_space_witness",
+    "tdnn_witness",
     "witness",
 ]
