@@ -1,5 +1,6 @@
 """Recurrent networks whose back-propagation through time falls out of the graph."""
 
+from .attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
 from .cells import (
     Cell,
     CellMasks,
@@ -15,9 +16,20 @@ from .cells import (
 from .classics import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
 from .ctc import CTCLoss, ctc_loss
 from .ctc_decoding import Labelling, best_path, prefix_beam_search
+from .decoder import Bridge, Decoder, DecoderState, Encoder, EncoderDecoder
+from .decoding import Hypothesis, StepModel, beam_search, greedy_decode, sample_decode
+from .divergence import general_divergence, local_divergence
 from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .onnx_export import export_onnx
 from .recurrence import Recurrence
+from .shapes import ManyToMany, ManyToOne, OneToMany, OneToOne
+from .teacher_forcing import (
+    TeacherForcing,
+    constant_schedule,
+    exponential_schedule,
+    inverse_sigmoid_schedule,
+    linear_schedule,
+)
 from .torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
 from .truncation import Truncation, Window
 from .verify import Verification, verify_bptt
@@ -29,12 +41,22 @@ __all__ = [
     "NARX",
     "RNN",
     "TDNN",
+    "AdditiveAttention",
+    "Attention",
+    "Bridge",
     "CTCLoss",
     "Cell",
     "CellMasks",
+    "Decoder",
+    "DecoderState",
+    "DotAttention",
     "Elman",
+    "Encoder",
+    "EncoderDecoder",
     "GRUCell",
+    "GeneralAttention",
     "GeneralRecurrence",
+    "Hypothesis",
     "IndRNN",
     "IndRNNCell",
     "Jordan",
@@ -47,18 +69,33 @@ __all__ = [
     "LayerNormRNN",
     "LayerNormRNNCell",
     "MGUCell",
+    "ManyToMany",
+    "ManyToOne",
+    "OneToMany",
+    "OneToOne",
     "RNNCell",
     "Recurrence",
     "StateSpace",
+    "StepModel",
+    "TeacherForcing",
     "Truncation",
     "Verification",
     "Window",
+    "beam_search",
     "best_path",
+    "constant_schedule",
     "ctc_loss",
+    "exponential_schedule",
     "export_onnx",
+    "general_divergence",
+    "greedy_decode",
+    "inverse_sigmoid_schedule",
+    "linear_schedule",
     "load_torch_state_dict",
+    "local_divergence",
     "prefix_beam_search",
     "recurrence_from_torch_state_dict",
+    "sample_decode",
     "torch_state_dict",
     "verify_bptt",
 ]

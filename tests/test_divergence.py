@@ -1,0 +1,176 @@
+"""Divergences over sequences: torch's numbers, padding that counts nowhere, and gradients through Jacobians by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad_rnn import divergence, general_divergence, local_divergence
+from minigrad_rnn.divergence import jacobian
+
+T, B, F = 5, 3, 4
+LENGTHS = [3, 5, 1]
+
+
+def given_for(name: str, rng: Any, shape: tuple[int, int, int] = (T, B, F)) -> tuple[Any, Any]:
+    y = rng.standard_normal(shape)
+    if name == "cross_entropy":
+        return y, rng.integers(0, shape[2], shape[:2])
+    if name == "kl":
+        d = rng.dirichlet(np.ones(shape[2]), shape[:2])
+        d[0, 0] = np.eye(shape[2])[0]  # zeros, where d log d is 0
+        return y - np.log(np.exp(y).sum(-1, keepdims=True)), d
+    if name == "binary_cross_entropy":
+        return y, rng.random(shape)
+    return y, rng.standard_normal(shape)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", list(divergence.LOCAL))
+def test_local_divergences_are_torchs(name: str, reduction: str) -> None:
+    torch = pytest.importorskip("torch")
+    f = torch.nn.functional
+    y, d = given_for(name, np.random.default_rng(0))
+    leaf, theirs = mg.tensor(y, requires_grad=True), torch.tensor(y, requires_grad=True)
+    want = {
+        "cross_entropy": lambda a, b: f.cross_entropy(a.movedim(-1, 1), b, reduction=reduction),
+        "squared_error": lambda a, b: f.mse_loss(a, b, reduction=reduction),
+        "absolute_error": lambda a, b: f.l1_loss(a, b, reduction=reduction),
+        "kl": lambda a, b: (
+            f.kl_div(a, b, reduction=reduction) if reduction != "mean" else f.kl_div(a, b, reduction="sum") / a.numel()
+        ),
+        "binary_cross_entropy": lambda a, b: f.binary_cross_entropy_with_logits(a, b, reduction=reduction),
+    }[name](theirs, torch.tensor(d))
+    ours = local_divergence(name, leaf, d, reduction=reduction)
+    np.testing.assert_allclose(ours.numpy(), want.detach().numpy(), atol=1e-12)
+    (ours * ours).sum().backward()
+    (want * want).sum().backward()
+    np.testing.assert_allclose(leaf.grad.numpy(), theirs.grad.numpy(), atol=1e-12)
+
+
+@settings(max_examples=25)
+@given(st.data(), st.sampled_from(list(divergence.LOCAL)), st.sampled_from(["mean", "sum"]), st.booleans())
+def test_padding_counts_nowhere_and_weights_weigh(data: Any, name: str, reduction: str, batch_first: bool) -> None:
+    steps, batch = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
+    lengths = data.draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch))
+    padding_counts_nowhere(name, steps, lengths, reduction, batch_first, data.draw(st.integers(0, 1000)))
+
+
+def padding_counts_nowhere(
+    name: str, steps: int, lengths: list[int], reduction: str, batch_first: bool, seed: int
+) -> None:
+    rng, batch = np.random.default_rng(seed), len(lengths)
+    y, d = given_for(name, rng, (steps, batch, F))
+    w = rng.random((steps, batch)) + 0.1
+    outside = np.arange(steps)[:, None] >= np.array(lengths)
+    dirty = y.copy()
+    dirty[outside] = np.nan
+    d_dirty = d.copy()
+    d_dirty[outside] = -7 if d.dtype.kind == "i" else np.nan
+    turn = (lambda a: a.swapaxes(0, 1)) if batch_first else (lambda a: a)
+    leaf = mg.tensor(turn(dirty).copy(), requires_grad=True)
+    got = local_divergence(name, leaf, turn(d_dirty), lengths, turn(w), reduction, batch_first)
+    terms = local_divergence(name, y, d, reduction="none").numpy()
+    shares = np.where(outside, 0, w).reshape(steps, batch, *(1,) * (terms.ndim - 2))
+    total = (terms * shares).sum()
+    want = total if reduction == "sum" else total / np.broadcast_to(shares, terms.shape).sum()
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
+    got.backward()
+    grad = turn(leaf.grad.numpy())
+    assert np.isfinite(grad).all() and (grad[outside] == 0).all() and (grad[~outside] != 0).any()
+
+
+def test_a_divergence_that_reads_padding_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Longer(divergence.Lengths):
+        def __init__(self, steps: Any, T: int, *rest: Any) -> None:
+            super().__init__(np.minimum(np.array(steps) + 1, T), T, *rest)
+
+    monkeypatch.setattr(divergence, "Lengths", Longer)
+    with pytest.raises(AssertionError):
+        padding_counts_nowhere("squared_error", T, LENGTHS, "sum", False, 0)
+
+
+def coupled(y: Any, d: Any) -> Any:
+    """Couples every step with every other one."""
+    return mg.logsumexp(y @ d.T if isinstance(d, mg.Tensor) else y @ mg.tensor(d.T.copy())) + mg.square(mg.mean(y))
+
+
+def test_a_general_divergence_is_each_sequence_alone() -> None:
+    rng = np.random.default_rng(1)
+    y, d = rng.standard_normal((T, B, F)), rng.standard_normal((T, B, F))
+    for b, n in enumerate(LENGTHS):
+        y[n:, b] = np.nan
+    leaf = mg.tensor(y, requires_grad=True)
+    every = general_divergence(coupled, leaf, d, LENGTHS, "none")
+    general_divergence(coupled, leaf, d, LENGTHS).backward()
+    for b, n in enumerate(LENGTHS):
+        alone = mg.tensor(y[:n, b].copy(), requires_grad=True)
+        value = coupled(alone, d[:n, b])
+        value.backward()
+        np.testing.assert_allclose(every.numpy()[b], value.numpy(), rtol=1e-13)
+        np.testing.assert_allclose(leaf.grad.numpy()[:n, b], alone.grad.numpy() / B, atol=1e-14)
+        assert (leaf.grad.numpy()[n:, b] == 0).all()
+
+
+def test_a_general_divergence_agrees_with_differences() -> None:
+    rng = np.random.default_rng(2)
+    y, d = (mg.tensor(rng.standard_normal((T, B, F)), requires_grad=True) for _ in range(2))
+    assert mg.gradcheck(lambda a, b: general_divergence(coupled, a, b, LENGTHS), [y, d])
+    assert mg.gradcheck(lambda a: local_divergence("squared_error", a, d.detach(), LENGTHS, np.arange(1.0, T + 1)), [y])
+
+
+def simplex(z: Any) -> Any:
+    """A user's own vector activation: squares, over their sum."""
+    q = mg.square(z) + 0.1
+    return q / mg.sum(q, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("activation", [mg.softmax, mg.tanh, simplex], ids=["softmax", "tanh", "own"])
+def test_the_tape_multiplies_with_the_jacobian(activation: Any, xp: Any) -> None:
+    rng = np.random.default_rng(3)
+    z = mg.tensor(rng.standard_normal((T, B, F)), dtype="float64", requires_grad=True)
+    d = rng.standard_normal((T, B, F))
+    local_divergence("squared_error", activation(z), d, LENGTHS, reduction="sum").backward()
+    Y = activation(z).numpy()
+    dY = 2 * (Y - d) * (np.arange(T)[:, None] < np.array(LENGTHS))[:, :, None]
+    J = jacobian(activation, z).numpy()
+    if activation is mg.softmax:  # slide 86, by hand
+        by_hand = Y[..., :, None] * (np.eye(F) - Y[..., None, :])
+        np.testing.assert_allclose(J, by_hand, atol=1e-14)
+    np.testing.assert_allclose(z.grad.numpy(), np.einsum("tbk,tbkf->tbf", dY, J), atol=1e-13)
+
+
+@pytest.mark.parametrize("name", list(divergence.LOCAL))
+def test_on_a_device_nobody_waits(name: str, xp: Any) -> None:
+    y, d = given_for(name, np.random.default_rng(4))
+    d = d if d.dtype.kind == "i" else d.astype("float32")
+    leaf = mg.tensor(y, dtype="float32", requires_grad=True)
+    there = xp.array(d)
+    with xp.no_sync():
+        loss = local_divergence(name, leaf, there, LENGTHS, np.ones(T))
+        loss.backward()
+    assert loss.dtype == np.float32
+    want = local_divergence(name, mg.tensor(y, backend="numpy"), d, LENGTHS).numpy()
+    np.testing.assert_allclose(loss.numpy(), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"local": "hinge"}, "local_divergence: local: got 'hinge'"),
+        ({"reduction": "max"}, "local_divergence: reduction: got 'max'"),
+        ({"targets": np.zeros((T, B + 1, F))}, "local_divergence: targets: got"),
+        ({"weights": np.ones(T + 1)}, r"local_divergence: weights: got shape \(6,\)"),
+        ({"lengths": [1, 2, 9]}, "local_divergence: lengths: got 9"),
+        ({"outputs": np.zeros((T, F))}, "local_divergence: outputs: got shape"),
+    ],
+)
+def test_errors_say_what_is_wrong(options: dict[str, Any], complaint: str) -> None:
+    usual = {"local": "squared_error", "outputs": np.zeros((T, B, F)), "targets": np.zeros((T, B, F))}
+    with pytest.raises(ValueError, match=complaint):
+        local_divergence(**{**usual, **options})
