@@ -6,27 +6,118 @@ import argparse
 import itertools
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
 
-from .networks import LSTM, RNN
+from .classics import FIGURES, NARX, TDNN, Classic, Elman, GeneralRecurrence, Jordan, StateSpace
+from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .recurrence import Recurrence
+from .truncation import Truncation
 from .verify import DIFFERENCES, EXACT, Verification, verify_bptt
 
+NETWORKS: dict[str, type[Recurrence]] = {
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "layer_norm_rnn": LayerNormRNN,
+    "layer_norm_lstm": LayerNormLSTM,
+    "layer_norm_gru": LayerNormGRU,
+    "mgu": MGU,
+    "indrnn": IndRNN,
+}
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "rnn": [{"nonlinearity": "relu"}, {"two_biases": True}],
+    "lstm": [
+        {"peephole": True},
+        {"proj_size": 2},
+        {"peephole": True, "proj_size": 1, "two_biases": True, "forget_bias": 1.0},
+    ],
+    "gru": [{"reset_after": False}, {"reset_after": False, "bias": False}],
+    "indrnn": [{"nonlinearity": "tanh"}],
+}
+"""The cells' own options."""
 
-def cases(cell: str, input_size: int, hidden_size: int) -> list[Recurrence]:
-    """The models that the command verifies: layers × directions × bias, and a learned h(−1)."""
-    kind = {"rnn": RNN, "lstm": LSTM}[cell]
-    models = [
-        kind(input_size, hidden_size, num_layers=layers, bidirectional=both, bias=bias)
+
+class Case(NamedTuple):
+    """A model and how it is called: what `verify_bptt` is to be given beside xs."""
+
+    model: Recurrence | Classic
+    lengths: bool = False
+    masks: bool = False
+    truncation: Truncation | None = None
+    targets: bool = False
+
+    def verified(self, xs: Any, seed: int) -> Verification:
+        T, B = xs.shape[:2]
+        rng = np.random.default_rng(seed)
+        given: dict[str, Any] = {}
+        if self.lengths:
+            given["lengths"] = [max(1, T - 2 * b) for b in range(B)]
+        if self.masks and isinstance(self.model, Recurrence):
+            given["masks"] = self.model.draw_masks(T, B, rng)
+        if self.truncation is not None:
+            given["truncation"] = self.truncation
+        if self.targets and isinstance(self.model, Classic):
+            given["targets"] = rng.standard_normal((T, B, self.model.output_size))
+        return verify_bptt(self.model, xs.swapaxes(0, 1) if self.model.batch_first else xs, seed=seed, **given)
+
+
+def classics(input_size: int, hidden_size: int) -> list[Case]:
+    """The lecture's classics, plain, deep and with learned initial states, and its figures as tables."""
+    I, H, O = input_size, hidden_size, 2
+    mg.manual_seed(0)
+    found = [
+        Case(TDNN(I, H, O, delays=3)),
+        Case(TDNN(I, (H, H), O, delays=2, output_nonlinearity="softmax")),
+        Case(NARX(I, H, O, 1, 2)),
+        Case(NARX(I, (H, H), O, 2, 1, initial="learned")),
+        Case(NARX(I, H, O, 1, 2, initial="zeros"), targets=True),
+        Case(Jordan(I, H, O, mu=0.6)),
+        Case(Elman(I, H, O)),
+        Case(StateSpace(I, H, O)),
+        Case(StateSpace(I, H, O, initial_state="learned", output_nonlinearity="softmax")),
+    ]
+    sizes = {"h": H, "h1": H, "h2": H, "y": O}
+    for table in FIGURES.values():
+        layers = {"x": I, **{name: size for name, size in sizes.items() if name in table}}
+        found.append(Case(GeneralRecurrence(layers, table)))
+    return found
+
+
+def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
+    """The models that the command verifies: layers × directions × bias, and every option of the recurrence and cell."""
+    if name == "classics":
+        return classics(input_size, hidden_size)
+    kind = NETWORKS[name]
+    mg.manual_seed(0)
+
+    def made(layers: Any = 2, **options: Any) -> Recurrence:
+        return kind(input_size, hidden_size, layers, **options)
+
+    found = [
+        Case(made(layers, bidirectional=both, bias=bias))
         for layers, both, bias in itertools.product((1, 2, 3), (False, True), (True, False))
     ]
-    models.append(kind(input_size, hidden_size, num_layers=2, initial_state="learned", batch_first=True))
-    if cell == "rnn":
-        models.append(RNN(input_size, hidden_size, nonlinearity="relu"))
-    return models
+    found.append(Case(made(initial_state="learned", batch_first=True)))
+    for options, lengths in itertools.product(VARIANTS.get(name, []), (False, True)):
+        found.append(Case(made(bidirectional=True, **options), lengths=lengths))
+    dropping: dict[str, Any] = {"dropout": 0.4, "recurrent_dropout": 0.3, "zoneout": 0.2}
+    found += [
+        Case(made(bidirectional=True), lengths=True),
+        Case(made(bidirectional=True, initial_state="learned"), lengths=True),
+        Case(made(bidirectional=True, dropout=0.4), masks=True),
+        Case(made(bidirectional=True, **dropping), masks=True),
+        Case(made(bidirectional=True, **dropping), lengths=True, masks=True),
+        Case(made(zoneout=0.2).eval()),
+        Case(made((1, 2), bidirectional=True), lengths=True),
+        Case(made((3, 1), bidirectional=True, merge="mean", **dropping), masks=True),
+        Case(made(bidirectional=True, merge="sum")),
+        Case(made(), truncation=Truncation(3)),
+    ]
+    return found
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -34,20 +125,18 @@ def verify(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(arguments.seed)
     xs = rng.standard_normal((arguments.steps, arguments.batch, arguments.input_size))
     found: list[Verification] = []
-    for cell in arguments.cell or ("rnn", "lstm"):
-        for model in cases(cell, arguments.input_size, arguments.hidden_size):
-            model.to(arguments.backend)
-            turned = xs.swapaxes(0, 1) if model.batch_first else xs
-            found.append(verify_bptt(model, turned, seed=arguments.seed))
+    for cell in arguments.cell or (*NETWORKS, "classics"):
+        for case in cases(cell, arguments.input_size, arguments.hidden_size):
+            case.model.to(arguments.backend)
+            found.append(case.verified(xs, arguments.seed))
             if arguments.tables:
                 print(found[-1], end="\n\n")
     if not arguments.tables:
         print(max(found, key=lambda v: len(v.rows)), end="\n\n")
-    width = max(len(v.title) for v in found)
-    print(f"{'largest relative error':{width}}  between the three  to differences")
+    print("largest relative error\nbetween them  to differences  model")
     for v in found:
-        verdict = "" if v.passed else "  FAILED"
-        print(f"{v.title:{width}}  {v.largest:17.1e}  {v.largest_difference:14.1e}{verdict}")
+        near = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
+        print(f"{v.largest:12.1e}  {near:>14}  {v.title}{'' if v.passed else '  FAILED'}")
     failed = sum(not v.passed for v in found)
     print(f"\n{len(found) - failed} of {len(found)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
     return 1 if failed else 0
@@ -59,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "verify", help="check back-propagation through time in float64; exit code 1 if it fails"
     )
-    command.add_argument("--cell", action="append", choices=("rnn", "lstm"), help="only this cell")
+    command.add_argument("--cell", action="append", choices=(*NETWORKS, "classics"), help="only these")
     command.add_argument("--input-size", type=int, default=5)
     command.add_argument("--hidden-size", type=int, default=7)
     command.add_argument("--steps", type=int, default=9, help="time steps T")

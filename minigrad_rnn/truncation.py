@@ -79,9 +79,7 @@ class Truncation:
             ValueError: the recurrence reads in two directions; as the recurrence's own call.
         """
         if rnn.bidirectional:
-            raise ValueError(
-                "Truncation: rnn: got a bidirectional recurrence, want one that reads forward only"
-            )
+            raise ValueError("Truncation: rnn: got a bidirectional recurrence, want one that reads forward only")
         axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
         T = int(xs.shape[axis])
         # The states before the steps stop − k2, stop − k2 + k1, …, stop − k1
