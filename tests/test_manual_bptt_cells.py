@@ -242,7 +242,9 @@ def test_each_derivative_by_hand_is_right(cell: str, options: Any, more: set[str
         ({"num_layers": (1, 1)}, r"num_layers is \(1, 1\)"),
         ({"cut_every": 0}, "cut_every is 0"),
         ({"masks": {"forward7": {}}}, r"masks has \['forward7'\]"),
-        ({"initial_state": np.zeros((1, B, H + 1))}, "initial_state"),
+        ({"initial_state": np.zeros((1, B, H + 1))}, "initial_state's h is"),
+        ({"divergence_gradient": lambda output, final: (output[0], final)}, "the divergence's d_output is"),
+        ({"divergence_gradient": lambda output, final: (output, final[0])}, "the divergence's d_final_state's h is"),
     ],
 )
 def test_errors(changed: dict[str, Any], message: str) -> None:
