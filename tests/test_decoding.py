@@ -108,7 +108,8 @@ def test_the_length_penalty_is_the_published_one() -> None:
     model = Table(3, sharp=0.0)
     short = beam_search(model, model.start(1), 1, BEGIN, END, 6, 3**6, 0.0)[0][0]
     long = beam_search(model, model.start(1), 1, BEGIN, END, 6, 3**6, 5.0)[0][0]
-    assert len(short.tokens) == 1 and len(long.tokens) == 6
+    assert len(short.tokens) == 1
+    assert len(long.tokens) == 6
 
 
 def test_no_end_means_every_sequence_is_full() -> None:
@@ -117,7 +118,8 @@ def test_no_end_means_every_sequence_is_full() -> None:
         *greedy_decode(model, model.start(2), 2, BEGIN, None, 5),
         *beam_search(model, [(0,)], 1, BEGIN, None, 5)[0],
     ]:
-        assert len(h.tokens) == 5 and not h.finished
+        assert len(h.tokens) == 5
+        assert not h.finished
 
 
 def test_draws_follow_the_model_and_repeat() -> None:
@@ -176,7 +178,8 @@ def test_schedules_are_the_published_ones() -> None:
     assert inverse_sigmoid_schedule(10)(20) == pytest.approx(10 / (10 + math.exp(2)))
     assert inverse_sigmoid_schedule(1)(10**6) == 0
     coins = TeacherForcing(linear_schedule(1.0, 0.01), np.random.default_rng(0))
-    assert coins.draw(0, 5, 4).all() and not coins.draw(100, 5, 4).any()
+    assert coins.draw(0, 5, 4).all()
+    assert not coins.draw(100, 5, 4).any()
     assert abs(coins.draw(70, 100, 100).mean() - 0.3) < 0.03
 
 
