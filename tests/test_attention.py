@@ -91,9 +91,9 @@ def test_attention_is_torchs(kind: str) -> None:
     context, weights = ours(*leaves, LENGTHS)
     np.testing.assert_allclose(context.numpy(), c.detach().numpy().swapaxes(0, 1), atol=1e-12)
     np.testing.assert_allclose(weights.numpy(), alpha.detach().numpy().swapaxes(0, 1), atol=1e-12)
-    w = rng.standard_normal(c.shape)
-    (context * w.swapaxes(0, 1) + weights.sum() * 0).sum().backward()
-    (c * torch.tensor(w)).sum().backward()
+    w, v = rng.standard_normal(c.shape), rng.standard_normal(alpha.shape)
+    ((context * w.swapaxes(0, 1)).sum() + (weights * v.swapaxes(0, 1)).sum()).backward()
+    ((c * torch.tensor(w)).sum() + (alpha * torch.tensor(v)).sum()).backward()
     for mine, other in zip([*leaves, *ours.parameters()], [*theirs, *parameters.values()]):
         np.testing.assert_allclose(mine.grad.numpy(), other.grad.numpy(), atol=1e-12)
     one, its = ours(q[1], m, LENGTHS)  # one step of queries
