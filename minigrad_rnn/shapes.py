@@ -34,14 +34,15 @@ class OneToOne(nn.Module):
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
+        x = _tensor("OneToOne", "x", x)
         if x.ndim != 2:
-            raise ValueError(f"OneToOne: x: got shape {tuple(x.shape)}, want (B, I)")
+            raise ValueError(f"OneToOne: x: got shape {x.shape}, want (B, I)")
         if self.recurrence is None:
             if state is not None:
                 raise ValueError("OneToOne: state: got one, want None: there is no recurrence")
             return self.readout(x), None
         time = 1 if self.recurrence.batch_first else 0
-        hs, state = self.recurrence(_tensor(x)[:, None] if time else _tensor(x)[None], state)
+        hs, state = self.recurrence(x[:, None] if time else x[None], state)
         return self.readout(hs[:, 0] if time else hs[0]), state
 
 
@@ -80,7 +81,7 @@ class OneToMany(nn.Module):
         targets: Any = None,
         forced: Any = None,
     ) -> tuple[Tensor, State]:
-        net, x = self.recurrence, _tensor(x)
+        net, x = self.recurrence, _tensor("OneToMany", "x", x)
         if x.ndim != 2:
             raise ValueError(f"OneToMany: x: got shape {x.shape}, want (B, I)")
         if steps < 1:
@@ -123,7 +124,7 @@ class OneToMany(nn.Module):
                 raise ValueError("OneToMany: forced: got some without targets, want both")
             return None, None
         backend, turn = backend_of(x._data), self.recurrence.batch_first
-        truth = _tensor(targets)
+        truth = _tensor("OneToMany", "targets", targets)
         truth = mg.swapaxes(truth, 0, 1) if turn else truth
         if truth.ndim != 3 or truth.shape[:2] != (steps, x.shape[0]):
             raise ValueError(f"OneToMany: targets: got (T, B, …) = {truth.shape}, want ({steps}, {x.shape[0]}, O)")
@@ -227,6 +228,8 @@ def _without_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> 
 
 
 def _batched(name: str, xs: Any) -> None:
+    if not isinstance(xs, Tensor) and not is_array(xs):
+        raise TypeError(f"{name}: xs: got {type(xs).__name__}, want a Tensor or an array")
     if xs.ndim != 3:
         raise ValueError(f"{name}: xs: got shape {tuple(xs.shape)}, want three axes: time, batch and features")
 
@@ -235,9 +238,9 @@ def _parts(state: State) -> tuple[Tensor, ...]:
     return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
-def _tensor(value: Any) -> Tensor:
+def _tensor(name: str, argument: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if is_array(value):
         return Tensor(value)
-    raise TypeError(f"x: got {type(value).__name__}, want a Tensor or an array")
+    raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")
