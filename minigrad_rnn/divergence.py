@@ -166,8 +166,6 @@ def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
         A constant, made by K walks.
     """
     leaf = mg.tensor(z._data if isinstance(z, Tensor) else z, requires_grad=True)
-    if isinstance(z, Tensor):
-        leaf = mg.tensor(z._data, requires_grad=True, backend=z.backend)
     K = activation(leaf).shape[-1]
     rows = [mg.gradients(mg.sum(activation(leaf)[..., k]), [leaf])[0] for k in range(K)]
     return mg.stack(rows, axis=-2)
