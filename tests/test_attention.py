@@ -247,6 +247,11 @@ def test_lengths_are_each_sequence_alone(attend: str) -> None:
         np.testing.assert_allclose(logits.numpy()[:k, b], alone.numpy()[:, 0], atol=1e-12)
         np.testing.assert_allclose(weights.numpy()[:k, b, :n], its.numpy()[:, 0], atol=1e-12)
         assert (weights.numpy()[:, b, n:] == 0).all()
+    _, _, after = model.decoder(target, model.start(source, LENGTHS), TARGET_LENGTHS)
+    for b, k in enumerate(TARGET_LENGTHS):  # the state is that after each sequence's own last step
+        _, _, its_after = model.decoder(target[:k], model.start(source, LENGTHS))
+        for mine, other in zip(after.recurrent, its_after.recurrent):
+            np.testing.assert_allclose(mine.numpy()[:, b], other.numpy()[:, b], atol=1e-12)
 
 
 class Leaky(Cell):

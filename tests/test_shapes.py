@@ -158,7 +158,7 @@ def test_teacher_forcing_feeds_the_truth_where_the_coin_says(turn: bool, xp: Any
 
 @pytest.mark.parametrize("pool", shapes.POOLS)
 @pytest.mark.parametrize("merge", ["concat", "sum", "mean"])
-@pytest.mark.parametrize("depth", [1, 2, (2, 1)])
+@pytest.mark.parametrize("depth", [1, 2, (1, 2), (2, 1)])
 def test_many_to_one_pools_each_sequence_alone(pool: str, merge: str, depth: Any) -> None:
     many_to_one_is_each_alone(pool, merge, depth)
 
