@@ -116,6 +116,7 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
         Case(made((3, 1), bidirectional=True, merge="mean", **dropping), masks=True),
         Case(made(bidirectional=True, merge="sum")),
         Case(made(), truncation=Truncation(3)),
+        Case(made(**dropping), masks=True, truncation=Truncation(4)),
     ]
     return found
 

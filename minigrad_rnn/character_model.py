@@ -19,7 +19,7 @@ CELLS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 class CharacterModel(nn.Module):
-    """Embedding → RNN or LSTM → Linear: at each step the logits of the next character.
+    """Embedding → RNN, LSTM or GRU → Linear: at each step the logits of the next character.
 
     Call: `logits, state = model(ids, state)`.
         ids: integers (T, B).

@@ -100,8 +100,8 @@ class RecurrenceQuestion:
         elif model.initial_state == "zeros":
             start = [rng.uniform(-0.5, 0.5, shape) for shape in shapes]
         if truncation is not None:
-            if lengths is not None or masks is not None:
-                raise ValueError("verify_bptt: truncation: got one with lengths or masks, want it alone")
+            if lengths is not None:
+                raise ValueError("verify_bptt: truncation: got one with lengths, want one or the other")
             if truncation.k2 != truncation.k1:
                 raise ValueError(f"verify_bptt: truncation: got {truncation!r}, want k2 = k1")
         if masks is None:  # in evaluation zoneout's probabilities; in training dropout is off unless masks are given
@@ -153,7 +153,7 @@ class RecurrenceQuestion:
         if self.truncation is None:
             output, final = model(xs, state, lengths=self.lengths, masks=self.masks)
         else:
-            output, final = self.truncation.whole(model, xs, state)
+            output, final = self.truncation.whole(model, xs, state, self.masks)
         ends = final if isinstance(final, tuple) else (final,)
         return self.divergence(output, ends), output, ends
 

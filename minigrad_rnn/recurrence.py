@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import Backend, backend_of, is_array
 
+from .arguments import check_probability, depths_of, options_of
 from .cells import NO_MASKS, Cell, CellMasks, Lengths, unroll
 
 State = Any
@@ -94,12 +95,17 @@ class Recurrence(nn.Module):
             self.cell_type = cell_type
         if not isinstance(getattr(self, "cell_type", None), type) or not issubclass(self.cell_type, Cell):
             raise TypeError(f"{name}: cell_type: got {cell_type!r}, want a subclass of Cell")
-        depths = _depths(name, num_layers, bidirectional)
+        known = options_of(self.cell_type)
+        if unknown := sorted(set(cell_options) - set(known)):
+            raise TypeError(
+                f"{name}: {unknown[0]}: got an option that {self.cell_type.__name__} does not know, want any of {known}"
+            )
+        depths = depths_of(name, num_layers, bidirectional)
         for argument, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            _probability(name, argument, p)
+            check_probability(name, argument, p)
         zoned = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * len(self.cell_type.state_names)
         for p in zoned:
-            _probability(name, "zoneout", p)
+            check_probability(name, "zoneout", p)
         if len(zoned) != len(self.cell_type.state_names):
             raise ValueError(
                 f"{name}: zoneout: got {len(zoned)} probabilities, want one for each of {self.cell_type.state_names}"
@@ -371,20 +377,3 @@ class Recurrence(nn.Module):
 
 def _usual(name: str, value: Any) -> bool:
     return value is False or value == 0 or (name, value) in (("nonlinearity", "tanh"), ("reset_after", True))
-
-
-def _probability(name: str, argument: str, p: Any) -> None:
-    if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p < 1:
-        raise ValueError(f"{name}: {argument}: got {p!r}, want a probability in [0, 1)")
-
-
-def _depths(name: str, num_layers: Any, bidirectional: bool) -> tuple[int, ...]:
-    """How many layers each direction has."""
-    several = isinstance(num_layers, tuple)
-    depths = num_layers if several else (num_layers,) * (2 if bidirectional else 1)
-    for depth in depths:
-        if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-            raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1, or two")
-    if several and (not bidirectional or len(depths) != 2):
-        raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number, or (L_f, L_b) if bidirectional")
-    return tuple(int(depth) for depth in depths)

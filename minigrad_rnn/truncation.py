@@ -11,7 +11,8 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 
-from .recurrence import Recurrence
+from .cells import CellMasks
+from .recurrence import Masks, Recurrence
 
 State = Any
 
@@ -21,6 +22,12 @@ def detached(state: State) -> State:
     if state is None or isinstance(state, Tensor):
         return state if state is None else state.detach()
     return tuple(part.detach() for part in state)
+
+
+def _window_of(mask: CellMasks, begin: int, stop: int) -> CellMasks:
+    """The part of the masks that the steps begin … stop − 1 see."""
+    zones = tuple(None if zone is None else zone[begin:stop] for zone in mask.zoneout)
+    return CellMasks(None if mask.input is None else mask.input[begin:stop], mask.recurrent, zones)
 
 
 class Window(NamedTuple):
@@ -67,13 +74,14 @@ class Truncation:
             raise ValueError(f"Truncation: k2: got {k2}, want a multiple of k1 = {k1}")
         self.k1, self.k2 = int(k1), int(k2)
 
-    def windows(self, rnn: Recurrence, xs: Any, state: State = None) -> Iterator[Window]:
+    def windows(self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None) -> Iterator[Window]:
         """Run `rnn` over xs window by window. Call `backward` on each window's loss before asking for the next.
 
         Args:
             rnn: any one-way recurrence. (Reading backward, a state comes from the future and cannot be carried on.)
             xs: (T, B, I), (B, T, I) with batch_first or (T, I), any array or tensor that can be sliced.
             state: before the first step; it, or a learned h(−1), receives gradients from the windows that reach it.
+            masks: of the whole sequence, as `rnn.draw_masks` gives them; without, each window draws its own.
 
         Raises:
             ValueError: the recurrence reads in two directions; as the recurrence's own call.
@@ -87,17 +95,18 @@ class Truncation:
         for start in range(0, T, self.k1):
             stop = min(T, start + self.k1)
             begin, earlier = before[0]
-            whole, after = rnn(xs[(slice(None),) * axis + (slice(begin, stop),)], earlier)
+            cut = None if masks is None else {name: _window_of(mask, begin, stop) for name, mask in masks.items()}
+            whole, after = rnn(xs[(slice(None),) * axis + (slice(begin, stop),)], earlier, masks=cut)
             output = whole if begin == start else whole[(slice(None),) * axis + (slice(start - begin, None),)]
             before.append((stop, detached(after)))
             yield Window(start, stop, output, after)
 
-    def whole(self, rnn: Recurrence, xs: Any, state: State = None) -> tuple[Tensor, State]:
+    def whole(self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None) -> tuple[Tensor, State]:
         """All windows at once, `output, state` as `rnn(xs, state)` returns them, with gradients cut as in `windows`.
 
         For a loss that needs all outputs together; memory is that of the whole sequence.
         """
-        made = list(self.windows(rnn, xs, state))
+        made = list(self.windows(rnn, xs, state, masks))
         axis = 1 if rnn.batch_first and made[0].output.ndim == 3 else 0
         return mg.concatenate([window.output for window in made], axis=axis), made[-1].state
 

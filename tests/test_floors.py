@@ -39,6 +39,7 @@ FLOORS = {
         ["cells.rnn", "cells.lstm", "cells.gru", "cells.mgu", "cells.layer_norm"],
         ["cells.indrnn"],
         ["cells"],
+        ["arguments"],
         ["recurrence", "ctc", "attention", "teacher_forcing", "divergence"],
         ["truncation", "networks", "shapes"],
         ["classics.over_time", "classics.classic", "classics.connections", "decoder"],

@@ -159,6 +159,12 @@ def test_a_cell_of_ones_own_gets_everything(depth: Any) -> None:
         (lambda: RNN(I, H, merge="product"), ValueError, "RNN: merge: got 'product', want one of"),
         (lambda: RNN(I, H, (1, 2)), ValueError, r"RNN: num_layers: got \(1, 2\), want a whole number, or \(L_f, L_b\)"),
         (lambda: RNN(I, H, (1, 0), bidirectional=True), ValueError, r"RNN: num_layers: got \(1, 0\)"),
+        (
+            lambda: GRU(I, H, impl="fused", peephole=True),
+            TypeError,
+            "GRU: peephole: got an option that GRUCell does not k",
+        ),
+        (lambda: RNN(I, H, slope=2.0), TypeError, r"RNN: slope: got an option .* want any of \['nonlinearity', 'two_b"),
         (lambda: Recurrence(I, H), TypeError, "Recurrence: cell_type: got None, want a subclass of Cell"),
         (lambda: GRU(I, H, two_biases=True, reset_after=False), ValueError, "GRUCell: two_biases: got True"),
         (lambda: MGU(I, H, two_biases=True), ValueError, "MGUCell: two_biases: got True, want False"),
