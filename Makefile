@@ -35,6 +35,7 @@ verify: $(VENV)/.stamp-examples          ## graph, fused, witness and finite dif
 
 examples: $(VENV)/.stamp-examples        ## the lessons
 	$(BIN)/python examples/bptt_by_hand.py
+	$(BIN)/python examples/sequence_shapes.py
 
 bench: $(VENV)/.stamp-$(EXTRAS)          ## our speed beside PyTorch's (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
