@@ -56,7 +56,7 @@ def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | No
     except (TypeError, ValueError) as error:
         raise TypeError(f"save: metadata: want what JSON can hold: {error}") from error
     write = _write_safetensors if _is_safetensors(path) else _write_npz
-    with _atomic(path) as file:
+    with whole_or_not_at_all(path) as file:
         write(file, hosts, text)
 
 
@@ -149,7 +149,7 @@ def _host(name: str, value: Any) -> Host:
 
 
 @contextlib.contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
+def whole_or_not_at_all(path: Path) -> Iterator[BinaryIO]:
     """A file beside `path` that takes its name once the block has ended well, and is removed otherwise."""
     final = os.path.realpath(path)
     folder, name = os.path.split(final)

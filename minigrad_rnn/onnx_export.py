@@ -15,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.serialize import _atomic
+from minigrad.serialize import whole_or_not_at_all
 
 from .cells import Cell, GRUCell, LSTMCell, RNNCell
 from .character_model import CharacterModel
@@ -107,7 +107,7 @@ def export_onnx(
     graph.write("output", x, [*axes, width])
     made = graph.model(opset)
     onnx.checker.check_model(made, full_check=True)
-    with _atomic(path) as file:
+    with whole_or_not_at_all(path) as file:
         file.write(made.SerializeToString())
     return made
 
