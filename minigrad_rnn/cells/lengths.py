@@ -7,6 +7,7 @@ there and no gradient goes there. Read backward, a sequence begins at its own la
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,24 @@ class Lengths:
         self.host = host.astype(np.int64)
         self.T, self.shortest, self.full = T, int(host.min()), bool(host.min() == T)
         self.backend = backend
-        t, b = np.arange(T)[:, None], np.arange(B)
-        within = t < self.host
+        within = np.arange(T)[:, None] < self.host
         self.valid = backend.from_numpy(within[:, :, None])
         """(T, B, 1): whether step t belongs to sequence b."""
-        self._mirror = np.where(within, self.host - 1 - t, t)
-        self._place = tuple(backend.from_numpy(a) for a in (self._mirror, np.broadcast_to(b, (T, B)).copy()))
-        self._end = tuple(backend.from_numpy(a) for a in (self.host - 1, b))
+
+    @cached_property
+    def _mirror(self) -> Array:
+        """(T, B): where `mirrored` takes step t of sequence b from, on the host."""
+        t = np.arange(self.T)[:, None]
+        return np.where(t < self.host, self.host - 1 - t, t)
+
+    @cached_property
+    def _place(self) -> tuple[Array, Array]:
+        sequences = np.broadcast_to(np.arange(len(self.host)), self._mirror.shape)
+        return self.backend.from_numpy(self._mirror), self.backend.from_numpy(sequences.copy())
+
+    @cached_property
+    def _end(self) -> tuple[Array, Array]:
+        return self.backend.from_numpy(self.host - 1), self.backend.from_numpy(np.arange(len(self.host)))
 
     def without_padding(self, xp: Any, a: Array) -> Array:
         """(T, B, F) with zeros at padding, whatever stood there."""
@@ -90,8 +102,13 @@ def turned(lengths: Lengths | None, backward: bool) -> Callable[[Array], Array]:
 
 
 def straight(xp: Any, hs: Array, turn: Callable[[Array], Array], lengths: Lengths | None) -> Array:
-    """From h(t) in the order read, (T, B, H): the outputs in straight time, zero at padding."""
-    return turn(hs if lengths is None else lengths.without_padding(xp, hs))
+    """From h(t) in the order read, (T, B, H): the outputs in straight time, zero at padding.
+
+    The zeros are written into `hs` itself. BPTT may find them there: nothing arrives at padding.
+    """
+    if lengths is not None and not lengths.full:
+        xp.multiply(hs, lengths.valid, hs)
+    return turn(hs)
 
 
 def last(hs: Array, lengths: Lengths | None) -> Array:
