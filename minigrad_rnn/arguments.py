@@ -9,16 +9,19 @@ import numpy as np
 
 from .cells import Cell
 
+GIVEN = ("self", "input_size", "hidden_size", "bias", "initial_state", "rng", "dtype")
+"""What a recurrence itself gives each of its cells."""
 
-def options_of(cell_type: type[Cell]) -> list[str]:
-    """The names of the options that the cell's constructors take beside those that the recurrence gives."""
-    names: dict[str, None] = {}
+
+def options_of(cell_type: type[Cell]) -> dict[str, Any]:
+    """The options that the cell's constructors take beside those that the recurrence gives, and their defaults."""
+    found: dict[str, Any] = {}
     for kind in cell_type.__mro__[: cell_type.__mro__.index(Cell) + 1]:
         if "__init__" in vars(kind):
-            parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
-            names |= dict.fromkeys(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    given = {"self", "input_size", "hidden_size", "bias", "initial_state", "rng", "dtype"}
-    return [name for name in names if name not in given]
+            for p in inspect.signature(vars(kind)["__init__"]).parameters.values():
+                if p.name not in GIVEN and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+                    found.setdefault(p.name, p.default)
+    return found
 
 
 def check_probability(name: str, argument: str, p: Any) -> None:

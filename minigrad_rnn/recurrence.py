@@ -95,7 +95,7 @@ class Recurrence(nn.Module):
             self.cell_type = cell_type
         if not isinstance(getattr(self, "cell_type", None), type) or not issubclass(self.cell_type, Cell):
             raise TypeError(f"{name}: cell_type: got {cell_type!r}, want a subclass of Cell")
-        known = options_of(self.cell_type)
+        known = list(options_of(self.cell_type))
         if unknown := sorted(set(cell_options) - set(known)):
             raise TypeError(
                 f"{name}: {unknown[0]}: got an option that {self.cell_type.__name__} does not know, want any of {known}"
@@ -156,8 +156,8 @@ class Recurrence(nn.Module):
         return ""
 
     def _weights(self) -> Tensor:
-        """The first cell's Wc: where the network lives, and in which dtype."""
-        weights: Tensor = getattr(self, self.cell_names[0]).Wc
+        """A parameter of the first cell: where the network lives, and in which dtype."""
+        weights: Tensor = getattr(self, self.cell_names[0]).first_parameter()
         return weights
 
     def every_cell(self) -> list[Cell]:
@@ -253,7 +253,7 @@ class Recurrence(nn.Module):
         drawn: dict[str, CellMasks] = {}
         shared: dict[int, Any] = {}
         for name, cell in cells.items():
-            layer, dtype = int(name.lstrip("forwadbck")), cell.Wc.dtype
+            layer, dtype = int(name.removeprefix("forward").removeprefix("backward")), cell.first_parameter().dtype
             inputs = recurrent = None
             zoned: tuple[Any, ...] = ()
             if self.training and self.dropout and layer:
@@ -328,8 +328,8 @@ class Recurrence(nn.Module):
                 raise TypeError(f"{name}: state: {called}: got {type(part).__name__}, want a Tensor or an array")
             if tuple(part.shape) != want:
                 raise ValueError(f"{name}: state: {called}: got shape {tuple(part.shape)}, want {want}")
-            if part.dtype != every[0].Wc.dtype:
-                raise TypeError(f"{name}: state: {called}: got dtype {part.dtype}, want {every[0].Wc.dtype}")
+            if part.dtype != self._weights().dtype:
+                raise TypeError(f"{name}: state: {called}: got dtype {part.dtype}, want {self._weights().dtype}")
             self._beside_weights(f"state: {called}", part)
         if unbatched:
             parts = [part[:, None] for part in parts]
@@ -365,7 +365,8 @@ class Recurrence(nn.Module):
             said.append(f"num_layers={self.num_layers}")
         if type(self) is Recurrence:
             said.append(f"cell_type={self.cell_type.__name__}")
-        said += [f"{name}={value!r}" for name, value in self.cell_options.items() if not _usual(name, value)]
+        own = options_of(self.cell_type)
+        said += [f"{name}={value!r}" for name, value in self.cell_options.items() if value != own[name]]
         said += ["bias=False"] if not self.bias else []
         said += [f"{name}=True" for name in ("batch_first", "bidirectional") if getattr(self, name)]
         said += [f"{name}={p!r}" for name in ("dropout", "recurrent_dropout") if (p := getattr(self, name))]
@@ -373,7 +374,3 @@ class Recurrence(nn.Module):
         usual = (("merge", "concat"), ("initial_state", "zeros"), ("impl", "auto"))
         said += [f"{name}={value!r}" for name, default in usual if (value := getattr(self, name)) != default]
         return ", ".join(said)
-
-
-def _usual(name: str, value: Any) -> bool:
-    return value is False or value == 0 or (name, value) in (("nonlinearity", "tanh"), ("reset_after", True))

@@ -85,7 +85,10 @@ class Cell(nn.Module):
         del self._rng
 
     def make_weights(self, bias: bool, two_biases: bool) -> None:
-        """Wc (G·H, I), Wr (G·H, H), b and br (G·H,); a cell with other parameters makes its own here."""
+        """Wc (G·H, I), Wr (G·H, H), b and br (G·H,); a cell with other parameters makes its own here instead.
+
+        It draws from `uniform`, and needs no Wc and no b as long as `step` asks for none.
+        """
         rows = self.gates * self.hidden_size
         self.Wc = self.uniform(rows, self.input_size)
         self.Wr = self.uniform(rows, self.state_sizes[0])
@@ -99,6 +102,11 @@ class Cell(nn.Module):
     def uniform(self, *shape: int) -> mg.Parameter:
         """A parameter drawn from ±1/√H, while the cell is being made."""
         return mg.Parameter(self._rng.uniform(-self._bound, self._bound, shape), dtype=self._dtype)
+
+    def first_parameter(self) -> mg.Parameter:
+        """One of the cell's parameters, to ask where they live and in which dtype."""
+        Wc: mg.Parameter | None = getattr(self, "Wc", None)
+        return next(self.parameters()) if Wc is None else Wc
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -128,8 +136,9 @@ class Cell(nn.Module):
         parts = tuple(zip(self.state_names, self.state_sizes))
         if self.initial_state == "learned":
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
-        xp = backend_of(self.Wc._data).xp
-        return tuple(Tensor(xp.zeros((batch, size), dtype=self.Wc.dtype)) for _, size in parts)
+        weights = self.first_parameter()
+        xp = backend_of(weights._data).xp
+        return tuple(Tensor(xp.zeros((batch, size), dtype=weights.dtype)) for _, size in parts)
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
         """One step. x (B, I); returns the output h(t) (B, H) and the state to hand to the next step.
@@ -138,7 +147,7 @@ class Cell(nn.Module):
             ValueError: x or the state has the wrong shape.
             TypeError: it is no array, or its dtype is not the parameters'.
         """
-        name, dtype = type(self).__name__, self.Wc.dtype
+        name, dtype = type(self).__name__, self.first_parameter().dtype
         if not isinstance(x, Tensor) and not is_array(x):
             raise TypeError(f"{name}: x: got {type(x).__name__}, want a Tensor or an array")
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -164,4 +173,5 @@ class Cell(nn.Module):
         return new[0], new if len(new) > 1 else new[0]
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.b is not None else ", bias=False")
+        b = getattr(self, "b", self)  # a cell with parameters of its own may have none of that name
+        return f"{self.input_size}, {self.hidden_size}" + (", bias=False" if b is None else "")
