@@ -8,54 +8,36 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import losses, nn, ops, optim, serialize
-from . import operators as _operators  # noqa: F401  ties the operators to Tensor
-from .backend import BackendError, register_backend, synchronize, use_backend
-from .functional import Ledger, gradients, ledger
-from .gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .losses import bce_with_logits, cross_entropy, mse
-from .nn import manual_seed
+# mypy: implicit-reexport
+
+from . import (
+    losses as losses,
+    nn as nn,
+    operators as _operators,  # noqa: F401  ties the operators to Tensor
+    ops as ops,
+    optim as optim,
+    serialize as serialize,
+)
+from .backend import (
+    BackendError as BackendError,
+    register_backend as register_backend,
+    synchronize as synchronize,
+    use_backend as use_backend,
+)
+from .functional import Ledger as Ledger, gradients as gradients, ledger as ledger
+from .gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
+from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
+from .nn import manual_seed as manual_seed
 from .ops import *  # noqa: F403
-from .primitive import Joint, primitive, primitive_with_outputs, within
-from .serialize import CheckpointError, load, save
-from .tape import GraphError, enable_grad, no_grad, time_step
-from .tensor import Parameter, Tensor, tensor
-from .transforms import jvp
+from .primitive import (
+    Joint as Joint,
+    primitive as primitive,
+    primitive_with_outputs as primitive_with_outputs,
+    within as within,
+)
+from .serialize import CheckpointError as CheckpointError, load as load, save as save
+from .tape import GraphError as GraphError, enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
+from .tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
+from .transforms import jvp as jvp
 
 __version__ = "0.1.0"
-__all__ = [
-    "BackendError",
-    "CheckpointError",
-    "GradcheckError",
-    "GraphError",
-    "Joint",
-    "Ledger",
-    "Parameter",
-    "Tensor",
-    "bce_with_logits",
-    "cross_entropy",
-    "enable_grad",
-    "gradcheck",
-    "gradgradcheck",
-    "gradients",
-    "jvp",
-    "ledger",
-    "load",
-    "losses",
-    "manual_seed",
-    "mse",
-    "nn",
-    "no_grad",
-    "optim",
-    "primitive",
-    "primitive_with_outputs",
-    "register_backend",
-    "save",
-    "serialize",
-    "synchronize",
-    "tensor",
-    "time_step",
-    "use_backend",
-    "within",
-]
-__all__ += ops.__all__

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam
-from . import ops, tape
+from . import backend as seam, ops, tape
 from .tensor import Operand, Tensor
 from .walk import Gradient, walk
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam
-from . import ops
+from . import backend as seam, ops
 from .tensor import Tensor
 
 Array = Any

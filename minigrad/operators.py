@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam
-from . import functional, ops
+from . import backend as seam, functional, ops
 from .primitive import record
 from .tape import state
 from .tensor import Tensor

@@ -36,6 +36,8 @@ Array = Any
 
 REGISTRY: dict[str, Callable[..., Any]] = {}
 """Every primitive by its name."""
+COMPOSED: dict[str, Callable[..., Any]] = {}
+"""Every operation that is made of others, by its name: its derivatives are theirs."""
 _functions: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
@@ -118,6 +120,12 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     REGISTRY[name] = operation
     _functions[operation] = function
     return operation
+
+
+def composed(function: Callable[P, R]) -> Callable[P, R]:
+    """List a function of tensors that is made of other operations beside the primitives, to be tested like them."""
+    COMPOSED[function.__name__] = function
+    return function
 
 
 def primitive_with_outputs(

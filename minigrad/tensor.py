@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import backend as seam
-from . import tape
+from . import backend as seam, tape
 
 Array = Any
 Operand = Any

@@ -121,11 +121,18 @@ def walk(
             elif contribution.shape != parent.shape:
                 contribution = unbroadcast(here, contribution, parent.shape, first_order and not parent.parents)
             if contribution.dtype != parent.dtype:
-                contribution = contribution.astype(parent.dtype)
+                contribution = _in_dtype(contribution, parent.dtype, here)
             _into_pool(pools, parent.serial, contribution, parent.xp)
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
     return found
+
+
+def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
+    """In the parent's dtype. Of a complex contribution a real parent feels the real part, since L changes by Re(g·dx)."""
+    if contribution.dtype.kind == "c" and dtype.kind != "c":
+        contribution = xp.real(contribution)
+    return contribution if contribution.dtype == dtype else contribution.astype(dtype)
 
 
 UNFINISHED = frozenset((Outer, RowSum, OverTime))

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from minigrad_rnn.baselines import lzma_bits, ngram_bits, ngram_probabilities, unigram_bits
 from minigrad_rnn.text import Vocabulary, read_corpus, split

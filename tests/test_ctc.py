@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad_rnn import CTCLoss, best_path, ctc, ctc_loss, prefix_beam_search
@@ -76,26 +75,29 @@ def test_the_probabilities_of_all_labellings_add_up_to_one() -> None:
 
 def skip_everything(states: Any) -> Any:
     """The fault that lets a path skip the blank between two equal labels."""
-    skip = np.full((len(states), states.shape[1] + 2), -np.inf)
-    skip[:, 1:-2:2] = 0
+    skip = np.full((len(states) + 2, states.shape[1]), -np.inf)
+    skip[1::2] = 0
     return skip
 
 
-def without_the_blank_start(xp: Any, like: Any) -> Any:
-    """The fault that lets a path begin with its first label only, since the leading blank is out of reach."""
-    start = xp.full(like.shape, -np.inf)
-    start[:, 0] = 0
+def begin_twice(W: int, first: Any) -> Any:
+    """The fault that lets a path stand in its leading blank before the first frame, too."""
+    start = RIGHT_STARTS(W, first)
+    start[first + 2, np.arange(len(first))] = 0
     return start
+
+
+RIGHT_STARTS = ctc._starts
 
 
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
         ("_skips", skip_everything),
-        ("_skips", lambda states: np.full((len(states), states.shape[1] + 2), -np.inf)),
-        ("before_the_first_frame", without_the_blank_start),
+        ("_skips", lambda states: np.full((len(states) + 2, states.shape[1]), -np.inf)),
+        ("_starts", begin_twice),
     ],
-    ids=["equal labels are skipped", "nothing is skipped", "no blank at the start"],
+    ids=["equal labels are skipped", "nothing is skipped", "two beginnings"],
 )
 def test_a_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch, name: str, fault: Any) -> None:
     monkeypatch.setattr(ctc, name, fault)
@@ -103,10 +105,16 @@ def test_a_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch, name: str, f
         agrees_with_all_paths()
 
 
+def test_a_short_target_read_back_from_the_longests_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctc, "_starts", lambda W, first: RIGHT_STARTS(W, np.zeros_like(first)))
+    with pytest.raises(AssertionError):
+        padding_has_no_influence()
+
+
 @pytest.mark.parametrize("scale", [1.001, -1])
 def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
-    right = ctc.ctc_posterior
-    monkeypatch.setattr(ctc, "ctc_posterior", lambda *given_: right(*given_) * scale)
+    right = ctc._per_class
+    monkeypatch.setattr(ctc, "_per_class", lambda *given_: right(*given_) * scale)
     x = mg.tensor(drawn(4, 2, 3), requires_grad=True)
     with pytest.raises(mg.GradcheckError):
         mg.gradcheck(lambda x: ctc_loss(x, [[1, 1], [2, 1]], [4, 3], [2, 2]), [x])
@@ -190,6 +198,10 @@ def test_a_recorded_walk_gives_the_same_first_order(xp: Any) -> None:
 
 
 def test_padding_has_no_influence(xp: Any) -> None:
+    padding_has_no_influence()
+
+
+def padding_has_no_influence() -> None:
     """Neither frames beyond the input's length, NaN or inf as they may be, nor labels beyond the target's."""
     host = drawn(7, 3, 4)
     found = []
@@ -208,8 +220,11 @@ def test_padding_has_no_influence(xp: Any) -> None:
         np.testing.assert_array_equal(loss, found[0][0])
         np.testing.assert_array_equal(gradient, found[0][1])
     for b in range(3):  # each alone, cut to its own length
-        alone = ctc_loss(host[: FRAMES[b], b], TARGETS[b, : COUNTS[b]], FRAMES[b], COUNTS[b], reduction="sum")
+        x = mg.tensor(host[: FRAMES[b], b].copy(), requires_grad=True)
+        alone = ctc_loss(x, TARGETS[b, : COUNTS[b]], FRAMES[b], COUNTS[b], reduction="sum")
+        alone.backward()
         np.testing.assert_allclose(alone.item(), found[0][0][b], rtol=1e-14)
+        np.testing.assert_allclose(x.grad.numpy(), found[0][1][: FRAMES[b], b], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("zero_infinity", [False, True])

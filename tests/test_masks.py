@@ -167,6 +167,8 @@ def test_a_cell_of_ones_own_gets_everything(depth: Any) -> None:
         (lambda: RNN(I, H, slope=2.0), TypeError, r"RNN: slope: got an option .* want any of \['nonlinearity', 'two_b"),
         (lambda: Recurrence(I, H), TypeError, "Recurrence: cell_type: got None, want a subclass of Cell"),
         (lambda: GRU(I, H, two_biases=True, reset_after=False), ValueError, "GRUCell: two_biases: got True"),
+        (lambda: GRU(I, H, two_biases=False), ValueError, "GRUCell: two_biases: got False, want True with bias=True"),
+        (lambda: GRU(I, H, two_biases=True, bias=False), ValueError, "GRUCell: two_biases: got True, want False"),
         (lambda: MGU(I, H, two_biases=True), ValueError, "MGUCell: two_biases: got True, want False"),
         (lambda: LSTM(I, H, proj_size=H), ValueError, "LSTMCell: proj_size: got 4, want 0"),
         (lambda: LSTM(I, H, bias=False, forget_bias=1.0), ValueError, "LSTMCell: forget_bias: got 1.0 with bias=False"),
@@ -177,9 +179,44 @@ def test_errors_of_a_constructor(make: Any, error: type[Exception], message: str
         make()
 
 
-def test_masks_for_a_cell_that_is_not_there_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"RNN: masks: got \['forward3'\], want names among \['forward0'\]"):
-        RNN(I, H)(np.ones((T, B, I), np.float32), masks={"forward3": CellMasks()})
+def zones(*shape: int, dtype: Any = np.float32) -> dict[str, CellMasks]:
+    return {"forward0": CellMasks(zoneout=(np.zeros(shape, dtype), None))}
+
+
+@pytest.mark.parametrize(
+    ("masks", "error", "message"),
+    [
+        ({"forward3": CellMasks()}, ValueError, r"got \['forward3'\], want names among \['forward0'\]"),
+        ({"forward0": {"input": None}}, TypeError, "got dict, want CellMasks by the name of a cell"),
+        (CellMasks(), TypeError, "got CellMasks, want CellMasks by the name of a cell"),
+        (zones(T + 1, B, H), ValueError, rf"forward0: zoneout: got shape \(6, 2, 4\), want \(5, 2, 4\) or \(5, 1, 1\)"),
+        (zones(T, 1, H), ValueError, "forward0: zoneout: got shape"),  # drawn for one sequence, it would spread
+        (zones(T, B, H, dtype=np.float64), TypeError, "forward0: zoneout: got dtype float64, want float32"),
+        (
+            {"forward0": CellMasks(zoneout=(np.zeros((T, B, H), np.float32),))},
+            ValueError,
+            "forward0: got 1 of zoneout, want one each for h and c",
+        ),
+        (
+            {"forward0": CellMasks(recurrent=np.ones((1, H), np.float32))},
+            ValueError,
+            r"forward0: recurrent: got shape \(1, 4\), want \(2, 4\)",
+        ),
+        (
+            {"forward0": CellMasks(np.ones((T, B, H), np.float32))},
+            ValueError,
+            r"forward0: input: got shape \(5, 2, 4\), want \(5, 2, 3\)",
+        ),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(masks: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"LSTM: masks: {message}"):
+        LSTM(I, H)(np.ones((T, B, I), np.float32), masks=masks)
+
+
+def test_a_probability_may_be_numpys() -> None:
+    model = LSTM(I, H, 2, dropout=np.float32(0.5), recurrent_dropout=np.float64(0.25), zoneout=np.float32(0.5))
+    assert (model.dropout, model.recurrent_dropout, model.zoneout) == (0.5, 0.25, (0.5, 0.5))
 
 
 def test_masks_inside_the_steps_are_refused_by_the_fused_road() -> None:

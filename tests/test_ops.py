@@ -5,20 +5,18 @@ from __future__ import annotations
 import importlib
 import operator
 import pkgutil
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from catalogue import CATALOGUE, EDGES, Sample
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import minigrad as mg
-from minigrad.primitive import REGISTRY
+from minigrad.primitive import COMPOSED, REGISTRY
 from minigrad.tensor import Tensor
 
 CHECKED_ELSEWHERE = {
@@ -31,302 +29,6 @@ CHECKED_ELSEWHERE = {
 }
 """Primitives with a test of their own: name → test file, which must name it beside a gradcheck."""
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One way to call a primitive: `call(m, *inputs)`, where `m` is minigrad or another array library.
-
-    `inputs` are arrays (integers and booleans are constants) or shapes, filled with `low + |noise|` where `low` is
-    given, else with normal noise. `numpy` and `torch` say how the same is written there; None where it is as in
-    `call`, False where there is nothing to compare with.
-    """
-
-    name: str
-    call: Callable[..., Any]
-    inputs: tuple[Any, ...]
-    low: float | None = None
-    numpy: Any = None
-    torch: Any = False
-    autograd: bool = False
-    waits: bool = False
-    label: str = ""
-
-    @property
-    def id(self) -> str:
-        return f"{self.name}-{self.label}" if self.label else self.name
-
-    def arrays(self, dtype: Any = np.float64) -> list[np.ndarray]:
-        rng = np.random.default_rng(zlib.crc32(self.id.encode()))
-        made = []
-        for given_ in self.inputs:
-            if isinstance(given_, tuple):
-                noise = rng.standard_normal(given_)
-                made.append(np.asarray(noise if self.low is None else self.low + np.abs(noise), dtype))
-            else:
-                array = np.asarray(given_)
-                made.append(array.astype(dtype) if array.dtype.kind == "f" else array)
-        return made
-
-
-A, B, V = (3, 4), (4, 2), (4,)
-IDS = np.array([[2, 0, 2], [1, -1, 2]])
-COLUMNS = np.array([[0, 2, 1, 1], [2, 2, 0, 1]])
-TARGETS = np.array([3, 0, -100, 1, 3])
-MASK = np.array([[True, False, True, True], [False, False, True, False], [True, True, False, False]])
-TIES = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
-
-
-def with_axis(axis: int, ids: np.ndarray) -> tuple[Any, ...]:
-    return (slice(None),) * axis + (ids,)
-
-
-def unary(name: str, low: float | None = None, **how: Any) -> Sample:
-    return Sample(name, lambda m, x: getattr(m, name)(x), (A,), low, **{"torch": None, "autograd": True, **how})
-
-
-def binary(name: str, low: float | None = None, **how: Any) -> Sample:
-    return Sample(
-        name, lambda m, a, b: getattr(m, name)(a, b), (A, (4,)), low, **{"torch": None, "autograd": True, **how}
-    )
-
-
-def own(m: Any, name: str) -> Any:
-    """A primitive without a public name, under another library's stand-in for it."""
-    return REGISTRY[name]
-
-
-def np_softmax(m: Any, x: Any, axis: int = -1) -> Any:
-    e = m.exp(x - m.max(x, axis=axis, keepdims=True))
-    return e / m.sum(e, axis=axis, keepdims=True)
-
-
-def np_linear(m: Any, x: Any, W: Any, b: Any = 0.0) -> Any:
-    return m.matmul(x, W.T) + b
-
-
-def np_put(x: np.ndarray, shape: tuple[int, ...], index: Any) -> np.ndarray:
-    y = np.zeros(shape, x.dtype)
-    np.add.at(y, index, x)
-    return y
-
-
-def np_nll(m: Any, x: Any, targets: Any) -> Any:
-    logs = np.log(np_softmax(np, x))
-    return -logs[np.arange(len(x)), np.where(targets < 0, 0, targets)] * (targets != -100)
-
-
-def reduction(name: str, axis: Any, keepdims: bool, **how: Any) -> Sample:
-    return Sample(
-        name,
-        lambda m, x: getattr(m, name)(x, axis=axis, keepdims=keepdims),
-        ((2, 3, 4),),
-        label=f"{axis}-{keepdims}",
-        **{"autograd": True, **how},
-    )
-
-
-def product(a: tuple[int, ...], b: tuple[int, ...]) -> Sample:
-    label = f"{a}@{b}".replace(" ", "")
-    return Sample("matmul", lambda m, a, b: m.matmul(a, b), (a, b), torch=None, autograd=True, label=label)
-
-
-def shaper(name: str, *args: Any, shape: tuple[int, ...] = (2, 3, 4), label: str = "", **how: Any) -> Sample:
-    return Sample(name, lambda m, x: getattr(m, name)(x, *args), (shape,), label=label or str(args), **how)
-
-
-CATALOGUE = [
-    *(binary(name) for name in ("add", "subtract", "multiply", "maximum", "minimum")),
-    binary("divide", low=0.5),
-    binary("power", low=0.5, torch=lambda m, a, b: m.pow(a, b)),
-    *(
-        Sample("power", lambda m, x, n=n: x**n, (A,), 0.5, torch=None, autograd=True, label=f"to the {n}")
-        for n in (0, 1, 2, -1, 0.5, 3.0)
-    ),
-    Sample("power", lambda m, x: 2.0**x, (A,), torch=None, autograd=True, label="of 2"),
-    unary("positive", autograd=False),
-    *(unary(name) for name in ("negative", "square", "exp", "expm1", "sin", "cos", "tanh", "abs")),
-    *(unary(name, low=0.5) for name in ("sqrt", "reciprocal", "log", "log1p")),
-    unary("sigmoid", numpy=lambda m, x: 1 / (1 + m.exp(-x))),
-    unary("relu", numpy=lambda m, x: m.maximum(x, 0)),
-    unary("softplus", numpy=lambda m, x: m.log1p(m.exp(x)), torch=lambda m, x: m.nn.functional.softplus(x)),
-    Sample("where", lambda m, c, a, b: m.where(c, a, b), (MASK, A, V), torch=None),
-    Sample("clip", lambda m, x: m.clip(x, -0.5, 0.7), (A,), torch=None, autograd=True),
-    Sample(
-        "astype",
-        lambda m, x: x.astype(x.dtype),
-        (A,),
-    ),
-    Sample("getitem", lambda m, x: x[1:, None, ::-1], (A,), autograd=True, label="basic"),
-    Sample("getitem", lambda m, x: x[1, 2], (A,), torch=None, autograd=True, label="number"),
-    Sample("getitem", lambda m, x, i: x[i], (A, IDS), autograd=True, torch=None, label="repeated"),
-    Sample("getitem", lambda m, x, i: x[..., i], ((2, 3), IDS), autograd=True, torch=None, label="last axis"),
-    Sample("getitem", lambda m, x, i: x[i, 1:], (A, IDS), autograd=True, torch=None, label="mixed"),
-    Sample("getitem", lambda m, x, c: x[c], (A, MASK), autograd=True, torch=None, waits=True, label="mask"),
-    Sample("getitem", lambda m, x: x[[0, 2, 0]], (A,), autograd=True, torch=None, label="list"),
-    Sample(
-        "put",
-        lambda m, g, i: own(m, "put")(g, index=i._data, shape=(3, 4)),
-        ((2, 3, 4), IDS),
-        numpy=lambda m, g, i: np_put(g, (3, 4), i),
-        label="repeated",
-    ),
-    Sample(
-        "put",
-        lambda m, g: own(m, "put")(g, index=(1, slice(1, None)), shape=(3, 4)),
-        ((3,),),
-        numpy=lambda m, g: np_put(g, (3, 4), (1, slice(1, None))),
-        label="basic",
-    ),
-    Sample("rows_at", lambda m, W, i: m.take(W, i, axis=0), (A, IDS)),
-    *(
-        Sample("rows_at", lambda m, W, i, axis=axis: m.take(W, i, axis=axis), ((2, 3, 3), IDS[k]), label=f"axis {axis}")
-        for axis in (1, -1, None)
-        for k in (0, slice(None))[: 1 if axis is None else 2]
-    ),
-    Sample("rows_at", lambda m, W: m.take(W, 1, axis=0), (A,), label="number"),
-    Sample("rows_at", lambda m, W: m.take(W, [1, 1], axis=1), (A,), label="list"),
-    Sample(
-        "sum_rows",
-        lambda m, g, i: own(m, "sum_rows")(g, i, n=4),
-        ((2, 3, 4), IDS),
-        numpy=lambda m, g, i: np_put(g, (4, 4), i),
-    ),
-    Sample(
-        "take_along_axis",
-        lambda m, x, i: m.take_along_axis(x, i, axis=1),
-        ((2, 3), COLUMNS),
-        torch=lambda m, x, i: m.take_along_dim(x, i, 1),
-    ),
-    Sample("take_along_axis", lambda m, x, i: m.take_along_axis(x, i, axis=0), ((3, 4), COLUMNS), label="first"),
-    Sample(
-        "put_along_axis",
-        lambda m, g, i: own(m, "put_along_axis")(g, i, axis=-1, shape=(2, 3)),
-        ((2, 4), COLUMNS),
-        numpy=lambda m, g, i: np_put(g, (2, 3), (np.arange(2)[:, None], i)),
-    ),
-    Sample(
-        "add_at_rows",
-        lambda m, x, v, c: own(m, "add_at_rows")(x, v, c),
-        (A, (3,), np.array([3, 0, 3])),
-        numpy=lambda m, x, v, c: x + np_put(v, (3, 4), (np.arange(3), c)),
-    ),
-    *(
-        product(a, b)
-        for a in ((4,), (3, 4), (2, 3, 4), (2, 1, 3, 4))
-        for b in ((4,), (4, 2), (2, 4, 2))
-    ),
-    *(
-        Sample(
-            "linear",
-            lambda m, x, W, b: m.linear(x, W, b),
-            (shape, (2, 4), (2,)),
-            numpy=np_linear,
-            torch=lambda m, x, W, b: m.nn.functional.linear(x, W, b),
-            label=str(shape),
-        )
-        for shape in ((4,), (3, 4), (2, 3, 4))
-    ),
-    Sample("linear", lambda m, x, W: m.linear(x, W), (A, (2, 4)), numpy=np_linear, label="no bias"),
-    Sample("outer", lambda m, a, b: m.outer(a, b), ((3,), (4,)), torch=None, autograd=True),
-    *(
-        Sample(
-            "softmax",
-            lambda m, x, axis=axis: m.softmax(x, axis),
-            (A,),
-            numpy=lambda m, x, axis=axis: np_softmax(m, x, axis),
-            torch=None,
-            label=str(axis),
-        )
-        for axis in (-1, 0)
-    ),
-    *(
-        Sample(
-            "log_softmax",
-            lambda m, x, axis=axis: m.log_softmax(x, axis),
-            (A,),
-            numpy=lambda m, x, axis=axis: m.log(np_softmax(m, x, axis)),
-            torch=None,
-            label=str(axis),
-        )
-        for axis in (-1, 0)
-    ),
-    Sample(
-        "negative_log_likelihood",
-        lambda m, x, t: m.negative_log_likelihood(x, t),
-        ((5, 4), TARGETS),
-        numpy=np_nll,
-        torch=lambda m, x, t: m.nn.functional.cross_entropy(x, t, reduction="none"),
-    ),
-    *(
-        reduction(name, axis, keepdims)
-        for name in ("sum", "mean", "max", "min")
-        for axis, keepdims in ((None, False), (None, True), (1, False), (-1, True), ((0, 2), False))
-    ),
-    *(
-        reduction(
-            "logsumexp",
-            axis,
-            keepdims,
-            numpy=lambda m, x, axis=axis, k=keepdims: m.log(m.sum(m.exp(x), axis=axis, keepdims=k)),
-            torch=lambda m, x, axis=axis, k=keepdims: m.logsumexp(x, (0, 1, 2) if axis is None else axis, k),
-        )
-        for axis, keepdims in ((None, False), (1, False), ((0, -1), True))
-    ),
-    shaper("reshape", (4, 6), torch=None, autograd=True),
-    shaper("reshape", (-1, 2), torch=None, autograd=True),
-    shaper("transpose", autograd=True),
-    shaper("transpose", (2, 0, 1), autograd=True, torch=lambda m, x: m.permute(x, (2, 0, 1))),
-    shaper("transpose", (0, -1, -2)),
-    shaper("transpose", shape=A, autograd=True, label="matrix"),
-    shaper("transpose", (1, 0), shape=A, autograd=True, label="matrix by axes"),
-    shaper("swapaxes", 0, -1, torch=None, autograd=True),
-    shaper("broadcast_to", (5, 3, 4), shape=(3, 1), torch=None),
-    shaper("squeeze", shape=(1, 3, 1), torch=None, autograd=True),
-    shaper("squeeze", 0, shape=(1, 3, 1), torch=None, autograd=True),
-    shaper("expand_dims", 1, autograd=True),
-    shaper("expand_dims", (0, -1)),
-    shaper("flip", torch=False),
-    shaper("flip", 1, torch=lambda m, x: m.flip(x, (1,))),
-    *(
-        Sample("concatenate", lambda m, a, b, k=k: m.concatenate([a, b, a], axis=k), (A, A), torch=None, autograd=True,
-               label=str(k))
-        for k in (0, -1)
-    ),
-    *(
-        Sample("stack", lambda m, a, b, k=k: m.stack([a, b, a], axis=k), (A, A), label=str(k))
-        for k in (0, -1)
-    ),
-]  # fmt: skip
-
-EDGES = [
-    Sample("max", lambda m, x: m.max(x, axis=1), (TIES,), numpy=None, label="ties"),
-    Sample("maximum", lambda m, x: m.maximum(x, 2.0), (TIES,), numpy=None, label="number"),
-    Sample("minimum", lambda m, x: m.minimum(2.0, x), (TIES,), numpy=None, label="number first"),
-    Sample("where", lambda m, c, a: m.where(c, a, 0.0), (MASK, A), numpy=None, label="number"),
-    Sample("clip", lambda m, x: m.clip(x, None, 0.5), (A,), label="one side"),
-    Sample("sigmoid", lambda m, x: m.sigmoid(x), ([-1e4, 0.0, 1e4],), numpy=lambda m, x: np.array([0, 0.5, 1]),
-           label="far"),
-    Sample("softplus", lambda m, x: m.softplus(x), ([-1e4, 1e4],), numpy=lambda m, x: np.maximum(x, 0), label="far"),
-    Sample("softmax", lambda m, x: m.softmax(x), ([-1e4, 1e4],), numpy=lambda m, x: np.array([0, 1]), label="far"),
-    Sample("add", lambda m, a, b: m.add(a, b), ((0, 3), (3,)), label="empty"),
-    Sample("multiply", lambda m, a, b: m.multiply(a, b), ((0, 3), (1, 1)), label="empty"),
-    Sample("tanh", lambda m, x: m.tanh(x), ((0,),), label="empty"),
-    Sample("matmul", lambda m, a, b: m.matmul(a, b), ((0, 3), (3, 2)), label="no rows"),
-    Sample("matmul", lambda m, a, b: m.matmul(a, b), ((2, 0), (0, 3)), label="no columns"),
-    Sample("matmul", lambda m, a, b: m.matmul(a, b), ((0, 2, 3), (3, 2)), label="no stack"),
-    Sample("linear", lambda m, x, W, b: m.linear(x, W, b), ((0, 3), (2, 3), (2,)), numpy=np_linear, label="no rows"),
-    Sample("sum", lambda m, x: m.sum(x, axis=0), ((0, 3),), label="empty"),
-    Sample("reshape", lambda m, x: m.reshape(x, (0, 6)), ((2, 0, 3),), label="empty"),
-    Sample("transpose", lambda m, x: m.transpose(x), ((2, 0, 3),), label="empty"),
-    Sample("concatenate", lambda m, a, b: m.concatenate([a, b]), ((0, 3), (2, 3)), label="empty"),
-    Sample("getitem", lambda m, x: x[2:2], (A,), label="empty"),
-    Sample("getitem", lambda m, x, i: x[i], (A, np.zeros((0,), int)), label="no ids"),
-    Sample("rows_at", lambda m, x, i: m.take(x, i, axis=0), (A, np.zeros((0, 2), int)), label="no ids"),
-    Sample("softmax", lambda m, x: m.softmax(x), ((0, 3),), numpy=np_softmax, label="empty"),
-    Sample("negative_log_likelihood", lambda m, x, t: m.negative_log_likelihood(x, t), ((0, 3), np.zeros(0, int)),
-           numpy=np_nll, label="empty"),
-]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
 
 catalogue = pytest.mark.parametrize("sample", CATALOGUE, ids=lambda s: s.id)
 everything = pytest.mark.parametrize("sample", [*CATALOGUE, *EDGES], ids=lambda s: s.id)
@@ -349,7 +51,11 @@ def test_every_primitive_has_a_sample() -> None:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
-    ours = {name for name, op in REGISTRY.items() if op.__module__.partition(".")[0] in ("minigrad", "minigrad_rnn")}
+    ours = {
+        name
+        for name, op in {**REGISTRY, **COMPOSED}.items()
+        if op.__module__.partition(".")[0] in ("minigrad", "minigrad_rnn")
+    }
     sampled = {sample.name for sample in CATALOGUE}
     assert ours - sampled - CHECKED_ELSEWHERE.keys() == set(), "give these a sample in CATALOGUE"
     assert sampled <= ours

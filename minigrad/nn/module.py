@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from .. import backend as seam
-from .. import tape
+from .. import backend as seam, tape
 from ..tensor import Parameter, Tensor
 
 Array = Any

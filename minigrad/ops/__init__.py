@@ -1,147 +1,21 @@
 """The differentiable operations, under NumPy's names. This module is what `xp` is when a walk is recorded."""
 
+# mypy: implicit-reexport
+
 import sys
 
 from .. import primitive as _primitive
-from .constant import (
-    arange,
-    argmax,
-    argmin,
-    argsort,
-    equal,
-    floor,
-    greater,
-    greater_equal,
-    isfinite,
-    isnan,
-    less,
-    less_equal,
-    logical_and,
-    logical_not,
-    logical_or,
-    not_equal,
-    ones,
-    ones_like,
-    sign,
-    zeros,
-    zeros_like,
-)
-from .elementwise import (
-    abs,
-    add,
-    astype,
-    clip,
-    cos,
-    divide,
-    exp,
-    expm1,
-    log,
-    log1p,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    positive,
-    power,
-    reciprocal,
-    relu,
-    sigmoid,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
-)
-from .indexing import getitem, take, take_along_axis
-from .linalg import linear, matmul, outer
-from .loss import log_softmax, negative_log_likelihood, softmax
-from .reduce import logsumexp, max, mean, min, sum, var
-from .shape import (
-    broadcast_to,
-    concatenate,
-    expand_dims,
-    flip,
-    reshape,
-    squeeze,
-    stack,
-    swapaxes,
-    transpose,
-)
+from . import constant, elementwise, fft as fft, indexing, linalg as linalg, loss, products, reduce, shape
+from .constant import *
+from .elementwise import *
+from .indexing import *
+from .loss import *
+from .products import *
+from .reduce import *
+from .shape import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-__all__ = [
-    "abs",
-    "add",
-    "arange",
-    "argmax",
-    "argmin",
-    "argsort",
-    "astype",
-    "broadcast_to",
-    "clip",
-    "concatenate",
-    "cos",
-    "divide",
-    "equal",
-    "exp",
-    "expand_dims",
-    "expm1",
-    "flip",
-    "floor",
-    "getitem",
-    "greater",
-    "greater_equal",
-    "isfinite",
-    "isnan",
-    "less",
-    "less_equal",
-    "linear",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logsumexp",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "multiply",
-    "negative",
-    "negative_log_likelihood",
-    "not_equal",
-    "ones",
-    "ones_like",
-    "outer",
-    "positive",
-    "power",
-    "reciprocal",
-    "relu",
-    "reshape",
-    "sigmoid",
-    "sign",
-    "sin",
-    "softmax",
-    "softplus",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "subtract",
-    "sum",
-    "swapaxes",
-    "take",
-    "take_along_axis",
-    "tanh",
-    "transpose",
-    "var",
-    "where",
-    "zeros",
-    "zeros_like",
-]
+_GATHERED = (constant, elementwise, indexing, loss, products, reduce, shape)
+# Not written as an assignment: mypy would take a computed __all__ for an empty one.
+globals()["__all__"] = sorted({"fft", "linalg"}.union(*(part.__all__ for part in _GATHERED)))

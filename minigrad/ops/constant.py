@@ -12,6 +12,29 @@ from ..primitive import mixed, settle
 from ..tensor import Tensor
 
 Array = Any
+__all__ = [
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "equal",
+    "floor",
+    "greater",
+    "greater_equal",
+    "isfinite",
+    "isnan",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "sign",
+    "zeros",
+    "zeros_like",
+]
 
 
 def _constant(name: str) -> Callable[..., Tensor]:

@@ -10,6 +10,34 @@ from ..primitive import primitive
 from ..tensor import Tensor
 
 Array = Any
+__all__ = [
+    "abs",
+    "add",
+    "astype",
+    "clip",
+    "cos",
+    "divide",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "positive",
+    "power",
+    "reciprocal",
+    "relu",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tanh",
+    "where",
+]
 
 
 @primitive

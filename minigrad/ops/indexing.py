@@ -12,6 +12,7 @@ from ..tensor import Tensor
 from .shape import reshape, swapaxes
 
 Array = Any
+__all__ = ["getitem", "take", "take_along_axis"]
 
 
 def _is_basic(index: Any) -> bool:

@@ -8,6 +8,7 @@ from ..primitive import primitive, within
 from .indexing import _add_at_rows
 
 Array = Any
+__all__ = ["log_softmax", "negative_log_likelihood", "softmax"]
 
 
 @primitive

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..primitive import primitive
+from ..primitive import composed, primitive
 from ..tensor import Tensor
 
 Array = Any
+__all__ = ["logsumexp", "max", "mean", "min", "sum", "var"]
 
 
 def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
@@ -82,6 +83,7 @@ def _finite_or_zero(xp: Any, x: Array) -> Array:
     return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
+@composed
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The variance along `axis`, divided by n (NumPy's `ddof=0`)."""
     centred = x - mean(x, axis=axis, keepdims=True)

@@ -10,6 +10,7 @@ from ..primitive import primitive
 from ..tensor import Tensor
 
 Array = Any
+__all__ = ["broadcast_to", "concatenate", "expand_dims", "flip", "reshape", "squeeze", "stack", "swapaxes", "transpose"]
 
 
 @primitive
