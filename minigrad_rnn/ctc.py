@@ -3,15 +3,10 @@
 A net reads T frames and says at each how likely every class is; one class is the blank. A path is a class per frame.
 It collapses to a labelling: of equal neighbours one is kept, then the blanks go. `ctc_loss` is −log of the probability
 that the paths which collapse to the target have together.
-
-The sum over paths runs through a lattice: the target with a blank before, between and after its labels, W = 2S + 1
-states. From one frame to the next a path stays, moves one state on, or skips the blank between two different labels.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +14,11 @@ import numpy.typing as npt
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import NUMPY, Backend, backend_of, is_array
+from minigrad.backend import NUMPY, backend_of, is_array
 from minigrad.losses import REDUCTIONS
 
-Array = Any
+from .ctc_lattice import ctc_negative_log_likelihood, lattice_of
+
 Whole = npt.NDArray[np.int64]
 
 
@@ -82,7 +78,7 @@ def ctc_loss(
             f"ctc_loss: target_lengths: got {counts[b]} labels for input_lengths of {frames[b]} at batch entry {b}, "
             "want no more labels than frames (or zero_infinity=True, for a loss of 0 there)"
         )
-    lattice = _lattice(backend_of(log_probs._data), labels, counts, frames, T, blank, log_probs.dtype)
+    lattice = lattice_of(backend_of(log_probs._data), labels, counts, frames, T, blank, log_probs.dtype)
     loss: Tensor = ctc_negative_log_likelihood(log_probs, lattice=lattice, zero_infinity=bool(zero_infinity))
     if reduction == "mean":
         return mg.mean(loss / lattice.divisors)
@@ -114,207 +110,6 @@ class CTCLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"blank={self.blank}, reduction={self.reduction!r}, zero_infinity={self.zero_infinity}"
-
-
-# The lattice
-
-
-@dataclass(frozen=True, eq=False)
-class Lattice:
-    """What the sum over paths needs to know of a batch's targets and lengths, in arrays beside log_probs.
-
-    Beyond a target's own states the lattice goes on with blanks. No path comes back from there, so they never count.
-    """
-
-    states: Array
-    """(B, W) integers, the class of each state: blank, label, blank, label, …, blank."""
-    skip: Array
-    """(B, W + 2), 0 where a state can be reached from two before it, else −inf; two more −inf at the end."""
-    live: Array
-    """(T, B, 1) booleans: frame t is before the sequence's end."""
-    last: Array
-    """(T, B, 1) booleans: frame t is the sequence's last one."""
-    end: Array
-    """(B, W), 0 at the two states where a path may end, else −inf."""
-    frames: Array
-    """(B,) integers, the inputs' lengths."""
-    final: Array
-    """(B,) integers, the state after the last label, 2 · target length."""
-    names: Array
-    """(B, U) integers, each target's labels once, then blanks."""
-    named: Array
-    """(B, S, U), 1 where a target's label is that name, else 0."""
-    rows: Array
-    """(B, 1) integers, 0 to B − 1."""
-    divisors: Array
-    """(B,), the targets' lengths, at least 1."""
-    blank: int
-
-
-def _lattice(
-    backend: Backend, labels: Whole, counts: Whole, frames: Whole, T: int, blank: int, dtype: np.dtype[Any]
-) -> Lattice:
-    """Built on the host, then moved. labels (B, S), blank from each target's end on."""
-    B, S = labels.shape
-    states = np.full((B, 2 * S + 1), blank, np.int64)
-    states[:, 1::2] = labels
-    final = 2 * counts[:, None]
-    columns = np.arange(2 * S + 1)
-    unique = [np.unique(row[:n]) for row, n in zip(labels, counts)]
-    names = np.full((B, max(map(len, unique))), blank, np.int64)
-    for row, found in zip(names, unique):
-        row[: len(found)] = found
-    t = np.arange(T)[:, None, None]
-    move = backend.from_numpy
-    return Lattice(
-        states=move(states),
-        skip=move(_skips(states).astype(dtype)),
-        live=move(t < frames[:, None]),
-        last=move(t == frames[:, None] - 1),
-        end=move(np.where((columns == final) | (columns == final - 1), 0, -np.inf).astype(dtype)),
-        frames=move(frames),
-        final=move(2 * counts),
-        names=move(names),
-        named=move((labels[:, :, None] == names[:, None, :]).astype(dtype)),
-        rows=move(np.arange(B)[:, None]),
-        divisors=move(np.maximum(counts, 1).astype(dtype)),
-        blank=blank,
-    )
-
-
-def _skips(states: Whole) -> npt.NDArray[np.float64]:
-    """0 at every label that differs from the one before it, else −inf. The first is reached from before the start."""
-    B, W = states.shape
-    labels = states[:, 1::2]
-    differs = np.ones(labels.shape, bool)
-    differs[:, 1:] = labels[:, 1:] != labels[:, :-1]
-    skip = np.full((B, W + 2), -np.inf)
-    skip[:, 1:W:2] = np.where(differs, 0, -np.inf)
-    return skip
-
-
-# The sum over paths
-
-
-@mg.primitive
-def ctc_negative_log_likelihood(xp: Any, log_probs: Array, lattice: Lattice, zero_infinity: bool) -> Any:
-    """−log of the probability of all paths through each lattice: log_probs (T, B, C) to (B,).
-
-    Its rule joins the forward variables α with the backward ones, β. In a recorded walk (`create_graph`) it runs the
-    forward recursion op by op instead, and the tape differentiates that.
-    """
-    alphas, log_p = ctc_forward(xp, log_probs, lattice)
-    impossible = log_p == -math.inf
-
-    def rule(xp: Any, g: Any, log_probs: Any) -> Any:
-        if isinstance(g, Tensor):
-            x = mg.reshape(log_probs, log_probs.shape)  # a fresh entry: the walk ends there, with this loss's share
-            return mg.gradients(_op_by_op(x, lattice), [x], [g], create_graph=True)[0]
-        visits = ctc_posterior(xp, log_probs, alphas, log_p, lattice)
-        return _per_class(xp, visits, -g[:, None], lattice, log_probs)
-
-    loss = xp.where(impossible, xp.zeros_like(log_p), 0 - log_p) if zero_infinity else 0 - log_p
-    return loss, (log_probs,), rule
-
-
-def ctc_forward(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, Array]:
-    """The forward variables and log p (Graves et al. 2006, section 4.1).
-
-    α(t, s) is the log probability of all beginnings of paths that are in state s at frame t. Returned are α
-    (T + 1, B, W + 2) and log p (B,). α[t + 1, :, s + 2] is α(t, s): row 0 is before the first frame, where a path
-    stands one state before the first, and columns 0 and 1 are there for what steps and skips come from.
-    """
-    T, B, _ = log_probs.shape
-    W = lattice.states.shape[1]
-    alphas = xp.full((T + 1, B, W + 2), -math.inf, dtype=log_probs.dtype)
-    alphas[0] = before_the_first_frame(xp, alphas[0])
-    alphas[1:, :, 2:] = _emissions(xp, log_probs, lattice)
-    moves = xp.empty((3, B, W), dtype=log_probs.dtype)
-    skip = lattice.skip[:, :W]
-    for before, now in zip(alphas, alphas[1:, :, 2:]):
-        moves[0], moves[1] = before[:, 2:], before[:, 1:-1]
-        xp.add(before[:, :-2], skip, out=moves[2])
-        xp.add(now, _log_sum(xp, moves), out=now)
-    rows = lattice.rows[:, 0]
-    ends = [alphas[lattice.frames, rows, lattice.final + k] for k in (2, 1)]
-    return alphas, _log_sum(xp, xp.stack(ends))
-
-
-def before_the_first_frame(xp: Any, like: Array) -> Array:
-    """Every path stands one state before the first: the leading blank is a step away, the first label a skip."""
-    start = xp.full(like.shape, -math.inf, dtype=like.dtype)
-    start[:, 1] = 0
-    return start
-
-
-def ctc_posterior(xp: Any, log_probs: Array, alphas: Array, log_p: Array, lattice: Lattice) -> Array:
-    """How probable each state is at each frame, given the target: (T, B, W), 0 beyond the input's end (section 4.2).
-
-    β(t, s) is the log probability of all endings of paths that are in state s at frame t, without the emission of t
-    itself (the paper's β has it too, and divides by it later).
-    """
-    T, B, _ = log_probs.shape
-    W = lattice.states.shape[1]
-    visits = _emissions(xp, log_probs, lattice)
-    ahead = xp.full((B, W + 2), -math.inf, dtype=log_probs.dtype)
-    moves = xp.empty((3, B, W), dtype=log_probs.dtype)
-    skip = lattice.skip[:, 2:]
-    for t in range(T - 1, -1, -1):
-        moves[0], moves[1] = ahead[:, :-2], ahead[:, 1:-1]
-        xp.add(ahead[:, 2:], skip, out=moves[2])
-        beta = xp.where(lattice.last[t], lattice.end, _log_sum(xp, moves))
-        xp.add(beta, visits[t], out=ahead[:, :-2])
-        visits[t] = beta
-    visits += alphas[1:, :, 2:]
-    visits -= xp.where(log_p == -math.inf, xp.zeros_like(log_p), log_p)[:, None]
-    return xp.exp(visits, out=visits)
-
-
-def _per_class(xp: Any, visits: Array, factor: Array, lattice: Lattice, like: Array) -> Array:
-    """The visits (T, B, W) times `factor` (B, 1), added up over the states of each class: (T, B, C).
-
-    A label that a target repeats is added up by a product; so each place is written once, which scattered additions
-    are not, and the order is the same on every run.
-    """
-    total = xp.zeros(like.shape, dtype=like.dtype)
-    if lattice.names.shape[1]:
-        of_labels = xp.matmul(xp.swapaxes(visits[:, :, 1::2], 0, 1), lattice.named)
-        total[:, lattice.rows, lattice.names] = xp.swapaxes(of_labels, 0, 1) * factor
-    # Last, since names shorter than the longest are filled up with the blank.
-    total[:, :, lattice.blank] = xp.sum(visits[:, :, ::2], axis=2) * factor[:, 0]
-    return total
-
-
-def _emissions(xp: Any, log_probs: Any, lattice: Lattice) -> Any:
-    """The log probability of every state's class at every frame, (T, B, W); 0 beyond the input's end."""
-    found = log_probs[:, lattice.rows, lattice.states]
-    return xp.where(lattice.live, found, xp.zeros_like(found))
-
-
-def _log_sum(xp: Any, moves: Array) -> Array:
-    """log Σ exp along the first axis, −inf where all are."""
-    most = xp.max(moves, axis=0)
-    shift = xp.maximum(most, float(np.finfo(moves.dtype).min))  # finite, so that −inf − shift is −inf and not NaN
-    total = xp.sum(xp.exp(moves - shift), axis=0)
-    return xp.log(xp.maximum(total, 1)) + most  # the largest alone gives 1
-
-
-def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
-    """The loss again, from operations that the tape records one by one."""
-    xp = backend_of(log_probs._data).xp
-    T, B, _ = log_probs.shape
-    W = lattice.states.shape[1]
-    emissions = _emissions(mg, log_probs, lattice)
-    nowhere = Tensor(xp.full((B, 2), -math.inf, dtype=log_probs.dtype))
-    alpha = Tensor(before_the_first_frame(xp, xp.empty((B, W + 2), dtype=log_probs.dtype)))
-    skip = lattice.skip[:, :W]
-    for t in range(T):
-        moved = mg.logsumexp(mg.stack([alpha[:, 2:], alpha[:, 1:-1], alpha[:, :-2] + skip]), axis=0)
-        new = mg.concatenate([nowhere, emissions[t] + moved], axis=1)
-        alpha = mg.where(lattice.live[t], new, alpha)
-    rows = lattice.rows[:, 0]
-    ends = mg.stack([alpha[rows, lattice.final + k] for k in (2, 1)])
-    return -mg.logsumexp(ends, axis=0)
 
 
 # What comes from the user

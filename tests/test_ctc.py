@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import minigrad as mg
-from minigrad_rnn import CTCLoss, best_path, ctc, ctc_loss, prefix_beam_search
-from minigrad_rnn.ctc import ctc_negative_log_likelihood
+from minigrad_rnn import CTCLoss, best_path, ctc_lattice, ctc_loss, prefix_beam_search
+from minigrad_rnn.ctc_lattice import ctc_negative_log_likelihood
 
 TARGETS = np.array([[1, 2, 2], [3, 1, -9], [9, 9, 9]])
 FRAMES, COUNTS = [7, 5, 3], [3, 2, 0]
@@ -87,7 +87,7 @@ def begin_twice(W: int, first: Any) -> Any:
     return start
 
 
-RIGHT_STARTS = ctc._starts
+RIGHT_STARTS = ctc_lattice._starts
 
 
 @pytest.mark.parametrize(
@@ -100,21 +100,21 @@ RIGHT_STARTS = ctc._starts
     ids=["equal labels are skipped", "nothing is skipped", "two beginnings"],
 )
 def test_a_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch, name: str, fault: Any) -> None:
-    monkeypatch.setattr(ctc, name, fault)
+    monkeypatch.setattr(ctc_lattice, name, fault)
     with pytest.raises(AssertionError):
         agrees_with_all_paths()
 
 
 def test_a_short_target_read_back_from_the_longests_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctc, "_starts", lambda W, first: RIGHT_STARTS(W, np.zeros_like(first)))
+    monkeypatch.setattr(ctc_lattice, "_starts", lambda W, first: RIGHT_STARTS(W, np.zeros_like(first)))
     with pytest.raises(AssertionError):
         padding_has_no_influence()
 
 
 @pytest.mark.parametrize("scale", [1.001, -1])
 def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
-    right = ctc._per_class
-    monkeypatch.setattr(ctc, "_per_class", lambda *given_: right(*given_) * scale)
+    right = ctc_lattice._per_class
+    monkeypatch.setattr(ctc_lattice, "_per_class", lambda *given_: right(*given_) * scale)
     x = mg.tensor(drawn(4, 2, 3), requires_grad=True)
     with pytest.raises(mg.GradcheckError):
         mg.gradcheck(lambda x: ctc_loss(x, [[1, 1], [2, 1]], [4, 3], [2, 2]), [x])
