@@ -40,13 +40,16 @@ def absolute_error(prediction: Tensor, target: Any) -> Tensor:
 
 
 def kl(log_probs: Tensor, target: Any) -> Tensor:
-    """d (log d − y) for each feature, y a log probability and d a probability, as torch's `kl_div`; 0 where d = 0."""
+    """d (log d − y) for each feature, y a log probability and d a probability, as torch's `kl_div`; 0 where d = 0.
+
+    There torch gives NaN for y = −∞, a class that has no probability and needs none.
+    """
     xp = backend_of(log_probs._data).xp
     d = target._data if isinstance(target, Tensor) else target
     if isinstance(target, Tensor) and target.requires_grad:
         raise ValueError("kl: target: got a tensor that requires a gradient, want a constant")
     entropy = d * xp.log(xp.where(d > 0, d, xp.ones_like(d)))
-    result: Tensor = entropy - log_probs * d
+    result: Tensor = entropy - mg.where(d > 0, log_probs, xp.zeros((), dtype=log_probs.dtype)) * d
     return result
 
 
@@ -79,32 +82,39 @@ def local_divergence(
         local: a name of `LOCAL`, or a function of (outputs, targets) that gives one number for each step (T, B) or for
             each feature (T, B, F).
         outputs: Y (T, B, F), or (B, T, F) with batch_first.
-        targets: D, (T, B) or (T, B, F), in the same layout; what lives on the host goes where the outputs are, floating
-            point in their dtype.
+        targets: D (T, B, F) in the same layout. For "cross_entropy" integers (T, B) will do, and −100 is a step that
+            does not count; a function of one's own may have (T, B) too. What lives on the host goes where the outputs
+            are; floating point, and all numbers (T, B, F) for a name, come in the outputs' dtype.
         lengths: (B,) whole numbers 1 … T; None where nothing is padded.
         weights: w, constants: (T,), one for each step, or (T, B) in the layout of the outputs; 1 where None.
         reduction: "sum"; "mean", which divides by the weights of the numbers that count, so without weights by their
             number, as torch does; or "none" for the weighted numbers, 0 at padding. The mean of nothing is 0.
 
     Raises:
-        ValueError: a shape, a length, an unknown name or reduction. TypeError: outputs that are no floating point.
+        ValueError: a shape, a length, an unknown name or reduction, weights that require a gradient.
+        TypeError: outputs that are no floating point, targets or weights that are no numbers.
     """
     name = "local_divergence"
     _one_of(name, reduction)
-    if isinstance(local, str):
-        if local not in LOCAL:
-            raise ValueError(f"{name}: local: got {local!r}, want one of {list(LOCAL)} or a function")
-        local = LOCAL[local]
-    y, d, spans = _cleaned(name, outputs, targets, lengths, batch_first)
-    T, B = y.shape[:2]
-    backend = backend_of(y._data)
-    xp = backend.xp
-    terms = local(y, d)
+    if isinstance(local, str) and local not in LOCAL:
+        raise ValueError(f"{name}: local: got {local!r}, want one of {list(LOCAL)} or a function")
+    y, spans = _outputs(name, outputs, lengths, batch_first)
+    d = _targets(name, targets, y, spans, batch_first)
+    xp, (T, B) = backend_of(y._data).xp, y.shape[:2]
+    classes = local == "cross_entropy" and d.ndim == 2 and d.dtype.kind in "iu"
+    if isinstance(local, str) and not classes:
+        if tuple(d.shape) != y.shape:  # broadcasting would pair steps with sequences
+            also = f", or integers {(T, B)}" if local == "cross_entropy" else ""
+            raise ValueError(f"{name}: targets: got {d.dtype} of shape {tuple(d.shape)}, want {y.shape}{also}")
+        d = d if isinstance(d, Tensor) else d.astype(y.dtype)
+    terms = (LOCAL[local] if isinstance(local, str) else local)(y, d)
     if terms.shape[:2] != (T, B):
         raise ValueError(f"{name}: local: got a result of shape {terms.shape}, want ({T}, {B}) or ({T}, {B}, F)")
     w = xp.ones((T, B), dtype=terms.dtype) if weights is None else _weights(name, weights, y, batch_first)
     if spans is not None and not spans.full:
         w = xp.where(spans.valid[:, :, 0], w, xp.zeros((), dtype=w.dtype))
+    if classes:
+        w = xp.where(d == -100, xp.zeros((), dtype=w.dtype), w)
     w = w.reshape((T, B) + (1,) * (terms.ndim - 2))
     weighed = terms * w
     if reduction == "none":
@@ -138,7 +148,8 @@ def general_divergence(
     """
     name = "general_divergence"
     _one_of(name, reduction)
-    y, d, spans = _cleaned(name, outputs, targets, lengths, batch_first)
+    y, spans = _outputs(name, outputs, lengths, batch_first)
+    d = None if targets is None else _targets(name, targets, y, spans, batch_first)
     each = []
     for b in range(y.shape[1]):
         n = y.shape[0] if spans is None else int(spans.host[b])
@@ -166,8 +177,8 @@ def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
         A constant, made by K walks.
     """
     leaf = mg.tensor(z._data if isinstance(z, Tensor) else z, requires_grad=True)
-    K = activation(leaf).shape[-1]
-    rows = [mg.gradients(mg.sum(activation(leaf)[..., k]), [leaf])[0] for k in range(K)]
+    y = activation(leaf)
+    rows = [mg.gradients(mg.sum(y[..., k]), [leaf], retain_graph=True)[0] for k in range(y.shape[-1])]
     return mg.stack(rows, axis=-2)
 
 
@@ -176,10 +187,8 @@ def _one_of(name: str, reduction: str) -> None:
         raise ValueError(f"{name}: reduction: got {reduction!r}, want one of {list(REDUCTIONS)}")
 
 
-def _cleaned(
-    name: str, outputs: Any, targets: Any, lengths: Any, batch_first: bool
-) -> tuple[Tensor, Any, Lengths | None]:
-    """Outputs and targets, time first, where the outputs live, with zeros at padding."""
+def _outputs(name: str, outputs: Any, lengths: Any, batch_first: bool) -> tuple[Tensor, Lengths | None]:
+    """Outputs, time first, with zeros at padding."""
     if not isinstance(outputs, Tensor) and not is_array(outputs):
         raise TypeError(f"{name}: outputs: got {type(outputs).__name__}, want a Tensor or an array")
     y = outputs if isinstance(outputs, Tensor) else Tensor(outputs)
@@ -193,25 +202,29 @@ def _cleaned(
         raise ValueError(f"{name}: outputs: got T = {T} steps and B = {B} sequences, want at least one of each")
     backend = backend_of(y._data)
     spans = None if lengths is None else Lengths(lengths, T, B, backend, name)
-    padded = spans is not None and not spans.full
-    if padded and spans is not None:
+    if spans is not None and not spans.full:
         y = mg.where(spans.valid, y, backend.xp.zeros((), dtype=y.dtype))
-    if targets is None:
-        return y, None, spans
+    return y, spans
+
+
+def _targets(name: str, targets: Any, y: Tensor, spans: Lengths | None, batch_first: bool) -> Any:
+    """Targets, time first, where the outputs y live, with zeros at padding."""
+    backend = backend_of(y._data)
     d = _beside(name, "targets", targets, y.dtype, backend)
     d = d.swapaxes(0, 1) if batch_first else d
     if tuple(d.shape) not in (y.shape[:2], y.shape):
         raise ValueError(f"{name}: targets: got (T, B, …) = {tuple(d.shape)}, want {y.shape[:2]} or {y.shape}")
-    if padded and spans is not None:
-        valid = spans.valid if d.ndim == 3 else spans.valid[:, :, 0]
-        nothing = backend.xp.zeros((), dtype=d.dtype)
-        d = mg.where(valid, d, nothing) if isinstance(d, Tensor) else backend.xp.where(valid, d, nothing)
-    return y, d, spans
+    if spans is None or spans.full:
+        return d
+    valid = spans.valid if d.ndim == 3 else spans.valid[:, :, 0]
+    nothing = backend.xp.zeros((), dtype=d.dtype)
+    return mg.where(valid, d, nothing) if isinstance(d, Tensor) else backend.xp.where(valid, d, nothing)
 
 
 def _weights(name: str, weights: Any, y: Tensor, batch_first: bool) -> Array:
     w = _beside(name, "weights", weights, y.dtype, backend_of(y._data))
-    w = w._data if isinstance(w, Tensor) else w
+    if isinstance(w, Tensor):
+        raise ValueError(f"{name}: weights: got a tensor that requires a gradient, want constants")
     w = w.astype(y.dtype)
     T, B = y.shape[:2]
     if tuple(w.shape) == (T,):
@@ -230,7 +243,7 @@ def _beside(name: str, argument: str, value: Any, dtype: Any, backend: Backend) 
         return value
     array = value._data if isinstance(value, Tensor) else value
     array = array if is_array(array) else np.asarray(array)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want numbers")
     if array.dtype.kind == "f":
         array = array.astype(dtype)

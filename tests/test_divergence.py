@@ -86,6 +86,45 @@ def padding_counts_nowhere(
     assert (grad[~outside] != 0).any()
 
 
+def test_a_step_that_does_not_count_is_torchs() -> None:
+    """−100, as in `losses.cross_entropy`, also in the mean."""
+    torch = pytest.importorskip("torch")
+    y, d = given_for("cross_entropy", np.random.default_rng(5))
+    d[1:3, 0] = -100
+    for reduction in ("mean", "sum", "none"):
+        want = torch.nn.functional.cross_entropy(torch.tensor(y).movedim(-1, 1), torch.tensor(d), reduction=reduction)
+        got = local_divergence("cross_entropy", y, d, reduction=reduction)
+        np.testing.assert_allclose(got.numpy(), want.numpy(), atol=1e-12)
+
+
+def test_whole_numbers_and_truth_values_are_numbers_in_the_outputs_dtype() -> None:
+    y, d = given_for("binary_cross_entropy", np.random.default_rng(6))
+    y, d = y.astype("float32"), d > 0.5
+    for name in ("binary_cross_entropy", "squared_error", "cross_entropy"):
+        want = local_divergence(name, y, d.astype("float32"))
+        for given_ in (d, d.astype(int), d.tolist()):
+            got = local_divergence(name, y, given_)
+            assert got.dtype == np.float32
+            assert got.item() == want.item()
+
+
+def test_no_probability_where_none_is_wanted_costs_nothing() -> None:
+    y = mg.tensor([[[0.0, -np.inf]]], requires_grad=True)
+    loss = local_divergence("kl", y, [[[1.0, 0.0]]])
+    loss.backward()
+    assert loss.item() == 0
+    np.testing.assert_array_equal(y.grad.numpy(), [[[-0.5, 0]]])
+
+
+@pytest.mark.parametrize("name", list(divergence.LOCAL))
+@pytest.mark.parametrize("shape", [(3, 3, 3), (3, 3, 1), (1, 1, 4)])
+def test_targets_are_never_broadcast(name: str, shape: tuple[int, int, int]) -> None:
+    """(T, B, F) beside (T, B) would pair steps with sequences, and often fits."""
+    y = np.zeros(shape)
+    with pytest.raises(ValueError, match=r"local_divergence: targets: got float64 of shape .*, want \(\d, \d, \d\)"):
+        local_divergence(name, y, np.zeros(shape[:2]))
+
+
 def test_a_divergence_that_reads_padding_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     class Longer(divergence.Lengths):
         def __init__(self, steps: Any, T: int, *rest: Any) -> None:
@@ -169,9 +208,27 @@ def test_on_a_device_nobody_waits(name: str, xp: Any) -> None:
         ({"weights": np.ones(T + 1)}, r"local_divergence: weights: got shape \(6,\)"),
         ({"lengths": [1, 2, 9]}, "local_divergence: lengths: got 9"),
         ({"outputs": np.zeros((T, F))}, "local_divergence: outputs: got shape"),
+        (
+            {"weights": mg.tensor(np.ones(T), requires_grad=True)},
+            "local_divergence: weights: got a tensor that requires",
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(options: dict[str, Any], complaint: str) -> None:
     usual = {"local": "squared_error", "outputs": np.zeros((T, B, F)), "targets": np.zeros((T, B, F))}
     with pytest.raises(ValueError, match=complaint):
+        local_divergence(**{**usual, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"targets": None}, "local_divergence: targets: got dtype object, want numbers"),
+        ({"outputs": np.zeros((T, B, F), int)}, "local_divergence: outputs: got dtype int64"),
+        ({"outputs": [[[1.0]]]}, "local_divergence: outputs: got list"),
+    ],
+)
+def test_what_is_no_number_is_refused(options: dict[str, Any], complaint: str) -> None:
+    usual = {"local": "squared_error", "outputs": np.zeros((T, B, F)), "targets": np.zeros((T, B, F))}
+    with pytest.raises(TypeError, match=complaint):
         local_divergence(**{**usual, **options})
