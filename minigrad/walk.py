@@ -129,7 +129,7 @@ def walk(
 
 
 def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
-    """In the parent's dtype. Of a complex contribution a real parent feels the real part, since L changes by Re(g·dx)."""
+    """In the parent's dtype; of a complex contribution a real parent feels the real part, as L changes by Re(g·dx)."""
     if contribution.dtype.kind == "c" and dtype.kind != "c":
         contribution = xp.real(contribution)
     return contribution if contribution.dtype == dtype else contribution.astype(dtype)
