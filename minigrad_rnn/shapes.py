@@ -60,7 +60,7 @@ class OneToMany(nn.Module):
         lengths: (B,), outputs beyond which are zero.
         targets, forced: teacher forcing, for a feedback of outputs: targets (T, B, O) and booleans (T, B) on the host,
             as `TeacherForcing.draw` gives them; where forced[t] is True, step t reads targets[t−1] for y(t−1). Without
-            `forced` all are True. With batch_first both are (B, T, …).
+            `forced` all are True. With batch_first both are (B, T, …). Targets at padding may be anything.
         ys: (T, B, O), or (B, T, O) with batch_first. The state is that after each sequence's last step.
     """
 
@@ -84,8 +84,8 @@ class OneToMany(nn.Module):
         net, x = self.recurrence, _tensor("OneToMany", "x", x)
         if x.ndim != 2:
             raise ValueError(f"OneToMany: x: got shape {x.shape}, want (B, I)")
-        if steps < 1:
-            raise ValueError(f"OneToMany: steps: got {steps!r}, want at least 1")
+        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+            raise ValueError(f"OneToMany: steps: got {steps!r}, want a whole number of at least 1")
         xp, B = backend_of(x._data).xp, x.shape[0]
         turn = net.batch_first
         if self.feedback in ("input", "zeros"):
@@ -104,14 +104,25 @@ class OneToMany(nn.Module):
         masks = net.draw_masks(steps, B)
         ys: list[Tensor] = []
         for t in range(steps):
+            valid = spans.valid[t] if spans is not None and t >= spans.shortest else None
             if t:
                 fed = ys[-1]
                 if truth is not None:
-                    fed = mg.where(coins[t][:, None], truth[t - 1], fed) if coins is not None else truth[t - 1]
+                    if truth.shape[2:] != fed.shape[1:]:
+                        raise ValueError(f"OneToMany: targets: got {truth.shape[2:]} features, want {fed.shape[1:]}")
+                    fed = truth[t - 1] if coins is None else mg.where(coins[t][:, None], truth[t - 1], fed)
+                if (
+                    valid is not None
+                ):  # what a padded target holds, NaN for one, would come back in the weights' gradients
+                    fed = mg.where(valid, fed, xp.zeros((), dtype=fed.dtype))
+                if self.feedback == "output" and fed.shape != x.shape:
+                    raise ValueError(
+                        f"OneToMany: feedback: got 'output' for y(t) of shape {fed.shape}, want {x.shape}, that of x"
+                    )
                 x = self.feedback(fed) if isinstance(self.feedback, nn.Module) else fed
             hs, new = net(x[:, None] if turn else x[None], state, masks=at_step(masks, t))
-            if spans is not None and state is not None and t >= spans.shortest:
-                parts = tuple(mg.where(spans.valid[t], a, b) for a, b in zip(_parts(new), _parts(state)))
+            if valid is not None:
+                parts = tuple(mg.where(valid, a, b) for a, b in zip(_parts(new), _parts(state)))
                 new = parts if isinstance(new, tuple) else parts[0]
             state = new
             ys.append(self.readout(hs[:, 0] if turn else hs[0]))
@@ -128,6 +139,8 @@ class OneToMany(nn.Module):
         truth = mg.swapaxes(truth, 0, 1) if turn else truth
         if truth.ndim != 3 or truth.shape[:2] != (steps, x.shape[0]):
             raise ValueError(f"OneToMany: targets: got (T, B, …) = {truth.shape}, want ({steps}, {x.shape[0]}, O)")
+        if truth.dtype != x.dtype:
+            raise TypeError(f"OneToMany: targets: got dtype {truth.dtype}, want {x.dtype} like x")
         if forced is None:
             return truth, None
         coins = np.asarray(forced).swapaxes(0, 1) if turn else np.asarray(forced)

@@ -152,6 +152,21 @@ def test_teacher_forcing_feeds_the_truth_where_the_coin_says(turn: bool, xp: Any
     assert np.abs(free.numpy() - ys.numpy()).max() > 1e-3
 
 
+@pytest.mark.parametrize("feedback", ["output", "module"])
+@pytest.mark.parametrize("tossed", [False, True])
+def test_targets_at_padding_have_no_influence(feedback: str, tossed: bool) -> None:
+    model = OneToMany(network(), readout(H, I), readout(I, I) if feedback == "module" else "output")
+    x, targets, outside = drawn(B, I), drawn(T, B, I), np.arange(T)[:, None] >= np.array(LENGTHS)
+    coins = np.random.default_rng(0).random((T, B)) < 0.7 if tossed else None
+    found = []
+    for padding in (0.0, np.nan):
+        targets[outside] = padding
+        ys, _ = model(x, T, lengths=LENGTHS, targets=targets, forced=coins)
+        found.append([ys.numpy(), *gradients(mg.sum(mg.square(ys)), *model.parameters())])
+    for mine, other in zip(*found):
+        np.testing.assert_array_equal(mine, other)
+
+
 # Many-to-one
 
 
@@ -282,6 +297,12 @@ def test_dropout_masks_are_drawn_once_for_the_sequence() -> None:
         (lambda: OneToMany(network(), readout(H), "noise"), "OneToMany: feedback: got 'noise'"),
         (lambda: OneToMany(network(bidirectional=True), readout(H)), "OneToMany: recurrence: got two directions"),
         (lambda: OneToMany(network(), readout(H, I))(drawn(B, I), 0), "OneToMany: steps: got 0"),
+        (lambda: OneToMany(network(), readout(H), "input")(drawn(B, I), 2.0), "OneToMany: steps: got 2.0"),
+        (lambda: OneToMany(network(), readout(H))(drawn(B, I), 2), r"OneToMany: feedback: got 'output' for y\(t\)"),
+        (
+            lambda: OneToMany(network(), readout(H, I))(drawn(B, I), 2, targets=drawn(2, B, 1)),
+            r"OneToMany: targets: got \(1,\) features, want \(4,\)",
+        ),
         (lambda: OneToMany(network(), readout(H, I))(drawn(B, I), 3, lengths=[1, 2, 4]), "OneToMany: lengths: got 4"),
         (lambda: OneToMany(network(), readout(H, I))(drawn(B, I), 3, forced=np.ones((3, B), bool)), "without targets"),
         (lambda: ManyToOne(network(), readout(H), "sum"), "ManyToOne: pool: got 'sum'"),
@@ -300,10 +321,14 @@ def test_errors_say_what_is_wrong(call: Any, complaint: str) -> None:
         (lambda: OneToOne(network(), readout(H))([[1.0]]), "OneToOne: x: got list"),
         (lambda: OneToMany(network(), readout(H, I))([[1.0]], 2), "OneToMany: x: got list"),
         (lambda: OneToMany(network(), readout(H, I))(drawn(B, I), 2, targets=[1.0]), "OneToMany: targets: got list"),
+        (
+            lambda: OneToMany(network(), readout(H, I))(drawn(B, I), 2, targets=np.zeros((2, B, I), int)),
+            "OneToMany: targets: got dtype int64, want float64",
+        ),
         (lambda: ManyToOne(network(), readout(H))([[[1.0]]]), "ManyToOne: xs: got list"),
     ],
 )
-def test_what_is_no_array_is_refused(call: Any, complaint: str) -> None:
+def test_what_is_no_array_of_that_kind_is_refused(call: Any, complaint: str) -> None:
     with pytest.raises(TypeError, match=complaint):
         call()
 
