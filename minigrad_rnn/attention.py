@@ -49,7 +49,8 @@ class Attention(nn.Module):
         weights: (T, B, S), or (B, S); each row sums to 1 and is exactly 0 at padding.
 
     Raises:
-        ValueError: a shape that does not fit, a length outside 1 … S. TypeError: no tensor or array.
+        ValueError: a shape that does not fit, a length outside 1 … S.
+        TypeError: no tensor or array, a memory that is not floating point, a query of another dtype.
     """
 
     def __init__(self, query_size: int, key_size: int) -> None:
@@ -74,6 +75,8 @@ class Attention(nn.Module):
             raise ValueError(
                 f"{name}: memory: got shape {memory.shape}, want (S, B, {self.key_size}) with S at least 1"
             )
+        if memory.dtype.kind != "f":
+            raise TypeError(f"{name}: memory: got dtype {memory.dtype}, want floating point")
         valid = None
         if lengths is not None:
             backend = backend_of(memory._data)
@@ -92,6 +95,8 @@ class Attention(nn.Module):
         if query.ndim not in (2, 3) or query.shape[-2:] != (B, self.query_size):
             want = f"(T, {B}, {self.query_size}) or ({B}, {self.query_size})"
             raise ValueError(f"{name}: query: got shape {query.shape}, want {want}")
+        if query.dtype != memory.values.dtype:
+            raise TypeError(f"{name}: query: got dtype {query.dtype}, want {memory.values.dtype} like the memory")
         e = self.scores(query[:, None] if single else mg.swapaxes(query, 0, 1), memory.keys)
         if memory.valid is not None:
             e = mg.where(memory.valid, e, backend_of(e._data).xp.full((), -np.inf, dtype=e.dtype))

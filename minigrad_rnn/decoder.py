@@ -122,14 +122,16 @@ class Decoder(nn.Module):
         attend: "before" or "after" the step.
         rng, dtype: as in the recurrence.
 
-    Call: `logits, weights, state = decoder(ids, state, lengths, forced)`.
+    Call: `logits, weights, state = decoder(ids, state, lengths, forced, draws)`.
         ids: (T, B), what is fed: the beginning token first, then the true tokens.
         state: a `DecoderState`.
         lengths: (B,), how many of the T steps count; logits and weights beyond are zero, and ids there
             may be anything. The state returned is that after each sequence's last step.
-        forced: (T, B) booleans on the host, as `TeacherForcing.draw` gives: where False, the decoder is fed the most
-            probable token of its own last step in the place of ids[t]. ids[0] is always fed. None for all True. No
-            gradient passes through the choice of a token.
+        forced: (T, B) booleans on the host, as `TeacherForcing.draw` gives: where False, the decoder is fed a token of
+            its own last step in the place of ids[t]. ids[0] is always fed. None for all True. No gradient passes
+            through the choice of a token.
+        draws: which token that is. None for the most probable one; numbers of [0, 1) (T, B) on the host, such as
+            rng.random((T, B)), for one drawn from the model's distribution (Bengio et al. 2015).
         logits: (T, B, V). weights: (T, B, S), or None without attention.
     """
 
@@ -166,18 +168,20 @@ class Decoder(nn.Module):
         self.readout = nn.Linear(top, vocab_size, rng=rng, dtype=dtype)
 
     def forward(
-        self, ids: Any, state: DecoderState, lengths: Any = None, forced: Any = None
+        self, ids: Any, state: DecoderState, lengths: Any = None, forced: Any = None, draws: Any = None
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
+        if not isinstance(state, DecoderState):
+            raise TypeError(f"Decoder: state: got {type(state).__name__}, want a DecoderState")
         backend = backend_of(self.readout.weight._data)
         xp = backend.xp
         ids, spans = _ids("Decoder", "ids", ids, lengths, backend, self.embedding.num_embeddings)
         T, B = ids.shape
-        if forced is not None:
-            forced = np.asarray(forced)
-            if forced.shape != (T, B) or forced.dtype != bool:
-                raise ValueError(
-                    f"Decoder: forced: got {forced.dtype} of shape {forced.shape}, want booleans of shape {(T, B)}"
-                )
+        if state.recurrent[0].shape[1] != B:
+            raise ValueError(f"Decoder: ids: got {B} sequences, want {state.recurrent[0].shape[1]} as in the state")
+        if draws is not None and forced is None:
+            raise ValueError("Decoder: draws: got some without forced, want both")
+        forced = None if forced is None else _per_token("forced", forced, "b", (T, B))
+        draws = None if draws is None else backend.from_numpy(_per_token("draws", draws, "f", (T, B)))
         stepwise = (forced is not None and not forced[1:].all()) or (self.mix is not None and self.attend == "before")
         if stepwise:
             masks = self.recurrence.draw_masks(T, B)
@@ -187,7 +191,7 @@ class Decoder(nn.Module):
             for t in range(T):
                 fed = ids[t]
                 if t and coins is not None:
-                    fed = xp.where(coins[t], fed, xp.argmax(every[-1]._data, axis=-1))
+                    fed = xp.where(coins[t], fed, _chosen(xp, every[-1]._data, None if draws is None else draws[t]))
                 before = state.recurrent
                 y, weights, state = self._advance(self.embedding(fed)[None], state, None, at_step(masks, t))
                 if spans is not None and t >= spans.shortest:
@@ -247,10 +251,10 @@ class EncoderDecoder(nn.Module):
         batch_first: whether ids and results have the batch first.
         rng, dtype: of the bridge.
 
-    Call: `logits, weights = model(source, target, source_lengths, target_lengths, forced)`.
+    Call: `logits, weights = model(source, target, source_lengths, target_lengths, forced, draws)`.
         source: ids (S, B), or vectors (S, B, E) for an encoder without vocabulary.
         target: ids (T, B), what the decoder is fed: the beginning token, then the truth one step late.
-        source_lengths, target_lengths: (B,). forced: as in `Decoder`, (T, B), or (B, T) with batch_first.
+        source_lengths, target_lengths: (B,). forced, draws: as in `Decoder`, (T, B), or (B, T) with batch_first.
         logits: (T, B, V). weights: (T, B, S), or None.
 
     For decoding: `state = model.start(source, source_lengths)`, then `model.step` and `model.select`.
@@ -295,12 +299,17 @@ class EncoderDecoder(nn.Module):
         )
 
     def forward(
-        self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None, forced: Any = None
+        self,
+        source: Any,
+        target: Any,
+        source_lengths: Any = None,
+        target_lengths: Any = None,
+        forced: Any = None,
+        draws: Any = None,
     ) -> tuple[Tensor, Tensor | None]:
-        coins = None if forced is None else self._turned(forced)
-        logits, weights, _ = self.decoder(
-            self._turned(target), self.start(source, source_lengths), target_lengths, coins
-        )
+        forced, draws = (None if given is None else self._turned(given) for given in (forced, draws))
+        state = self.start(source, source_lengths)
+        logits, weights, _ = self.decoder(self._turned(target), state, target_lengths, forced, draws)
         return self._turned(logits), None if weights is None else self._turned(weights)
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -316,6 +325,25 @@ class EncoderDecoder(nn.Module):
         if not self.batch_first:
             return x
         return (x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)).swapaxes(0, 1)
+
+
+def _per_token(argument: str, given: Any, kind: str, shape: tuple[int, int]) -> Array:
+    """One boolean, or one number of [0, 1), for each token (T, B), checked on the host."""
+    array = np.asarray(given)
+    within = kind == "b" or ((array >= 0) & (array < 1)).all()
+    if array.shape != shape or array.dtype.kind != kind or not within:
+        want = "booleans" if kind == "b" else "numbers of [0, 1)"
+        raise ValueError(f"Decoder: {argument}: got {array.dtype} of shape {array.shape}, want {want} of shape {shape}")
+    return array
+
+
+def _chosen(xp: Any, logits: Array, draws: Array | None) -> Array:
+    """Tokens (B,) from logits (B, V): the most probable, or by draws (B,) as `sampling.draw` does it."""
+    if draws is None:
+        return xp.argmax(logits, axis=-1)
+    z = logits.astype(np.float64)
+    below = xp.cumsum(xp.exp(z - xp.max(z, axis=-1, keepdims=True)), axis=-1)
+    return xp.sum(below <= draws[:, None] * below[:, -1:], axis=-1)
 
 
 def _time_major(name: str, recurrence: Recurrence) -> None:

@@ -2,7 +2,7 @@
 
 The schedules are those of Bengio, Vinyals, Jaitly & Shazeer (2015), section 2.4: functions of the training step i that
 give the probability ε_i of the truth. A coin is tossed for each token, on the host, so that every backend sees the
-same ones.
+same ones. What is fed in the truth's place, the most probable token or a drawn one, is said in `Decoder`.
 """
 
 from __future__ import annotations

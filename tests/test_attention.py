@@ -31,6 +31,7 @@ from minigrad_rnn import (
     load_torch_state_dict,
     torch_state_dict,
 )
+from minigrad_rnn.sampling import draw
 
 S, T, B, V, E, H = 6, 4, 3, 7, 3, 4
 LENGTHS, TARGET_LENGTHS = [4, 6, 1], [4, 2, 3]
@@ -310,19 +311,51 @@ def test_scheduled_sampling_feeds_what_it_said(attend: str, xp: Any) -> None:
     np.testing.assert_allclose(always, run(target, None)[0], atol=1e-12)
 
 
+class At:
+    """A generator that gives one number."""
+
+    def __init__(self, u: float) -> None:
+        self.u = u
+
+    def random(self) -> float:
+        return self.u
+
+
+@pytest.mark.parametrize("attend", ["before", "after"])
+def test_scheduled_sampling_feeds_what_it_drew(attend: str, xp: Any) -> None:
+    """From the model's own distribution, as `sampling.draw` does it with the same numbers."""
+    source, target = batch()
+    model, rng = network_model("gru", "additive", attend).to(xp.name), np.random.default_rng(4)
+    coins, draws = rng.random((T, B)) < 0.3, rng.random((T, B))
+    draws[1, 0], draws[2, 0] = 0, np.nextafter(1, 0)  # the first token and the last one that may come
+    logits, _ = model(source, target, LENGTHS, forced=coins, draws=draws)
+    fed = target.copy()
+    for t, b in zip(*np.nonzero(~coins)):
+        if t:
+            fed[t, b] = draw(logits.numpy()[t - 1, b], rng=At(draws[t, b]))  # type: ignore[arg-type]
+    again, _ = model(source, fed, LENGTHS)
+    np.testing.assert_allclose(logits.numpy(), again.numpy(), atol=1e-12)
+    likeliest, _ = model(source, target, LENGTHS, forced=coins)
+    assert np.abs(likeliest.numpy() - logits.numpy()).max() > 1e-3
+    turned = EncoderDecoder(model.encoder, model.decoder, model.bridge or "copy", batch_first=True)
+    got, _ = turned(source.T.copy(), target.T.copy(), LENGTHS, forced=coins.T, draws=draws.T)
+    np.testing.assert_allclose(got.numpy().swapaxes(0, 1), logits.numpy(), atol=1e-12)
+
+
 @pytest.mark.parametrize(("kind", "attend"), list(itertools.product(["additive", "scaled"], ["before", "after"])))
 def test_on_a_device_nobody_waits(kind: str, attend: str, xp: Any) -> None:
     source, target = batch()
     model = network_model("lstm", kind, attend, "float32").to(xp.name)
     coins = TeacherForcing(constant_schedule(0.5), np.random.default_rng(0)).draw(0, T, B)
+    draws = np.random.default_rng(1).random((T, B))
     there = [xp.array(a) for a in (source, target)]
     with xp.no_sync():
-        logits, _ = model(there[0], there[1], LENGTHS, TARGET_LENGTHS, coins)
+        logits, _ = model(there[0], there[1], LENGTHS, TARGET_LENGTHS, coins, draws)
         losses.cross_entropy(logits, there[1]).backward()
     assert logits.dtype == np.float32
     host = network_model("lstm", kind, attend, "float32").to("numpy")
     np.testing.assert_allclose(
-        logits.numpy(), host(source, target, LENGTHS, TARGET_LENGTHS, coins)[0].numpy(), atol=1e-4
+        logits.numpy(), host(source, target, LENGTHS, TARGET_LENGTHS, coins, draws)[0].numpy(), atol=1e-4
     )
 
 
@@ -381,8 +414,29 @@ def test_reversing_is_learned() -> None:
         (lambda: EncoderDecoder(Encoder(V, E, H), Decoder(V, E, 2 * H), "copy"), "EncoderDecoder: bridge: got 'copy'"),
         (lambda: network_model()(np.full((S, B), V), batch()[1]), "Encoder: source: got ids from 7"),
         (lambda: network_model()(*batch(), forced=np.ones((T, B))), "Decoder: forced: got float64"),
+        (lambda: network_model()(*batch(), draws=np.zeros((T, B))), "Decoder: draws: got some without forced"),
+        (lambda: drawing(np.ones((T, B))), r"Decoder: draws: got float64 of shape \(4, 3\), want numbers of \[0, 1\)"),
+        (lambda: drawing(np.zeros((B, T))), r"Decoder: draws: got float64 of shape \(3, 4\)"),
+        (lambda: network_model()(batch()[0], batch()[1][:, :2]), "Decoder: ids: got 2 sequences, want 3"),
     ],
 )
 def test_errors_say_what_is_wrong(call: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
+        call()
+
+
+def drawing(draws: Any) -> Any:
+    return network_model()(*batch(), forced=np.zeros((T, B), bool), draws=draws)
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (lambda: DotAttention(3)(np.zeros((B, 3), "float32"), np.zeros((S, B, 3))), "DotAttention: query: got dtype"),
+        (lambda: DotAttention(3)(np.zeros((B, 3)), np.zeros((S, B, 3), int)), "DotAttention: memory: got dtype int64"),
+        (lambda: network_model().decoder(batch()[1], None), "Decoder: state: got NoneType, want a DecoderState"),
+    ],
+)
+def test_a_wrong_type_is_named(call: Any, complaint: str) -> None:
+    with pytest.raises(TypeError, match=complaint):
         call()
