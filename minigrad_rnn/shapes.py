@@ -190,11 +190,9 @@ class ManyToOne(nn.Module):
 
     def _last(self, h: Tensor) -> Tensor:
         """From the state's rows (cells, B, H): those of the top layer, merged as the recurrence merges them."""
-        net = self.recurrence
-        if not net.bidirectional:
-            return h[-1]
-        forward, backward = (net.num_layers[0] - 1, -1) if isinstance(net.num_layers, tuple) else (-2, -1)
-        tops = [h[forward], h[backward]]
+        net, tops = self.recurrence, [h[row] for row in top_rows(self.recurrence)]
+        if len(tops) == 1:
+            return tops[0]
         if net.merge == "concat":
             return mg.concatenate(tops, axis=-1)
         total = tops[0] + tops[1]
@@ -215,6 +213,13 @@ class ManyToMany(nn.Module):
         _batched("ManyToMany", xs)
         hs, state = self.recurrence(xs, state, lengths=lengths)
         return _without_padding("ManyToMany", self.readout(hs), lengths, self.recurrence.batch_first), state
+
+
+def top_rows(net: Recurrence) -> list[int]:
+    """Which rows of the state (cells, B, H) are the top layer's, read forward and, if it is, backward."""
+    if not net.bidirectional:
+        return [-1]
+    return [net.num_layers[0] - 1, -1] if isinstance(net.num_layers, tuple) else [-2, -1]
 
 
 def at_step(masks: dict[str, CellMasks], t: int) -> dict[str, CellMasks]:

@@ -50,7 +50,7 @@ FLOORS = {
         ["classics.tdnn", "classics.narx", "classics.jordan", "classics.elman", "classics.state_space"],
         ["classics"],
         ["questions", "character_model", "sampling", "loss_picture", "ctc_decoding", "torch_state"],
-        ["classic_question", "decoding"],
+        ["classic_question", "decoding", "onnx_graph"],
         ["verify", "onnx_export"],
         ["__main__"],
     ],

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad_rnn import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, export_onnx
+from minigrad_rnn import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, ManyToOne, OneToOne, export_onnx
 from minigrad_rnn.character_model import CharacterModel
 
 onnx = pytest.importorskip("onnx")
@@ -194,6 +194,45 @@ def test_a_stack_of_everything(tmp_path: Path) -> None:
     assert [value.name for value in written.output] == ["output", "2.h_n", "4.h_n", "4.c_n"]
 
 
+@pytest.mark.parametrize("pool", ["last", "mean"])
+@pytest.mark.parametrize(("layers", "merge"), [(1, None), (2, "concat"), (2, "mean"), ((2, 1), "sum")])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_many_to_one_ends_in_a_gemm(
+    tmp_path: Path, kind: str, batch_first: bool, layers: Any, merge: str | None, pool: str
+) -> None:
+    both: dict[str, Any] = {} if merge is None else {"bidirectional": True, "merge": merge}
+    net = recurrence(kind, layers, batch_first=batch_first, **both)
+    read = nn.Sequential(nn.Linear(2 * H if merge == "concat" else H, 5), nn.Tanh(), nn.Linear(5, 2, bias=False))
+    model = ManyToOne(net, filled(read), pool)
+    xs, _ = draw(net, 6, 3)
+    for lengths in (None, np.array([2, 6, 1], "int32")):
+        made = export_onnx([model, mg.softmax], tmp_path / "a.onnx", lengths=lengths is not None)
+        ops = [node.op_type for node in made.graph.node]
+        assert (ops.count("Gemm"), ops.count("MatMul"), ops.count("Softmax")) == (2, 0, 1)
+        feed = {"xs": xs} if lengths is None else {"xs": xs, "lengths": lengths}
+        _, state = net(xs, lengths=lengths)
+        ends = state if isinstance(state, tuple) else (state,)
+        want = mg.softmax(model(xs, lengths=lengths))
+        assert_same(run(tmp_path / "a.onnx", **feed), [want.numpy(), *(end.numpy() for end in ends)])
+
+
+def test_a_classifier_of_ids(tmp_path: Path) -> None:
+    parts = [filled(nn.Embedding(9, I)), ManyToOne(recurrence("gru"), filled(nn.Linear(H, 4))), mg.log_softmax]
+    export_onnx(parts, tmp_path / "a.onnx")
+    ids = np.random.default_rng(0).integers(0, 9, (5, 3))
+    want = mg.log_softmax(parts[1](parts[0](ids)))
+    np.testing.assert_allclose(run(tmp_path / "a.onnx", ids=ids)[0], want.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_one_step_without_a_recurrence_is_gemms(tmp_path: Path) -> None:
+    model = OneToOne(None, filled(nn.Sequential(nn.Linear(I, 5), nn.Tanh(), nn.Linear(5, 2))))
+    made = export_onnx([model, mg.softmax], tmp_path / "a.onnx")
+    assert [node.op_type for node in made.graph.node] == ["Gemm", "Tanh", "Gemm", "Softmax", "Identity"]
+    x = np.random.default_rng(0).standard_normal((3, I)).astype("float32")
+    assert_same(run(tmp_path / "a.onnx", x=x), [mg.softmax(model(x)[0]).numpy()])
+
+
 def test_a_model_without_recurrence_and_a_sequential_that_ends_in_one(tmp_path: Path) -> None:
     plain = filled(nn.Sequential(nn.Linear(I, 5), nn.Tanh(), nn.Linear(5, 2)))
     export_onnx(plain, tmp_path / "a.onnx")
@@ -258,6 +297,20 @@ class OwnLSTM(LSTM):
         (lambda: [nn.Linear(2, I), nn.Embedding(5, 2)], {}, ValueError, "model at 1: Embedding: got 4 features"),
         (lambda: [RNN(I, H), RNN(H, H, batch_first=True)], {}, ValueError, "with and without batch_first"),
         (lambda: nn.LayerNorm((2, I)), {}, ValueError, r"normalized_shape: got \(2, 4\), want one axis"),
+        (
+            lambda: ManyToOne(RNN(I, H), nn.Linear(H, 2), "max"),
+            {},
+            ValueError,
+            "ManyToOne: pool: got 'max', want 'last'",
+        ),
+        (lambda: OneToOne(RNN(I, H), nn.Linear(H, 2)), {}, ValueError, "OneToOne: recurrence: got RNN, want None"),
+        (lambda: [nn.Linear(2, I), OneToOne(None, nn.Tanh())], {}, ValueError, "model at 1: OneToOne: got 4 features"),
+        (
+            lambda: [ManyToOne(RNN(I, H), nn.Linear(H, I)), RNN(I, H)],
+            {},
+            ValueError,
+            "model at 1: RNN: got one vector for each sequence to read, want every step's",
+        ),
         (nn.Tanh, {}, ValueError, "got no part that says how many features"),
         (list, {}, ValueError, "got no part that says how many features"),
         (lambda: nn.Linear(I, 2), {"state": True}, ValueError, "state: got True, want False"),
