@@ -15,9 +15,10 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import backend_of, is_array
+from minigrad.backend import backend_of
 
 from .cells import Lengths
+from .given import as_tensor, check_whole
 
 Array = Any
 
@@ -56,7 +57,7 @@ class Attention(nn.Module):
     def __init__(self, query_size: int, key_size: int) -> None:
         super().__init__()
         for argument, size in (("query_size", query_size), ("key_size", key_size)):
-            _whole(type(self).__name__, argument, size)
+            check_whole(type(self).__name__, argument, size)
         self.query_size, self.key_size = query_size, key_size
 
     def project(self, values: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class Attention(nn.Module):
     def prepare(self, memory: Any, lengths: Any = None) -> Memory:
         """The memory (S, B, K) with its keys and its mask, to be handed to `read`."""
         name = type(self).__name__
-        memory = _tensor(name, "memory", memory)
+        memory = as_tensor(name, "memory", memory)
         if memory.ndim != 3 or memory.shape[2] != self.key_size or not memory.shape[0]:
             raise ValueError(
                 f"{name}: memory: got shape {memory.shape}, want (S, B, {self.key_size}) with S at least 1"
@@ -90,7 +91,7 @@ class Attention(nn.Module):
     def read(self, query: Any, memory: Memory) -> tuple[Tensor, Tensor]:
         """(context, weights) of a query (T, B, Q) or (B, Q) into a prepared memory."""
         name = type(self).__name__
-        query = _tensor(name, "query", query)
+        query = as_tensor(name, "query", query)
         B, single = memory.values.shape[0], query.ndim == 2
         if query.ndim not in (2, 3) or query.shape[-2:] != (B, self.query_size):
             want = f"(T, {B}, {self.query_size}) or ({B}, {self.query_size})"
@@ -132,7 +133,7 @@ class AdditiveAttention(Attention):
         dtype: Any = "float32",
     ) -> None:
         super().__init__(query_size, key_size)
-        _whole(type(self).__name__, "attention_size", attention_size)
+        check_whole(type(self).__name__, "attention_size", attention_size)
         self.attention_size = attention_size
         self.query = nn.Linear(query_size, attention_size, bias=False, rng=rng, dtype=dtype)
         self.key = nn.Linear(key_size, attention_size, bias=False, rng=rng, dtype=dtype)
@@ -183,16 +184,3 @@ class GeneralAttention(Attention):
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         return query @ mg.swapaxes(keys, 1, 2)
-
-
-def _whole(name: str, argument: str, size: Any) -> None:
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"{name}: {argument}: got {size!r}, want a whole number of at least 1")
-
-
-def _tensor(name: str, argument: str, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if is_array(value):
-        return Tensor(value)
-    raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")

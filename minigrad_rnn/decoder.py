@@ -18,7 +18,7 @@ from .attention import Attention, Memory
 from .cells import Lengths
 from .networks import LSTM
 from .recurrence import Recurrence
-from .shapes import at_step
+from .shapes import at_step, parts_of
 
 Array = Any
 State = Any
@@ -97,7 +97,7 @@ class Bridge(nn.Module):
             setattr(self, name, nn.Linear(width, layers * size, rng=rng, dtype=dtype))
 
     def forward(self, state: State) -> tuple[Tensor, ...]:
-        parts = _parts(state)
+        parts = parts_of(state)
         B = parts[0].shape[1]
         rows = mg.concatenate([part[k] for part in parts for k in range(part.shape[0])], axis=-1)
         made = [mg.tanh(getattr(self, name)(rows)) for name in self.names]
@@ -225,7 +225,7 @@ class Decoder(nn.Module):
             context, weights = reader.read(hs, state.memory)
         if self.mix is not None and context is not None:
             hs = mg.tanh(self.mix(mg.concatenate([hs, context], axis=-1)))
-        return self.readout(hs), weights, DecoderState(_parts(recurrent), state.memory)
+        return self.readout(hs), weights, DecoderState(parts_of(recurrent), state.memory)
 
     # Decoding, as `minigrad_rnn.decoding` asks for it
 
@@ -294,7 +294,7 @@ class EncoderDecoder(nn.Module):
         memory, state = self.encoder(self._turned(source), source_lengths)
         reader = self.decoder.attention
         return DecoderState(
-            _parts(state if self.bridge is None else self.bridge(state)),
+            parts_of(state if self.bridge is None else self.bridge(state)),
             None if reader is None else reader.prepare(memory, source_lengths),
         )
 
@@ -349,10 +349,6 @@ def _chosen(xp: Any, logits: Array, draws: Array | None) -> Array:
 def _time_major(name: str, recurrence: Recurrence) -> None:
     if recurrence.batch_first:
         raise ValueError(f"{name}: batch_first: got True, want False; EncoderDecoder has its own batch_first")
-
-
-def _parts(state: State) -> tuple[Tensor, ...]:
-    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
 def _ids(

@@ -17,6 +17,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import to_numpy
 
+from .given import check_whole
 from .sampling import draw, probabilities
 
 State = Any
@@ -67,7 +68,7 @@ def greedy_decode(
         One hypothesis for each sequence.
 
     Raises:
-        ValueError: batch or max_length below 1, or log probabilities that are no (N, V) or are NaN.
+        ValueError: batch or max_length below 1, an end that is no token, log probabilities that are no (N, V) or NaN.
     """
     return _one_each("greedy_decode", model, state, batch, begin, end, max_length, lambda row: int(row.argmax()))
 
@@ -117,8 +118,7 @@ def likely(
     """
     z = np.array(logits, dtype=np.float64)
     if top_k is not None:
-        if top_k < 1:
-            raise ValueError(f"likely: top_k: got {top_k!r}, want at least 1")
+        check_whole("likely", "top_k", top_k)
         z[np.argsort(-z, kind="stable")[top_k:]] = -np.inf
     if top_p is not None:
         if not 0 < top_p <= 1:
@@ -162,12 +162,12 @@ def beam_search(
     Raises:
         ValueError: as in `greedy_decode`; a width, alpha or n_best out of range.
     """
-    _checked("beam_search", batch, max_length)
-    if beam_width < 1:
-        raise ValueError(f"beam_search: beam_width: got {beam_width!r}, want at least 1")
+    given = {"batch": batch, "max_length": max_length, "beam_width": beam_width, "n_best": n_best}
+    for argument, value in given.items():
+        check_whole("beam_search", argument, value)
     if not 0 <= alpha < math.inf:
         raise ValueError(f"beam_search: alpha: got {alpha!r}, want a finite number of at least 0")
-    if not 1 <= n_best <= beam_width:
+    if n_best > beam_width:
         raise ValueError(f"beam_search: n_best: got {n_best!r}, want 1 to beam_width, {beam_width}")
     done: list[list[Hypothesis]] = [[] for _ in range(batch)]
     # Alive: (which sequence, what it said, its log probability), in the order of the state's rows.
@@ -175,7 +175,7 @@ def beam_search(
     tokens = np.full(batch, begin, np.int64)
     with _Evaluation(model):
         for length in range(1, max_length + 1):
-            log_probs, state = _step("beam_search", model, tokens, state)
+            log_probs, state = _step("beam_search", model, tokens, state, end)
             V, survivors, rows = log_probs.shape[1], [], []
             for b in sorted({b for b, _, _ in alive}):
                 mine = [k for k, (owner, _, _) in enumerate(alive) if owner == b]
@@ -216,13 +216,14 @@ def _one_each(
     choose: Callable[[Floats], int],
 ) -> list[Hypothesis]:
     """One sequence each, by a choice of the token from the log probabilities (V,)."""
-    _checked(name, batch, max_length)
+    check_whole(name, "batch", batch)
+    check_whole(name, "max_length", max_length)
     said: list[list[int]] = [[] for _ in range(batch)]
     totals = [0.0] * batch
     alive, tokens = list(range(batch)), np.full(batch, begin, np.int64)
     with _Evaluation(model):
         for length in range(max_length):
-            log_probs, state = _step(name, model, tokens, state)
+            log_probs, state = _step(name, model, tokens, state, end)
             for row, b in enumerate(alive):
                 token = choose(log_probs[row])
                 said[b].append(token)
@@ -245,7 +246,7 @@ def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
     return sorted(hypotheses, key=lambda h: -h.score)
 
 
-def _step(name: str, model: StepModel, tokens: Ints, state: State) -> tuple[Floats, State]:
+def _step(name: str, model: StepModel, tokens: Ints, state: State, end: int | None) -> tuple[Floats, State]:
     """One step, and its log probabilities on the host: the one trip there."""
     made, state = model.step(tokens, state)
     log_probs = made.numpy() if isinstance(made, Tensor) else to_numpy(made)
@@ -253,15 +254,11 @@ def _step(name: str, model: StepModel, tokens: Ints, state: State) -> tuple[Floa
         raise ValueError(
             f"{name}: model.step: got log probabilities of shape {log_probs.shape}, want ({len(tokens)}, V)"
         )
+    if end is not None and not 0 <= end < log_probs.shape[1]:
+        raise ValueError(f"{name}: end: got {end!r}, want a token from 0 to {log_probs.shape[1] - 1}, or None")
     if np.isnan(log_probs).any() or (log_probs > 1e-3).any():
         raise ValueError(f"{name}: model.step: got NaN or numbers above 0, want log probabilities")
     return log_probs.astype(np.float64), state
-
-
-def _checked(name: str, batch: int, max_length: int) -> None:
-    for argument, value in (("batch", batch), ("max_length", max_length)):
-        if value < 1:
-            raise ValueError(f"{name}: {argument}: got {value!r}, want at least 1")
 
 
 class _Evaluation:

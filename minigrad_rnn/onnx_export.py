@@ -17,6 +17,7 @@ from minigrad import nn
 from minigrad.serialize import whole_or_not_at_all
 
 from .character_model import CharacterModel
+from .given import check_whole
 from .onnx_graph import NODES, SIMPLE, Graph, Stage, kind_of, said
 from .recurrence import Recurrence
 from .shapes import ManyToOne, OneToOne
@@ -65,8 +66,8 @@ def export_onnx(
     """
     onnx = _package()
     for argument, size in (("sequence_length", sequence_length), ("batch", batch)):
-        if size is not None and (isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1):
-            raise ValueError(f"export_onnx: {argument}: got {size!r}, want a whole number of at least 1, or None")
+        if size is not None:
+            check_whole("export_onnx", argument, size)
     newest = onnx.defs.onnx_opset_version()
     if opset not in range(OLDEST_OPSET, newest + 1):
         raise ValueError(f"export_onnx: opset: got {opset!r}, want {OLDEST_OPSET} to {newest}")

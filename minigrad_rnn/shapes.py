@@ -13,9 +13,10 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import backend_of, is_array
+from minigrad.backend import backend_of
 
 from .cells import CellMasks, Lengths
+from .given import as_tensor, check_whole
 from .recurrence import Recurrence
 
 State = Any
@@ -34,7 +35,7 @@ class OneToOne(nn.Module):
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
-        x = _tensor("OneToOne", "x", x)
+        x = as_tensor("OneToOne", "x", x)
         if x.ndim != 2:
             raise ValueError(f"OneToOne: x: got shape {x.shape}, want (B, I)")
         if self.recurrence is None:
@@ -81,11 +82,10 @@ class OneToMany(nn.Module):
         targets: Any = None,
         forced: Any = None,
     ) -> tuple[Tensor, State]:
-        net, x = self.recurrence, _tensor("OneToMany", "x", x)
+        net, x = self.recurrence, as_tensor("OneToMany", "x", x)
         if x.ndim != 2:
             raise ValueError(f"OneToMany: x: got shape {x.shape}, want (B, I)")
-        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise ValueError(f"OneToMany: steps: got {steps!r}, want a whole number of at least 1")
+        check_whole("OneToMany", "steps", steps)
         xp, B = backend_of(x._data).xp, x.shape[0]
         turn = net.batch_first
         if self.feedback in ("input", "zeros"):
@@ -122,7 +122,7 @@ class OneToMany(nn.Module):
                 x = self.feedback(fed) if isinstance(self.feedback, nn.Module) else fed
             hs, new = net(x[:, None] if turn else x[None], state, masks=at_step(masks, t))
             if valid is not None:
-                parts = tuple(mg.where(valid, a, b) for a, b in zip(_parts(new), _parts(state)))
+                parts = tuple(mg.where(valid, a, b) for a, b in zip(parts_of(new), parts_of(state)))
                 new = parts if isinstance(new, tuple) else parts[0]
             state = new
             ys.append(self.readout(hs[:, 0] if turn else hs[0]))
@@ -135,7 +135,7 @@ class OneToMany(nn.Module):
                 raise ValueError("OneToMany: forced: got some without targets, want both")
             return None, None
         backend, turn = backend_of(x._data), self.recurrence.batch_first
-        truth = _tensor("OneToMany", "targets", targets)
+        truth = as_tensor("OneToMany", "targets", targets)
         truth = mg.swapaxes(truth, 0, 1) if turn else truth
         if truth.ndim != 3 or truth.shape[:2] != (steps, x.shape[0]):
             raise ValueError(f"OneToMany: targets: got (T, B, …) = {truth.shape}, want ({steps}, {x.shape[0]}, O)")
@@ -174,7 +174,7 @@ class ManyToOne(nn.Module):
         net = self.recurrence
         hs, final = net(xs, state, lengths=lengths)
         if self.pool == "last":
-            return self.readout(self._last(_parts(final)[0]))  # type: ignore[no-any-return]
+            return self.readout(self._last(parts_of(final)[0]))  # type: ignore[no-any-return]
         hs = mg.swapaxes(hs, 0, 1) if net.batch_first else hs
         T, B = hs.shape[:2]
         backend = backend_of(hs._data)
@@ -234,6 +234,11 @@ def at_step(masks: dict[str, CellMasks], t: int) -> dict[str, CellMasks]:
     }
 
 
+def parts_of(state: State) -> tuple[Tensor, ...]:
+    """The arrays of a recurrence's state: (h, c) of an LSTM, (h,) of those that give h alone."""
+    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
+
+
 def _without_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> Tensor:
     """Outputs with zeros at padding, where a readout's bias would stand."""
     if lengths is None:
@@ -246,19 +251,5 @@ def _without_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> 
 
 
 def _batched(name: str, xs: Any) -> None:
-    if not isinstance(xs, Tensor) and not is_array(xs):
-        raise TypeError(f"{name}: xs: got {type(xs).__name__}, want a Tensor or an array")
-    if xs.ndim != 3:
+    if as_tensor(name, "xs", xs).ndim != 3:
         raise ValueError(f"{name}: xs: got shape {tuple(xs.shape)}, want three axes: time, batch and features")
-
-
-def _parts(state: State) -> tuple[Tensor, ...]:
-    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
-
-
-def _tensor(name: str, argument: str, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if is_array(value):
-        return Tensor(value)
-    raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")

@@ -182,14 +182,35 @@ def test_schedules_are_the_published_ones() -> None:
     assert abs(coins.draw(70, 100, 100).mean() - 0.3) < 0.03
 
 
+class Odd(Table):
+    """What a step gives, changed."""
+
+    def __init__(self, change: Any) -> None:
+        super().__init__(3)
+        self.change = change
+
+    def step(self, tokens: Any, state: Any) -> Any:
+        log_probs, state = super().step(tokens, state)
+        return self.change(log_probs), state
+
+
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
         (lambda m: beam_search(m, m.start(1), 1, 1, beam_width=0), "beam_search: beam_width: got 0"),
+        (lambda m: beam_search(m, m.start(1), 1, 1, beam_width=2.5), "beam_search: beam_width: got 2.5"),
+        (lambda m: beam_search(m, m.start(1), 1, 1, n_best=0), "beam_search: n_best: got 0"),
+        (lambda m: beam_search(m, m.start(1), 1, 1, end=3), "beam_search: end: got 3, want a token from 0 to 2"),
+        (lambda m: greedy_decode(m, m.start(1), 1, 1, end=-1), "greedy_decode: end: got -1"),
+        (lambda m: greedy_decode(m, m.start(1), 0, 1), "greedy_decode: batch: got 0"),
+        (lambda m: greedy_decode(Odd(lambda p: p[:, 0]), [()], 1, 1), "greedy_decode: model.step: got .* shape"),
+        (lambda m: greedy_decode(Odd(lambda p: p * np.nan), [()], 1, 1), "greedy_decode: model.step: got NaN"),
+        (lambda m: greedy_decode(Odd(np.exp), [()], 1, 1), "greedy_decode: model.step: got .* above 0"),
         (lambda m: beam_search(m, m.start(1), 1, 1, alpha=-1.0), "beam_search: alpha: got -1.0"),
         (lambda m: beam_search(m, m.start(1), 1, 1, n_best=5), "beam_search: n_best: got 5"),
         (lambda m: greedy_decode(m, m.start(1), 1, 1, max_length=0), "greedy_decode: max_length: got 0"),
         (lambda m: sample_decode(m, m.start(1), 1, 1, top_k=0), "likely: top_k: got 0"),
+        (lambda m: sample_decode(m, m.start(1), 1, 1, top_k=1.5), "likely: top_k: got 1.5"),
         (lambda m: sample_decode(m, m.start(1), 1, 1, top_p=0.0), "likely: top_p: got 0.0"),
         (lambda m: exponential_schedule(1.5), "exponential_schedule: k: got 1.5"),
         (lambda m: inverse_sigmoid_schedule(0.5), "inverse_sigmoid_schedule: k: got 0.5"),

@@ -42,7 +42,7 @@ FLOORS = {
         ["cells.rnn", "cells.lstm", "cells.gru", "cells.mgu", "cells.layer_norm"],
         ["cells.indrnn"],
         ["cells"],
-        ["arguments", "ctc_lattice"],
+        ["arguments", "ctc_lattice", "given"],
         ["recurrence", "ctc", "attention", "teacher_forcing", "divergence"],
         ["truncation", "networks", "shapes"],
         ["classics.over_time", "classics.classic", "classics.connections", "decoder"],
