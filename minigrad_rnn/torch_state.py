@@ -67,7 +67,9 @@ def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: s
         ValueError: the module has an option that torch lacks; or `state` has missing or unexpected names, values that
             are no arrays of real numbers, wrong shapes, or different values for a parameter that the module uses
             twice. Everything that is wrong is listed.
+        TypeError: `state` is no mapping, such as a torch module instead of its `state_dict()`.
     """
+    _check_mapping("load_torch_state_dict", state)
     places = list(_places(module, prefix))
     known = {key: parameter for keys, parameter in places for key in keys}
     wrong = [f"got no {key}, want its array {p.shape}" for key, p in known.items() if key not in state]
@@ -112,9 +114,10 @@ def recurrence_from_torch_state_dict(
 
     Raises:
         ValueError: an unknown kind, a state that belongs to another or to none; or as `load_torch_state_dict`.
-        TypeError: an option that the state decides.
+        TypeError: an option that the state decides; or as `load_torch_state_dict`.
     """
     name = "recurrence_from_torch_state_dict"
+    _check_mapping(name, state)
     if kind not in KINDS:
         raise ValueError(f"{name}: kind: got {kind!r}, want one of {[*KINDS]}")
     if decided := [option for option in options if option in INFERRED]:
@@ -158,6 +161,11 @@ def recurrence_from_torch_state_dict(
     module.rng = rng
     load_torch_state_dict(module, state, prefix)
     return module
+
+
+def _check_mapping(name: str, state: Any) -> None:
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{name}: state: got {type(state).__name__}, want arrays by their names, as state_dict() gives")
 
 
 # Which parameter is what in torch

@@ -314,6 +314,13 @@ def test_a_wrong_state_is_named_and_changes_nothing(change: str, said: str) -> N
     assert all(np.array_equal(before[name], array) for name, array in ours.state_dict().items())
 
 
+def test_a_module_in_the_place_of_its_state_is_named() -> None:
+    with pytest.raises(TypeError, match="load_torch_state_dict: state: got LSTM, want arrays by their names"):
+        load_torch_state_dict(LSTM(I, H), LSTM(I, H))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="recurrence_from_torch_state_dict: state: got list"):
+        recurrence_from_torch_state_dict("lstm", [1])  # type: ignore[arg-type]
+
+
 def test_two_values_for_one_shared_parameter_are_refused() -> None:
     ours = Tagger(tied=True)
     state, before = torch_state_dict(ours), ours.state_dict()
