@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import Backend, backend_of, is_array
 
-from .arguments import check_probability, depths_of, options_of
+from .arguments import check_masks, check_probability, depths_of, options_of
 from .cells import NO_MASKS, Cell, CellMasks, Lengths, unroll
 
 State = Any
@@ -63,8 +63,9 @@ class Recurrence(nn.Module):
         The returned state is that after each sequence's last step, in the form that the next call takes.
 
     Raises:
-        ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T; TypeError: a dtype that is not the
-        parameters', or lengths that are no whole numbers.
+        ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T, masks for no cell or where the fused road
+            is named and they act inside the steps. TypeError: a dtype that is not the parameters', or lengths that
+            are no whole numbers. BackendError: xs or the state is elsewhere than the parameters.
     """
 
     cell_type: type[Cell]
@@ -106,6 +107,7 @@ class Recurrence(nn.Module):
         zoned = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * len(self.cell_type.state_names)
         for p in zoned:
             check_probability(name, "zoneout", p)
+        zoned = tuple(float(p) for p in zoned)
         if len(zoned) != len(self.cell_type.state_names):
             raise ValueError(
                 f"{name}: zoneout: got {len(zoned)} probabilities, want one for each of {self.cell_type.state_names}"
@@ -120,7 +122,7 @@ class Recurrence(nn.Module):
                 raise ValueError(f"{name}: {argument}: got {got!r}, want one of {list(wanted)}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.recurrent_dropout, self.zoneout = float(dropout), float(recurrent_dropout), tuple(zoned)
+        self.dropout, self.recurrent_dropout, self.zoneout = float(dropout), float(recurrent_dropout), zoned
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
         self.rng, self.road = rng, None
         self.directions = ("forward", "backward") if bidirectional else ("forward",)
@@ -177,6 +179,8 @@ class Recurrence(nn.Module):
         backend = backend_of(self._weights()._data)
         states = dict(zip(self.cell_names, self._unpacked(state, B, unbatched)))
         spans = None if lengths is None else Lengths(lengths, T, B, backend, type(self).__name__)
+        if masks is not None:
+            check_masks(type(self).__name__, dict(zip(self.cell_names, self.every_cell())), masks, T, B)
         placed = self._placed(self.draw_masks(T, B) if masks is None else masks, backend)
         self.road = self._road(placed)
         finals: list[tuple[Tensor, ...]] = []
@@ -275,8 +279,6 @@ class Recurrence(nn.Module):
 
     def _placed(self, masks: Masks, backend: Backend) -> dict[str, CellMasks]:
         """The masks where the network lives."""
-        if unknown := set(masks) - set(self.cell_names):
-            raise ValueError(f"{type(self).__name__}: masks: got {sorted(unknown)}, want names among {self.cell_names}")
 
         def move(a: Any) -> Any:
             return None if a is None else backend.from_numpy(a) if isinstance(a, np.ndarray) else a

@@ -189,13 +189,13 @@ def zones(*shape: int, dtype: Any = np.float32) -> dict[str, CellMasks]:
         ({"forward3": CellMasks()}, ValueError, r"got \['forward3'\], want names among \['forward0'\]"),
         ({"forward0": {"input": None}}, TypeError, "got dict, want CellMasks by the name of a cell"),
         (CellMasks(), TypeError, "got CellMasks, want CellMasks by the name of a cell"),
-        (zones(T + 1, B, H), ValueError, rf"forward0: zoneout: got shape \(6, 2, 4\), want \(5, 2, 4\) or \(5, 1, 1\)"),
+        (zones(T + 1, B, H), ValueError, r"forward0: zoneout: got shape \(6, 2, 4\), want \(5, 2, 4\) or \(5, 1, 1\)"),
         (zones(T, 1, H), ValueError, "forward0: zoneout: got shape"),  # drawn for one sequence, it would spread
         (zones(T, B, H, dtype=np.float64), TypeError, "forward0: zoneout: got dtype float64, want float32"),
         (
             {"forward0": CellMasks(zoneout=(np.zeros((T, B, H), np.float32),))},
             ValueError,
-            "forward0: got 1 of zoneout, want one each for h and c",
+            r"forward0: zoneout: got 1, want one for each of \('h', 'c'\)",
         ),
         (
             {"forward0": CellMasks(recurrent=np.ones((1, H), np.float32))},

@@ -40,14 +40,14 @@ class GRUCell(Cell):
 
     Args:
         reset_after: whether the reset gate acts after the product with Wr, as in cuDNN and torch, or before it, as
-            published. Only the first has a second bias.
+            published. With a bias the first has a second one, the published form has no place for it.
         The others: see `Cell`.
 
     Parameters: `Wc` (3H, I), `Wr` (3H, H), `b` (3H,), and with reset_after `br` (3H,), as torch has it; gate rows in
     the order r, z, n. State: h (B, H).
 
     Raises:
-        ValueError: two_biases with the published form, which has no place for a second one.
+        ValueError: two_biases is given and says otherwise.
     """
 
     gates = 3
@@ -57,10 +57,13 @@ class GRUCell(Cell):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True, **options: Any
     ) -> None:
-        if not reset_after and options.get("two_biases"):
-            raise ValueError(f"{type(self).__name__}: two_biases: got True, want False with reset_after=False")
+        second = bool(bias and reset_after)
+        if (given := options.pop("two_biases", second)) != second:
+            raise ValueError(
+                f"{type(self).__name__}: two_biases: got {given}, want {second} with {bias=} and {reset_after=}"
+            )
         self.reset_after = bool(reset_after)
-        super().__init__(input_size, hidden_size, bias, **{**options, "two_biases": bias and self.reset_after})
+        super().__init__(input_size, hidden_size, bias, two_biases=second, **options)
 
     def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
         return gru_step(x, state, h, self.Wc, self.Wr, self.b, self.br, reset_after=self.reset_after)

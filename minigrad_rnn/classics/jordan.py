@@ -61,7 +61,7 @@ class Jordan(SimpleNet):
         rng: np.random.Generator | None = None,
         dtype: Any = "float32",
     ) -> None:
-        if isinstance(mu, bool) or not isinstance(mu, (int, float)) or not 0 <= mu < 1:
+        if isinstance(mu, bool) or not isinstance(mu, (int, float, np.floating)) or not 0 <= mu < 1:
             raise ValueError(f"Jordan: mu: got {mu!r}, want a number in [0, 1)")
         super().__init__(
             input_size, hidden_size, output_size, output_size, {"m": (1, output_size)},
