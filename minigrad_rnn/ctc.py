@@ -18,6 +18,7 @@ from minigrad.backend import NUMPY, backend_of, is_array
 from minigrad.losses import REDUCTIONS
 
 from .ctc_lattice import ctc_negative_log_likelihood, lattice_of
+from .given import as_tensor
 
 Whole = npt.NDArray[np.int64]
 
@@ -63,8 +64,7 @@ def ctc_loss(
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"ctc_loss: reduction: got {reduction!r}, want one of {[*REDUCTIONS]}")
-    if not isinstance(log_probs, Tensor):
-        log_probs = Tensor(log_probs) if is_array(log_probs) else log_probs
+    log_probs = as_tensor("ctc_loss", "log_probs", log_probs)
     blank = check_log_probs("ctc_loss", log_probs, blank)
     single = log_probs.ndim == 2
     if single:
@@ -115,17 +115,15 @@ class CTCLoss(nn.Module):
 # What comes from the user
 
 
-def check_log_probs(name: str, log_probs: Any, blank: Any) -> int:
+def check_log_probs(name: str, log_probs: Tensor, blank: Any) -> int:
     """See that log_probs is (T, B, C) or (T, C) with a frame, a sequence and a class, and blank one of its classes.
 
     Returns:
         blank as a Python integer.
     """
-    if not hasattr(log_probs, "dtype") or not hasattr(log_probs, "shape"):
-        raise TypeError(f"{name}: log_probs: got {type(log_probs).__name__}, want a Tensor or an array")
     if log_probs.dtype.kind != "f":
         raise TypeError(f"{name}: log_probs: got dtype {log_probs.dtype}, want floating point")
-    shape = tuple(log_probs.shape)
+    shape = log_probs.shape
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"{name}: log_probs: got shape {shape}, want (T, B, C) or (T, C), nothing of them 0")
     if isinstance(blank, bool) or not isinstance(blank, (int, np.integer)):

@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import Tensor
-from minigrad.backend import is_array, to_numpy
-
 from .ctc import check_lengths, check_log_probs
+from .given import as_tensor
 
 Floats = npt.NDArray[np.float64]
 Prefix = tuple[int, ...]
@@ -170,10 +168,9 @@ def _asked(
 
 def _frames(name: str, log_probs: Any, input_lengths: Any, blank: Any) -> tuple[Sequence[Floats], bool, int]:
     """Each sequence's rows (its length, C) in float64 on the host; whether there was no batch axis; the blank."""
+    log_probs = as_tensor(name, "log_probs", log_probs)
     blank = check_log_probs(name, log_probs, blank)
-    if isinstance(log_probs, Tensor):
-        log_probs = log_probs.numpy()
-    host = np.asarray(to_numpy(log_probs) if is_array(log_probs) else log_probs, np.float64)
+    host = log_probs.numpy().astype(np.float64)
     single = host.ndim == 2
     host = host[:, None] if single else host
     T, B, _ = host.shape

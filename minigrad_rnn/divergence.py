@@ -17,6 +17,7 @@ from minigrad.backend import Backend, backend_of, is_array
 from minigrad.losses import REDUCTIONS
 
 from .cells import Lengths
+from .given import as_tensor
 
 Array = Any
 Local = Callable[[Tensor, Any], Tensor]
@@ -189,9 +190,7 @@ def _one_of(name: str, reduction: str) -> None:
 
 def _outputs(name: str, outputs: Any, lengths: Any, batch_first: bool) -> tuple[Tensor, Lengths | None]:
     """Outputs, time first, with zeros at padding."""
-    if not isinstance(outputs, Tensor) and not is_array(outputs):
-        raise TypeError(f"{name}: outputs: got {type(outputs).__name__}, want a Tensor or an array")
-    y = outputs if isinstance(outputs, Tensor) else Tensor(outputs)
+    y = as_tensor(name, "outputs", outputs)
     if y.dtype.kind != "f":
         raise TypeError(f"{name}: outputs: got dtype {y.dtype}, want floating point")
     if y.ndim != 3:

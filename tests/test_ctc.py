@@ -306,6 +306,12 @@ def test_a_step_against_the_gradient_teaches_the_target() -> None:
     assert repr(loss_of) == "CTCLoss(blank=0, reduction='mean', zero_infinity=False)"
 
 
+class LikeAnArray:
+    """As torch's tensors look from here."""
+
+    shape, ndim, dtype = (4, 2, 3), 3, "float64"
+
+
 X = drawn(4, 2, 3)
 GOOD = {"log_probs": X, "targets": [[1, 2], [2, 2]], "input_lengths": [4, 3], "target_lengths": [2, 2]}
 
@@ -317,6 +323,7 @@ GOOD = {"log_probs": X, "targets": [[1, 2], [2, 2]], "input_lengths": [4, 3], "t
         ({"log_probs": X[:0]}, ValueError, r"log_probs: got shape \(0, 2, 3\)"),
         ({"log_probs": np.ones((4, 2, 3), int)}, TypeError, "log_probs: got dtype int64, want floating point"),
         ({"log_probs": X.tolist()}, TypeError, "log_probs: got list, want a Tensor or an array"),
+        ({"log_probs": LikeAnArray()}, TypeError, "log_probs: got LikeAnArray, want a Tensor or an array"),
         ({"blank": 3}, ValueError, "blank: got 3, want a class from 0 to 2"),
         ({"blank": -1}, ValueError, "blank: got -1"),
         ({"blank": 1.0}, TypeError, "blank: got float, want an integer"),
@@ -463,6 +470,7 @@ def test_what_cannot_be_is_not_listed() -> None:
     ("call", "error", "message"),
     [
         (lambda: best_path(X.tolist()), TypeError, "best_path: log_probs: got list"),
+        (lambda: best_path(LikeAnArray()), TypeError, "best_path: log_probs: got LikeAnArray, want a Tensor or an arr"),
         (lambda: best_path(X, [4]), ValueError, r"best_path: input_lengths: got shape \(1,\), want \(2,\)"),
         (lambda: best_path(X, [4, 5]), ValueError, "best_path: input_lengths: got 5 at batch entry 1"),
         (lambda: best_path(X, blank=3), ValueError, "best_path: blank: got 3"),
