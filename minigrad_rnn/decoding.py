@@ -7,7 +7,8 @@ live on any backend; the log probabilities of each step come to the host once, w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -173,7 +174,7 @@ def beam_search(
     # Alive: (which sequence, what it said, its log probability), in the order of the state's rows.
     alive: list[tuple[int, list[int], float]] = [(b, [], 0.0) for b in range(batch)]
     tokens = np.full(batch, begin, np.int64)
-    with _Evaluation(model):
+    with _evaluation(model):
         for length in range(1, max_length + 1):
             log_probs, state = _step("beam_search", model, tokens, state, end)
             V, survivors, rows = log_probs.shape[1], [], []
@@ -221,7 +222,7 @@ def _one_each(
     said: list[list[int]] = [[] for _ in range(batch)]
     totals = [0.0] * batch
     alive, tokens = list(range(batch)), np.full(batch, begin, np.int64)
-    with _Evaluation(model):
+    with _evaluation(model):
         for length in range(max_length):
             log_probs, state = _step(name, model, tokens, state, end)
             for row, b in enumerate(alive):
@@ -261,19 +262,15 @@ def _step(name: str, model: StepModel, tokens: Ints, state: State, end: int | No
     return log_probs.astype(np.float64), state
 
 
-class _Evaluation:
-    """Nothing is recorded inside, and a Module is in evaluation mode."""
-
-    def __init__(self, model: Any) -> None:
-        self._module = model if isinstance(model, nn.Module) else None
-        self._training, self._silent = self._module is not None and self._module.training, mg.no_grad()
-
-    def __enter__(self) -> None:
-        if self._module is not None:
-            self._module.eval()
-        self._silent.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._silent.__exit__(*error)
-        if self._module is not None:
-            self._module.train(self._training)
+@contextmanager
+def _evaluation(model: Any) -> Iterator[None]:
+    """Nothing is recorded inside, and a Module is in evaluation mode; afterwards each part of it is as it was."""
+    before = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
+    for part, _ in before:
+        part.training = False
+    try:
+        with mg.no_grad():
+            yield
+    finally:
+        for part, training in before:
+            part.training = training

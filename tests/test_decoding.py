@@ -157,8 +157,11 @@ def test_a_network_decodes_as_its_forward_says(xp: Any) -> None:
     model = EncoderDecoder(encoder, decoder, rng=rng).to(xp.name)
     source, lengths = rng.integers(0, 5, (6, 3)), [4, 6, 2]
     state = model.start(source, lengths)
+    model.encoder.eval()  # as one may who trains the decoder alone
     found = beam_search(model, state, 3, BEGIN, END, 5, 3, 0.6, 2)
     assert model.training
+    assert model.decoder.recurrence.training
+    assert not model.encoder.recurrence.training
     for b, mine in enumerate(found):
         for h in mine:
             target = np.array([BEGIN, *h.tokens[:-1]])[:, None]
