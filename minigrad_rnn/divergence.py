@@ -93,12 +93,13 @@ def local_divergence(
 
     Raises:
         ValueError: a shape, a length, an unknown name or reduction, weights that require a gradient.
-        TypeError: outputs that are no floating point, targets or weights that are no numbers.
+        TypeError: outputs that are no floating point, targets or weights that are no numbers, a local of another kind.
     """
     name = "local_divergence"
     _one_of(name, reduction)
     if isinstance(local, str) and local not in LOCAL:
         raise ValueError(f"{name}: local: got {local!r}, want one of {list(LOCAL)} or a function")
+    function = _function(name, "local", LOCAL[local] if isinstance(local, str) else local)
     y, spans = _outputs(name, outputs, lengths, batch_first)
     d = _targets(name, targets, y, spans, batch_first)
     xp, (T, B) = backend_of(y._data).xp, y.shape[:2]
@@ -108,9 +109,9 @@ def local_divergence(
             also = f", or integers {(T, B)}" if local == "cross_entropy" else ""
             raise ValueError(f"{name}: targets: got {d.dtype} of shape {tuple(d.shape)}, want {y.shape}{also}")
         d = d if isinstance(d, Tensor) else d.astype(y.dtype)
-    terms = (LOCAL[local] if isinstance(local, str) else local)(y, d)
-    if terms.shape[:2] != (T, B):
-        raise ValueError(f"{name}: local: got a result of shape {terms.shape}, want ({T}, {B}) or ({T}, {B}, F)")
+    terms = function(y, d)
+    if not isinstance(terms, Tensor) or terms.shape[:2] != (T, B):
+        raise ValueError(f"{name}: local: got {_said(terms)}, want a tensor ({T}, {B}) or ({T}, {B}, F)")
     w = xp.ones((T, B), dtype=terms.dtype) if weights is None else _weights(name, weights, y, batch_first)
     if spans is not None and not spans.full:
         w = xp.where(spans.valid[:, :, 0], w, xp.zeros((), dtype=w.dtype))
@@ -149,6 +150,7 @@ def general_divergence(
     """
     name = "general_divergence"
     _one_of(name, reduction)
+    _function(name, "function", function)
     y, spans = _outputs(name, outputs, lengths, batch_first)
     d = None if targets is None else _targets(name, targets, y, spans, batch_first)
     each = []
@@ -156,8 +158,7 @@ def general_divergence(
         n = y.shape[0] if spans is None else int(spans.host[b])
         value = function(y[:n, b]) if d is None else function(y[:n, b], d[:n, b])
         if not isinstance(value, Tensor) or value.ndim:
-            got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"{name}: function: got {got}, want a scalar tensor")
+            raise ValueError(f"{name}: function: got {_said(value)}, want a scalar tensor")
         each.append(value)
     every = mg.stack(each)
     if reduction == "none":
@@ -186,6 +187,16 @@ def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
 def _one_of(name: str, reduction: str) -> None:
     if reduction not in REDUCTIONS:
         raise ValueError(f"{name}: reduction: got {reduction!r}, want one of {list(REDUCTIONS)}")
+
+
+def _function(name: str, argument: str, function: Any) -> Any:
+    if not callable(function):
+        raise TypeError(f"{name}: {argument}: got {type(function).__name__}, want a function")
+    return function
+
+
+def _said(value: Any) -> str:
+    return f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def _outputs(name: str, outputs: Any, lengths: Any, batch_first: bool) -> tuple[Tensor, Lengths | None]:

@@ -208,6 +208,8 @@ def test_on_a_device_nobody_waits(name: str, xp: Any) -> None:
         ({"weights": np.ones(T + 1)}, r"local_divergence: weights: got shape \(6,\)"),
         ({"lengths": [1, 2, 9]}, "local_divergence: lengths: got 9"),
         ({"outputs": np.zeros((T, F))}, "local_divergence: outputs: got shape"),
+        ({"local": lambda y, d: mg.sum(y)}, r"local_divergence: local: got shape \(\), want a tensor \(5, 3\)"),
+        ({"local": lambda y, d: 3.0}, "local_divergence: local: got float, want a tensor"),
         (
             {"weights": mg.tensor(np.ones(T), requires_grad=True)},
             "local_divergence: weights: got a tensor that requires",
@@ -226,9 +228,19 @@ def test_errors_say_what_is_wrong(options: dict[str, Any], complaint: str) -> No
         ({"targets": None}, "local_divergence: targets: got dtype object, want numbers"),
         ({"outputs": np.zeros((T, B, F), int)}, "local_divergence: outputs: got dtype int64"),
         ({"outputs": [[[1.0]]]}, "local_divergence: outputs: got list"),
+        ({"local": 3}, "local_divergence: local: got int, want a function"),
     ],
 )
 def test_what_is_no_number_is_refused(options: dict[str, Any], complaint: str) -> None:
     usual = {"local": "squared_error", "outputs": np.zeros((T, B, F)), "targets": np.zeros((T, B, F))}
     with pytest.raises(TypeError, match=complaint):
         local_divergence(**{**usual, **options})
+
+
+def test_a_general_divergence_says_what_is_wrong() -> None:
+    y = np.zeros((T, B, F))
+    with pytest.raises(TypeError, match="general_divergence: function: got str, want a function"):
+        general_divergence("kl", y)  # type: ignore[arg-type]
+    for function, got in ((lambda y: y, r"shape \(5, 4\)"), (lambda y: 3.0, "float")):
+        with pytest.raises(ValueError, match=f"general_divergence: function: got {got}, want a scalar tensor"):
+            general_divergence(function, y)
