@@ -102,7 +102,8 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
         for layers, both, bias in itertools.product((1, 2, 3), (False, True), (True, False))
     ]
     found.append(Case(made(initial_state="learned", batch_first=True)))
-    for options, lengths in itertools.product(VARIANTS.get(name, []), (False, True)):
+    fitting = [options for options in VARIANTS.get(name, []) if options.get("proj_size", 0) < hidden_size]
+    for options, lengths in itertools.product(fitting, (False, True)):
         found.append(Case(made(bidirectional=True, **options), lengths=lengths))
     dropping: dict[str, Any] = {"dropout": 0.4, "recurrent_dropout": 0.3, "zoneout": 0.2}
     found += [

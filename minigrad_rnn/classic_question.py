@@ -17,7 +17,7 @@ from minigrad.backend import Backend, get_backend
 from .classics import NARX, TDNN, Classic, Elman, GeneralRecurrence, Jordan, StateSpace
 from .manual_bptt.classics import elman_witness, jordan_witness, narx_witness, state_space_witness, tdnn_witness
 from .manual_bptt.general_recurrence import general_recurrence_witness
-from .questions import Array, Divergence, Gradients, general_divergence, hosted
+from .questions import Array, Divergence, Gradients, hosted, joint_divergence
 
 CLASSIC_WITNESSES: dict[type[Classic], Callable[..., Any]] = {
     TDNN: tdnn_witness,
@@ -45,21 +45,26 @@ class ClassicQuestion:
         model: Classic, xs: Any, state: Any, divergence: Divergence | None, rng: np.random.Generator, targets: Any
     ) -> ClassicQuestion:
         backend = get_backend(next(iter(model.parameters())).backend)
-        host = hosted(xs)
+        host = hosted("xs", xs)
         if host.ndim != 3 or model.batch_first:
             raise ValueError(f"verify_bptt: xs: got shape {host.shape}, want (T, B, I), and a net without batch_first")
         values = {"xs": host}
         learned = any(name.endswith("_init") for name, _ in model.named_parameters())
         if state is not None:
             parts = state if isinstance(state, (tuple, list)) else (state,)
-            values |= {name: hosted(part) for name, part in zip(model.state_names, parts)}
+            if len(parts) != len(model.state_names):
+                want = " and ".join(model.state_names) or "None"
+                raise ValueError(f"verify_bptt: state: got {len(parts)} arrays, want {want}")
+            values |= {name: hosted(f"state: {name}", part) for name, part in zip(model.state_names, parts)}
         elif not learned:
             for name, (lags, features) in model.state_sizes.items():
                 values[name] = rng.uniform(-0.5, 0.5, (lags, host.shape[1], features))
         if targets is not None:
-            values["targets"] = hosted(targets)
+            if not isinstance(model, NARX):
+                raise TypeError(f"verify_bptt: targets: got some for a {type(model).__name__}, which takes none")
+            values["targets"] = hosted("targets", targets)
         twin = copy.deepcopy(model).to(dtype="float64")
-        return ClassicQuestion(twin, values, divergence or general_divergence(rng, backend), backend)
+        return ClassicQuestion(twin, values, divergence or joint_divergence(rng, backend), backend)
 
     @property
     def title(self) -> str:

@@ -24,6 +24,7 @@ from .cells import (
     LayerNormGRUCell,
     LayerNormLSTMCell,
     LayerNormRNNCell,
+    Lengths,
     LSTMCell,
     MGUCell,
     RNNCell,
@@ -82,7 +83,9 @@ class RecurrenceQuestion:
         truncation: Truncation | None,
     ) -> RecurrenceQuestion:
         backend = get_backend(next(iter(model.parameters())).backend)
-        host = hosted(xs)
+        host = hosted("xs", xs)
+        if host.ndim not in (2, 3):
+            raise ValueError(f"verify_bptt: xs: got shape {host.shape}, want three axes, or two without a batch")
         twin = float64_twin(model, "graph")
         names, sizes = model.cell_type.state_names, twin.every_cell()[0].state_sizes
         batch = 1 if host.ndim == 2 else host.shape[0 if model.batch_first else 1]
@@ -90,7 +93,7 @@ class RecurrenceQuestion:
         start: list[Array] | None = None
         if state is not None:
             parts = state if isinstance(state, (tuple, list)) else (state,)
-            start = [hosted(part) for part in parts]
+            start = [hosted("state", part) for part in parts]
             want = [(shape[0], *shape[2:]) if host.ndim == 2 else shape for shape in shapes]
             if [a.shape for a in start] != want:
                 got = ", ".join(str(a.shape) for a in start)
@@ -104,12 +107,13 @@ class RecurrenceQuestion:
                 raise ValueError("verify_bptt: truncation: got one with lengths, want one or the other")
             if truncation.k2 != truncation.k1:
                 raise ValueError(f"verify_bptt: truncation: got {truncation!r}, want k2 = k1")
+        T = host.shape[1 if model.batch_first and host.ndim == 3 else 0]
+        if lengths is not None:
+            lengths = Lengths(lengths, T, batch, backend, "verify_bptt").host.tolist()
         if masks is None:  # in evaluation zoneout's probabilities; in training dropout is off unless masks are given
-            T = host.shape[1 if model.batch_first and host.ndim == 3 else 0]
             masks = {} if model.training else model.draw_masks(T, batch)
         return RecurrenceQuestion(
-            twin, host, start, divergence or general_divergence(rng, backend), backend,
-            None if lengths is None else [int(n) for n in lengths],
+            twin, host, start, divergence or joint_divergence(rng, backend), backend, lengths,
             {name: in_float64(mask) for name, mask in masks.items()}, truncation,
             f"{type(model).__name__}({model.extra_repr()})",
         )  # fmt: skip
@@ -288,9 +292,10 @@ def direction(gradient: Array, rng: np.random.Generator) -> Array:
     return v + gradient / norm if norm else v
 
 
-def hosted(x: Any) -> Array:
+def hosted(argument: str, x: Any) -> Array:
+    """x in float64, on the host."""
     if not isinstance(x, Tensor) and not is_array(x):
-        raise TypeError(f"verify_bptt: xs or state: got {type(x).__name__}, want a Tensor or an array")
+        raise TypeError(f"verify_bptt: {argument}: got {type(x).__name__}, want a Tensor or an array")
     return np.array(to_numpy(x.data if isinstance(x, Tensor) else x), dtype=np.float64)
 
 
@@ -308,7 +313,7 @@ def float64_twin(model: Recurrence, impl: str) -> Recurrence:
     return twin
 
 
-def general_divergence(rng: np.random.Generator, backend: Backend) -> Divergence:
+def joint_divergence(rng: np.random.Generator, backend: Backend) -> Divergence:
     """A square of a weighted sum of everything, plus a nonlinear mean: it depends on all outputs jointly."""
     drawn: dict[int, Tensor] = {}
 

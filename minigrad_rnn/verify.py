@@ -107,7 +107,7 @@ def verify_bptt(
     Args:
         model: any recurrence whose cell a BPTT by hand is written for: RNN, LSTM, GRU, their layer-normalised forms,
             MGU, IndRNN, with any options; and the classics: TDNN, NARX, Jordan, Elman, StateSpace, GeneralRecurrence.
-        xs: (T, B, I) in the model's own layout; any floating dtype.
+        xs: (T, B, I) in the model's own layout, any floating dtype; a classic takes no other layout than this.
         state: the initial state as the model takes it, or None.
         divergence: maps the output (T, B, D·H) and the final state's arrays to a scalar; by default a function of all
             outputs and final states at once that is no sum over time, the general case of slide 70.
@@ -131,8 +131,9 @@ def verify_bptt(
         _not_for(model, lengths=lengths, masks=masks, truncation=truncation)
         question = ClassicQuestion.of(model, xs, state, divergence, rng, targets)
     else:
-        names = ", ".join(kind.__name__ for kind in (*WITNESSED, *CLASSIC_WITNESSES))
-        raise TypeError(f"verify_bptt: model: got {type(model).__name__}, want a recurrence or one of {names}")
+        cells, nets = (", ".join(kind.__name__ for kind in of) for of in (WITNESSED, CLASSIC_WITNESSES))
+        got = type(model).__name__ + (f" of {model.cell_type.__name__}" if isinstance(model, Recurrence) else "")
+        raise TypeError(f"verify_bptt: model: got {got}, want a recurrence of {cells}, or one of {nets}")
     roads = {road: question.on_the_tape(road) for road in question.roads}
     graph, fused = roads["graph"], roads.get("fused")
     rows = []

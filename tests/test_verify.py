@@ -11,11 +11,24 @@ import pytest
 
 import minigrad as mg
 from minigrad import losses, nn
-from minigrad_rnn import GRU, LSTM, RNN, Elman, Truncation, questions, recurrence, truncation, verify_bptt
+from minigrad_rnn import (
+    GRU,
+    LSTM,
+    NARX,
+    RNN,
+    Elman,
+    Recurrence,
+    RNNCell,
+    Truncation,
+    questions,
+    recurrence,
+    truncation,
+    verify_bptt,
+)
 from minigrad_rnn.__main__ import NETWORKS, cases, main
-from minigrad_rnn.cells import lstm, rnn
+from minigrad_rnn.cells import gru, lstm, rnn
 
-KINDS = {"rnn": RNN, "lstm": LSTM}
+KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 def drawn(*shape: int) -> np.ndarray[Any, Any]:
@@ -119,6 +132,9 @@ def without_first_step(function: Callable[..., Any]) -> Callable[..., Any]:
         ("lstm", lstm, "lstm_bptt", lambda f: scaled(f, 0)),
         ("lstm", lstm, "lstm_bptt", lambda f: scaled(f, 2)),
         ("lstm", lstm, "lstm_bptt", without_first_step),
+        ("gru", gru, "gru_bptt", lambda f: scaled(f, 0)),
+        ("gru", gru, "gru_bptt", lambda f: scaled(f, 1)),
+        ("gru", gru, "gru_bptt", without_first_step),
     ],
 )
 def test_a_wrong_fused_rule_is_caught(
@@ -167,8 +183,21 @@ def test_a_nan_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_without_a_witness_is_refused() -> None:
-    with pytest.raises(TypeError, match="verify_bptt: model: got Linear, want a recurrence or one of RNNCell"):
+    with pytest.raises(TypeError, match="verify_bptt: model: got Linear, want a recurrence of RNNCell, LSTMCell"):
         verify_bptt(nn.Linear(3, 3), drawn(5, 2, 3))  # type: ignore[arg-type]
+
+    class OwnCell(RNNCell):
+        pass
+
+    with pytest.raises(TypeError, match="verify_bptt: model: got Recurrence of OwnCell, want a recurrence of RNNCell"):
+        verify_bptt(Recurrence(3, 3, cell_type=OwnCell), drawn(5, 2, 3))
+
+
+@pytest.mark.parametrize("lengths", [(3, 5), np.array([3, 5], np.uint8), mg.tensor(np.array([3, 5]))])
+def test_lengths_of_any_kind(lengths: Any) -> None:
+    found = verify_bptt(GRU(4, 3), drawn(5, 2, 4), lengths=lengths)
+    assert found.passed, str(found)
+    assert "lengths" in found.title
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, "classics"])
@@ -192,12 +221,29 @@ def test_every_module_with_every_option(name: str) -> None:
             r"truncation: got Truncation\(k1=2, k2=4\), want k2 = k1",
         ),
         (RNN(4, 3), {"truncation": Truncation(2), "lengths": [5, 5]}, ValueError, "truncation: got one with lengths"),
-        (RNN(4, 3), {"lengths": [5, 0]}, ValueError, "RNN: lengths: got 0 for sequence 1"),
+        (RNN(4, 3), {"lengths": [5, 0]}, ValueError, "verify_bptt: lengths: got 0 for sequence 1"),
+        (
+            RNN(4, 3),
+            {"lengths": [2.7, 3.0]},
+            TypeError,
+            "verify_bptt: lengths: got dtype float64, want 2 whole numbers",
+        ),
+        (RNN(4, 3), {"lengths": 3}, TypeError, "verify_bptt: lengths: got int, want 2 whole numbers"),
+        (RNN(4, 3), {"xs": drawn(4)}, ValueError, r"verify_bptt: xs: got shape \(4,\), want three axes"),
+        (RNN(4, 3), {"xs": [[1.0]]}, TypeError, "verify_bptt: xs: got list, want a Tensor or an array"),
+        (RNN(4, 3), {"state": "h"}, TypeError, "verify_bptt: state: got str, want a Tensor or an array"),
+        (Elman(4, 3, 2), {"targets": drawn(5, 2, 2)}, TypeError, "verify_bptt: targets: got some for a Elman"),
+        (
+            NARX(4, 3, 2, 1, 1),
+            {"state": (drawn(1, 2, 4), drawn(1, 2, 2), drawn(1, 2, 2))},
+            ValueError,
+            "verify_bptt: state: got 3 arrays, want x and y",
+        ),
     ],
 )
 def test_options_that_do_not_fit(model: Any, options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        verify_bptt(model, drawn(5, 2, 4), **options)
+        verify_bptt(model, **{"xs": drawn(5, 2, 4), **options})
 
 
 def late_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +309,12 @@ def test_the_command_returns_one_where_something_is_wrong(
     lines = printed[printed.index("to differences  model") :].splitlines()[1:-2]
     assert all("zoneout" in line for line in lines if "FAILED" not in line)
     assert "5 of 30 passed" in printed
+
+
+def test_the_command_takes_the_smallest_nets(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one unit, which is too few for a projection, and one step."""
+    assert main(["verify", "--cell", "lstm", "--input-size", "1", "--hidden-size", "1", "--steps", "1"]) == 0
+    assert "26 of 26 passed" in capsys.readouterr().out
 
 
 def test_the_command_says_that_there_is_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
