@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad_rnn import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, ManyToOne, OneToOne, export_onnx
+from minigrad_rnn import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, ManyToOne, OneToOne, export_onnx, onnx_graph
 from minigrad_rnn.character_model import CharacterModel
 
 onnx = pytest.importorskip("onnx")
@@ -363,6 +363,12 @@ def test_a_planted_fault_is_caught(tmp_path: Path, kind: str, name: str, change:
     assert_same(run(tmp_path / "a.onnx", xs=xs, **starts), want)
     with pytest.raises(AssertionError):
         assert_same(run(tmp_path / "b.onnx", xs=xs, **starts), want)
+
+
+def test_the_wrong_rows_of_the_state_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_graph, "top_rows", lambda net: [-1, -2])
+    with pytest.raises(AssertionError):
+        test_many_to_one_ends_in_a_gemm(tmp_path, "lstm", False, 2, "concat", "last")
 
 
 def test_the_other_form_of_the_gru_is_told_apart(tmp_path: Path) -> None:

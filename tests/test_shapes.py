@@ -222,6 +222,13 @@ def test_a_pool_that_reads_padding_is_caught(pool: str, monkeypatch: pytest.Monk
         many_to_one_is_each_alone(pool, "concat", 1)
 
 
+@pytest.mark.parametrize("rows", [[-1, -2], [0, -1]], ids=["directions swapped", "the bottom layer's"])
+def test_the_wrong_rows_of_the_state_are_caught(rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "top_rows", lambda net: rows)
+    with pytest.raises(AssertionError):
+        many_to_one_is_each_alone("last", "concat", 2)
+
+
 # Many-to-many, synchronous
 
 
@@ -244,6 +251,13 @@ def test_many_to_many_is_each_alone(data: Any, turn: bool, both: bool) -> None:
         x = xs[:n, b : b + 1]
         alone, _ = model(x.swapaxes(0, 1).copy() if turn else x)
         np.testing.assert_allclose(said[:n, b], alone.numpy().reshape(n, O), atol=1e-12)
+
+
+def test_padding_that_is_left_as_it_is_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "_without_padding", lambda name, ys, lengths, turn: ys)
+    for test in (test_many_to_many_is_each_alone, test_one_to_many_with_lengths_is_each_alone):
+        with pytest.raises(AssertionError):
+            test()
 
 
 # All of them
