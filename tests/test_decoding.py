@@ -217,8 +217,23 @@ class Odd(Table):
         (lambda m: sample_decode(m, m.start(1), 1, 1, top_p=0.0), "likely: top_p: got 0.0"),
         (lambda m: exponential_schedule(1.5), "exponential_schedule: k: got 1.5"),
         (lambda m: inverse_sigmoid_schedule(0.5), "inverse_sigmoid_schedule: k: got 0.5"),
+        (lambda m: linear_schedule(0.5, least=0.6), "linear_schedule: least: got 0.6, want a number from 0 to 0.5"),
+        (lambda m: constant_schedule(math.nan), "constant_schedule: p: got nan"),
+        (lambda m: tossing(constant_schedule(0.5)).draw(-1, 2, 2), "TeacherForcing.draw: step: got -1"),
+        (lambda m: tossing(lambda i: i * 1.5).draw(1, 2, 2), r"TeacherForcing.draw: schedule\(1\): got 1.5"),
     ],
 )
 def test_errors_say_what_is_wrong(call: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         call(Table(3))
+
+
+def tossing(schedule: Any) -> TeacherForcing:
+    return TeacherForcing(schedule, np.random.default_rng(0))
+
+
+def test_coins_need_a_schedule_and_a_generator() -> None:
+    with pytest.raises(TypeError, match="TeacherForcing: schedule: got float, want a function of the step"):
+        tossing(0.5)
+    with pytest.raises(TypeError, match="TeacherForcing: rng: got int, want a numpy.random.Generator"):
+        TeacherForcing(constant_schedule(0.5), 3)  # type: ignore[arg-type]
