@@ -118,6 +118,7 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
         Case(made(bidirectional=True, merge="sum")),
         Case(made(), truncation=Truncation(3)),
         Case(made(**dropping), masks=True, truncation=Truncation(4)),
+        Case(made(initial_state="learned"), lengths=True, truncation=Truncation(2)),
     ]
     return found
 

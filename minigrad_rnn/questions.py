@@ -102,11 +102,8 @@ class RecurrenceQuestion:
             start = [a.reshape(shape) for a, shape in zip(start, shapes)]
         elif model.initial_state == "zeros":
             start = [rng.uniform(-0.5, 0.5, shape) for shape in shapes]
-        if truncation is not None:
-            if lengths is not None:
-                raise ValueError("verify_bptt: truncation: got one with lengths, want one or the other")
-            if truncation.k2 != truncation.k1:
-                raise ValueError(f"verify_bptt: truncation: got {truncation!r}, want k2 = k1")
+        if truncation is not None and truncation.k2 != truncation.k1:
+            raise ValueError(f"verify_bptt: truncation: got {truncation!r}, want k2 = k1")
         T = host.shape[1 if model.batch_first and host.ndim == 3 else 0]
         if lengths is not None:
             lengths = Lengths(lengths, T, batch, backend, "verify_bptt").host.tolist()
@@ -157,7 +154,7 @@ class RecurrenceQuestion:
         if self.truncation is None:
             output, final = model(xs, state, lengths=self.lengths, masks=self.masks)
         else:
-            output, final = self.truncation.whole(model, xs, state, self.masks)
+            output, final = self.truncation.whole(model, xs, state, self.masks, self.lengths)
         ends = final if isinstance(final, tuple) else (final,)
         return self.divergence(output, ends), output, ends
 

@@ -10,11 +10,14 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.backend import get_backend
 
-from .cells import CellMasks
+from .arguments import check_masks
+from .cells import CellMasks, Lengths
 from .recurrence import Masks, Recurrence
 
 State = Any
+Array = np.ndarray[Any, Any]
 
 
 def detached(state: State) -> State:
@@ -30,8 +33,55 @@ def _window_of(mask: CellMasks, begin: int, stop: int) -> CellMasks:
     return CellMasks(None if mask.input is None else mask.input[begin:stop], mask.recurrent, zones)
 
 
+def _axis_and_sizes(rnn: Recurrence, xs: Any) -> tuple[int, int, int]:
+    """(the axis of time, T, B) of xs, if the two can be had in windows."""
+    if not isinstance(rnn, Recurrence):
+        raise TypeError(f"Truncation: rnn: got {type(rnn).__name__}, want a recurrence")
+    if rnn.bidirectional:
+        raise ValueError("Truncation: rnn: got a bidirectional recurrence, want one that reads forward only")
+    if not hasattr(xs, "shape"):
+        raise TypeError(f"Truncation: xs: got {type(xs).__name__}, want a Tensor or an array")
+    axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
+    return axis, int(xs.shape[axis]), int(xs.shape[1 - axis]) if xs.ndim == 3 else 1
+
+
+def _ends(lengths: Any, T: int, B: int) -> Array | None:
+    """The lengths on the host, (B,)."""
+    return None if lengths is None else Lengths(lengths, T, B, get_backend("numpy"), "Truncation").host
+
+
+def _chosen(rnn: Recurrence, which: Array, new: State, old: State) -> State:
+    """The new state of the sequences b where which[b], the old one of the others."""
+    if isinstance(new, tuple):
+        return tuple(_chosen(rnn, which, *parts) for parts in zip(new, old))
+    return mg.where(_host_to(rnn, which[:, None]), new, old)
+
+
+def _host_to(rnn: Recurrence, a: Array) -> Any:
+    return get_backend(next(rnn.parameters()).backend).from_numpy(a)
+
+
+def _run(rnn: Recurrence, xs: Any, state: State, masks: Masks | None, left: Array | None) -> tuple[Tensor, State]:
+    """As `rnn(xs, state)`, where `left` says how many steps of each sequence there still are, of some perhaps none."""
+    if left is None:
+        return rnn(xs, state, masks=masks)  # type: ignore[no-any-return]
+    turned = rnn.batch_first and xs.ndim == 3
+    going = left > 0
+    if not going.all():  # a sequence that has ended reads a zero, and what comes of it is dropped
+        here = _host_to(rnn, going[:, None, None] if turned else going[:, None])
+        xs = mg.where(here, xs, 0.0)
+    steps = np.clip(left, 1, xs.shape[1 if turned else 0])
+    output, after = rnn(xs, state, lengths=steps.tolist(), masks=masks)
+    if not going.all():
+        output, after = mg.where(here, output, 0.0), _chosen(rnn, going, after, state)
+    return output, after
+
+
 class Window(NamedTuple):
-    """The steps start … stop − 1 of a sequence: their output and the state after them."""
+    """The steps start … stop − 1 of a sequence: their output and the state after them.
+
+    With lengths, the state of a sequence that ended before is the one it ended with, a constant.
+    """
 
     start: int
     stop: int
@@ -74,7 +124,9 @@ class Truncation:
             raise ValueError(f"Truncation: k2: got {k2}, want a multiple of k1 = {k1}")
         self.k1, self.k2 = int(k1), int(k2)
 
-    def windows(self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None) -> Iterator[Window]:
+    def windows(
+        self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None, lengths: Any = None
+    ) -> Iterator[Window]:
         """Run `rnn` over xs window by window. Call `backward` on each window's loss before asking for the next.
 
         Args:
@@ -82,33 +134,42 @@ class Truncation:
             xs: (T, B, I), (B, T, I) with batch_first or (T, I), any array or tensor that can be sliced.
             state: before the first step; it, or a learned h(−1), receives gradients from the windows that reach it.
             masks: of the whole sequence, as `rnn.draw_masks` gives them; without, each window draws its own.
+            lengths: (B,), as the recurrence takes them; each sequence's gradients are those that it would have alone.
 
         Raises:
-            ValueError: the recurrence reads in two directions; as the recurrence's own call.
+            ValueError: the recurrence reads in two directions; as the recurrence's own call. TypeError: the same.
         """
-        if rnn.bidirectional:
-            raise ValueError("Truncation: rnn: got a bidirectional recurrence, want one that reads forward only")
-        axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
-        T = int(xs.shape[axis])
+        axis, T, B = _axis_and_sizes(rnn, xs)
+        if masks is not None:
+            check_masks("Truncation", dict(zip(rnn.cell_names, rnn.every_cell())), masks, T, B)
+        ends = _ends(lengths, T, B)
         # The states before the steps stop − k2, stop − k2 + k1, …, stop − k1
         before: deque[tuple[int, State]] = deque([(0, state)], maxlen=self.k2 // self.k1)
-        for start in range(0, T, self.k1):
+        for start in range(0, T or 1, self.k1):  # T = 0 is for the recurrence to refuse
             stop = min(T, start + self.k1)
             begin, earlier = before[0]
             cut = None if masks is None else {name: _window_of(mask, begin, stop) for name, mask in masks.items()}
-            whole, after = rnn(xs[(slice(None),) * axis + (slice(begin, stop),)], earlier, masks=cut)
+            left = None if ends is None else ends - begin
+            whole, after = _run(rnn, xs[(slice(None),) * axis + (slice(begin, stop),)], earlier, cut, left)
             output = whole if begin == start else whole[(slice(None),) * axis + (slice(start - begin, None),)]
             before.append((stop, detached(after)))
             yield Window(start, stop, output, after)
 
-    def whole(self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None) -> tuple[Tensor, State]:
+    def whole(
+        self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None, lengths: Any = None
+    ) -> tuple[Tensor, State]:
         """All windows at once, `output, state` as `rnn(xs, state)` returns them, with gradients cut as in `windows`.
 
         For a loss that needs all outputs together; memory is that of the whole sequence.
         """
-        made = list(self.windows(rnn, xs, state, masks))
-        axis = 1 if rnn.batch_first and made[0].output.ndim == 3 else 0
-        return mg.concatenate([window.output for window in made], axis=axis), made[-1].state
+        axis, T, B = _axis_and_sizes(rnn, xs)
+        ends = _ends(lengths, T, B)
+        outputs, final = list[Tensor](), None
+        for window in self.windows(rnn, xs, state, masks, lengths):
+            outputs.append(window.output)
+            going = None if ends is None else ends > window.start
+            final = window.state if going is None or going.all() else _chosen(rnn, going, window.state, final)
+        return mg.concatenate(outputs, axis=axis), final
 
     def __repr__(self) -> str:
         return f"Truncation(k1={self.k1}, k2={self.k2})"

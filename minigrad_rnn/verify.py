@@ -119,7 +119,7 @@ def verify_bptt(
 
     Raises:
         TypeError: the model is nothing that a witness is written for, or an option is not this model's.
-        ValueError: as the model's own call; a truncation together with lengths, or with k2 ≠ k1.
+        ValueError: as the model's own call; a truncation with k2 ≠ k1.
     """
     rng = np.random.default_rng(seed)
     question: RecurrenceQuestion | ClassicQuestion

@@ -292,6 +292,26 @@ def test_cut_every_is_windows_with_detached_states(name: str, cut_every: int) ->
         assert not np.allclose(uncut.gradients["forward0.Wr"], cut.gradients["forward0.Wr"])
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_cut_every_with_lengths_is_each_sequence_alone(name: str) -> None:
+    lengths = [7, 3, 4]
+    case = Case(name, 2, False, T=7, lengths=lengths, cut_every=3)
+    whole = case.run()
+    d_output, d_final = case.divergence_gradient(whole.output, whole.final_state)
+    pooled = {n: np.zeros_like(a) for n, a in case.values.items()}
+    for b, n in enumerate(lengths):
+        one, here = slice(b, b + 1), slice(0, n)
+        d_alone = (d_output[here, one], packed([d[:, one] for d in parts(d_final)]))
+        alone = case.run(
+            ask=lambda *_, d=d_alone: d, xs=case.values["xs"][here, one], lengths=None,
+            **{s: case.values[s][:, one] for s in case.state_names},
+        )  # fmt: skip
+        for full, g in alone.gradients.items():
+            pooled[full][(here, one) if full == "xs" else (slice(None), one) if full in case.state_names else ...] += g
+    for full, g in pooled.items():
+        assert_same(whole.gradients[full], g, full)
+
+
 @pytest.mark.parametrize("merge", ["concat", "sum", "mean"])
 def test_two_depths_are_two_nets_merged_at_their_tops(merge: str) -> None:
     case = Case("gru", (1, 3), True, merge, lengths=[4, 2, 3])

@@ -33,8 +33,7 @@ def test_a_model_of_any_form_passes(seed: int) -> None:
     given: dict[str, Any] = {}
     if not both and one_of(False, True):
         given["truncation"] = Truncation(int(rng.integers(1, T + 1)))
-    else:
-        given["lengths"] = one_of(None, rng.integers(1, T + 1, B))
+    given["lengths"] = one_of(None, rng.integers(1, T + 1, B))
     given["masks"] = one_of(None, model.draw_masks(T, B, rng))
     found = verify_bptt(model, rng.standard_normal((B, T, I) if batch_first else (T, B, I)), seed=seed, **given)
     assert found.passed, str(found)

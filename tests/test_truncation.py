@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad_rnn import GRU, LSTM, RNN, Truncation
+from minigrad_rnn import GRU, LSTM, RNN, Elman, Truncation
 from minigrad_rnn.truncation import detached
 
 KINDS = [RNN, LSTM, GRU]
@@ -73,6 +73,70 @@ def test_layouts(layout: str) -> None:
     want, final = model(xs)
     np.testing.assert_allclose(output.numpy(), want.numpy(), rtol=1e-12)
     np.testing.assert_allclose(state.numpy(), final.numpy(), rtol=1e-12)
+    lengths = [3, 6] if layout == "batch first" else [3]
+    output, state = Truncation(2).whole(model, xs, lengths=lengths)
+    want, final = model(xs, lengths=lengths)
+    np.testing.assert_allclose(output.numpy(), want.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(state.numpy(), final.numpy(), rtol=1e-12)
+
+
+def test_on_every_backend_without_waiting(xp: Any) -> None:
+    model = LSTM(3, 4, dtype="float64", rng=np.random.default_rng(1)).to(xp.name)
+    xs = xp.array(drawn(7, 2, 3))
+    with xp.no_sync():
+        output, state = Truncation(2).whole(model, xs, lengths=[3, 7])
+        output.sum().backward()
+    want, final = model(xs, lengths=[3, 7])
+    for ours, theirs in ((output, want), *zip(state, final)):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("road", ["graph", "fused"])
+@pytest.mark.parametrize(("k1", "k2"), [(3, 3), (2, 4), (1, 3), (20, 20)])
+def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, road: str, k1: int, k2: int) -> None:
+    """Outputs, final states and every gradient of a loss of both, with NaN at padding, whole and window by window."""
+    lengths, T, truncation = [2, 8, 5, 6], 8, Truncation(k1, k2)
+    model = kind(3, 4, 2, impl=road, dtype="float64", initial_state="learned")
+    xs, weights, ends = drawn(T, 4, 3), drawn(T, 4, 4), drawn(2, 4, 4)
+    for b, n in enumerate(lengths):
+        xs[n:, b] = np.nan
+
+    def parts(state: Any) -> Any:
+        return state if isinstance(state, tuple) else (state,)
+
+    outputs, finals = np.zeros((T, 4, 4)), []
+    for b, n in enumerate(lengths):
+        output, final = truncation.whole(model, xs[:n, b : b + 1])
+        loss = (output * output * weights[:n, b : b + 1]).sum()
+        (loss + sum((part * part * ends[:, b : b + 1]).sum() for part in parts(final))).backward()
+        outputs[:n, b] = output.numpy()[:, 0]
+        finals.append([part.numpy()[:, 0] for part in parts(final)])
+    want = sums(model)
+
+    model.zero_grad()
+    leaf = mg.tensor(xs, requires_grad=True)
+    output, final = truncation.whole(model, leaf, lengths=lengths)
+    loss = (output * output * weights).sum()
+    (loss + sum((part * part * ends).sum() for part in parts(final))).backward()
+    np.testing.assert_allclose(output.numpy(), outputs, rtol=1e-12, atol=1e-14)
+    for part, alone in zip(parts(final), zip(*finals)):
+        np.testing.assert_allclose(part.numpy(), np.stack(alone, axis=1), rtol=1e-12, atol=1e-14)
+    assert not leaf.grad.numpy()[np.isnan(xs)].any()
+    for name, g in sums(model).items():
+        np.testing.assert_allclose(g, want[name], rtol=1e-10, atol=1e-12, err_msg=name)
+
+    grads = []
+    for at_once in (True, False):
+        model.zero_grad()
+        if at_once:
+            (truncation.whole(model, xs, lengths=lengths)[0] * weights).sum().backward()
+        else:
+            for window in truncation.windows(model, xs, lengths=lengths):
+                (window.output * weights[window.start : window.stop]).sum().backward()
+        grads.append(sums(model))
+    for name, g in grads[0].items():
+        np.testing.assert_allclose(grads[1][name], g, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 def peak(T: int) -> int:
@@ -115,6 +179,29 @@ def test_errors(arguments: tuple[Any, ...], message: str) -> None:
 def test_two_directions_are_refused() -> None:
     with pytest.raises(ValueError, match="Truncation: rnn: got a bidirectional recurrence"):
         next(Truncation(2).windows(RNN(2, 3, bidirectional=True), drawn(4, 1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("model", "xs", "options", "error", "message"),
+    [
+        (Elman(2, 3, 1), drawn(4, 1, 2), {}, TypeError, "Truncation: rnn: got Elman, want a recurrence"),
+        (RNN(2, 3), [[1.0, 2.0]], {}, TypeError, "Truncation: xs: got list, want a Tensor or an array"),
+        (RNN(2, 3), np.ones((0, 1, 2), np.float32), {}, ValueError, "RNN: xs: got T = 0 steps and B = 1"),
+        (RNN(2, 3), drawn(4, 1, 2), {"lengths": [5]}, ValueError, "Truncation: lengths: got 5 for sequence 0"),
+        (
+            RNN(2, 3),
+            drawn(4, 1, 2),
+            {"masks": RNN(2, 3, zoneout=0.5).draw_masks(6, 1)},
+            ValueError,
+            r"Truncation: masks: forward0: zoneout: got shape \(6, 1, 3\), want \(4, 1, 3\)",
+        ),
+    ],
+)
+def test_errors_of_a_call(model: Any, xs: Any, options: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        next(Truncation(2).windows(model, xs, **options))
+    with pytest.raises(error, match=message):
+        Truncation(2).whole(model, xs, **options)
 
 
 def test_the_repr_says_both_numbers() -> None:

@@ -98,7 +98,7 @@ class Layer:
             d = [s + m * g + np.where(here, b, 0.0) for s, m, g, b in zip(stayed, zones, arrived, dbefore)]
             d[0] = d[0] + np.where(here, dhr * self.masks.get("recurrent", 1.0), 0.0)
             if self.cut_every and t and t % self.cut_every == 0:
-                d = [np.zeros_like(g) for g in d]
+                d = [np.where(here, 0.0, g) for g in d]  # what waits for a sequence's own last step goes on
         return dxs, tuple(d), pooled
 
 
@@ -215,7 +215,8 @@ def witness(
         merge: "concat", "sum" or "mean".
         lengths: (B,) whole numbers 1 … T.
         masks: by cell name, "input" (T, B, W), "recurrent" (B, P), and by state name zoneout's (T, B, S).
-        cut_every: no gradient passes from step t to t − 1 where t is a multiple of it.
+        cut_every: no gradient passes from step t to t − 1 where t is a multiple of it; that of a sequence's last state
+            arrives at its own last step, wherever that is.
         options: the cell's, such as nonlinearity or reset_after.
 
     A stack of plain RNN or LSTM layers goes through the slides' own procedures (107, 108, 116, 117).
