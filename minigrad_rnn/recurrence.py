@@ -27,7 +27,7 @@ class Recurrence(nn.Module):
 
     The arguments and the calls are those of `torch.nn.RNN`, and more. Layer l's cells are the submodules `forward{l}`
     and, in a bidirectional net, `backward{l}`; so its parameters are named `forward0.Wc`, `forward0.Wr`, `forward0.b`
-    and so on. Layer l + 1 reads [h_f; h_b] of layer l. (Slides 54, 73, 105.)
+    and so on. Layer l + 1 reads [h_f; h_b] of layer l. (Slides 54, 73, 105; two directions: Schuster & Paliwal 1997.)
 
     Args:
         input_size, hidden_size: features I of x(t) and units H of the state.

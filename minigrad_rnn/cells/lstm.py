@@ -3,7 +3,7 @@
 i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)      with z(t) = Wc x(t) + Wr h(t−1) + b, rows in the order i f g o
 c(t) = f · c(t−1) + i · g;         h(t) = o · tanh(c(t))
 
-With peepholes (Gers & Schraudolph 2000) the gates see the cell: p_i c(t−1) is added to z_i, p_f c(t−1) to z_f and
+With peepholes (Gers & Schmidhuber 2000) the gates see the cell: p_i c(t−1) is added to z_i, p_f c(t−1) to z_f and
 p_o c(t) to z_o. With a projection (Sak et al. 2014) h(t) = Wp (o · tanh(c(t))) has fewer units than c(t).
 """
 

@@ -16,7 +16,7 @@ from .over_time import unstack
 
 
 class GeneralRecurrence(Classic):
-    """A recurrent net given by the table of its connections (slides 51–62).
+    """A recurrent net given by the table of its connections (slides 51–62; Werbos 1990).
 
         z(t, l) = Σ W(l ← k, lag) k(t − lag) + b(l),   l(t) = f_l(z(t, l))
 

@@ -15,7 +15,7 @@ from .simple import SimpleNet
 
 
 class StateSpace(SimpleNet):
-    """h(t) = f(Wc X(t) + Wr h(t−1) + b),  Y(t) = g(Wo h(t) + bo) (slides 51–53).
+    """h(t) = f(Wc X(t) + Wr h(t−1) + b),  Y(t) = g(Wo h(t) + bo) (slides 51–53; Williams & Zipser 1989).
 
     The state h holds what matters of the whole past, and gradients flow back through it to the first step.
 
