@@ -1,22 +1,22 @@
-"""RTRL as it is called: initial states, sequences by themselves, dtypes, and arguments that do not fit.
-
-That it agrees with BPTT for every cell, and that a dropped term is noticed, stands in test_manual_bptt_cells.
-"""
+"""RTRL: equal to BPTT and to finite differences for every cell, dropped terms noticed, dtypes, misfits named."""
 
 from __future__ import annotations
 
+import inspect
+import types
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad_rnn.manual_bptt import rtrl, stack, stack_witness
+from minigrad_rnn.manual_bptt import real_time, rtrl, stack, stack_witness
 
 Array = np.ndarray[Any, Any]
 I, H, P = 2, 3, 2
 CELLS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "rnn": ("rnn", {}, {"b"}),
+    "rnn relu, two biases": ("rnn", {"nonlinearity": "relu"}, {"b", "br"}),
     "lstm, all": ("lstm", {}, {"b", "br", "p", "Wp"}),
     "gru": ("gru", {}, {"b", "br"}),
     "gru, reset first": ("gru", {"reset_after": False}, {"b"}),
@@ -77,25 +77,46 @@ def test_forward_and_back_agree_for_any_length(name: str, T: int, B: int) -> Non
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_the_initial_states_gradient_agrees_with_finite_differences(name: str) -> None:
+def test_it_agrees_with_finite_differences(name: str) -> None:
+    """Along one direction for every parameter and every initial state."""
     arguments = drawn(name)
-    step, start = stack.step_of(arguments["cell"], arguments["options"]), parts(arguments["initial_state"])
+    step = stack.step_of(arguments["cell"], arguments["options"])
+    start = {f"{s}_init": a for s, a in zip(step.states, parts(arguments["initial_state"]))}
+    values = arguments["parameters"] | start
 
-    def divergence(states: tuple[Array, ...]) -> float:
-        total = 0.0
+    def divergence(moved: dict[str, Array]) -> float:
+        states, total = tuple(moved[s] for s in start), 0.0
         for x, dh in zip(arguments["xs"], arguments["local_gradient"]):
-            states, _ = step.forward(arguments["parameters"], x, states[0], states)
+            states, _ = step.forward({n: moved[n] for n in arguments["parameters"]}, x, states[0], states)
             total += float((states[0] * dh).sum())
         return total
 
     found, h = rtrl(**arguments), 1e-5
-    for k, state in enumerate(step.states):
-        for place in np.ndindex(start[k].shape):
-            moved = np.zeros_like(start[k])
-            moved[place] = h
-            ends = [divergence((*start[:k], start[k] + sign * moved, *start[k + 1 :])) for sign in (1, -1)]
-            slope = (ends[0] - ends[1]) / (2 * h)
-            np.testing.assert_allclose(found[f"{state}_init"][place], slope, rtol=1e-7, atol=1e-8, err_msg=state)
+    assert found.keys() == values.keys()
+    for n, a in values.items():
+        v = np.random.default_rng(5).standard_normal(a.shape)
+        slope = (divergence({**values, n: a + h * v}) - divergence({**values, n: a - h * v})) / (2 * h)
+        np.testing.assert_allclose((found[n] * v).sum(), slope, rtol=1e-7, atol=1e-8, err_msg=n)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("np.tensordot(through, sensitivity[name], axes=1)", "0.0"),
+        ("dbefore[0][0] + dhr[0]", "dbefore[0][0]"),
+        ("to_start = through @ to_start", "to_start = to_start"),
+        ("np.tensordot(dh, sensitivity", "1.001 * np.tensordot(dh, sensitivity"),
+    ],
+)
+def test_a_dropped_term_is_noticed(before: str, after: str) -> None:
+    source = inspect.getsource(real_time)
+    assert source.count(before) == 1
+    spoiled = types.ModuleType(real_time.__name__)
+    spoiled.__package__ = real_time.__package__
+    exec(compile(source.replace(before, after), real_time.__name__, "exec"), spoiled.__dict__)
+    arguments = drawn("gru")
+    want = by_bptt(arguments)
+    assert any(not np.allclose(g, want[n], rtol=1e-6, atol=1e-9) for n, g in spoiled.rtrl(**arguments).items())
 
 
 def test_what_comes_later_changes_nothing_that_was_learned() -> None:

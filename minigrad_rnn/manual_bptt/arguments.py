@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .lecture import Array
+from .lecture import Array, check_array, met
 from .step import Step
 
 
@@ -80,15 +80,6 @@ def check_states(
     for name, a, size in zip(names, states, reversed(sizes)):
         check_array(f"{what}'s {name}", a, (*lead, size), dtype)
     return states
-
-
-def check_array(what: str, a: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    if not isinstance(a, np.ndarray) or a.shape != shape or a.dtype != dtype:
-        raise ValueError(f"witness: {what} is {met(a)}; it wants a NumPy array {dtype} {shape}")
-
-
-def met(a: Any) -> str:
-    return f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__
 
 
 def whole(n: Any) -> bool:

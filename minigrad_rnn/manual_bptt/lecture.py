@@ -342,7 +342,7 @@ def witness(
 
     final_state = (final[0], final[1]) if cell == "lstm" else final[0]
     dx, d_final_state = divergence_gradient(output, final_state)
-    _check_array("the divergence's d_output", dx, output.shape, xs.dtype)
+    check_array("the divergence's d_output", dx, output.shape, xs.dtype)
     d_final = _check_state("the divergence's d_final_state", d_final_state, kind, init[0].shape, xs.dtype)
 
     pooled, d_init = dict[str, Array](), [np.zeros_like(state) for state in init]
@@ -363,13 +363,13 @@ def witness(
     return Witness(output, final_state, gradients)
 
 
-def _met(a: Any) -> str:
+def met(a: Any) -> str:
     return f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__
 
 
-def _check_array(name: str, a: Array, shape: tuple[int, ...], dtype: Any) -> None:
+def check_array(name: str, a: Array, shape: tuple[int, ...], dtype: Any) -> None:
     if not isinstance(a, np.ndarray) or a.shape != shape or a.dtype != dtype:
-        raise ValueError(f"witness: {name} is {_met(a)}; it wants a NumPy array {dtype} {shape}")
+        raise ValueError(f"witness: {name} is {met(a)}; it wants a NumPy array {dtype} {shape}")
 
 
 def _check_state(name: str, state: State, kind: Cell, shape: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
@@ -377,14 +377,14 @@ def _check_state(name: str, state: State, kind: Cell, shape: tuple[int, ...], dt
     if len(arrays) != len(kind.states):
         raise ValueError(f"witness: {name} has {len(arrays)} part(s); it wants {' and '.join(kind.states)}")
     for part, a in zip(kind.states, arrays):
-        _check_array(f"{name}'s {part}", a, shape, dtype)
+        check_array(f"{name}'s {part}", a, shape, dtype)
     return arrays
 
 
 def _check_parameters(parameters: Mapping[str, Array], xs: Array, gates: int, layers: list[str], D: int) -> list[int]:
     """Check xs and every parameter's name and shape; return the sizes [T, B, H]."""
     if not isinstance(xs, np.ndarray) or xs.ndim != 3 or 0 in xs.shape or xs.dtype not in (np.float32, np.float64):
-        raise ValueError(f"witness: xs is {_met(xs)}; it wants a NumPy array float32 or float64 (T, B, I) without a 0")
+        raise ValueError(f"witness: xs is {met(xs)}; it wants a NumPy array float32 or float64 (T, B, I) without a 0")
     for name in (f"{layer}.{W}" for layer in layers for W in ("Wc", "Wr")):
         if name not in parameters:
             raise ValueError(f"witness: parameters lacks {name!r}; it has {sorted(parameters)}")
@@ -394,5 +394,5 @@ def _check_parameters(parameters: Mapping[str, Array], xs: Array, gates: int, la
         if layer not in layers or last not in ("Wc", "Wr", "b"):
             raise ValueError(f"witness: parameters has {name!r}; it wants Wc, Wr and perhaps b of {layers}, no other")
         columns = {"Wc": (I if layer in layers[:D] else H * D,), "Wr": (H,), "b": ()}[last]
-        _check_array(f"parameters[{name!r}]", a, (gates * H, *columns), xs.dtype)
+        check_array(f"parameters[{name!r}]", a, (gates * H, *columns), xs.dtype)
     return [T, B, H]

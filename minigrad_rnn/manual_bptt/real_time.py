@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import check_array, check_inputs, check_layer, check_sizes, check_states
-from .lecture import Array
+from .arguments import check_inputs, check_layer, check_sizes, check_states
+from .lecture import Array, check_array
 from .stack import step_of
 from .step import States, Step
 
