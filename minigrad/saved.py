@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from .tape import GraphError, Leaf, Node
 
-VIEWS = frozenset(("broadcast_to", "expand_dims", "flip", "getitem", "reshape", "squeeze", "swapaxes", "transpose"))
+VIEWS = frozenset(
+    """broadcast_to expand_dims flip getitem imag real reshape resized squeeze swapaxes transpose windows""".split()
+)
 """Operations whose result may share its memory with the input."""
 
 

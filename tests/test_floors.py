@@ -17,7 +17,7 @@ FLOORS = {
         ["walk"],
         ["tensor"],
         ["primitive"],
-        ["ops.constant", "ops.elementwise", "ops.shape"],
+        ["ops.complex_parts", "ops.constant", "ops.elementwise", "ops.shape"],
         ["ops.indexing", "ops.products", "ops.reduce"],
         ["ops.fft", "ops.linalg", "ops.loss"],
         ["ops"],

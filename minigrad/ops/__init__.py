@@ -5,7 +5,19 @@
 import sys
 
 from .. import primitive as _primitive
-from . import constant, elementwise, fft as fft, indexing, linalg as linalg, loss, products, reduce, shape
+from . import (
+    complex_parts,
+    constant,
+    elementwise,
+    fft as fft,
+    indexing,
+    linalg as linalg,
+    loss,
+    products,
+    reduce,
+    shape,
+)
+from .complex_parts import *
 from .constant import *
 from .elementwise import *
 from .indexing import *
@@ -16,6 +28,6 @@ from .shape import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-_GATHERED = (constant, elementwise, indexing, loss, products, reduce, shape)
+_GATHERED = (complex_parts, constant, elementwise, indexing, loss, products, reduce, shape)
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
 globals()["__all__"] = sorted({"fft", "linalg"}.union(*(part.__all__ for part in _GATHERED)))

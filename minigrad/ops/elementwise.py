@@ -244,4 +244,4 @@ def _astype(xp: Any, x: Array, dtype: Any) -> Any:
 def astype(x: Any, dtype: Any) -> Tensor:
     """`x` in another dtype; the gradient comes back in its own. Integers and booleans are off the tape."""
     dtype = np.dtype(dtype)
-    return _astype(x if dtype.kind == "f" or not isinstance(x, Tensor) else x.detach(), dtype=dtype)
+    return _astype(x if dtype.kind in "fc" or not isinstance(x, Tensor) else x.detach(), dtype=dtype)

@@ -1,0 +1,21 @@
+"""The parts of complex values."""
+
+from __future__ import annotations
+
+from .sample import A, Sample
+
+Z = 0.5 + 2j
+
+CATALOGUE = [
+    Sample("real", lambda m, x: m.real(x * x * Z), (A,), torch=None, autograd=True),
+    Sample("real", lambda m, x: m.real(x), (A,), torch=None, autograd=True, label="of real"),
+    Sample("imag", lambda m, x: m.imag(x * x * Z), (A,), torch=None, autograd=True),
+    Sample("conj", lambda m, x: m.real(m.conj(x * Z) * x * 1j), (A,), torch=None, autograd=True),
+    Sample("conj", lambda m, x: m.conj(x), (A,), torch=None, autograd=True, label="of real"),
+]  # fmt: skip
+
+EDGES: list[Sample] = [
+    Sample("imag", lambda m, x: m.imag(x), (A,), label="of real"),
+    Sample("real", lambda m, x: m.real(x * 1j), ((0, 3),), label="empty"),
+]  # fmt: skip
+"""Nothing at all: compared with NumPy, where finite differences have no say."""
