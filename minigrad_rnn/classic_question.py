@@ -63,7 +63,7 @@ class ClassicQuestion:
             if not isinstance(model, NARX):
                 raise TypeError(f"verify_bptt: targets: got some for a {type(model).__name__}, which takes none")
             values["targets"] = hosted("targets", targets)
-        twin = copy.deepcopy(model).to(dtype="float64")
+        twin = copy.deepcopy(model).to(dtype="float64").requires_grad_()
         return ClassicQuestion(twin, values, divergence or joint_divergence(rng, backend), backend)
 
     @property

@@ -102,6 +102,8 @@ class RecurrenceQuestion:
             start = [a.reshape(shape) for a, shape in zip(start, shapes)]
         elif model.initial_state == "zeros":
             start = [rng.uniform(-0.5, 0.5, shape) for shape in shapes]
+        if truncation is not None and not isinstance(truncation, Truncation):
+            raise TypeError(f"verify_bptt: truncation: got {type(truncation).__name__}, want a Truncation")
         if truncation is not None and truncation.k2 != truncation.k1:
             raise ValueError(f"verify_bptt: truncation: got {truncation!r}, want k2 = k1")
         T = host.shape[1 if model.batch_first and host.ndim == 3 else 0]
@@ -304,8 +306,8 @@ def in_float64(mask: CellMasks) -> CellMasks:
 
 
 def float64_twin(model: Recurrence, impl: str) -> Recurrence:
-    """The same model in float64, on the same backend, taking the road `impl`."""
-    twin = copy.deepcopy(model).to(dtype="float64")
+    """The same model in float64, on the same backend, taking the road `impl`; what was frozen is not."""
+    twin = copy.deepcopy(model).to(dtype="float64").requires_grad_()
     twin.impl = impl
     return twin
 

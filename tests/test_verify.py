@@ -90,6 +90,14 @@ def test_the_model_is_left_as_it_was() -> None:
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("model", [GRU(4, 3), Elman(4, 3, 2)])
+def test_a_frozen_model_is_asked_for_every_gradient(model: Any) -> None:
+    found = verify_bptt(model.requires_grad_(False), drawn(5, 2, 4))
+    assert found.passed, str(found)
+    assert {name for name, _ in model.named_parameters()} <= {row.name for row in found.rows}
+    assert not any(p.requires_grad for p in model.parameters())
+
+
 def test_the_table_shows_every_row_and_the_verdict() -> None:
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     text = str(found)
@@ -227,6 +235,7 @@ def test_every_module_with_every_option(name: str) -> None:
             TypeError,
             "verify_bptt: lengths: got dtype float64, want 2 whole numbers",
         ),
+        (RNN(4, 3), {"truncation": 2}, TypeError, "verify_bptt: truncation: got int, want a Truncation"),
         (RNN(4, 3), {"lengths": 3}, TypeError, "verify_bptt: lengths: got int, want 2 whole numbers"),
         (RNN(4, 3), {"xs": drawn(4)}, ValueError, r"verify_bptt: xs: got shape \(4,\), want three axes"),
         (RNN(4, 3), {"xs": [[1.0]]}, TypeError, "verify_bptt: xs: got list, want a Tensor or an array"),
@@ -256,7 +265,7 @@ def linked_elman(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mg.Tensor, "detach", lambda self: self)
 
 
-def dropped_zoneout(monkeypatch: pytest.MonkeyPatch) -> None:
+def mask_on_the_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recurrent mask reaches the leak: h(t−1) is dropped everywhere."""
     right = recurrence.unroll
 
@@ -277,7 +286,7 @@ def uncut(monkeypatch: pytest.MonkeyPatch) -> None:
         (late_lengths, RNN(4, 3), {"lengths": [3, 5]}),
         (late_lengths, GRU(4, 3, bidirectional=True), {"lengths": [3, 5]}),
         (linked_elman, Elman(4, 3, 2), {}),
-        (dropped_zoneout, GRU(4, 3, recurrent_dropout=0.5), {"masks": True}),
+        (mask_on_the_leak, GRU(4, 3, recurrent_dropout=0.5), {"masks": True}),
         (uncut, LSTM(4, 3), {"truncation": Truncation(2)}),
         (uncut, LSTM(4, 3), {"truncation": Truncation(2), "lengths": [5, 3]}),
     ],
