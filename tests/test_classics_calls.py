@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from classics_bench import H, I, O, assert_close, gradients_of, parts_of, series
 from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad_rnn import NARX, TDNN, Elman, Jordan, StateSpace
 
-I, H, O = 3, 4, 2
 EVERY = {
     "tdnn": lambda **k: TDNN(I, H, O, delays=3, **k),
     "narx": lambda **k: NARX(I, H, O, 1, 2, initial="zeros", **k),
@@ -19,25 +19,6 @@ EVERY = {
     "elman": lambda **k: Elman(I, H, O, **k),
     "state space": lambda **k: StateSpace(I, H, O, **k),
 }
-
-
-def series(T: int, B: int = 2, features: int = I, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((T, B, features))
-
-
-def parts_of(state: Any) -> tuple[Any, ...]:
-    return state if isinstance(state, tuple) else (state,)
-
-
-def gradients_of(net: Any, loss: Any) -> dict[str, np.ndarray]:
-    names, parameters = zip(*net.named_parameters())
-    return {n: g.numpy() for n, g in zip(names, mg.gradients(loss, list(parameters)))}
-
-
-def assert_close(found: dict[str, Any], want: dict[str, Any]) -> None:
-    assert found.keys() == want.keys()
-    for name, a in want.items():
-        np.testing.assert_allclose(found[name], a, rtol=1e-10, atol=1e-11, err_msg=name)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from classics_bench import H, I, O, assert_close, parts_of, series
 from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad_rnn import NARX, RNN, TDNN, GeneralRecurrence, StateSpace
 from minigrad_rnn.classics import FIGURES
 
-I, H, O = 3, 4, 2
 SIZES = {"x": I, "h": H, "h1": H, "h2": H + 1, "y": O}
 
 
@@ -20,14 +20,6 @@ def figure(name: str, **options: Any) -> GeneralRecurrence:
     table = FIGURES[name]
     sizes = {n: k for n, k in SIZES.items() if n in ("x", *table)}
     return GeneralRecurrence(sizes, table, dtype="float64", rng=np.random.default_rng(3), **options)
-
-
-def series(T: int, B: int = 2, features: int = I, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((T, B, features))
-
-
-def parts_of(state: Any) -> tuple[Any, ...]:
-    return state if isinstance(state, tuple) else (state,)
 
 
 def said(net: Any, xs: np.ndarray, state: Any = None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -38,12 +30,6 @@ def said(net: Any, xs: np.ndarray, state: Any = None) -> tuple[dict[str, np.ndar
     leaves = {"xs": x, **dict(net.named_parameters())}
     found = mg.gradients(loss, list(leaves.values()))
     return {"output": output.numpy()}, {n: g.numpy() for n, g in zip(leaves, found)}
-
-
-def assert_close(found: dict[str, Any], want: dict[str, Any]) -> None:
-    assert found.keys() == want.keys()
-    for name, a in want.items():
-        np.testing.assert_allclose(found[name], a, rtol=1e-10, atol=1e-11, err_msg=name)
 
 
 def split(W: np.ndarray, size: int) -> list[np.ndarray]:

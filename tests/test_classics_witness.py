@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from classics_bench import H, I, O, parts_of
 
 import minigrad as mg
 from minigrad_rnn import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
@@ -15,7 +16,7 @@ from minigrad_rnn.classics import FIGURES
 from minigrad_rnn.manual_bptt import classics as by_hand
 from minigrad_rnn.manual_bptt.general_recurrence import general_recurrence_witness
 
-I, H, O, B = 3, 4, 2, 2
+B = 2
 EXACT, NEAR = 1e-10, 1e-6
 OPTIONS: dict[str, Any] = {"dtype": "float64"}
 WITNESSES: dict[type, Callable[..., Any]] = {
@@ -71,10 +72,6 @@ def drawn(make: Callable[[], Any], T: int = 5, seed: int = 0) -> tuple[Any, dict
 
 def packed(parts: list[Any]) -> Any:
     return tuple(parts) if len(parts) > 1 else parts[0] if parts else None
-
-
-def parts_of(state: Any) -> tuple[Any, ...]:
-    return state if isinstance(state, tuple) else () if state is None else (state,)
 
 
 def divergence(seen: list[Any], weights: list[Any]) -> Any:
