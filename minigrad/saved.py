@@ -8,7 +8,20 @@ from collections.abc import Callable
 from .tape import GraphError, Leaf, Node
 
 VIEWS = frozenset(
-    """broadcast_to expand_dims flip getitem imag real reshape resized squeeze swapaxes transpose windows""".split()
+    (
+        "broadcast_to",
+        "expand_dims",
+        "flip",
+        "getitem",
+        "imag",
+        "real",
+        "reshape",
+        "resized",
+        "squeeze",
+        "swapaxes",
+        "transpose",
+        "windows",
+    )
 )
 """Operations whose result may share its memory with the input."""
 
