@@ -9,24 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from witness_cells import CELLS
 
 from minigrad_rnn.manual_bptt import real_time, rtrl, stack, stack_witness
 
 Array = np.ndarray[Any, Any]
 I, H, P = 2, 3, 2
-CELLS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
-    "rnn": ("rnn", {}, {"b"}),
-    "rnn relu, two biases": ("rnn", {"nonlinearity": "relu"}, {"b", "br"}),
-    "lstm, all": ("lstm", {}, {"b", "br", "p", "Wp"}),
-    "gru": ("gru", {}, {"b", "br"}),
-    "gru, reset first": ("gru", {"reset_after": False}, {"b"}),
-    "layer_norm_rnn": ("layer_norm_rnn", {}, {"b"}),
-    "layer_norm_lstm": ("layer_norm_lstm", {}, {"b", "shift_h"}),
-    "layer_norm_gru": ("layer_norm_gru", {}, {"b", "br"}),
-    "mgu": ("mgu", {}, {"b"}),
-    "indrnn": ("indrnn", {"nonlinearity": "tanh"}, set()),
-}
-"""By a name for the case: cell, options, and which of the optional parameters it has."""
 
 
 def drawn(name: str, T: int = 4, B: int = 2, dtype: Any = np.float64) -> dict[str, Any]:
