@@ -8,7 +8,7 @@ import numpy as np
 
 from . import backend as seam, functional, ops
 from .primitive import record
-from .tape import state
+from .tape import Node, mode
 from .tensor import Tensor
 
 
@@ -40,10 +40,12 @@ def to(x: Tensor, backend: str | seam.Backend) -> Tensor:
     if source is target:
         return x
     array = target.from_numpy(source.to_numpy(x._data))
-    if x.node is None or not state.recording:
+    if x.node is None or not mode().recording:
         return Tensor(array)
     # The entry computes in the target's namespace; its rule brings the gradient home.
-    moved: Tensor = record("to", target.xp, array, (), _bring_home(source, target), (x._data,), (x.node,))
+    moved: Tensor = record(
+        "to", Node(), target.xp, array, (), _bring_home(source, target), (x._data,), (x.node,), mode().time_step
+    )
     return moved
 
 

@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from . import backend as seam
-from .saved import VIEWS, Note, saves
-from .tape import Leaf, ManyNode, Node, Rule, TransposeNode, output_of, serials, state
+from .saved import VIEWS, hand_out, handed_out, watch_saved
+from .tape import ManyNode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -71,48 +70,56 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         ValueError, TypeError: as the array library raises them, with the operation and the inputs' shapes in front.
     """
     name = function.__name__.strip("_")
+    kind_of_node = TransposeNode if name == "transpose" else Node
 
     def operation(*args: Any, **options: Any) -> Any:  # every operation passes here: lean before pretty
         arrays: list[Any] = []
         parents: list[Node | None] = []
-        backend: seam.Backend | None = None
-        live = odd = exposed = False
-        if options and any(isinstance(value, Tensor) for value in options.values()):
+        array_type: type | None = None
+        live = odd = raw = False
+        if options:
             args, options = _by_position(function, args, options)
         for arg in args:
             if isinstance(arg, Tensor):
                 node = arg.node
                 if node is not None:
                     live = True
-                    exposed = exposed or node.exposed
                 parents.append(node)
                 arg = arg._data
             else:
                 parents.append(None)
-            here = seam.BY_ARRAY_TYPE.get(type(arg))
-            if here is None:
-                odd = odd or type(arg) not in PLAIN
-            elif here is not backend:
-                if backend is not None:
-                    raise mixed(name, args)
-                backend = here
+                if type(arg) in PLAIN:
+                    arrays.append(arg)
+                    continue
+                raw = True
             arrays.append(arg)
-        if odd or backend is None:
-            backend, arrays = settle(backend, arrays)
-        xp = backend.xp
+            if type(arg) is not array_type:
+                if type(arg) not in seam.BY_ARRAY_TYPE:
+                    odd = True
+                elif array_type is None:
+                    array_type = type(arg)
+                else:
+                    raise mixed(name, args)
+        if odd or array_type is None:
+            backend, arrays = settle(None if array_type is None else seam.BY_ARRAY_TYPE[array_type], arrays)
+            xp = backend.xp
+        else:
+            xp = seam.BY_ARRAY_TYPE[array_type].xp
         try:
             value, saved, rules = function(xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise _explained(error, name, arrays) from error
-        if live and state.recording:
-            made = record(name, xp, value, saved, rules, arrays, parents)
-            if exposed and (saved or name in VIEWS):
-                first = made[0] if type(made) is tuple else made
-                _watch_leaves(first.node.parents[0] if first.node.slot is not None else first.node, arrays)
+        if live and (now := mode()).recording:
+            made = record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
+            if (raw or handed_out) and (saved or name in VIEWS):
+                entry = made[0].node.parents[0] if type(made) is tuple else made.node
+                watch_saved(entry, arrays, [raw and not isinstance(arg, Tensor) for arg in args], seam.fingerprint)
             return made
+        if raw and name in VIEWS:
+            _hand_out_memory(arrays)
         if type(value) is tuple:
-            return tuple(Tensor(v if type(v) is backend.array_type else xp.asarray(v)) for v in value)
-        return Tensor(value if type(value) is backend.array_type else xp.asarray(value))
+            return tuple(Tensor(v if type(v) in seam.BY_ARRAY_TYPE else xp.asarray(v)) for v in value)
+        return Tensor(value if type(value) in seam.BY_ARRAY_TYPE else xp.asarray(value))
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = function.__doc__
@@ -137,47 +144,50 @@ def primitive_with_outputs(
 
 def record(
     name: str,
+    node: Node,
     xp: Any,
     value: Any,
     saved: tuple[Any, ...],
     rules: Any,
     arrays: Sequence[Any],
     parents: Sequence[Node | None],
+    time_step: int | None,
 ) -> Any:
-    """Write one entry to the tape; returns the output tensor, or a tuple of them."""
-    kind = type(value)
-    if kind is tuple:
-        return _record_many(name, xp, value, saved, rules, arrays, parents)
-    node = Node() if name != "transpose" else TransposeNode()
+    """Write one entry to the tape, on the blank `node`; returns the output tensor, or a tuple of them."""
+    if type(value) is tuple:
+        return _record_many(name, xp, value, saved, rules, arrays, parents, time_step)
     node.serial = next(serials)
     node.op = name
     node.parents = parents
     node.xp = xp
-    node.time_step = state.time_step
+    node.time_step = time_step
     node.saved = saved
     node.sources = (*map(id, arrays), id(value)) if saved else ()
-    if kind not in seam.BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
+    if type(value) not in seam.BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
         value = xp.asarray(value)
     node.shape = value.shape
     node.dtype = value.dtype
-    kind = type(rules)
-    if kind is Joint:
-        node.rules = rules.rule
-    else:
-        node.rules = rules = rules if kind is tuple else (rules,)
+    if type(rules) is tuple:
+        node.rules = rules
         if len(rules) < len(parents) and any(parents[len(rules) :]):
             raise TypeError(f"{name}: no rule brings a gradient to argument {len(rules)}, which requires one")
+    elif type(rules) is Joint:
+        node.rules = rules.rule
+    else:
+        node.rules = (rules,)
+        if len(parents) > 1 and any(parents[1:]):
+            raise TypeError(f"{name}: no rule brings a gradient to argument 1, which requires one")
     return Tensor(value, node)
 
 
 def _record_many(
-    name: str, xp: Any, values: tuple[Any, ...], saved: Any, rules: Joint, arrays: Any, parents: Any
+    name: str, xp: Any, values: tuple[Any, ...], saved: Any, rules: Joint, arrays: Any, parents: Any, time_step: Any
 ) -> tuple[Tensor, ...]:
     node = ManyNode()
     node.serial = next(serials)
-    node.op, node.parents, node.xp, node.time_step = name, parents, xp, state.time_step
+    node.op, node.parents, node.xp, node.time_step = name, parents, xp, time_step
     node.saved, node.rules = saved, rules.rule
-    node.sources = [id(a) for a in (*arrays, *values)]
+    node.sources = (*map(id, arrays), *map(id, values))
     values = tuple(v if type(v) in seam.BY_ARRAY_TYPE else xp.asarray(v) for v in values)
     node.picks = tuple(next(serials) for _ in values)
     node.outputs = tuple((tuple(v.shape), v.dtype) for v in values)
@@ -192,21 +202,22 @@ def within(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -
     return _functions[operation](xp, *args, **options)[0]
 
 
-def _watch_leaves(node: Node, arrays: Sequence[Any]) -> None:
-    """Where the user holds a saved leaf's array: note its content, so that the walk sees if it was written into."""
-    for parent, array in zip(node.parents, arrays):
-        if type(parent) is not Leaf or not parent.exposed or not (saves(node, parent) or node.op in VIEWS):
-            continue
-        if parent.unchanged is None or parent.unchanged.alive() is None:
-            before = seam.fingerprint(array)
-            if before is not None:
-                parent.unchanged = Note(node, partial(_same, array, before))
+def _hand_out_memory(arrays: Sequence[Any]) -> None:
+    """A view of the user's own array is on its way out: whoever saves it shall know."""
+    for array in arrays:
+        if isinstance(array, np.ndarray):
+            hand_out(array if array.base is None else array.base, seam.fingerprint)
 
 
 def _by_position(
     function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs that were passed by name in their places, since gradients flow to positions."""
+    """Tensors that were passed by name in their places, since gradients flow to positions."""
+    for value in options.values():
+        if isinstance(value, Tensor):
+            break
+    else:
+        return args, options
     parameters = list(inspect.signature(function).parameters.values())[1:]
     args, options = list(args), dict(options)  # type: ignore[assignment]
     for parameter in parameters[len(args) :]:
@@ -216,10 +227,6 @@ def _by_position(
             raise TypeError(f"{function.__name__.strip('_')}: missing argument: {parameter.name}")
         args.append(options.pop(parameter.name, parameter.default))  # type: ignore[attr-defined]
     return tuple(args), options
-
-
-def _same(array: Array, before: int) -> bool:
-    return seam.fingerprint(array) == before
 
 
 def settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backend, list[Any]]:

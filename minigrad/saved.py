@@ -1,11 +1,20 @@
-"""Writes into arrays that the tape saved: seen when the walk comes, before they make a gradient wrong."""
+"""Writes into arrays that the tape saved: seen when the walk comes, before they make a gradient wrong.
+
+What the library itself writes (an optimizer's step) leaves a serial number on the leaf. An array that somebody else
+can write into, because it was handed out or is his own, is fingerprinted when an entry saves it. All else is ours.
+"""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from .tape import GraphError, Leaf, Node
+from .tape import GraphError, Leaf, Node, serials
+
+Array = Any
+Fingerprint = Callable[[Array], int | None]
+"""`backend.fingerprint`: equal as long as the array's content is; None on a device."""
 
 VIEWS = frozenset(
     (
@@ -26,62 +35,102 @@ VIEWS = frozenset(
 """Operations whose result may share its memory with the input."""
 
 
-class Sources(list[int]):
-    """An entry's `sources`, of which a note may ask whether they, and so the entry's saved arrays, are still alive."""
+class Noted:
+    """What was in an array, since which serial number. Does not keep the array alive."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("array", "before", "fingerprint", "serial")
 
+    def __init__(self, array: Array, fingerprint: Fingerprint, gone: Callable[[Any], Any] | None = None) -> None:
+        self.array, self.serial = weakref.ref(array, gone), next(serials)
+        self.fingerprint, self.before = fingerprint, fingerprint(array)
 
-class Note:
-    """What was in an array when an entry saved it."""
-
-    __slots__ = ("alive", "serial", "unchanged")
-
-    def __init__(self, node: Node, unchanged: Callable[[], bool]) -> None:
-        node.sources = Sources(node.sources)
-        self.serial, self.alive, self.unchanged = node.serial, weakref.ref(node.sources), unchanged
+    def unchanged(self) -> bool:
+        array = self.array()
+        return array is None or self.fingerprint(array) == self.before
 
 
-def check_saved(nodes: dict[int, Node]) -> None:
+handed_out: dict[int, Noted] = {}
+"""The arrays that the user holds, by their ids, as long as they live."""
+
+
+def hand_out(array: Array, fingerprint: Fingerprint) -> None:
+    """Note that the user can write into the array from now on."""
+    key = id(array)
+    if key not in handed_out:
+        handed_out[key] = Noted(array, fingerprint, lambda _: handed_out.pop(key, None))
+
+
+class Watched(tuple[int, ...]):
+    """An entry's `sources`, with a note of each array that it saved and that the user holds."""
+
+    notes: list[tuple[Array, Noted]]
+
+
+def watch_saved(node: Node, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Fingerprint) -> None:
+    """Fingerprint what the entry saved of those inputs that the user can write into: his `own`, or handed out."""
+    notes = []
+    for array, users in zip(arrays, own):
+        if not hasattr(array, "dtype"):
+            continue
+        memory = {id(array), id(_base(array))}
+        if not users and memory.isdisjoint(handed_out):
+            continue
+        hand_out(_base(array), fingerprint)  # whoever saves a view of it shall know
+        for kept in node.saved:
+            if not memory.isdisjoint((id(kept), id(_base(kept)))):
+                notes.append((kept, Noted(kept, fingerprint)))
+    if notes:
+        node.sources = Watched(node.sources)
+        node.sources.notes = notes
+
+
+def _base(array: Array) -> Array:
+    """The array that owns the memory, which many views share."""
+    base = getattr(array, "base", None)
+    return array if base is None else base
+
+
+def check_saved(nodes: dict[int, Node], order: Sequence[int], leaves: Sequence[Node]) -> None:
     """Refuse a walk over an entry whose saved array was written into after it was recorded.
 
+    Args:
+        nodes: the entries to be walked, by serial number; order: those numbers, rising; leaves: the leaves among them.
+
     Raises:
-        GraphError: names the operation and the tensor's shape.
+        GraphError: names the operation and the array's shape.
     """
-    leaves = [n for n in nodes.values() if type(n) is Leaf and (n.written_at or n.unchanged or n.exposure)]
-    if not leaves:
-        return
-    recorded = sorted(serial for serial, node in nodes.items() if node.parents)
-    last_writes = {leaf.serial: _last_write(leaf, recorded) for leaf in leaves}
-    before = [serial for serial in recorded if serial < max(last_writes.values())]
+    oldest = next((serial for serial in order if nodes[serial].parents), 0)
     for leaf in leaves:
-        memory = {leaf.serial}  # the entries whose arrays lie in the leaf's memory
-        for serial in before:
-            node = nodes[serial]
-            if serial > last_writes[leaf.serial]:
-                break
-            if any(p is not None and p.serial in memory for p in node.parents):
-                if any(saves(node, p) for p in node.parents if p is not None and p.serial in memory):
-                    raise GraphError(_stale(node, leaf))
-                if node.op in VIEWS:
-                    memory.add(serial)
-        if leaf.unchanged is not None:
-            noted = nodes.get(leaf.unchanged.serial)
-            if noted is not None and not leaf.unchanged.unchanged():
-                raise GraphError(_stale(noted, leaf))
+        if type(leaf) is Leaf and leaf.written_at > oldest:
+            _refuse_older_uses(nodes, order, leaf)
+    if not handed_out:
+        return
+    for serial in order:
+        node = nodes[serial]
+        if type(node.sources) is Watched:
+            for kept, noted in node.sources.notes:
+                if not noted.unchanged():
+                    raise GraphError(_stale(node, tuple(kept.shape)))
+        for kept in node.saved:
+            held = handed_out.get(id(kept)) or handed_out.get(id(_base(kept)))
+            if held is not None and held.serial > serial and not held.unchanged():
+                raise GraphError(_stale(node, tuple(kept.shape)))
 
 
-def _last_write(leaf: Leaf, recorded: list[int]) -> int:
-    """When the leaf's array was last written into, as far as is known, as a serial number.
+def _refuse_older_uses(nodes: dict[int, Node], order: Sequence[int], leaf: Leaf) -> None:
+    memory = {leaf.serial}  # the entries whose arrays lie in the leaf's memory
+    for serial in order:
+        if serial > leaf.written_at:
+            break
+        node = nodes[serial]
+        if any(p is not None and p.serial in memory for p in node.parents):
+            if any(_saves(node, p) for p in node.parents if p is not None and p.serial in memory):
+                raise GraphError(_stale(node, leaf.shape))
+            if node.op in VIEWS:
+                memory.add(serial)
 
-    An array first handed out after entries of this graph were recorded, and not the same since, was written then.
-    """
-    if leaf.exposure is not None and recorded and recorded[0] < leaf.exposure[0] and not leaf.exposure[1]():
-        return max(leaf.written_at, leaf.exposure[0])
-    return leaf.written_at
 
-
-def saves(node: Node, parent: Node) -> bool:
+def _saves(node: Node, parent: Node) -> bool:
     """Whether the entry keeps its parent's array for its rule. Of a view, only one that still lies in the memory."""
     kept = {id(a): a for a in node.saved}
     return any(
@@ -90,8 +139,8 @@ def saves(node: Node, parent: Node) -> bool:
     )
 
 
-def _stale(node: Node, leaf: Leaf) -> str:
+def _stale(node: Node, shape: tuple[int, ...]) -> str:
     return (
-        f"backward: '{node.op}' saved a tensor of shape {leaf.shape} that was written into since, so its gradient "
+        f"backward: '{node.op}' saved a tensor of shape {shape} that was written into since, so its gradient "
         "would be wrong. Change parameters after the walk, or work on a copy"
     )

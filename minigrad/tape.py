@@ -8,9 +8,9 @@ them from high to low visits every entry after all of its uses, without recursio
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -22,12 +22,19 @@ class GraphError(RuntimeError):
     """The graph cannot be walked as asked: it was walked before, was never recorded, or a saved array changed."""
 
 
-class _State(threading.local):
-    recording: bool = True
-    time_step: int | None = None
+class Mode:
+    """How operations are recorded: whether at all, and under which time step. Never changed, only replaced."""
+
+    __slots__ = ("recording", "time_step")
+
+    def __init__(self, recording: bool, time_step: int | None) -> None:
+        self.recording, self.time_step = recording, time_step
 
 
-state = _State()
+_at_first = Mode(True, None)
+_mode: ContextVar[Mode] = ContextVar("minigrad mode", default=_at_first)
+mode = _mode.get
+"""The mode of this thread and this asynchronous task: another's `no_grad` is none of ours."""
 serials = itertools.count(1)
 
 
@@ -56,7 +63,6 @@ class Node:
     outputs: Any = None
     picks: Any = ()
     slot: Any = None
-    exposed: Any = False
     keeps_factors: Any = False
     """Whether factors of a contribution are worth keeping here: for a weight, or the transpose of one."""
 
@@ -91,16 +97,11 @@ class TransposeNode(Node):
 class Leaf(Node):
     """The entry of a tensor that the user made: no parents; holds the gradient, and when its array was last written."""
 
-    __slots__ = ("exposed", "exposure", "grad", "unchanged", "written_at")
+    __slots__ = ("grad", "written_at")
     keeps_factors = True
     grad: Any
     written_at: int
-    exposed: bool
-    """Whether the user was handed the array itself, and so may write into it behind the tape's back."""
-    exposure: tuple[int, Callable[[], bool]] | None
-    """When that was first, as a serial number, and a check that the content is still what it was then."""
-    unchanged: Any
-    """A `saved.Note` of what was in an exposed array when the first entry alive saved it."""
+    """The serial number at which the library last wrote into the array, such as an optimizer's step."""
 
 
 def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
@@ -108,28 +109,42 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
     leaf.serial = next(serials)
     leaf.op, leaf.parents, leaf.rules, leaf.saved, leaf.sources = "leaf", (), (), (), ()
     leaf.shape, leaf.dtype, leaf.xp, leaf.time_step = shape, dtype, xp, None
-    leaf.grad, leaf.written_at, leaf.exposed, leaf.exposure, leaf.unchanged = None, 0, False, None, None
+    leaf.grad, leaf.written_at = None, 0
     return leaf
 
 
-class recording(ContextDecorator):
-    """Write to the tape, or not, inside a `with` block or a decorated function."""
+class _Within:
+    """Replace the mode inside a `with` block and put back afterwards what was there."""
 
-    def __init__(self, on: bool) -> None:
-        self._on = on
-        self._before: list[bool] = []
+    def __init__(self) -> None:
+        self._before: list[Mode] = []
 
-    def _recreate_cm(self) -> recording:  # a decorated function may run in several threads at once
-        return recording(self._on)
+    def _mode(self, before: Mode) -> Mode:
+        raise NotImplementedError
 
     def __enter__(self) -> None:
-        self._before.append(state.recording)
-        state.recording = self._on
+        before = mode()
+        self._before.append(before)
+        _mode.set(self._mode(before))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        state.recording = self._before.pop()
+        _mode.set(self._before.pop())
+
+
+class recording(_Within, ContextDecorator):
+    """Write to the tape, or not, inside a `with` block or a decorated function."""
+
+    def __init__(self, on: bool) -> None:
+        super().__init__()
+        self._on = on
+
+    def _recreate_cm(self) -> recording:  # a decorated function may run in several threads at once
+        return recording(self._on)
+
+    def _mode(self, before: Mode) -> Mode:
+        return Mode(self._on, before.time_step)
 
 
 class no_grad(recording):
@@ -146,21 +161,15 @@ class enable_grad(recording):
         super().__init__(True)
 
 
-class time_step:
+class time_step(_Within):
     """Label what is recorded inside with a time step; the ledger shows contributions under it."""
 
     def __init__(self, t: int | None) -> None:
+        super().__init__()
         self._t = t
-        self._before: int | None = None
 
-    def __enter__(self) -> None:
-        self._before = state.time_step
-        state.time_step = self._t
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        state.time_step = self._before
+    def _mode(self, before: Mode) -> Mode:
+        return Mode(before.recording, self._t)
 
 
 def output_of(node: Node, k: int) -> Node:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend as seam, tape
+from .saved import hand_out
 
 Array = Any
 Operand = Any
@@ -38,9 +39,9 @@ class Tensor:
         The array of a leaf may be written into between two walks (`w.data -= 0.1 * w.grad.data`); writing between
         forward and backward is caught when the walk comes. The array of a computed tensor is read-only on NumPy.
         """
-        if type(self.node) is tape.Leaf:
-            self._expose(self.node)
-        elif self.node is not None and isinstance(self._data, np.ndarray):
+        if self.node is None or type(self.node) is tape.Leaf:
+            self._hand_out()
+        elif isinstance(self._data, np.ndarray):
             view = self._data.view()
             view.flags.writeable = False
             return view
@@ -61,13 +62,13 @@ class Tensor:
             raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
         if type(self.node) is tape.Leaf:
             self.node.xp = seam.backend_of(array).xp
-            self.node.exposed = True
         self._data = array
+        self._hand_out()
 
-    def _expose(self, leaf: tape.Leaf) -> None:
-        """Note, when the array is first handed out, what is in it."""
-        if not leaf.exposed:
-            leaf.exposed, leaf.exposure = True, (next(tape.serials), seam.watch(self._data))
+    def _hand_out(self) -> None:
+        """Note that the user holds the array, and what is in it: he may write into it behind the tape's back."""
+        if isinstance(self._data, np.ndarray):
+            hand_out(self._data, seam.fingerprint)
 
     def written(self) -> None:
         """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
@@ -130,7 +131,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same array as a constant: no gradient passes through it. Read-only where an operation computed it."""
-        return Tensor(self.data)
+        return Tensor(self._data if self.node is None else self.data)
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A host copy of the values, off the tape."""

@@ -8,29 +8,33 @@ from typing import Any
 
 from .pool import Outer, OverTime, Pool, RowSum, unbroadcast
 from .saved import check_saved
-from .tape import GraphError, Leaf, Node, output_of
+from .tape import GraphError, Node, output_of
 
 Array = Any
 
 
-def reachable(roots: Iterable[Node], lowest: int = 0) -> dict[int, Node]:
-    """All entries from which `roots` were computed, by serial number; none older than `lowest`."""
+def reachable(roots: Iterable[Node], lowest: int = 0) -> tuple[dict[int, Node], list[Node]]:
+    """All entries from which `roots` were computed, by serial number, none older than `lowest`; and the leaves."""
     nodes: dict[int, Node] = {}
+    leaves: list[Node] = []
     stack = list(roots)
     while stack:
         node = stack.pop()
-        if node.serial in nodes:
+        serial = node.serial
+        if serial in nodes:
             continue
         if node.rules is None:
             raise GraphError(
                 f"backward: the graph was walked before and its entry '{node.op}' {node.shape} is gone; pass "
                 "retain_graph=True to the first walk, or cut the graph with .detach() where it should end"
             )
-        nodes[node.serial] = node
+        nodes[serial] = node
+        if not node.parents:
+            leaves.append(node)
         for parent in node.parents:
-            if parent is not None and parent.serial not in nodes and parent.serial >= lowest:
+            if parent is not None and parent.serial >= lowest:
                 stack.append(parent)
-    return nodes
+    return nodes, leaves
 
 
 def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
@@ -69,10 +73,12 @@ def walk(
     In a first-order walk gradients are plain arrays. With `lift`, which makes a tensor of an array and its entry, the
     same rules run on tensors with the namespace `xp`, and what they do is recorded.
     """
-    nodes = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
+    nodes, leaves = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
     if wanted is not None:
         nodes = only_towards(nodes, wanted)
-    check_saved(nodes)
+        leaves = [leaf for leaf in leaves if leaf.serial in nodes]
+    order = sorted(nodes)
+    check_saved(nodes, order, leaves)
     pools: dict[int, Any] = {}
     for node, g in roots:
         if node.serial in nodes:
@@ -80,19 +86,18 @@ def walk(
     found: dict[int, Gradient] = {}
     first_order = lift is None
     kept_whole = wanted or ()
-    for serial in sorted(nodes, reverse=True):
+    for serial in reversed(order):
         node = nodes.pop(serial)
-        if serial not in pools:  # nothing that depends on this entry reached the result
+        g = pools.pop(serial, None)
+        if g is None:  # nothing that depends on this entry reached the result
             continue
-        g, owned = pools.pop(serial), False
-        if type(g) in POOLED:
-            g, owned = pooled(g, node.keeps_factors and first_order and bool(node.parents) and serial not in kept_whole)
         parents, rules, saved, here = node.parents, node.rules, node.saved, node.xp
+        owned = False
+        if type(g) in POOLED:
+            g, owned = pooled(g, node.keeps_factors and first_order and bool(parents) and serial not in kept_whole)
         if serial in wanted if wanted is not None else not parents:
             found[serial] = Gradient(node, g, owned)
         if not parents:
-            if not retain and type(node) is Leaf:
-                node.unchanged = None
             continue
         if node.slot is not None:  # one of several outputs: wait for its siblings
             whole: Any = parents[0]
@@ -102,14 +107,13 @@ def walk(
         if node.outputs is not None:
             g = tuple(_or_zeros(g[k], like, here, lift) for k, like in enumerate(node.outputs))
         if lift is not None:
-            saved = _attach(node, saved, lift)
-            here = xp
+            saved, here = _attach(node, saved, lift), xp
         if not isinstance(rules, tuple):  # a joint rule: its answers stand in for a rule each
             assert rules is not None
             needs = tuple(p is not None and p.serial in nodes for p in parents)
             rules = tuple(partial(_answer, part) for part in rules(here, g, needs, *saved))
         for parent, rule in zip(parents, rules):
-            if parent is None or parent.serial not in nodes:
+            if parent is None or (wanted is not None and parent.serial not in nodes):
                 continue
             contribution = rule(here, g, *saved)
             if contribution is None:
@@ -120,9 +124,12 @@ def walk(
                 contribution = _finished(contribution, parent, first_order)
             elif contribution.shape != parent.shape:
                 contribution = unbroadcast(here, contribution, parent.shape, first_order and not parent.parents)
-            if contribution.dtype != parent.dtype:
+            if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = _in_dtype(contribution, parent.dtype, here)
-            _into_pool(pools, parent.serial, contribution, parent.xp)
+            if parent.serial in pools:
+                _into_pool(pools, parent.serial, contribution, parent.xp)
+            else:  # most entries have one use: it is only borrowed, and they need no pool
+                pools[parent.serial] = contribution
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
     return found
@@ -162,7 +169,7 @@ def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
 
 
 def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -> None:
-    """Add to an entry's pool. The first contribution is only borrowed: most entries have one use and need no pool."""
+    """Add to an entry's pool, which is made when there is a second contribution."""
     held = pools.get(serial)
     if held is None:
         pools[serial] = contribution

@@ -456,7 +456,7 @@ def test_writing_between_forward_and_backward_is_caught(use: str, how: str) -> N
         _ = w.data  # the array must have been asked for before the use, or nobody could know what it held
     loss = USES[use](w)
     WRITES[how](w, held)
-    with pytest.raises(GraphError, match=r"saved a tensor of shape \(2, 2\) that was written into"):
+    with pytest.raises(GraphError, match=r"saved a tensor of shape \(2, [12]\) that was written into"):
         loss.backward()
 
 

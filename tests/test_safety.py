@@ -1,0 +1,236 @@
+"""What must never go wrong silently: arrays that somebody else holds, threads, tasks and forks."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.saved import handed_out
+from minigrad.tensor import Tensor
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def leaf(*shape: int) -> Tensor:
+    return mg.tensor(noise(*shape), requires_grad=True)
+
+
+OWN_ARRAYS: dict[str, Callable[[Tensor, np.ndarray], Tensor]] = {
+    "itself": lambda x, a: x * a,
+    "on the left": lambda x, a: a @ x,
+    "a slice of it": lambda x, a: x[:2] * a[:2],
+    "its transpose": lambda x, a: x * a.T,
+    "a view of it": lambda x, a: x * mg.reshape(mg.reshape(a, (9,)), (3, 3)),
+    "a row": lambda x, a: x * mg.transpose(a)[1],
+    "several uses": lambda x, a: x * a + mg.tanh(x) * a,
+    "as one of several saved": lambda x, a: mg.linear(x, a),
+    "as a constant tensor's data": lambda x, a: x * Tensor(a),
+}
+
+
+@pytest.mark.parametrize("use", OWN_ARRAYS)
+@pytest.mark.parametrize("how", ["one entry", "all", "an alias made before", "an alias made after", "sorted"])
+def test_a_write_into_the_users_own_array_is_caught(use: str, how: str) -> None:
+    x, a = leaf(3, 3), noise(3, 3, seed=1)
+    before = a.reshape(-1)[:]
+    constant = Tensor(a)
+    _ = constant.data  # for the last of the uses: a tensor made around an array is known once it is asked for
+    y = OWN_ARRAYS[use](x, a).sum()
+    if how == "one entry":
+        a[1, 1] += 1e-9
+    elif how == "all":
+        a[...] = 0
+    elif how == "an alias made before":
+        before[4] = 5.0
+    elif how == "an alias made after":
+        a.T[1, 1] = 5.0
+    else:
+        a.reshape(-1).sort()
+    with pytest.raises(mg.GraphError, match="written into since"):
+        y.backward()
+    assert x.grad is None
+    OWN_ARRAYS[use](x, a).sum().backward()  # what is recorded afterwards is right
+    (expected,) = mg.gradients(OWN_ARRAYS[use](x, a.copy()).sum(), [x])
+    np.testing.assert_array_equal(x.grad.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("size", [3, 1000, 100_003])
+def test_any_single_write_changes_the_fingerprint(size: int) -> None:
+    x, a = mg.tensor(noise(size), requires_grad=True), noise(size, seed=1)
+    for place in {0, size // 2, size - 1}:
+        y = (x * a).sum()
+        kept = a[place]
+        a[place] = np.nextafter(kept, np.inf)
+        with pytest.raises(mg.GraphError, match=rf"'multiply' saved a tensor of shape \({size},\)"):
+            y.backward()
+        a[place] = kept
+        y.backward()  # put back, it is what was saved: nothing was lost
+
+
+def test_two_entries_exchanged_in_a_large_array_are_seen() -> None:
+    x, a = mg.tensor(noise(512, 512), requires_grad=True), noise(512, 512, seed=1)
+    for one, other in (((0, 0), (0, 1)), ((0, 0), (1, 0)), ((3, 5), (300, 200))):
+        y = (x * a).sum()
+        a[one], a[other] = a[other], a[one]
+        with pytest.raises(mg.GraphError, match="written into"):
+            y.backward()
+
+
+def test_a_constants_data_is_watched_from_when_it_is_handed_out() -> None:
+    x, c = leaf(3), mg.tensor(noise(3))
+    y = (x * c).sum()
+    c.data[0] = 7.0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+    y = (x * c).sum()
+    c.data[0] = 8.0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+
+
+def test_an_optimizer_step_is_seen_through_a_detached_weight() -> None:
+    w, x = leaf(3), leaf(3)
+    y = (x * w.detach()).sum()
+    w.data -= 1.0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+
+
+def test_of_two_graphs_over_one_leaf_each_notices(xp: Any) -> None:
+    """Walking one must not make the other forget what it saved."""
+    w = leaf(3)
+    held = w.data
+    first, second = (w * w).sum(), (w * w * w).sum()
+    first.backward()
+    held += 1.0
+    w.written()
+    with pytest.raises(mg.GraphError, match="written into"):
+        second.backward()
+
+
+def test_of_two_graphs_over_a_handed_out_leaf_each_notices() -> None:
+    w = leaf(3)
+    held = w.data
+    first, second = (w * w).sum(), (w * w * w).sum()
+    first.backward()
+    held += 1.0
+    with pytest.raises(mg.GraphError, match="written into"):
+        second.backward()
+
+
+def test_a_buffer_may_be_filled_again_while_an_older_graph_waits() -> None:
+    x, batch = leaf(3), noise(3)
+    kept = (x * batch).sum()  # never walked
+    batch[:] = noise(3, seed=1)
+    (x * batch).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), batch)
+    with pytest.raises(mg.GraphError, match="written into"):
+        kept.backward()
+
+
+def test_nothing_is_kept_of_arrays_that_are_gone() -> None:
+    before = set(handed_out)
+    c = mg.tensor(noise(3))
+    _ = c.data
+    assert set(handed_out) - before
+    del _, c
+    assert set(handed_out) == before
+
+
+def test_each_task_has_its_own_mode() -> None:
+    """A task that waits inside `no_grad` leaves the others recording, and finds its own setting again."""
+    x = leaf(2)
+    seen: list[tuple[str, bool, int | None]] = []
+
+    async def silent(inside: asyncio.Event, go_on: asyncio.Event) -> None:
+        with mg.no_grad(), mg.time_step(7):
+            inside.set()
+            await go_on.wait()
+            seen.append(("silent", (x * 2).requires_grad, None))
+        y = x * 2
+        seen.append(("after", y.requires_grad, y.node.time_step))
+
+    async def recording(inside: asyncio.Event, go_on: asyncio.Event) -> None:
+        await inside.wait()
+        y = x * 2
+        seen.append(("recording", y.requires_grad, y.node.time_step if y.node else None))
+        go_on.set()
+
+    async def both() -> None:
+        inside, go_on = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(silent(inside, go_on), recording(inside, go_on))
+
+    asyncio.run(both())
+    assert seen == [("recording", True, None), ("silent", False, None), ("after", True, None)]
+
+
+def train(seed: int) -> list[np.ndarray]:
+    """A few steps of a small model; the same numbers wherever it runs."""
+    W = mg.tensor(noise(4, 4, seed=seed), requires_grad=True)
+    x = noise(4, 4, seed=seed + 100)
+    made = []
+    for _ in range(30):
+        h = mg.tensor(x)
+        for t in range(5):
+            with mg.time_step(t):
+                h = mg.tanh(h @ W)
+        (h * h).sum().backward()
+        with mg.no_grad():
+            W.data -= 0.1 * W.grad.data
+        made.append(W.grad.numpy())
+        W.grad = None
+    return made
+
+
+def test_threads_that_train_different_models_never_mix() -> None:
+    alone = [train(seed) for seed in range(4)]
+    together: dict[int, list[np.ndarray]] = {}
+    start = threading.Barrier(4)
+
+    def run(seed: int) -> None:
+        start.wait()
+        together[seed] = train(seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed, expected in enumerate(alone):
+        for ours, theirs in zip(together[seed], expected):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def _walk_in_child(pipe: Any, loss: Tensor, x: Tensor) -> None:
+    loss.backward()
+    pipe.send(x.grad.numpy())
+
+
+def test_a_fork_walks_its_copy_of_the_graph() -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system cannot fork")
+    context = multiprocessing.get_context("fork")
+    x = leaf(3)
+    loss = (mg.tanh(x) * x).sum()
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_walk_in_child, args=(theirs, loss, x))
+    child.start()
+    found = ours.recv()
+    child.join()
+    assert child.exitcode == 0
+    loss.backward()
+    np.testing.assert_array_equal(found, x.grad.numpy())
+
+
+def test_gradcheck_refuses_float32() -> None:
+    with pytest.raises(TypeError, match="got float32, want float64: a step of 1e-06 drowns in rounding"):
+        mg.gradcheck(mg.tanh, [mg.tensor(noise(3).astype(np.float32), requires_grad=True)])
