@@ -64,9 +64,20 @@ PINNED_NAMES = _words(
     matmul max maximum mean min minimum mod moveaxis multiply nan nan_to_num ndarray negative newaxis nonzero
     not_equal ones ones_like outer pad pi positive power prod random ravel reciprocal repeat reshape result_type roll
     searchsorted sign sin sinh sort split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis
-    tanh tensordot tile transpose tril triu true_divide uint8 uint32 unique var vstack where zeros zeros_like"""
+    tanh tensordot tile transpose tril triu true_divide uint8 uint32 unique var vstack where zeros zeros_like
+    conj convolve cumprod fft gradient imag lib real"""
 )
 PINNED_LINALG = _words("cholesky inv norm qr solve svd")
+PINNED_FFT = _words(
+    """fft fft2 fftfreq fftn fftshift hfft ifft ifft2 ifftn ifftshift ihfft irfft irfft2 irfftn rfft rfft2 rfftfreq
+    rfftn"""
+)
+PINNED_INSIDE = {
+    "linalg": PINNED_LINALG,
+    "fft": PINNED_FFT,
+    "lib": _words("stride_tricks"),
+    "lib.stride_tricks": _words("as_strided"),
+}
 PINNED_METHODS = _words(
     """T all any argmax argmin argsort astype base clip copy cumsum dot dtype fill flags flatten item itemsize max mean
     min nbytes ndim nonzero prod ravel repeat reshape round searchsorted shape size sort squeeze std strides sum
@@ -308,11 +319,13 @@ class StrictNamespace:
         self._module, self._path = module, path
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not _has(name, self._path, PINNED_LINALG if self._path else PINNED_NAMES):
-            raise AttributeError(f"the device's namespace has no {self._path}{'.' if self._path else ''}{name}")
+        path = f"{self._path}{'.' if self._path else ''}{name}"
+        pinned = PINNED_INSIDE.get(self._path, PINNED_NAMES)
+        if name.startswith("_") or not _has(name, self._path, pinned):
+            raise AttributeError(f"the device's namespace has no {path}")
         found = getattr(self._module, name)
         if isinstance(found, ModuleType):
-            found = StrictNamespace(found, name)
+            found = StrictNamespace(found, path)
         elif isinstance(found, np.ufunc):
             found = StrictUfunc(found)
         elif callable(found) and not isinstance(found, type):
