@@ -16,6 +16,7 @@ from . import (
     products,
     reduce,
     shape,
+    windows,
 )
 from .complex_parts import *
 from .constant import *
@@ -25,9 +26,10 @@ from .loss import *
 from .products import *
 from .reduce import *
 from .shape import *
+from .windows import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-_GATHERED = (complex_parts, constant, elementwise, indexing, loss, products, reduce, shape)
+_GATHERED = (complex_parts, constant, elementwise, indexing, loss, products, reduce, shape, windows)
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
 globals()["__all__"] = sorted({"fft", "linalg"}.union(*(part.__all__ for part in _GATHERED)))

@@ -1,0 +1,92 @@
+"""Windows that slide along an axis, and their adjoint, which adds up where windows overlap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..primitive import composed, primitive, within
+from ..tensor import Tensor
+
+Array = Any
+__all__ = ["sliding_window_view"]
+
+
+@primitive
+def _windows(xp: Any, x: Array, size: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
+    """Every window of `size` values, `dilation` apart, that fits in along `axis`; one begins every `step` places.
+
+    The axis then counts windows, and a new last axis runs within one. A view.
+    """
+    n, axis = x.shape[axis], axis % x.ndim
+    count = window_count(n, size, step, dilation)
+    rule = lambda xp, g: within(xp, _overlap_add, g, n=n, axis=axis, step=step, dilation=dilation)  # noqa: E731
+    return window_view(xp, x, count, size, axis, step, dilation), (), rule
+
+
+@primitive
+def _overlap_add(xp: Any, g: Array, n: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
+    """Windows put back in their places along an axis of n, added up where they overlap. The adjoint of `windows`."""
+    size, axis = g.shape[-1], axis % (g.ndim - 1)
+    rule = lambda xp, g: within(xp, _windows, g, size=size, axis=axis, step=step, dilation=dilation)  # noqa: E731
+    y = xp.zeros((*g.shape[:axis], n, *g.shape[axis + 1 : -1]), dtype=g.dtype)
+    add_windows(xp, y, g, axis, step, dilation)
+    return y, (), rule
+
+
+def window_count(n: int, size: int, step: int, dilation: int) -> int:
+    """How many windows fit in an axis of n.
+
+    Raises:
+        ValueError: none does, or a number is out of range.
+    """
+    if size < 0 or step < 1 or dilation < 1:
+        raise ValueError(
+            f"want a size of 0 or more, and a step and a dilation of 1 or more: got {size, step, dilation}"
+        )
+    count = (n - (dilation * (size - 1) + 1 if size else 0)) // step + 1
+    if count < 1:
+        raise ValueError(f"a window of {size} values, {dilation} apart, does not fit in an axis of {n}")
+    return count
+
+
+def window_view(xp: Any, x: Array, count: int, size: int, axis: int, step: int = 1, dilation: int = 1) -> Array:
+    """The first `count` windows along `axis`, with a new last axis, in the memory of `x`."""
+    stride = x.strides[axis]
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], size)
+    strides = (*x.strides[:axis], stride * step, *x.strides[axis + 1 :], stride * dilation)
+    return xp.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def add_windows(xp: Any, y: Array, g: Array, axis: int, step: int = 1, dilation: int = 1) -> None:
+    """Add windows, as `window_view` lays them out, into the array `y`."""
+    count, size = g.shape[axis], g.shape[-1]
+    lead = (slice(None),) * axis
+    if step >= dilation * (size - 1) + 1:  # they do not overlap
+        places = window_view(xp, y, count, size, axis, step, dilation)
+        places += g
+    elif size <= count:
+        for k in range(size):
+            start = k * dilation
+            y[(*lead, slice(start, start + (count - 1) * step + 1, step))] += g[..., k]
+    else:
+        parts = xp.moveaxis(g, -1, axis + 1)
+        for k in range(count):
+            start = k * step
+            y[(*lead, slice(start, start + (size - 1) * dilation + 1, dilation))] += parts[(*lead, k)]
+
+
+@composed
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Tensor:
+    """Windows of `window_shape` that slide along `axis`, each by one place, as NumPy's `lib.stride_tricks` has it.
+
+    By default along all axes. The axes of `x` shrink to the number of windows, and new last ones run within a window.
+    A view. The gradient adds up where windows overlap.
+    """
+    sizes = tuple(window_shape) if hasattr(window_shape, "__iter__") else (window_shape,)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if hasattr(axis, "__iter__") else (axis,)
+    if len(sizes) != len(axes):
+        raise ValueError(f"sliding_window_view: got window_shape {sizes}, want a size for each of the axes {axes}")
+    axes = tuple(k % x.ndim for k in axes)
+    for size, k in zip(sizes, axes):
+        x = _windows(x, size=int(size), axis=k)
+    return x  # type: ignore[no-any-return]
