@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from . import backend as seam
-from .saved import VIEWS, hand_out, handed_out, watch_saved
-from .tape import ManyNode, Node, Rule, TransposeNode, mode, output_of, serials
+from .backend import BY_ARRAY_TYPE
+from .fast_lane import one_input, two_inputs
+from .saved import VIEWS, handed_out, watch_saved
+from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -72,55 +74,57 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     name = function.__name__.strip("_")
     kind_of_node = TransposeNode if name == "transpose" else Node
 
-    def operation(*args: Any, **options: Any) -> Any:  # every operation passes here: lean before pretty
+    def general(*args: Any, **options: Any) -> Any:
         arrays: list[Any] = []
         parents: list[Node | None] = []
         array_type: type | None = None
-        live = odd = raw = False
+        odd = own = False
         if options:
             args, options = _by_position(function, args, options)
         for arg in args:
             if isinstance(arg, Tensor):
-                node = arg.node
-                if node is not None:
-                    live = True
-                parents.append(node)
+                parents.append(arg.node)
                 arg = arg._data
             else:
                 parents.append(None)
                 if type(arg) in PLAIN:
                     arrays.append(arg)
                     continue
-                raw = True
+                own = True
             arrays.append(arg)
             if type(arg) is not array_type:
-                if type(arg) not in seam.BY_ARRAY_TYPE:
+                if type(arg) not in BY_ARRAY_TYPE:
                     odd = True
                 elif array_type is None:
                     array_type = type(arg)
                 else:
                     raise mixed(name, args)
-        if odd or array_type is None:
-            backend, arrays = settle(None if array_type is None else seam.BY_ARRAY_TYPE[array_type], arrays)
-            xp = backend.xp
-        else:
-            xp = seam.BY_ARRAY_TYPE[array_type].xp
+        backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
+        if odd or backend is None:
+            backend, arrays = settle(backend, arrays)
         try:
-            value, saved, rules = function(xp, *arrays, **options)
+            value, saved, rules = function(backend.xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise _explained(error, name, arrays) from error
-        if live and (now := mode()).recording:
-            made = record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
-            if (raw or handed_out) and (saved or name in VIEWS):
-                entry = made[0].node.parents[0] if type(made) is tuple else made.node
-                watch_saved(entry, arrays, [raw and not isinstance(arg, Tensor) for arg in args], seam.fingerprint)
-            return made
-        if raw and name in VIEWS:
-            _hand_out_memory(arrays)
-        if type(value) is tuple:
-            return tuple(Tensor(v if type(v) in seam.BY_ARRAY_TYPE else xp.asarray(v)) for v in value)
-        return Tensor(value if type(value) in seam.BY_ARRAY_TYPE else xp.asarray(value))
+        made = finish(backend.xp, value, saved, rules, arrays, parents, mode())
+        if (own or handed_out) and (saved or name in VIEWS):
+            users = [not isinstance(arg, Tensor) for arg in args]
+            watch_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, seam.fingerprint)
+        return made
 
+    def finish(
+        xp: Any, value: Any, saved: Any, rules: Any, arrays: Sequence[Any], parents: Sequence[Node | None], now: Mode
+    ) -> Any:
+        """The result as a tensor, or a tuple of them, with its entry on the tape where one is wanted."""
+        if now.recording and any(parents):
+            return record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
+        if type(value) is tuple:
+            return tuple(Tensor(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v)) for v in value)
+        return Tensor(value if type(value) in BY_ARRAY_TYPE else xp.asarray(value))
+
+    inputs = list(inspect.signature(function).parameters)[1:]
+    lane = {("x",): one_input, ("a", "b"): two_inputs}.get(tuple(inputs))
+    operation = general if lane is None else lane(name, function, general, finish)
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = function.__doc__
     operation.__module__ = function.__module__
@@ -163,7 +167,7 @@ def record(
     node.time_step = time_step
     node.saved = saved
     node.sources = (*map(id, arrays), id(value)) if saved else ()
-    if type(value) not in seam.BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
+    if type(value) not in BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
         value = xp.asarray(value)
     node.shape = value.shape
     node.dtype = value.dtype
@@ -188,7 +192,7 @@ def _record_many(
     node.op, node.parents, node.xp, node.time_step = name, parents, xp, time_step
     node.saved, node.rules = saved, rules.rule
     node.sources = (*map(id, arrays), *map(id, values))
-    values = tuple(v if type(v) in seam.BY_ARRAY_TYPE else xp.asarray(v) for v in values)
+    values = tuple(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v) for v in values)
     node.picks = tuple(next(serials) for _ in values)
     node.outputs = tuple((tuple(v.shape), v.dtype) for v in values)
     node.shape, node.dtype = node.outputs[0]
@@ -200,13 +204,6 @@ def within(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -
     if xp is own_namespace:
         return operation(*args, **options)
     return _functions[operation](xp, *args, **options)[0]
-
-
-def _hand_out_memory(arrays: Sequence[Any]) -> None:
-    """A view of the user's own array is on its way out: whoever saves it shall know."""
-    for array in arrays:
-        if isinstance(array, np.ndarray):
-            hand_out(array if array.base is None else array.base, seam.fingerprint)
 
 
 def _by_position(

@@ -60,14 +60,25 @@ def hand_out(array: Array, fingerprint: Fingerprint) -> None:
         handed_out[key] = Noted(array, fingerprint, lambda _: handed_out.pop(key, None))
 
 
+def is_handed_out(array: Array) -> bool:
+    """Whether the user can write into the array or into what it is a view of."""
+    return id(array) in handed_out or id(array.base) in handed_out
+
+
 class Watched(tuple[int, ...]):
     """An entry's `sources`, with a note of each array that it saved and that the user holds."""
 
     notes: list[tuple[Array, Noted]]
 
 
-def watch_saved(node: Node, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Fingerprint) -> None:
+def watch_saved(
+    node: Node | None, op: str, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Fingerprint
+) -> None:
     """Fingerprint what the entry saved of those inputs that the user can write into: his `own`, or handed out."""
+    if node is None and op not in VIEWS:
+        return
+    if node is not None and node.slot is not None:
+        node = node.parents[0]
     notes = []
     for array, users in zip(arrays, own):
         if not hasattr(array, "dtype"):
@@ -76,10 +87,10 @@ def watch_saved(node: Node, arrays: Sequence[Array], own: Sequence[bool], finger
         if not users and memory.isdisjoint(handed_out):
             continue
         hand_out(_base(array), fingerprint)  # whoever saves a view of it shall know
-        for kept in node.saved:
+        for kept in () if node is None else node.saved:
             if not memory.isdisjoint((id(kept), id(_base(kept)))):
                 notes.append((kept, Noted(kept, fingerprint)))
-    if notes:
+    if node is not None and notes:
         node.sources = Watched(node.sources)
         node.sources.notes = notes
 

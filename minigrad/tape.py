@@ -23,15 +23,15 @@ class GraphError(RuntimeError):
 
 
 class Mode:
-    """How operations are recorded: whether at all, and under which time step. Never changed, only replaced."""
+    """How operations are recorded: whether at all, under which time step, and who watches. Only ever replaced."""
 
-    __slots__ = ("recording", "time_step")
+    __slots__ = ("recording", "time_step", "watch")
 
-    def __init__(self, recording: bool, time_step: int | None) -> None:
-        self.recording, self.time_step = recording, time_step
+    def __init__(self, recording: bool, time_step: int | None, watch: Any) -> None:
+        self.recording, self.time_step, self.watch = recording, time_step, watch
 
 
-_at_first = Mode(True, None)
+_at_first = Mode(True, None, None)
 _mode: ContextVar[Mode] = ContextVar("minigrad mode", default=_at_first)
 mode = _mode.get
 """The mode of this thread and this asynchronous task: another's `no_grad` is none of ours."""
@@ -144,7 +144,7 @@ class recording(_Within, ContextDecorator):
         return recording(self._on)
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(self._on, before.time_step)
+        return Mode(self._on, before.time_step, before.watch)
 
 
 class no_grad(recording):
@@ -169,7 +169,7 @@ class time_step(_Within):
         self._t = t
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(before.recording, self._t)
+        return Mode(before.recording, self._t, before.watch)
 
 
 def output_of(node: Node, k: int) -> Node:

@@ -1,0 +1,113 @@
+"""Operations of one or two tensors on NumPy, written out: of a small one's cost this saves half.
+
+Nothing is decided here that `primitive` does not decide too. Whatever is special (another backend, lists and NumPy
+scalars, arrays that the user holds, an observer) goes by `general`, the operation for any inputs; and a result that is
+no plain array or not to be recorded goes by `finish`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from .saved import handed_out, is_handed_out
+from .tape import Node, mode, serials
+from .tensor import Parameter, Tensor
+
+ndarray = np.ndarray
+next_serial = serials.__next__
+
+
+def one_input(
+    name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
+) -> Callable[..., Any]:
+    """`operation(x)`, of a tensor."""
+
+    def operation(x: Any) -> Any:
+        if type(x) is not Tensor and type(x) is not Parameter:
+            return general(x)
+        array = x._data
+        now = mode()
+        if type(array) is not ndarray or now.watch is not None or (handed_out and is_handed_out(array)):
+            return general(x)
+        try:
+            value, saved, rule = function(np, array)
+        except (ValueError, TypeError, IndexError):
+            return general(x)  # where it is raised again, explained
+        parent = x.node
+        if parent is None or not now.recording or type(value) is not ndarray or type(rule) is not FunctionType:
+            return finish(np, value, saved, rule, (array,), (parent,), now)
+        node = Node()
+        node.serial = next_serial()
+        node.op = name
+        node.parents = (parent,)
+        node.rules = (rule,)
+        node.saved = saved
+        node.sources = (id(array), id(value)) if saved else ()
+        node.shape = value.shape
+        node.dtype = value.dtype
+        node.xp = np
+        node.time_step = now.time_step
+        return Tensor(value, node)
+
+    return operation
+
+
+def two_inputs(
+    name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
+) -> Callable[..., Any]:
+    """`operation(a, b)`, of two tensors, or a tensor and a Python number."""
+
+    def operation(a: Any, b: Any) -> Any:
+        if type(a) is Tensor or type(a) is Parameter:
+            x = a._data
+            left = a.node
+            if type(x) is not ndarray or (handed_out and is_handed_out(x)):
+                return general(a, b)
+        elif type(a) is float or type(a) is int:
+            x = a
+            left = None
+        else:
+            return general(a, b)
+        if type(b) is Tensor or type(b) is Parameter:
+            y = b._data
+            right = b.node
+            if type(y) is not ndarray or (handed_out and is_handed_out(y)):
+                return general(a, b)
+        elif (type(b) is float or type(b) is int) and x is not a:
+            y = b
+            right = None
+        else:
+            return general(a, b)
+        now = mode()
+        if now.watch is not None:
+            return general(a, b)
+        try:
+            value, saved, rules = function(np, x, y)
+        except (ValueError, TypeError, IndexError):
+            return general(a, b)
+        if (
+            (left is None and right is None)
+            or not now.recording
+            or type(value) is not ndarray
+            or type(rules) is not tuple
+            or len(rules) != 2
+        ):
+            return finish(np, value, saved, rules, (x, y), (left, right), now)
+        node = Node()
+        node.serial = next_serial()
+        node.op = name
+        node.parents = (left, right)
+        node.rules = rules
+        node.saved = saved
+        node.sources = (id(x), id(y), id(value)) if saved else ()
+        node.shape = value.shape
+        node.dtype = value.dtype
+        node.xp = np
+        node.time_step = now.time_step
+        return Tensor(value, node)
+
+    return operation
