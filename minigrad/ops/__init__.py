@@ -8,6 +8,7 @@ from .. import primitive as _primitive
 from . import (
     complex_parts,
     constant,
+    convolution,
     elementwise,
     fft as fft,
     indexing,
@@ -20,6 +21,7 @@ from . import (
 )
 from .complex_parts import *
 from .constant import *
+from .convolution import *
 from .elementwise import *
 from .indexing import *
 from .loss import *
@@ -30,6 +32,6 @@ from .windows import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-_GATHERED = (complex_parts, constant, elementwise, indexing, loss, products, reduce, shape, windows)
+_GATHERED = (complex_parts, constant, convolution, elementwise, indexing, loss, products, reduce, shape, windows)
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
 globals()["__all__"] = sorted({"fft", "linalg"}.union(*(part.__all__ for part in _GATHERED)))
