@@ -93,9 +93,9 @@ def conv1d(
 ) -> Any:
     """`torch.nn.functional.conv1d`: y[n, o, t] = b[o] + Σ W[o, c, k] · x[n, c, t·stride + k·dilation − padding].
 
-    Shapes: input x (N, C, L) or (C, L), weight W (O, C / groups, K), bias b (O,) or None; the result (N, O, T) or (O, T). `padding`, on
-    both sides, may be "valid", none, or "same": so much that T = L. The first of `groups` parts of the channels goes
-    into the first of as many parts of the outputs alone, and so on.
+    Shapes: input x (N, C, L) or (C, L), weight W (O, C / groups, K), bias b (O,) or None; the result (N, O, T) or
+    (O, T). `padding`, on both sides, may be "valid", none, or "same": so much that T = L. The first of `groups` parts
+    of the channels goes into the first of as many parts of the outputs alone, and so on.
     """
     x, W, b = input, weight, bias
     at = _geometry(x, W, b, _one(stride), padding, _one(dilation), groups)
@@ -165,8 +165,8 @@ def conv_transpose1d(
 ) -> Tensor:
     """`torch.nn.functional.conv_transpose1d`: what brings a gradient of `conv1d`'s output back to its input.
 
-    Shapes: input x (N, O, T) or (O, T), weight W (O, C / groups, K), bias b (C,) or None; the result (N, C, L) or (C, L) with
-    L = (T − 1)·stride − 2·padding + (K − 1)·dilation + output_padding + 1.
+    Shapes: input x (N, O, T) or (O, T), weight W (O, C / groups, K), bias b (C,) or None; the result (N, C, L) or
+    (C, L), with L = (T − 1)·stride − 2·padding + (K − 1)·dilation + output_padding + 1.
     """
     x, W, b = input, weight, bias
     step, apart, left, extra = _one(stride), _one(dilation), _one(padding), _one(output_padding)
@@ -216,9 +216,9 @@ def _columns(xp: Any, x: Array, at: Geometry) -> Array:
 
 
 def _channels_first(xp: Any, g: Array, groups: int) -> Array:
-    """(N, O, T) as (groups, O / groups, N · T)."""
+    """(N, O, T) as (groups, O / groups, N · T), in memory of its own if need be: BLAS takes no broadcast array."""
     batch, channels, count = g.shape
-    return xp.swapaxes(g, 0, 1).reshape(groups, channels // groups, batch * count)
+    return xp.ascontiguousarray(xp.swapaxes(g, 0, 1).reshape(groups, channels // groups, batch * count))
 
 
 def _forward(xp: Any, x: Array, W: Array, at: Geometry) -> Array:
@@ -229,7 +229,8 @@ def _forward(xp: Any, x: Array, W: Array, at: Geometry) -> Array:
 def _backward(xp: Any, g: Array, W: Array, at: Geometry) -> Array:
     batch, outputs, _ = g.shape
     rows = xp.swapaxes(W.reshape(at.groups, outputs // at.groups, W.shape[1] * at.size), 1, 2)
-    columns = xp.matmul(rows, _channels_first(xp, g, at.groups))
+    g = _channels_first(xp, g, at.groups)
+    columns = rows * g if g.shape[1] == 1 else xp.matmul(rows, g)
     columns = columns.reshape(W.shape[1] * at.groups, at.size, batch, at.windows)
     x = xp.zeros((columns.shape[0], batch, max(at.span, at.left + at.length)), dtype=columns.dtype)
     add_windows(xp, x, xp.transpose(columns, (0, 2, 3, 1)), 2, at.step, at.dilation)
