@@ -14,6 +14,7 @@ from . import (
     indexing,
     linalg as linalg,
     loss,
+    pooling,
     products,
     reduce,
     shape,
@@ -25,6 +26,7 @@ from .convolution import *
 from .elementwise import *
 from .indexing import *
 from .loss import *
+from .pooling import *
 from .products import *
 from .reduce import *
 from .shape import *
@@ -32,6 +34,18 @@ from .windows import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-_GATHERED = (complex_parts, constant, convolution, elementwise, indexing, loss, products, reduce, shape, windows)
+_GATHERED = (
+    complex_parts,
+    constant,
+    convolution,
+    elementwise,
+    indexing,
+    loss,
+    pooling,
+    products,
+    reduce,
+    shape,
+    windows,
+)
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
 globals()["__all__"] = sorted({"fft", "linalg"}.union(*(part.__all__ for part in _GATHERED)))
