@@ -20,7 +20,7 @@ FLOORS = {
         ["primitive"],
         ["ops.complex_parts", "ops.constant", "ops.elementwise", "ops.shape"],
         ["ops.indexing", "ops.products", "ops.reduce", "ops.windows"],
-        ["ops.fft", "ops.pooling", "ops.convolution", "ops.linalg", "ops.loss"],
+        ["ops.fft", "ops.pooling", "ops.convolution", "ops.einsum", "ops.linalg", "ops.loss"],
         ["ops"],
         ["functional"],
         ["operators", "transforms"],

@@ -9,6 +9,7 @@ from . import (
     complex_parts,
     constant,
     convolution,
+    einsum as _einsum,
     elementwise,
     fft as fft,
     indexing,
@@ -23,6 +24,7 @@ from . import (
 from .complex_parts import *
 from .constant import *
 from .convolution import *
+from .einsum import *
 from .elementwise import *
 from .indexing import *
 from .loss import *
@@ -38,6 +40,7 @@ _GATHERED = (
     complex_parts,
     constant,
     convolution,
+    _einsum,
     elementwise,
     indexing,
     loss,

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..pool import Outer, RowSum, unbroadcast
-from ..primitive import primitive
+from ..primitive import composed, primitive, within
+from ..tensor import Tensor
+from .complex_parts import conj
+from .elementwise import multiply
+from .shape import expand_dims, reshape, squeeze, transpose
 
 Array = Any
-__all__ = ["linear", "matmul", "outer"]
+__all__ = [
+    "cross",
+    "dot",
+    "inner",
+    "kron",
+    "linear",
+    "matmul",
+    "matvec",
+    "outer",
+    "tensordot",
+    "trace",
+    "vdot",
+    "vecdot",
+    "vecmat",
+]
 
 
 @primitive
@@ -26,8 +47,8 @@ def _product(xp: Any, a: Array, b: Array) -> Array:
 
 
 def _by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    if a.ndim == 2 and b.ndim == 2:
-        return Outer(g.T, b.T)
+    if a.ndim == 2 and b.ndim <= 2:
+        return Outer(g.T, b.T) if b.ndim == 2 else Outer(g[None], b[None])
     if b.ndim == 1:
         return xp.expand_dims(g, -1) * b if a.ndim > 1 else g * b
     if a.ndim == 1:
@@ -37,8 +58,8 @@ def _by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
 
 
 def _by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    if b.ndim == 2 and a.ndim >= 2:
-        return Outer(_rows(xp, a), _rows(xp, g))
+    if b.ndim == 2:
+        return Outer(_rows(xp, a), _rows(xp, g)) if a.ndim > 1 else Outer(a[None], g[None])
     if a.ndim == 1:
         return xp.expand_dims(a, -1) * xp.expand_dims(g, -2) if b.ndim > 1 else g * a
     if b.ndim == 1:
@@ -72,5 +93,196 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
 
 @primitive
 def outer(xp: Any, a: Array, b: Array) -> Any:
-    """All products of two vectors: (n,) and (m,) give (n, m)."""
-    return xp.outer(a, b), (a, b), (lambda xp, g, a, b: xp.matmul(g, b), lambda xp, g, a, b: xp.matmul(a, g))
+    """All products of two vectors: (n,) and (m,) give (n, m). Arrays of other ranks are flattened first."""
+    n, m = a.shape, b.shape
+    return (
+        xp.outer(a, b),
+        (a, b),
+        (
+            lambda xp, g, a, b: xp.reshape(xp.matmul(g, xp.reshape(b, (-1,))), n),
+            lambda xp, g, a, b: xp.reshape(xp.matmul(xp.reshape(a, (-1,)), g), m),
+        ),
+    )
+
+
+@primitive
+def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
+    """The sum over pairs of axes: a number N takes the last N of `a` and the first N of `b`, else `(a's, b's)`.
+
+    The other axes of `a`, then those of `b`, are the result's. A matrix with one axis summed over is taken for a
+    weight: its gradient is kept as factors.
+    """
+    left, right = _summed(axes, a.ndim, b.ndim)
+    kept, others = _without(a.ndim, left), _without(b.ndim, right)
+    n = len(kept)
+    # The axes of a and of b, in the order in which the products with g leave them
+    order_a = [*kept, *(left[right.index(k)] for k in sorted(right))]
+    order_b = [*(right[left.index(k)] for k in sorted(left)), *others]
+
+    def by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
+        if len(left) == 1 and a.ndim == 2:
+            rows = math.prod(g.shape[1:])
+            x = xp.reshape(xp.transpose(b, (*others, *right)), (rows, b.shape[right[0]]))
+            g = xp.reshape(g, (g.shape[0], rows)).T
+            return Outer(g, x) if left[0] == 1 else Outer(x, g)
+        y = xp.tensordot(g, b, axes=(range(n, g.ndim), others))
+        return xp.transpose(y, tuple(np.argsort(order_a).tolist()))
+
+    def by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
+        if len(right) == 1 and b.ndim == 2:
+            x = xp.reshape(xp.transpose(a, (*kept, *left)), (math.prod(g.shape[:-1]), a.shape[left[0]]))
+            g = _rows(xp, g) if g.ndim > 1 else g[None]
+            return Outer(x, g) if right[0] == 0 else Outer(g, x)
+        y = xp.tensordot(a, g, axes=(kept, range(n)))
+        return xp.transpose(y, tuple(np.argsort(order_b).tolist()))
+
+    return xp.tensordot(a, b, axes=(left, right)), (a, b), (by_left, by_right)
+
+
+def _summed(axes: Any, n: int, m: int) -> tuple[list[int], list[int]]:
+    """The axes that `tensordot` sums over, counted from the front."""
+    if isinstance(axes, (int, np.integer)):
+        left: Any = range(n - int(axes), n)
+        right: Any = range(int(axes))
+    else:
+        left, right = ([part] if isinstance(part, (int, np.integer)) else part for part in axes)
+    left, right = [int(k) for k in left], [int(k) for k in right]
+    if len(left) != len(right) or any(not -n <= k < n for k in left) or any(not -m <= k < m for k in right):
+        raise ValueError(f"axes: got {axes!r} for {n} and {m} axes, want pairs of axes that are there")
+    return [k % n for k in left], [k % m for k in right]
+
+
+def _without(n: int, axes: Sequence[int]) -> list[int]:
+    return [k for k in range(n) if k not in axes]
+
+
+def _ndim(x: Any) -> int:
+    return int(x.ndim) if hasattr(x, "ndim") else np.ndim(x)
+
+
+@composed
+def dot(a: Any, b: Any) -> Tensor:
+    """NumPy's `dot`: the sum over the last axis of `a` and the last but one of `b`; with a scalar, the product."""
+    n, m = _ndim(a), _ndim(b)
+    if n == 0 or m == 0:
+        return multiply(a, b)
+    return matmul(a, b) if m <= 2 else tensordot(a, b, axes=(-1, -2))
+
+
+@composed
+def inner(a: Any, b: Any) -> Tensor:
+    """The sum over the last axis of both; with a scalar, the product."""
+    n, m = _ndim(a), _ndim(b)
+    if n == 0 or m == 0:
+        return multiply(a, b)
+    if m <= 2:
+        return matmul(a, b if m == 1 else transpose(b))
+    return tensordot(a, b, axes=(-1, -1))
+
+
+@composed
+def vdot(a: Any, b: Any) -> Tensor:
+    """The sum of all products of two arrays of one size, flattened; complex values of the first are conjugated."""
+    return matmul(_conjugate(reshape(a, (-1,))), reshape(b, (-1,)))
+
+
+def _conjugate(x: Any) -> Any:
+    return conj(x) if np.dtype(getattr(x, "dtype", float)).kind == "c" else x
+
+
+@primitive
+def _vecdot(xp: Any, a: Array, b: Array) -> Any:
+    return (
+        xp.einsum("...i,...i->...", a, b),
+        (a, b),
+        (lambda xp, g, a, b: xp.expand_dims(g, -1) * b, lambda xp, g, a, b: xp.expand_dims(g, -1) * a),
+    )
+
+
+@composed
+def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
+    """The inner products of vectors along `axis`; the other axes broadcast, complex values of the first conjugated."""
+    if x1.shape[axis] != x2.shape[axis]:
+        raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, want as many values along axis {axis}")
+    return _vecdot(_conjugate(_moved(x1, axis, -1)), _moved(x2, axis, -1))
+
+
+@composed
+def matvec(x1: Any, x2: Any) -> Tensor:
+    """Matrices times vectors, both in stacks that broadcast: (..., m, n) and (..., n) give (..., m)."""
+    if x1.ndim == 2:
+        return matmul(x2, transpose(x1))
+    return matmul(x1, x2) if x2.ndim == 1 else squeeze(matmul(x1, expand_dims(x2, -1)), -1)
+
+
+@composed
+def vecmat(x1: Any, x2: Any) -> Tensor:
+    """Vectors (complex ones conjugated) times matrices, in stacks: (..., n) and (..., n, m) give (..., m)."""
+    x1 = _conjugate(x1)
+    return matmul(x1, x2) if x2.ndim == 2 or x1.ndim == 1 else squeeze(matmul(expand_dims(x1, -2), x2), -2)
+
+
+@composed
+def kron(a: Any, b: Any) -> Tensor:
+    """The Kronecker product: every element of `a` times all of `b`, as blocks."""
+    n = max(_ndim(a), _ndim(b))
+    sizes_a, sizes_b = ((1,) * (n - _ndim(x)) + tuple(np.shape(x) if _plain(x) else x.shape) for x in (a, b))
+    a = reshape(a, tuple(size for k in sizes_a for size in (k, 1)))
+    b = reshape(b, tuple(size for k in sizes_b for size in (1, k)))
+    return reshape(multiply(a, b), tuple(p * q for p, q in zip(sizes_a, sizes_b)))
+
+
+def _plain(x: Any) -> bool:
+    return not hasattr(x, "shape")
+
+
+def _moved(x: Any, source: int, target: int) -> Any:
+    """`x` with one axis in another place."""
+    n = x.ndim
+    source, target = source % n, target % n
+    if source == target:
+        return x
+    order = _without(n, (source,))
+    order.insert(target, source)
+    return transpose(x, tuple(order))
+
+
+@primitive
+def _cross(xp: Any, a: Array, b: Array) -> Any:
+    return xp.cross(a, b), (a, b), (lambda xp, g, a, b: xp.cross(b, g), lambda xp, g, a, b: xp.cross(g, a))
+
+
+@composed
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
+    """The cross product of vectors of three, along the last axis or those that are named; the other axes broadcast.
+
+    A vector of two has a third coordinate of 0; of two such vectors the third coordinate of the product alone is given.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = _moved(a, axisa, -1), _moved(b, axisb, -1)
+    flat = a.shape[-1] == b.shape[-1] == 2
+    if any(x.shape[-1] not in (2, 3) for x in (a, b)):
+        raise ValueError(f"cross: got vectors of {a.shape[-1]} and {b.shape[-1]}, want two or three coordinates")
+    a, b = (matmul(x, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) if x.shape[-1] == 2 else x for x in (a, b))
+    c = _cross(a, b)
+    return c[..., 2] if flat else _moved(c, -1, axisc)
+
+
+@primitive
+def trace(xp: Any, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The sum along a diagonal of the two axes, `offset` places above the main one."""
+    where = {"shape": x.shape, "offset": offset, "axis1": axis1, "axis2": axis2}
+    return xp.trace(x, offset, axis1, axis2), (), (lambda xp, g: within(xp, _spread_over_diagonal, g, **where), None)
+
+
+@primitive
+def _spread_over_diagonal(xp: Any, g: Array, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
+    """The adjoint of `trace`: zeros of `shape` with `g` at every place of the diagonal."""
+    n, m = shape[axis1], shape[axis2]
+    row, column = max(-offset, 0), max(offset, 0)
+    start, count = row * m + column, max(min(n - row, m - column), 0)
+    y = xp.zeros((n * m, *g.shape), dtype=g.dtype)
+    y[start : start + count * (m + 1) : m + 1] = g
+    y = xp.moveaxis(xp.reshape(y, (n, m, *g.shape)), (0, 1), (axis1, axis2))
+    return y, (), lambda xp, g: xp.trace(g, offset, axis1, axis2)
