@@ -18,6 +18,23 @@ from .tape import Node, mode, serials
 from .tensor import Parameter, Tensor
 
 ndarray = np.ndarray
+WEAK = frozenset(("add", "subtract", "multiply", "divide", "maximum", "minimum"))
+"""Operations that ask nothing of a Python number but its value: NumPy is faster with an array of the other's dtype."""
+_numbers: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
+
+
+def number(value: float, dtype: Any) -> Any:
+    """A Python float as an array of a floating dtype, from a store of those seen before; else as it is."""
+    found = _numbers.get((value, dtype))
+    if found is None:
+        if dtype.kind != "f" or len(_numbers) > 1000 or not value:  # 0.0 and -0.0 are one key
+            return value
+        found = _numbers[value, dtype] = np.array(value, dtype)
+        found.flags.writeable = False
+    return found
+
+
+new = object.__new__
 next_serial = serials.__next__
 
 
@@ -51,7 +68,10 @@ def one_input(
         node.dtype = value.dtype
         node.xp = np
         node.time_step = now.time_step
-        return Tensor(value, node)
+        made = new(Tensor)
+        made._data = value
+        made.node = node
+        return made
 
     return operation
 
@@ -60,6 +80,7 @@ def two_inputs(
     name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`operation(a, b)`, of two tensors, or a tensor and a Python number."""
+    weak = name in WEAK
 
     def operation(a: Any, b: Any) -> Any:
         if type(a) is Tensor or type(a) is Parameter:
@@ -77,7 +98,7 @@ def two_inputs(
             right = b.node
             if type(y) is not ndarray or (handed_out and is_handed_out(y)):
                 return general(a, b)
-        elif (type(b) is float or type(b) is int) and x is not a:
+        elif (type(b) is float or type(b) is int) and type(x) is ndarray:
             y = b
             right = None
         else:
@@ -85,6 +106,11 @@ def two_inputs(
         now = mode()
         if now.watch is not None:
             return general(a, b)
+        if weak:
+            if type(y) is float:
+                y = number(y, x.dtype)
+            elif type(x) is float:
+                x = number(x, y.dtype)
         try:
             value, saved, rules = function(np, x, y)
         except (ValueError, TypeError, IndexError):
@@ -108,6 +134,9 @@ def two_inputs(
         node.dtype = value.dtype
         node.xp = np
         node.time_step = now.time_step
-        return Tensor(value, node)
+        made = new(Tensor)
+        made._data = value
+        made.node = node
+        return made
 
     return operation

@@ -13,6 +13,8 @@ from typing import Any
 
 Array = Any
 
+SMALL = 256
+"""Elements up to which NumPy adds into a fresh array faster than in place."""
 BLOCK = 1 << 16
 """Elements of factors that a pool collects before it contracts them (more, where the weight itself is larger)."""
 
@@ -83,8 +85,8 @@ class OverTime:
 class Pool:
     """The running sum of a value's contributions.
 
-    Borrows the first, owns a fresh array from the second on, adds in place after that: one buffer of the value's size
-    for any number of uses. Factors (`Outer`, `RowSum`) are collected and contracted in blocks, so that what waits
+    Borrows the first, owns a fresh array from the second on, adds in place after that (if it is not tiny): one buffer
+    of the value's size for any number of uses. Factors (`Outer`, `RowSum`) are collected and contracted in blocks, so that what waits
     stays bounded.
     """
 
@@ -101,7 +103,12 @@ class Pool:
 
     def add(self, contribution: Any) -> None:
         kind = type(contribution)
-        if kind is Outer:
+        if self.owned and kind is not Outer and kind is not RowSum:
+            if contribution.size > SMALL:
+                self.total += contribution
+            else:
+                self.total = self.total + contribution
+        elif kind is Outer:
             self.left.append(contribution.left)
             self.right.append(contribution.right)
             self.waiting += contribution.left.size + contribution.right.size
@@ -114,8 +121,6 @@ class Pool:
                 self._contract()
         elif self.total is None:
             self.total = contribution
-        elif self.owned:
-            self.total += contribution
         else:
             self.total = self.total + contribution
             self.owned = True

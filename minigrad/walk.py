@@ -115,7 +115,7 @@ def walk(
         for parent, rule in zip(parents, rules):
             if parent is None or (wanted is not None and parent.serial not in nodes):
                 continue
-            contribution = rule(here, g, *saved)
+            contribution = rule(here, g, *saved) if saved else rule(here, g)
             if contribution is None:
                 continue
             if ledger is not None and parent.serial in ledger:

@@ -40,28 +40,35 @@ __all__ = [
 ]
 
 
+# The rules of the commonest operations are made once, not at every call.
+_ADD = (lambda xp, g: g, lambda xp, g: g)
+_SUBTRACT = (lambda xp, g: g, lambda xp, g: -g)
+_MULTIPLY = (lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a)
+_DIVIDE = (lambda xp, g, a, b: g / b, lambda xp, g, a, b: -g * a / (b * b))
+
+
 @primitive
 def add(xp: Any, a: Array, b: Array) -> Any:
     """`a + b`, broadcast."""
-    return xp.add(a, b), (), (lambda xp, g: g, lambda xp, g: g)
+    return xp.add(a, b), (), _ADD
 
 
 @primitive
 def subtract(xp: Any, a: Array, b: Array) -> Any:
     """`a - b`, broadcast."""
-    return xp.subtract(a, b), (), (lambda xp, g: g, lambda xp, g: -g)
+    return xp.subtract(a, b), (), _SUBTRACT
 
 
 @primitive
 def multiply(xp: Any, a: Array, b: Array) -> Any:
     """`a * b`, broadcast."""
-    return xp.multiply(a, b), (a, b), (lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a)
+    return xp.multiply(a, b), (a, b), _MULTIPLY
 
 
 @primitive
 def divide(xp: Any, a: Array, b: Array) -> Any:
     """`a / b`, broadcast."""
-    return xp.divide(a, b), (a, b), (lambda xp, g, a, b: g / b, lambda xp, g, a, b: -g * a / (b * b))
+    return xp.divide(a, b), (a, b), _DIVIDE
 
 
 @primitive
@@ -156,14 +163,14 @@ def cos(xp: Any, x: Array) -> Any:
 def tanh(xp: Any, x: Array) -> Any:
     """The hyperbolic tangent."""
     y = xp.tanh(x)
-    return y, (y,), lambda xp, g, y: g * (1 - y * y)
+    return y, (y,), lambda xp, g, y: g - g * y * y
 
 
 @primitive
 def sigmoid(xp: Any, x: Array) -> Any:
     """`1 / (1 + exp(-x))`, computed as `tanh(x / 2) / 2 + 1 / 2`, which never overflows."""
     y = xp.tanh(x * 0.5) * 0.5 + 0.5
-    return y, (y,), lambda xp, g, y: g * y * (1 - y)
+    return y, (y,), lambda xp, g, y: g * (y - y * y)
 
 
 @primitive
