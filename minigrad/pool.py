@@ -85,6 +85,70 @@ class OverTime:
 class Pool:
     """The running sum of a value's contributions.
 
+    Borrows the first, owns a fresh array from the second on, and, if that is not tiny, adds in place after that: one
+    buffer of the value's size for any number of uses. Factors (`Outer`, `RowSum`) are collected and contracted in
+    blocks, so that what waits stays bounded.
+    """
+
+    __slots__ = ("left", "right")
+
+    def __init__(self, left: Array, right: Array) -> None:
+        self.left, self.right = left, right
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.left.shape[1], self.right.shape[1])
+
+    @property
+    def dtype(self) -> Any:
+        return self.left.dtype
+
+    @property
+    def T(self) -> Outer:
+        return Outer(self.right, self.left)
+
+    def astype(self, dtype: Any) -> Outer:
+        return Outer(self.left.astype(dtype), self.right.astype(dtype))
+
+    def dense(self) -> Array:
+        return self.left.T @ self.right
+
+
+class RowSum:
+    """The contribution `rows.sum(0)` to a vector, kept as the rows (N, p): the gradient of a bias, summed only once."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.rows.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        return self.rows.dtype
+
+    def astype(self, dtype: Any) -> RowSum:
+        return RowSum(self.rows.astype(dtype))
+
+    def dense(self) -> Array:
+        return self.rows.sum(axis=0)
+
+
+class OverTime:
+    """What a whole sequence contributes at once: the total, and on request what each step's share of it was."""
+
+    __slots__ = ("at", "steps", "total")
+
+    def __init__(self, total: Array, steps: range, at: Callable[[int], Array]) -> None:
+        self.total, self.steps, self.at = total, steps, at
+
+
+class Pool:
+    """The running sum of a value's contributions.
+
     Borrows the first, owns a fresh array from the second on, adds in place after that (if it is not tiny): one buffer
     of the value's size for any number of uses. Factors (`Outer`, `RowSum`) are collected and contracted in blocks, so that what waits
     stays bounded.

@@ -168,6 +168,8 @@ class Tensor:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.node is None:
+            return (Tensor(self._data[k, ...]) for k in range(len(self)))
         return (self[k] for k in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
