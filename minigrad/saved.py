@@ -26,6 +26,7 @@ VIEWS = frozenset(
         "real",
         "reshape",
         "resized",
+        "split",
         "squeeze",
         "swapaxes",
         "transpose",

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad_rnn import NARX, TDNN, Elman, Jordan, StateSpace
-from minigrad_rnn.classics.over_time import linear_over_time, unstack
+from minigrad_rnn.classics.over_time import linear_over_time
 
 
 # --- The two primitives ----------------------------------------------------------------------------------------------
@@ -20,8 +20,8 @@ def test_linear_over_time_and_unstack_have_right_derivatives(xp: Any) -> None:
     xs, W, b = (mg.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((3, 2, 4), (5, 4), (5,)))
     mg.gradcheck(linear_over_time, [xs, W, b])
     mg.gradgradcheck(lambda xs, W, b: mg.tanh(linear_over_time(xs, W, b)), [xs, W, b])
-    mg.gradcheck(lambda xs: unstack(xs)[::2], [xs])  # one step is not used
-    mg.gradgradcheck(lambda xs: [x * x for x in unstack(xs)], [xs])
+    mg.gradcheck(lambda xs: mg.unstack(xs)[::2], [xs])  # one step is not used
+    mg.gradgradcheck(lambda xs: [x * x for x in mg.unstack(xs)], [xs])
     np.testing.assert_allclose(linear_over_time(xs, W, b).numpy(), mg.linear(xs, W, b).numpy(), rtol=0, atol=1e-14)
 
 
@@ -40,7 +40,7 @@ def test_linear_over_time_tells_the_ledger_each_steps_share(xp: Any) -> None:
 def test_a_step_of_unstack_is_memory_of_its_own() -> None:
     """So a write into the series between forward and backward changes no saved step."""
     x = mg.tensor(np.ones((2, 3)), requires_grad=True)
-    loss = sum((step * step).sum() for step in unstack(x))
+    loss = sum((step * step).sum() for step in mg.unstack(x))
     x.data[...] = 100.0
     loss.backward()
     np.testing.assert_array_equal(x.grad.numpy(), np.full((2, 3), 2.0))

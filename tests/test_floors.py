@@ -19,6 +19,7 @@ FLOORS = {
         ["fast_lane"],
         ["primitive"],
         ["ops.complex_parts", "ops.constant", "ops.elementwise", "ops.shape"],
+        ["ops.joining"],
         ["ops.indexing", "ops.products", "ops.reduce", "ops.windows"],
         ["ops.fft", "ops.pooling", "ops.convolution", "ops.einsum", "ops.linalg", "ops.loss"],
         ["ops"],

@@ -25,7 +25,6 @@ CHECKED_ELSEWHERE = {
     "lstm_sequence": "test_sequences.py",
     "ctc_negative_log_likelihood": "test_ctc.py",
     "linear_over_time": "test_classics.py",
-    "unstack": "test_classics.py",
 }
 """Primitives with a test of their own: name → test file, which must name it beside a gradcheck."""
 

@@ -13,12 +13,13 @@ from . import (
     elementwise,
     fft as fft,
     indexing,
+    joining,
     linalg as linalg,
     loss,
     pooling,
     products,
     reduce,
-    shape,
+    shape as _shape,
     windows,
 )
 from .complex_parts import *
@@ -27,6 +28,7 @@ from .convolution import *
 from .einsum import *
 from .elementwise import *
 from .indexing import *
+from .joining import *
 from .loss import *
 from .pooling import *
 from .products import *
@@ -43,11 +45,12 @@ _GATHERED = (
     _einsum,
     elementwise,
     indexing,
+    joining,
     loss,
     pooling,
     products,
     reduce,
-    shape,
+    _shape,
     windows,
 )
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.

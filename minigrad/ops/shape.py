@@ -1,23 +1,94 @@
-"""Operations that move values without changing them."""
+"""Operations that give the same values another shape, or their axes another order. Views wherever NumPy gives views."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..pool import unbroadcast
-from ..primitive import primitive
+from ..primitive import composed, primitive
 from ..tensor import Tensor
 
 Array = Any
-__all__ = ["broadcast_to", "concatenate", "expand_dims", "flip", "reshape", "squeeze", "stack", "swapaxes", "transpose"]
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
+    "broadcast_to",
+    "expand_dims",
+    "flatten",
+    "flip",
+    "fliplr",
+    "flipud",
+    "matrix_transpose",
+    "moveaxis",
+    "ndim",
+    "permute_dims",
+    "ravel",
+    "reshape",
+    "roll",
+    "rollaxis",
+    "rot90",
+    "shape",
+    "size",
+    "squeeze",
+    "swapaxes",
+    "transpose",
+]
+
+
+def shape(x: Any) -> tuple[int, ...]:
+    """The length of each axis; of a tensor on the device too, without waiting for it."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def ndim(x: Any) -> int:
+    """The number of axes."""
+    return len(shape(x))
+
+
+def size(x: Any, axis: int | None = None) -> int:
+    """The number of elements, or the length of `axis`."""
+    return math.prod(shape(x)) if axis is None else shape(x)[axis]
+
+
+def _axes(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
+    """`axis`, a number or several, counted from the front; an error of NumPy's own kind where there is none such."""
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    for a in axes:
+        if not -n <= a < n:
+            raise np.exceptions.AxisError(int(a), n, name)
+    found = tuple(int(a) % n for a in axes)
+    if len(set(found)) < len(found):
+        raise ValueError(f"{name}: got {axis}, want each axis once")
+    return found
 
 
 @primitive
-def reshape(xp: Any, x: Array, shape: Any) -> Any:
-    """The same values in row-major order under another shape."""
+def reshape(xp: Any, x: Array, shape: Any, order: str = "C") -> Any:
+    """The same values, in row-major order or with `order="F"` in column-major order, under another shape."""
     before = x.shape
-    return xp.reshape(x, shape), (), (lambda xp, g: xp.reshape(g, before), None)
+    if order == "C":
+        return xp.reshape(x, shape), (), (lambda xp, g: xp.reshape(g, before), None)
+    if order != "F":
+        raise ValueError(f"order: got {order!r}, want 'C' or 'F'")
+    return xp.reshape(x, shape, order="F"), (), (lambda xp, g: xp.reshape(g, before, order="F"), None, None)
+
+
+@composed
+def ravel(x: Any, order: str = "C") -> Tensor:
+    """All values in one axis."""
+    return reshape(x, (-1,)) if order == "C" else reshape(x, (-1,), order=order)
+
+
+@composed
+def flatten(x: Any, order: str = "C") -> Tensor:
+    """All values in one axis, as `ravel`: tensors are never written in place, so none needs a copy of its own."""
+    return ravel(x, order)
 
 
 @primitive
@@ -31,10 +102,49 @@ def transpose(xp: Any, x: Array, axes: Any = None) -> Any:
     return xp.transpose(x, axes), (), (lambda xp, g: xp.transpose(g, back), None)
 
 
+permute_dims = transpose
+
+
 @primitive
 def swapaxes(xp: Any, x: Array, axis1: int, axis2: int) -> Any:
     """Two axes exchanged. A view."""
     return xp.swapaxes(x, axis1, axis2), (), (lambda xp, g: xp.swapaxes(g, axis1, axis2), None, None)
+
+
+@composed
+def matrix_transpose(x: Any) -> Tensor:
+    """The last two axes exchanged: every matrix of a stack transposed. A view.
+
+    Raises:
+        ValueError: there are fewer than two axes.
+    """
+    if ndim(x) < 2:
+        raise ValueError(f"matrix_transpose: got shape {shape(x)}, want at least two axes")
+    return transpose(x) if ndim(x) == 2 else swapaxes(x, -1, -2)
+
+
+@composed
+def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
+    """Some axes moved to other places, the others kept in order. A view."""
+    n = ndim(x)
+    here, there = _axes(source, n, "source"), _axes(destination, n, "destination")
+    if len(here) != len(there):
+        raise ValueError(f"moveaxis: got {len(here)} axes as source and {len(there)} as destination, want as many")
+    order = [k for k in range(n) if k not in here]
+    for to, axis in sorted(zip(there, here)):
+        order.insert(to, axis)
+    return transpose(x, tuple(order))
+
+
+@composed
+def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
+    """One axis moved until it lies before the place `start`; `moveaxis` says it more plainly. A view."""
+    n = ndim(x)
+    (axis,) = _axes(axis, n)
+    if not -n <= start <= n:
+        raise np.exceptions.AxisError(f"'start' arg requires {-n} <= start < {n + 1}, but {start} was passed in")
+    start = start + n if start < 0 else int(start)
+    return moveaxis(x, axis, start - 1 if axis < start else start)
 
 
 @primitive
@@ -42,6 +152,13 @@ def broadcast_to(xp: Any, x: Array, shape: Any) -> Any:
     """`x` stretched to a larger shape by NumPy's rules. A view."""
     before = x.shape
     return xp.broadcast_to(x, shape), (), (lambda xp, g: unbroadcast(xp, g, before, defer=False), None)
+
+
+@composed
+def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
+    """All of them stretched to the shape that they have in common by NumPy's rules. Views."""
+    whole = np.broadcast_shapes(*map(shape, arrays))
+    return tuple(broadcast_to(x, whole) for x in arrays)
 
 
 @primitive
@@ -58,51 +175,75 @@ def expand_dims(xp: Any, x: Array, axis: Any) -> Any:
     return xp.expand_dims(x, axis), (), (lambda xp, g: xp.reshape(g, before), None)
 
 
+def _each(arrays: Sequence[Any], wider: Any) -> Any:
+    """One array gives one tensor, several give a tuple, as NumPy has it."""
+    shapes = [(x, wider(shape(x))) for x in arrays]
+    made = tuple(x if isinstance(x, Tensor) and x.shape == wide else reshape(x, wide) for x, wide in shapes)
+    return made[0] if len(made) == 1 else made
+
+
+@composed
+def atleast_1d(*arrays: Any) -> Any:
+    """A single value as an array of length one; all others as they are."""
+    return _each(arrays, lambda shape: shape or (1,))
+
+
+@composed
+def atleast_2d(*arrays: Any) -> Any:
+    """Values and vectors as matrices of one row; all others as they are."""
+    return _each(arrays, lambda shape: (1,) * (2 - len(shape)) + shape)
+
+
+@composed
+def atleast_3d(*arrays: Any) -> Any:
+    """With three axes at least: (n,) becomes (1, n, 1), and (m, n) becomes (m, n, 1)."""
+    return _each(arrays, lambda s: (s or (1,)) if len(s) > 2 else {0: (1, 1, 1), 1: (1, *s, 1), 2: (*s, 1)}[len(s)])
+
+
 @primitive
 def flip(xp: Any, x: Array, axis: Any = None) -> Any:
     """In reverse order along `axis`. A view."""
     return xp.flip(x, axis=axis), (), (lambda xp, g: xp.flip(g, axis=axis), None)
 
 
-@primitive
-def _concatenate(xp: Any, *arrays: Array, axis: int = 0) -> Any:
-    joined = xp.concatenate(arrays, axis=axis)
-    axis = axis % joined.ndim
-    lead = (slice(None),) * axis
-    rules = []
-    start = 0
-    for array in arrays:
-        piece = (*lead, slice(start, start + array.shape[axis]))
-        rules.append(lambda xp, g, piece=piece: g[piece])
-        start += array.shape[axis]
-    return joined, (), tuple(rules)
+@composed
+def flipud(x: Any) -> Tensor:
+    """The rows in reverse order: the first axis flipped. A view."""
+    return flip(x, 0)
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
-    """The arrays joined along an axis that they have.
+@composed
+def fliplr(x: Any) -> Tensor:
+    """The columns in reverse order: the second axis flipped. A view.
 
     Raises:
-        ValueError: there is none, or their other axes differ.
+        ValueError: there are fewer than two axes.
     """
-    if not len(arrays):
-        raise ValueError("concatenate: arrays: got none, want at least one")
-    return _concatenate(*arrays, axis=axis)
+    if ndim(x) < 2:
+        raise ValueError(f"fliplr: got shape {shape(x)}, want at least two axes")
+    return flip(x, 1)
+
+
+@composed
+def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
+    """The plane of two axes turned `k` times by 90 degrees, from the first of them towards the second. A view."""
+    a, b = _axes(axes, ndim(x), "axes")
+    k = k % 4
+    if k == 2:
+        return flip(x, (a, b))
+    if k == 1:
+        return swapaxes(flip(x, b), a, b)
+    return flip(swapaxes(x, a, b), b) if k else reshape(x, shape(x))
 
 
 @primitive
-def _stack(xp: Any, *arrays: Array, axis: int = 0) -> Any:
-    joined = xp.stack(arrays, axis=axis)
-    lead = (slice(None),) * (axis % joined.ndim)
-    rules = tuple(lambda xp, g, piece=(*lead, k): g[piece] for k in range(len(arrays)))
-    return joined, (), rules
-
-
-def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
-    """Arrays of one shape joined along a new axis.
-
-    Raises:
-        ValueError: there is none, or their shapes differ.
-    """
-    if not len(arrays):
-        raise ValueError("stack: arrays: got none, want at least one")
-    return _stack(*arrays, axis=axis)
+def roll(xp: Any, x: Array, shift: Any, axis: Any = None) -> Any:
+    """Moved along by `shift` places (several shifts for several axes); what falls off one end comes in at the other."""
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,)
+    if axis is None:
+        shift = sum(int(s) for s in shifts)
+        return xp.roll(x, shift), (), (lambda xp, g: xp.roll(g, -shift), None, None)
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    axes, shifts = axes * (len(shifts) if len(axes) == 1 else 1), shifts * (len(axes) if len(shifts) == 1 else 1)
+    shift, axis = tuple(int(s) for s in shifts), tuple(int(a) for a in axes)
+    return xp.roll(x, shift, axis), (), (lambda xp, g: xp.roll(g, tuple(-s for s in shift), axis), None, None)

@@ -10,7 +10,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .classic import State
-from .over_time import linear_over_time, unstack
+from .over_time import linear_over_time
 from .simple import SimpleNet
 
 
@@ -67,7 +67,7 @@ class Elman(SimpleNet):
         xs, unbatched = self._series("xs", xs, self.input_size)
         h = self._start(state, xs.shape[1], unbatched)["h"][0]
         hs = []
-        for t, z in enumerate(unstack(linear_over_time(xs, self.Wc, self.b))):
+        for t, z in enumerate(mg.unstack(linear_over_time(xs, self.Wc, self.b))):
             with mg.time_step(t):
                 context = h.detach()  # the link of weight 1, which no gradient crosses
                 h = self._f(z + mg.linear(context, self.Wr))

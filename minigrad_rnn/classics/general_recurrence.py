@@ -12,7 +12,6 @@ from minigrad import Tensor
 
 from .classic import NONLINEARITIES, Classic, State, one_of, whole
 from .connections import Connection, read_connection, read_table
-from .over_time import unstack
 
 
 class GeneralRecurrence(Classic):
@@ -124,11 +123,11 @@ class GeneralRecurrence(Classic):
 
     def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
         xs, unbatched = self._series("xs", xs, self.input_size)
-        past = {layer: list(unstack(part)) for layer, part in self._start(state, xs.shape[1], unbatched).items()}
+        past = {layer: list(mg.unstack(part)) for layer, part in self._start(state, xs.shape[1], unbatched).items()}
         weights = {layer: [getattr(self, _weight_name(layer, one)) for one in found]
                    for layer, found in self._reads.items()}  # fmt: skip
         ys = []
-        for t, x in enumerate(unstack(xs)):
+        for t, x in enumerate(mg.unstack(xs)):
             with mg.time_step(t):
                 now = {self.input: x}
                 for layer, found in self._reads.items():

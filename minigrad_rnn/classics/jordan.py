@@ -10,7 +10,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .classic import State
-from .over_time import linear_over_time, unstack
+from .over_time import linear_over_time
 from .simple import SimpleNet
 
 
@@ -73,7 +73,7 @@ class Jordan(SimpleNet):
         xs, unbatched = self._series("xs", xs, self.input_size)
         m = self._start(state, xs.shape[1], unbatched)["m"][0]
         ys = []
-        for t, z in enumerate(unstack(linear_over_time(xs, self.Wc, self.b))):
+        for t, z in enumerate(mg.unstack(linear_over_time(xs, self.Wc, self.b))):
             with mg.time_step(t):
                 h = self._f(z + mg.linear(m, self.Wr))
                 y = self._g(mg.linear(h, self.Wo, self.bo))

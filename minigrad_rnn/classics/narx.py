@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .classic import State, one_of, whole
-from .over_time import lagged, last_steps, linear_over_time, unstack
+from .over_time import lagged, last_steps, linear_over_time
 from .sliding import SlidingPerceptron
 
 INITIAL = ("given", "zeros", "learned")
@@ -137,8 +137,8 @@ class NARX(SlidingPerceptron):
             fed_back = linear_over_time(lagged(series, range(1, K + 1), T), self.Wr, b)
             finals["y"] = last_steps(series, K)
             return self._above(fed_back if zs is None else zs + fed_back, linear_over_time), finals
-        zs = unstack(zs) if zs is not None else None
-        ys = list(unstack(start["y"]))
+        zs = mg.unstack(zs) if zs is not None else None
+        ys = list(mg.unstack(start["y"]))
         for t in range(T):
             with mg.time_step(t):
                 z = mg.linear(mg.concatenate(ys[: -K - 1 : -1], axis=-1), self.Wr, b)

@@ -1,4 +1,4 @@
-"""All steps of a series at once: one product for a layer, one stack for the gradients of the steps, and lags."""
+"""All steps of a series at once: one product for a layer, and lags."""
 
 from __future__ import annotations
 
@@ -35,12 +35,6 @@ def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
         return OverTime(xp.sum(g, axis=(0, 1)), steps, lambda t: xp.sum(g[t], axis=0))
 
     return y, (xs, W), (to_xs, to_W, to_b)
-
-
-@mg.primitive_with_outputs
-def unstack(xp: Any, xs: Array) -> Any:
-    """Every step of xs (T, …). Their gradients are stacked once, where T slices would fill T whole arrays."""
-    return tuple(xs[t].copy() for t in range(xs.shape[0])), (), mg.Joint(lambda xp, gs, needs: (xp.stack(gs),))
 
 
 def lagged(series: Any, lags: Iterable[int], T: int) -> Tensor:

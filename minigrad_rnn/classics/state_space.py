@@ -10,7 +10,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .classic import State, one_of
-from .over_time import linear_over_time, unstack
+from .over_time import linear_over_time
 from .simple import SimpleNet
 
 
@@ -69,7 +69,7 @@ class StateSpace(SimpleNet):
         xs, unbatched = self._series("xs", xs, self.input_size)
         h = self._start(state, xs.shape[1], unbatched)["h"][0]
         hs = []
-        for t, z in enumerate(unstack(linear_over_time(xs, self.Wc, self.b))):
+        for t, z in enumerate(mg.unstack(linear_over_time(xs, self.Wc, self.b))):
             with mg.time_step(t):
                 h = self._f(z + mg.linear(h, self.Wr))
             hs.append(h)

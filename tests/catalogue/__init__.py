@@ -1,8 +1,36 @@
 """A sample of every operation, by the file of `minigrad/ops` that it stands in."""
 
-from . import complex_parts, convolution, einsum, elementwise, fft, indexing, loss, pooling, products, reduce, shape, windows
+from . import (
+    complex_parts,
+    convolution,
+    einsum,
+    elementwise,
+    fft,
+    indexing,
+    joining,
+    loss,
+    pooling,
+    products,
+    reduce,
+    shape,
+    windows,
+)
 from .sample import Sample as Sample
 
-_FILES = (complex_parts, convolution, einsum, elementwise, fft, indexing, loss, pooling, products, reduce, shape, windows)
+_FILES = (
+    complex_parts,
+    convolution,
+    einsum,
+    elementwise,
+    fft,
+    indexing,
+    joining,
+    loss,
+    pooling,
+    products,
+    reduce,
+    shape,
+    windows,
+)
 CATALOGUE = [sample for file in _FILES for sample in file.CATALOGUE]
 EDGES = [sample for file in _FILES for sample in file.EDGES]
