@@ -9,12 +9,15 @@ from . import (
     complex_parts,
     constant,
     convolution,
+    differences,
     einsum as _einsum,
     elementwise,
     fft as fft,
     indexing,
+    interpolation,
     joining,
     linalg as linalg,
+    lookup,
     loss,
     pooling,
     products,
@@ -25,10 +28,13 @@ from . import (
 from .complex_parts import *
 from .constant import *
 from .convolution import *
+from .differences import *
 from .einsum import *
 from .elementwise import *
 from .indexing import *
+from .interpolation import *
 from .joining import *
+from .lookup import *
 from .loss import *
 from .pooling import *
 from .products import *
@@ -39,18 +45,21 @@ from .windows import *
 _primitive.own_namespace = sys.modules[__name__]
 
 _GATHERED = (
+    _einsum,
+    _shape,
     complex_parts,
     constant,
     convolution,
-    _einsum,
+    differences,
     elementwise,
     indexing,
+    interpolation,
     joining,
+    lookup,
     loss,
     pooling,
     products,
     reduce,
-    _shape,
     windows,
 )
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
