@@ -19,6 +19,10 @@ BLOCK = 1 << 16
 """Elements of factors that a pool collects before it contracts them (more, where the weight itself is larger)."""
 
 
+NONE: list[Array] = []
+"""In the place of a pool's lists as long as it has no factors: most pools never have."""
+
+
 class Outer:
     """The contribution `left.T @ right` to a matrix, kept as its factors of shapes (N, p) and (N, q).
 
@@ -91,14 +95,15 @@ class Pool:
     """
 
     __slots__ = ("left", "owned", "right", "rows", "total", "waiting", "xp")
+    left: list[Array]
+    right: list[Array]
+    rows: list[Array]
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
         self.total: Array | None = None
         self.owned = False
-        self.left: list[Array] = []
-        self.right: list[Array] = []
-        self.rows: list[Array] = []
+        self.left = self.right = self.rows = NONE  # lists, once there are factors
         self.waiting = 0
 
     def add(self, contribution: Any) -> None:
@@ -109,12 +114,16 @@ class Pool:
             else:
                 self.total = self.total + contribution
         elif kind is Outer:
+            if self.left is NONE:
+                self.left, self.right = [], []
             self.left.append(contribution.left)
             self.right.append(contribution.right)
             self.waiting += contribution.left.size + contribution.right.size
             if self.waiting > BLOCK and self.waiting > 4 * math.prod(contribution.shape):
                 self._contract()
         elif kind is RowSum:
+            if self.rows is NONE:
+                self.rows = []
             self.rows.append(contribution.rows)
             self.waiting += contribution.rows.size
             if self.waiting > BLOCK:
@@ -133,10 +142,10 @@ class Pool:
         made: list[Array] = []
         if self.left:
             made.append(Outer(self._joined(self.left), self._joined(self.right)).dense())
-            self.left, self.right = [], []
+            self.left = self.right = NONE
         if self.rows:
             made.append(RowSum(self._joined(self.rows)).dense())
-            self.rows = []
+            self.rows = NONE
         self.waiting = 0
         for dense in made:
             first = self.total is None
@@ -147,7 +156,8 @@ class Pool:
         """The sum, and whether its memory is the pool's own. `keep_factors` leaves a sum of pure `Outer`s as one."""
         if keep_factors and self.left and self.total is None and not self.rows:
             return Outer(self._joined(self.left), self._joined(self.right)), True
-        self._contract()
+        if self.waiting:
+            self._contract()
         return self.total, self.owned
 
 

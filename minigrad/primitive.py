@@ -78,12 +78,15 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         arrays: list[Any] = []
         parents: list[Node | None] = []
         array_type: type | None = None
-        odd = own = False
+        odd = own = live = False
         if options:
             args, options = _by_position(function, args, options)
         for arg in args:
             if isinstance(arg, Tensor):
-                parents.append(arg.node)
+                node = arg.node
+                if node is not None:
+                    live = True
+                parents.append(node)
                 arg = arg._data
             else:
                 parents.append(None)
@@ -106,7 +109,11 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             value, saved, rules = function(backend.xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise _explained(error, name, arrays) from error
-        made = finish(backend.xp, value, saved, rules, arrays, parents, mode())
+        now = mode()
+        if live and now.recording:
+            made = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
+        else:
+            made = constant(backend.xp, value)
         if (own or handed_out) and (saved or name in VIEWS):
             users = [not isinstance(arg, Tensor) for arg in args]
             watch_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, seam.fingerprint)
@@ -115,12 +122,9 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     def finish(
         xp: Any, value: Any, saved: Any, rules: Any, arrays: Sequence[Any], parents: Sequence[Node | None], now: Mode
     ) -> Any:
-        """The result as a tensor, or a tuple of them, with its entry on the tape where one is wanted."""
         if now.recording and any(parents):
             return record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
-        if type(value) is tuple:
-            return tuple(Tensor(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v)) for v in value)
-        return Tensor(value if type(value) in BY_ARRAY_TYPE else xp.asarray(value))
+        return constant(xp, value)
 
     inputs = list(inspect.signature(function).parameters)[1:]
     lane = {("x",): one_input, ("a", "b"): two_inputs}.get(tuple(inputs))
@@ -131,6 +135,13 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     REGISTRY[name] = operation
     _functions[operation] = function
     return operation
+
+
+def constant(xp: Any, value: Any) -> Any:
+    """A result off the tape, as a tensor or a tuple of them."""
+    if type(value) is tuple:
+        return tuple(constant(xp, v) for v in value)
+    return Tensor(value if type(value) in BY_ARRAY_TYPE else xp.asarray(value))
 
 
 def composed(function: Callable[P, R]) -> Callable[P, R]:
