@@ -65,7 +65,7 @@ PINNED_NAMES = _words(
     not_equal ones ones_like outer pad pi positive power prod random ravel reciprocal repeat reshape result_type roll
     searchsorted sign sin sinh sort split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis
     tanh tensordot tile transpose tril triu true_divide uint8 uint32 unique var vstack where zeros zeros_like
-    conj convolve cumprod fft gradient imag lib real"""
+    angle conj convolve cumprod fft gradient imag lib real"""
 )
 PINNED_LINALG = _words("cholesky inv norm qr solve svd")
 PINNED_FFT = _words(

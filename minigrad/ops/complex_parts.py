@@ -11,7 +11,7 @@ from typing import Any
 from ..primitive import primitive
 
 Array = Any
-__all__ = ["conj", "imag", "real"]
+__all__ = ["angle", "conj", "conjugate", "imag", "real"]
 
 
 @primitive
@@ -30,3 +30,15 @@ def imag(xp: Any, z: Array) -> Any:
 def conj(xp: Any, z: Array) -> Any:
     """The complex conjugate."""
     return xp.conj(z), (), lambda xp, g: xp.conj(g)
+
+
+conjugate = conj
+"""NumPy has both names."""
+
+
+@primitive
+def angle(xp: Any, z: Array) -> Any:
+    """The angle of a complex value to the positive real axis; of a real one 0 or π, and so without a gradient."""
+    if z.dtype.kind != "c":
+        return xp.angle(z), (), lambda xp, g: g * 0
+    return xp.angle(z), (z,), lambda xp, g, z: g * -1j / z

@@ -12,10 +12,13 @@ CATALOGUE = [
     Sample("imag", lambda m, x: m.imag(x * x * Z), (A,), torch=None, autograd=True),
     Sample("conj", lambda m, x: m.real(m.conj(x * Z) * x * 1j), (A,), torch=None, autograd=True),
     Sample("conj", lambda m, x: m.conj(x), (A,), torch=None, autograd=True, label="of real"),
+    Sample("conj", lambda m, x: m.imag(m.conjugate(x * Z)), (A,), label="other name"),
+    Sample("angle", lambda m, x, y: m.angle(x + 1j * y), (A, A), torch=None, autograd=True),
 ]  # fmt: skip
 
 EDGES: list[Sample] = [
     Sample("imag", lambda m, x: m.imag(x), (A,), label="of real"),
+    Sample("angle", lambda m, x: m.angle(x), (A,), label="of real"),
     Sample("real", lambda m, x: m.real(x * 1j), ((0, 3),), label="empty"),
 ]  # fmt: skip
 """Nothing at all: compared with NumPy, where finite differences have no say."""
