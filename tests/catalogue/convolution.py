@@ -139,5 +139,9 @@ EDGES: list[Sample] = [
     convolution((2, 3, 7), (0, 3, 3)),
     transposed((0, 3, 5), (3, 4, 3)),
     Sample("convolve", lambda m, a: m.convolve(a, [1.0, 2.0]), ((4,),), label="list"),
+    Sample("conv1d", lambda m, x, W: m.conv1d(m.flip(x), m.flip(W), stride=2), ((2, 3, 6), (2, 3, 2)),
+           numpy=lambda m, x, W: np_conv1d(m, np.flip(x), np.flip(W), stride=2), label="read backward"),
+    Sample("conv1d", lambda m, x, W: m.conv1d(m.broadcast_to(x, (2, 3, 6)), W, padding=1), ((3, 1), (2, 3, 3)),
+           numpy=lambda m, x, W: np_conv1d(m, np.broadcast_to(x, (2, 3, 6)), W, padding=1), label="broadcast"),
 ]  # fmt: skip
 """Nothing at all: compared with NumPy, where finite differences have no say."""

@@ -85,5 +85,7 @@ EDGES: list[Sample] = [
     windowed((0, 5), 2, 1),
     windowed((3, 2), 0, 0),
     windowed((4, 3), (), ()),
+    Sample("sliding_window_view", lambda m, x: m.sliding_window_view(m.flip(x), 2, 1), ((2, 5),),
+           numpy=lambda m, x: view(np.flip(x), 2, 1), label="read backward"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Nothing at all, and strides below zero: compared with NumPy, where finite differences have no say."""
