@@ -28,6 +28,7 @@ from .functional import Ledger as Ledger, gradients as gradients, ledger as ledg
 from .gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
 from .nn import manual_seed as manual_seed
+from .numpy_protocol import from_dlpack as from_dlpack
 from .ops import *  # noqa: F403
 from .primitive import (
     Joint as Joint,

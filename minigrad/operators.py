@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
-from . import backend as seam, functional, ops
+from . import backend as seam, functional, numpy_protocol, ops
 from .primitive import record
 from .tape import Node, mode
 from .tensor import Tensor
@@ -93,6 +94,11 @@ TABLE: dict[str, Any] = {
     "astype": _astype,
     "to": to,
     "backward": functional.backward,
+    "__array_ufunc__": numpy_protocol.array_ufunc,
+    "__array_function__": numpy_protocol.array_function,
+    "__array_namespace__": lambda x, api_version=None: sys.modules[__package__],
+    "__dlpack__": numpy_protocol.to_dlpack,
+    "__dlpack_device__": lambda x: x._data.__dlpack_device__(),
 }
 
 for _name, _meaning in TABLE.items():

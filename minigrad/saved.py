@@ -97,9 +97,9 @@ def watch_saved(
 
 
 def _base(array: Array) -> Array:
-    """The array that owns the memory, which many views share."""
+    """The array that owns the memory, or first lay on somebody else's; many views share it."""
     base = getattr(array, "base", None)
-    return array if base is None else base
+    return base if hasattr(base, "dtype") else array
 
 
 def check_saved(nodes: dict[int, Node], order: Sequence[int], leaves: Sequence[Node]) -> None:

@@ -18,11 +18,13 @@ Operand = Any
 class Tensor:
     """An array that may be on the tape. Make one with `minigrad.tensor`.
 
+    Its values never change: `x += 1` binds `x` to a new tensor and leaves other names of the old one alone.
+
     `node` is its entry on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
     """
 
     __slots__ = ("__weakref__", "_data", "node")
-    __array_ufunc__ = None  # so that ndarray + tensor asks the tensor
+    __array_priority__ = 1000.0  # so that array + tensor asks the tensor, where the library knows no __array_ufunc__
     _data: Array
     node: tape.Node | None
 
@@ -184,8 +186,8 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            "Tensor[...] = value: tensors are not written in place; use minigrad.where, or change a leaf's .data "
-            "between walks"
+            "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
+            "one, and a leaf's .data may be written into between two walks"
         )
 
     def __repr__(self) -> str:

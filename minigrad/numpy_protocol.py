@@ -1,0 +1,127 @@
+"""NumPy's own functions on tensors: `np.tanh(t)` and `np.concatenate([t, a])` record on the tape (NEP 13, NEP 18).
+
+A function of NumPy's is minigrad's of the same name. What has no rule says so by name as soon as a tensor on the tape
+is among its arguments; constants go to NumPy as the arrays that they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import backend as seam, ops
+from .saved import hand_out
+from .tensor import Tensor
+
+REDUCED = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
+ACCUMULATED = {np.add: "cumsum", np.multiply: "cumprod", np.maximum: "cummax", np.minimum: "cummin"}
+"""What `ufunc.reduce` and `ufunc.accumulate` are called among our functions."""
+
+
+def _pairs() -> Iterator[tuple[Any, Callable[..., Any]]]:
+    """(NumPy's function, ours) for every name that both have."""
+    for theirs, ours in ((np, ops), (np.linalg, ops.linalg), (np.fft, ops.fft), (np.lib.stride_tricks, ops)):
+        for name in ours.__all__:
+            found, own = getattr(theirs, name, None), getattr(ours, name)
+            if callable(found) and callable(own) and not isinstance(found, type):
+                yield found, own
+
+
+OURS: dict[Any, Callable[..., Any]] = dict(_pairs())
+"""NumPy's functions and ufuncs, and what they are on tensors."""
+
+
+def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+    """What NumPy calls for `ufunc(..., x, ...)` and its methods."""
+    asked = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    if options.pop("out", None) is not None:
+        raise TypeError(f"{asked}: out: tensors are not written in place, nor arrays with what is on the tape")
+    if method == "__call__" and ufunc in OURS:
+        return OURS[ufunc](*inputs, **options)
+    if method == "outer" and ufunc in OURS:
+        a, b = inputs
+        return OURS[ufunc](ops.reshape(a, (*np.shape(_array(a)), *(1,) * np.ndim(_array(b)))), b, **options)
+    names = {"reduce": REDUCED, "accumulate": ACCUMULATED}.get(method, {})
+    if ufunc in names:
+        return getattr(ops, names[ufunc])(*inputs, **{"axis": 0, **options})
+    return _on_constants(asked, getattr(ufunc, method), inputs, options)
+
+
+def array_function(
+    x: Tensor, function: Callable[..., Any], types: Any, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """What NumPy calls for `numpy.function(..., x, ...)`."""
+    asked = f"{function.__module__}.{function.__name__}"
+    if function in OURS:
+        return OURS[function](*args, **options)
+    return _on_constants(asked, function, args, options)
+
+
+def _on_constants(asked: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+    if any(t.node is not None for t in _tensors((args, options))):
+        raise TypeError(
+            f"{asked}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it of "
+            "functions that have one, write a @minigrad.primitive, or take .detach() where no gradient shall pass"
+        )
+    return function(*_arrays(args), **_arrays(options))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+def _arrays(value: Any) -> Any:
+    """The arguments with arrays in the place of tensors."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(_arrays(part) for part in value)
+    if isinstance(value, dict):
+        return {key: _arrays(part) for key, part in value.items()}
+    return _array(value)
+
+
+def _array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def to_dlpack(x: Tensor, **options: Any) -> Any:
+    """The tensor's memory for another library, without a copy (the DLPack protocol).
+
+    Raises:
+        BufferError: the tensor is on the tape, so that a write into its memory would make gradients wrong.
+    """
+    if x.node is not None:
+        raise BufferError(f"Tensor.__dlpack__: the tensor of shape {x.shape} is on the tape; export x.detach()")
+    return x.data.__dlpack__(**options)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A constant tensor on another library's memory, without a copy: of a torch tensor, a CuPy or a NumPy array.
+
+    What is on the host comes to the backend numpy, what is on a CUDA device to cupy. Writes into the shared memory are
+    noticed by the walk as those into a user's own array are.
+
+    >>> import numpy as np, minigrad as mg
+    >>> a = np.ones(3)
+    >>> np.shares_memory(mg.from_dlpack(a).data, a)
+    True
+
+    Raises:
+        TypeError: `x` does not speak DLPack.
+        BackendError: it lives on a device whose backend is missing.
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: x: got {type(x).__name__}, want an object with __dlpack__")
+    kind = int(x.__dlpack_device__()[0])
+    backend = seam.NUMPY if kind == 1 else seam.get_backend("cupy")
+    array = backend.xp.from_dlpack(x)
+    if backend is seam.NUMPY:
+        hand_out(array, seam.fingerprint)
+    return Tensor(array)

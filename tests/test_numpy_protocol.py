@@ -1,0 +1,175 @@
+"""NumPy's functions on tensors, and memory shared with other libraries."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.numpy_protocol import OURS
+from minigrad.tensor import Tensor
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.2, 0.9, shape)
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "ufunc": lambda x: np.tanh(x),
+    "ufunc of two": lambda x: np.multiply(x, noise(3, 4)),
+    "ufunc, array first": lambda x: np.divide(noise(3, 4), x),
+    "an array times it": lambda x: noise(3, 4) * x,
+    "a NumPy number times it": lambda x: np.float64(1.5) * x,
+    "an array @ it": lambda x: noise(2, 3) @ x,
+    "add.reduce": lambda x: np.add.reduce(x),
+    "add.reduce along the last": lambda x: np.add.reduce(x, axis=1),
+    "multiply.reduce": lambda x: np.multiply.reduce(x, axis=None),
+    "maximum.reduce": lambda x: np.maximum.reduce(x, axis=1, keepdims=True),
+    "add.accumulate": lambda x: np.add.accumulate(x, axis=1),
+    "multiply.outer": lambda x: np.multiply.outer(x, noise(2)),
+    "subtract.outer": lambda x: np.subtract.outer(noise(2), x),
+    "concatenate": lambda x: np.concatenate([x, noise(2, 4), x]),
+    "stack": lambda x: np.stack((x, x), axis=-1),
+    "sum": lambda x: np.sum(x, axis=(0, 1), keepdims=True),
+    "mean": lambda x: np.mean(x, 1),
+    "where": lambda x: np.where(noise(3, 4) > 0.5, x, 0.0),
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, noise(5, 4)),
+    "tensordot": lambda x: np.tensordot(x, noise(4, 2), axes=1),
+    "reshape": lambda x: np.reshape(x, (2, 6)),
+    "norm": lambda x: np.linalg.norm(x),
+    "solve": lambda x: np.linalg.solve(x[:, :3] + 3 * np.eye(3), x),
+    "irfft of rfft": lambda x: np.fft.irfft(np.fft.rfft(x) * noise(3)),
+    "sliding windows": lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, axis=1),
+    "sort": lambda x: np.sort(x, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_numpys_functions_record_on_the_tape(name: str) -> None:
+    call = CALLS[name]
+    x = mg.tensor(noise(3, 4, seed=1), requires_grad=True)
+    y = call(x)
+    assert type(y) is Tensor
+    assert y.requires_grad
+    expected = call(x.numpy())
+    assert y.dtype == expected.dtype
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12)
+    assert mg.gradcheck(call, [x])
+
+
+def test_every_function_that_both_have_is_ours() -> None:
+    """np.f(t) and mg.f(t) are one, so that a new operation is NumPy's at once."""
+    assert len(OURS) > 150
+    for theirs, ours in OURS.items():
+        name = theirs.__name__
+        named = [getattr(m, name) for m in (mg, mg.linalg, mg.fft) if name in m.__dict__]
+        assert ours in named or any(ours is getattr(mg, alias, None) for alias in mg.ops.__all__), name
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: np.histogram(x), r"numpy\.histogram: minigrad has no rule for it"),
+        (lambda x: np.spacing(x), r"numpy\.spacing: minigrad has no rule"),
+        (lambda x: np.add.reduceat(x, [0, 1]), r"numpy\.add\.reduceat: minigrad has no rule"),
+        (lambda x: np.add(x, 1.0, out=np.zeros((3, 4))), r"numpy\.add: out: tensors are not written in place"),
+        (lambda x: operator.iadd(np.zeros((3, 4)), x), r"numpy\.add: out: tensors are not written in place"),
+        (lambda x: np.sum(x, where=noise(3, 4) > 0.5), r"sum.*where"),
+        (lambda x: np.polyfit(x[0], x[1], 1), r"numpy\.polyfit: minigrad has no rule"),
+    ],
+)
+def test_what_has_no_rule_says_so_by_name(call: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        call(mg.tensor(noise(3, 4), requires_grad=True))
+
+
+def test_constants_go_to_numpy_as_arrays() -> None:
+    host = noise(3, 4)
+    counts, edges = np.histogram(mg.tensor(host), bins=3)
+    np.testing.assert_array_equal(counts, np.histogram(host, bins=3)[0])
+    np.testing.assert_array_equal(edges, np.histogram(host, bins=3)[1])
+    np.testing.assert_array_equal(np.spacing(mg.tensor(host)), np.spacing(host))
+
+
+def test_augmented_assignment_binds_a_new_tensor(xp: Any) -> None:
+    x = mg.tensor(noise(3), requires_grad=True)
+    other = x
+    x += 1.0
+    x *= 2.0
+    np.testing.assert_allclose(x.numpy(), (noise(3) + 1) * 2)
+    np.testing.assert_array_equal(other.numpy(), noise(3))
+    x.sum().backward()
+    np.testing.assert_array_equal(other.grad.numpy(), [2.0, 2.0, 2.0])
+
+
+def test_assignment_to_an_item_says_what_to_do() -> None:
+    x = mg.tensor(noise(3), requires_grad=True)
+    with pytest.raises(TypeError, match=r"tensors are not written in place; minigrad\.at\(x\)\[\.\.\.\]\.set"):
+        x[0] = 1.0
+    with pytest.raises(TypeError, match="not written in place"):
+        x[0] += 1.0
+
+
+def test_the_array_namespace_is_minigrad() -> None:
+    x = mg.tensor(noise(3), requires_grad=True)
+    xp = x.__array_namespace__()
+    assert xp is mg
+    assert xp.exp(x).requires_grad
+
+
+# DLPack
+
+
+def test_memory_goes_out_and_comes_in_without_a_copy() -> None:
+    x = mg.tensor(noise(3))
+    theirs = np.from_dlpack(x)
+    assert np.shares_memory(theirs, x.data)
+    back = mg.from_dlpack(theirs)
+    assert np.shares_memory(back.data, x.data)
+    assert not back.requires_grad
+
+
+def test_torch_and_back() -> None:
+    torch = pytest.importorskip("torch")
+    x = mg.tensor(noise(3))
+    theirs = torch.from_dlpack(x)
+    theirs[0] = 9.0
+    assert x.tolist()[0] == 9.0
+    ours = mg.from_dlpack(theirs)
+    assert ours.dtype == np.float64
+    theirs[1] = 8.0
+    assert ours.tolist()[:2] == [9.0, 8.0]
+
+
+def test_a_write_through_shared_memory_is_noticed() -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.ones(3, dtype=torch.float64)
+    c, w = mg.from_dlpack(theirs), mg.tensor(noise(3), requires_grad=True)
+    y = (w * c).sum()
+    theirs[0] = 2.0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+    y = (w * c).sum()
+    y.backward()
+    assert w.grad.tolist() == [2.0, 1.0, 1.0]
+    exported = mg.tensor(noise(3))
+    outside = torch.from_dlpack(exported)
+    y = (w * exported).sum()
+    outside[0] = 2.0
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+
+
+def test_a_tensor_on_the_tape_is_not_exported() -> None:
+    x = mg.tensor(noise(3), requires_grad=True)
+    with pytest.raises(BufferError, match=r"shape \(3,\) is on the tape; export x\.detach\(\)"):
+        np.from_dlpack(x)
+    with pytest.raises(BufferError, match="on the tape"):
+        np.from_dlpack(x * 2)
+    np.testing.assert_array_equal(np.from_dlpack(x.detach()), noise(3))
+    with pytest.raises(TypeError, match="from_dlpack: x: got list"):
+        mg.from_dlpack([1.0])
