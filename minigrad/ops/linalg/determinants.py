@@ -1,0 +1,127 @@
+"""Determinants, and how far a matrix is from a singular one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...tensor import Tensor
+from ..constant import equal, greater, not_equal
+from ..elementwise import astype, divide, multiply, where
+from ..reduce import max as largest, sum as sum_over
+from .decompositions import svdvals
+from .norms import norm
+from .solving import inv, turned
+
+Array = Any
+__all__ = ["cond", "det", "matrix_rank", "slogdet"]
+
+
+class SlogdetResult(NamedTuple):
+    """What `slogdet` gives."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+@primitive
+def det(xp: Any, a: Array) -> Any:
+    """The determinant of every matrix of a stack; first and second derivative are right at singular matrices too."""
+    return xp.linalg.det(a), (a,), lambda xp, g, a: xp.reshape(g, (*g.shape, 1, 1)) * within(xp, _cofactors, a)
+
+
+@primitive
+def _cofactors(xp: Any, a: Array) -> Any:
+    """`det(a) * inv(a).T` without a division: with `a = U S Vt`, U times the products of the other values times Vt."""
+    u, s, vt = xp.linalg.svd(a)
+    y = xp.matmul(u * _products_of_others(xp, s)[..., None, :], vt) * _turns(xp, u, vt)
+    return y, (a,), lambda xp, g, a: within(xp, _cofactors_change, a, g)
+
+
+@primitive
+def _cofactors_change(xp: Any, a: Array, h: Array) -> Any:
+    """How the cofactors change when `a` moves by `h`, which is a symmetric map of `h`; by the minors of one rank less.
+
+    In the frame of the singular values, with p[i, j] the product of all others: of the diagonal of h, p; of the rest
+    -p * h.T. The rule by `a`, for the third derivative of a determinant, needs the inverse.
+    """
+    u, s, vt = xp.linalg.svd(a)
+    one = xp.eye(s.shape[-1], dtype=bool)
+    p = xp.where(one, 0, _products_of_others(xp, xp.where(one, 1, s[..., None, :])))
+    h_s = xp.matmul(xp.matmul(turned(xp, u), h), turned(xp, vt))
+    along = xp.sum(p * xp.sum(xp.where(one, h_s, 0), axis=-1)[..., None, :], axis=-1)
+    change = u * along[..., None, :] - xp.matmul(u, p * turned(xp, h_s))
+
+    def by_a(xp: Any, g: Array, a: Array, h: Array) -> Array:
+        inverse = xp.linalg.inv(a)
+        size = xp.reshape(xp.linalg.det(a), (*a.shape[:-2], 1, 1))
+        of_g, of_h = xp.matmul(inverse, g), xp.matmul(inverse, h)
+        trace_g, trace_h, both = (_trace(xp, x) for x in (of_g, of_h, xp.matmul(of_g, of_h)))
+        inner = xp.matmul(of_g, of_h) + xp.matmul(of_h, of_g) - trace_g * of_h - trace_h * of_g
+        return size * turned(xp, (trace_g * trace_h - both) * inverse + xp.matmul(inner, inverse))
+
+    rules = (by_a, lambda xp, g, a, h: within(xp, _cofactors_change, a, g))
+    return xp.matmul(change, vt) * _turns(xp, u, vt), (a, h), rules
+
+
+def _trace(xp: Any, x: Array) -> Array:
+    return xp.reshape(xp.trace(x, 0, -2, -1), (*x.shape[:-2], 1, 1))
+
+
+def _products_of_others(xp: Any, s: Array) -> Array:
+    """For each value along the last axis the product of all others."""
+    one = xp.ones_like(s[..., :1])
+    before = xp.concatenate([one, xp.cumprod(s, axis=-1)[..., :-1]], axis=-1)
+    after = xp.concatenate([one, xp.cumprod(s[..., ::-1], axis=-1)[..., :-1]], axis=-1)
+    return before * after[..., ::-1]
+
+
+def _turns(xp: Any, u: Array, vt: Array) -> Array:
+    """1 or -1: the determinant of the two rotations."""
+    return xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None, None]
+
+
+@primitive_with_outputs
+def _slogdet(xp: Any, a: Array) -> Any:
+    def rule(xp: Any, gs: Any, needs: Any, a: Array) -> Any:
+        return (xp.reshape(gs[1], (*gs[1].shape, 1, 1)) * xp.linalg.inv(turned(xp, a)),)
+
+    sign, size = xp.linalg.slogdet(a)
+    return (sign, size), (a,), Joint(rule)
+
+
+def slogdet(a: Any) -> SlogdetResult:
+    """`(sign, log |det|)` without overflow; the sign is a constant. A singular matrix has no derivative here."""
+    sign, size = _slogdet(a)
+    return SlogdetResult(sign.detach(), size)
+
+
+@composed
+def cond(x: Any, p: Any = None) -> Tensor:
+    """The condition number by the norm `p`: for None, 2 and -2 by singular values, else `norm(x) * norm(inv(x))`.
+
+    Infinite for a singular matrix, where the values' quotient is asked for; the other norms raise as `inv` does.
+    """
+    if p not in (None, 2, -2):
+        return multiply(norm(x, p, axis=(-2, -1)), norm(inv(x), p, axis=(-2, -1)))
+    s = svdvals(x)
+    top, bottom = (s[..., -1], s[..., 0]) if p == -2 else (s[..., 0], s[..., -1])
+    none = equal(bottom, 0)
+    return where(none, math.inf, divide(top, where(none, 1, bottom)))
+
+
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Tensor:
+    """How many singular values are above `tol`, or `rtol` times the largest. Constant; of a vector, whether not 0."""
+    A = A.detach() if isinstance(A, Tensor) else A
+    if A.ndim < 2:
+        return astype(largest(astype(not_equal(A, 0), np.float32)), np.int64)
+    s = svdvals(A)
+    if tol is None:
+        share = max(A.shape[-2:]) * float(np.finfo(s.dtype).eps) if rtol is None else rtol
+        tol = multiply(largest(s, axis=-1, keepdims=True), share)
+    elif getattr(tol, "ndim", 0):
+        tol = tol[..., None]
+    return sum_over(astype(greater(s, tol), np.int64), axis=-1)

@@ -1,0 +1,143 @@
+"""Powers, chains and exponentials of matrices, and what `numpy.linalg` has under the same names as NumPy itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import backend as seam
+from ...primitive import composed, settle
+from ...tensor import Tensor
+from .. import products
+from ..elementwise import multiply, positive, where
+from ..products import matmul, outer as outer, tensordot as tensordot, vecdot as vecdot
+from ..reduce import max as largest, sum as sum_over
+from ..shape import matrix_transpose as matrix_transpose, reshape
+from .solving import inv, solve
+
+Array = Any
+__all__ = [
+    "cross",
+    "expm",
+    "matmul",
+    "matrix_power",
+    "matrix_transpose",
+    "multi_dot",
+    "outer",
+    "tensordot",
+    "trace",
+    "vecdot",
+]
+
+
+@composed
+def matrix_power(a: Any, n: int) -> Tensor:
+    """The product of `n` factors `a`, by repeated squaring; of the inverse for negative n. For 0 a constant."""
+    if a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"matrix_power: got shape {a.shape}, want square matrices")
+    if n == 0:
+        xp = seam.backend_of(a._data if isinstance(a, Tensor) else a).xp
+        return Tensor(xp.zeros(a.shape, dtype=a.dtype) + xp.eye(a.shape[-1], dtype=a.dtype))
+    square, n = (inv(a), -n) if n < 0 else (a, n)
+    power = None
+    while True:
+        if n % 2:
+            power = square if power is None else matmul(power, square)
+        n //= 2
+        if not n:
+            return power if isinstance(power, Tensor) else positive(power)
+        square = matmul(square, square)
+
+
+@composed
+def multi_dot(arrays: Sequence[Any]) -> Tensor:
+    """The product of matrices in the order that costs least; the first and the last may be vectors."""
+    if len(arrays) < 2:
+        raise ValueError(f"multi_dot: arrays: got {len(arrays)}, want at least two")
+    first, last = arrays[0].ndim == 1, arrays[-1].ndim == 1
+    chain = list(arrays)
+    chain[0] = reshape(chain[0], (1, -1)) if first else chain[0]
+    chain[-1] = reshape(chain[-1], (-1, 1)) if last else chain[-1]
+    y = _multiplied(chain, _cuts([a.shape[0] for a in chain] + [chain[-1].shape[1]]), 0, len(chain) - 1)
+    return reshape(y, y.shape[first : 2 - last]) if first or last else y
+
+
+def _cuts(sizes: list[int]) -> dict[tuple[int, int], int]:
+    """After which matrix to cut the product of matrices i to j (Cormen et al., Introduction to Algorithms, 15.2)."""
+    n = len(sizes) - 1
+    cost = {(i, i): 0 for i in range(n)}
+    cuts = {}
+    for length in range(1, n):
+        for i in range(n - length):
+            j = i + length
+            cost[i, j], cuts[i, j] = min(
+                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            )
+    return cuts
+
+
+def _multiplied(chain: list[Any], cuts: dict[tuple[int, int], int], i: int, j: int) -> Any:
+    if i == j:
+        return chain[i]
+    k = cuts[i, j]
+    return matmul(_multiplied(chain, cuts, i, k), _multiplied(chain, cuts, k + 1, j))
+
+
+PADE = [
+    math.factorial(26 - k) * math.factorial(13) / (math.factorial(26) * math.factorial(k) * math.factorial(13 - k))
+    for k in range(14)
+]
+"""The coefficients of the numerator of the [13/13] Padé approximant of exp."""
+REACH = 5.371920351148152
+"""The norm up to which it is exact to double precision."""
+
+
+@composed
+def expm(a: Any) -> Tensor:
+    """The exponential of every matrix of a stack, by scaling and squaring with the [13/13] Padé approximant.
+
+    Higham, The scaling and squaring method for the matrix exponential revisited (2005). How often each matrix is
+    halved follows from its norm, which the host has to wait for.
+    """
+    a = a if isinstance(a, Tensor) else Tensor(settle(None, [a])[1][0])
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"expm: got shape {a.shape}, want square matrices")
+    if not a.size:
+        return positive(a)
+    backend = seam.backend_of(a._data)
+    sizes = largest(sum_over(abs(a.detach()), axis=-2), axis=-1).numpy().astype(np.float64)
+    halvings = np.ceil(np.log2(np.maximum(np.where(np.isfinite(sizes), sizes, 0) / REACH, 1)))[..., None, None]
+    most = int(halvings.max())
+    dtype = a.dtype if a.dtype.kind in "fc" else np.dtype(np.float64)
+    one = Tensor(backend.xp.eye(a.shape[-1], dtype=dtype))
+    a = multiply(a, Tensor(backend.from_numpy(np.asarray(0.5**halvings, dtype))) if most else 1.0)
+    a2 = matmul(a, a)
+    a4 = matmul(a2, a2)
+    a6 = matmul(a4, a2)
+
+    def even(c: Sequence[float]) -> Any:
+        high = a6 * c[12] + a4 * c[10] + a2 * c[8]
+        return matmul(a6, high) + a6 * c[6] + a4 * c[4] + a2 * c[2] + one * c[0]
+
+    odd, rest = matmul(a, even([*PADE[1:], 0.0])), even(PADE)
+    y = solve(rest - odd, rest + odd)
+    for k in range(most):
+        squared = matmul(y, y)
+        further = halvings > k
+        y = squared if further.all() else where(Tensor(backend.from_numpy(further)), squared, y)
+    return y
+
+
+def trace(x: Any, offset: int = 0) -> Tensor:
+    """The sum along a diagonal of every matrix of a stack (`minigrad.trace` looks at the first two axes)."""
+    return products.trace(x, offset, -2, -1)
+
+
+def cross(x1: Any, x2: Any, axis: int = -1) -> Tensor:
+    """The cross product of vectors of three."""
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ValueError(f"cross: got shapes {x1.shape} and {x2.shape}, want three coordinates along axis {axis}")
+    return products.cross(x1, x2, axis=axis)

@@ -1,0 +1,124 @@
+"""Norms of vectors and matrices. At zero, where they have a corner, their gradient is taken as zero."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...primitive import composed, primitive
+from ...tensor import Tensor
+from ..constant import not_equal
+from ..elementwise import abs as absolute, astype
+from ..reduce import max as largest, min as smallest, sum as sum_over
+from ..shape import expand_dims, squeeze, transpose
+from .decompositions import svdvals
+
+Array = Any
+__all__ = ["matrix_norm", "norm", "vector_norm"]
+
+
+def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    axes = range(len(shape)) if axis is None else [k % len(shape) for k in axis]
+    return tuple(1 if k in axes else n for k, n in enumerate(shape))
+
+
+@primitive
+def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
+    """The root of the sum of squares over a tuple of axes, or all."""
+    real, kept = x.dtype.kind != "c", _kept(x.shape, axis)
+    y = xp.sqrt(xp.sum(xp.square(x) if real else xp.real(x * xp.conj(x)), axis=axis, keepdims=keepdims))
+
+    def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        zero = y == 0
+        share = xp.where(zero, 0, g / xp.where(zero, 1, y))
+        return xp.reshape(share, kept) * (x if real else xp.conj(x))
+
+    y = xp.asarray(y)
+    return y, (x, y), rule
+
+
+@primitive
+def _power_norm(xp: Any, x: Array, p: float, axis: Any = None, keepdims: bool = False) -> Any:
+    """`sum(|x| ** p) ** (1 / p)`. Where x is 0 the derivative is taken as 0, its limit for p > 1."""
+    kept = _kept(x.shape, axis)
+    y = xp.asarray(xp.power(xp.sum(xp.power(xp.abs(x), p), axis=axis, keepdims=keepdims), 1.0 / p))
+
+    def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        sign, y = xp.sign(x), xp.reshape(y, kept)
+        share = xp.abs(x) / xp.where(y == 0, 1, y)
+        return xp.reshape(g, kept) * sign * xp.power(xp.where(sign == 0, 1, share), p - 1.0)
+
+    return y, (x, y), (rule, None)
+
+
+def _sizes(x: Any) -> Any:
+    return _euclidean_norm(expand_dims(x, -1), axis=(-1,)) if x.dtype.kind == "c" else absolute(x)
+
+
+def _of_vectors(x: Any, ord: Any, axis: Any, keepdims: bool) -> Tensor:
+    if ord is None or ord == 2:
+        return _euclidean_norm(x, axis=axis, keepdims=keepdims)
+    if isinstance(ord, str):
+        raise ValueError(f"norm: ord: got {ord!r} for vectors, want a number or None")
+    if ord == 0:
+        return sum_over(astype(not_equal(x, 0), x.dtype), axis=axis, keepdims=keepdims)
+    size = _sizes(x)
+    if ord in (math.inf, -math.inf):
+        return (largest if ord > 0 else smallest)(size, axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum_over(size, axis=axis, keepdims=keepdims)
+    return _power_norm(size if x.dtype.kind == "c" else x, float(ord), axis=axis, keepdims=keepdims)
+
+
+def _of_matrices(x: Any, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    if ord in (None, "fro", "f"):
+        return _euclidean_norm(x, axis=axis, keepdims=keepdims)
+    row, column = axis
+    if ord in (1, -1, math.inf, -math.inf):
+        if abs(ord) != 1:
+            row, column = column, row
+        sums = sum_over(_sizes(x), axis=row, keepdims=True)
+        y = (largest if ord > 0 else smallest)(sums, axis=column, keepdims=True)
+        return y if keepdims else squeeze(y, axis)
+    if ord not in ("nuc", 2, -2):
+        raise ValueError(f"norm: ord: got {ord!r} for matrices, want 'fro', 'nuc', 1, 2, inf, or their negatives")
+    rest = [k for k in range(x.ndim) if k not in axis]
+    s = svdvals(transpose(x, (*rest, row, column)))
+    y = sum_over(s, axis=-1) if ord == "nuc" else s[..., 0] if ord == 2 else s[..., -1]
+    return expand_dims(y, tuple(sorted(axis))) if keepdims else y
+
+
+@composed
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """NumPy's norm: over one axis of vectors, over two of matrices, over all of `x` where none is named.
+
+    `ord` of vectors: None, a number, inf, -inf; of matrices: None, "fro", "nuc", 1, -1, 2, -2, inf, -inf. The largest
+    or smallest of equal values share the gradient.
+    """
+    if axis is None:
+        if ord is None or (ord in ("fro", "f") and x.ndim == 2) or (ord == 2 and x.ndim == 1):
+            return _euclidean_norm(x, keepdims=keepdims)
+        axis = tuple(range(x.ndim))
+    axis = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    if len(axis) not in (1, 2):
+        raise ValueError(f"norm: axis: got {len(axis)} of them, want one of vectors or two of matrices")
+    axis = tuple(range(x.ndim)[k] for k in axis)
+    if len(set(axis)) < len(axis):
+        raise ValueError(f"norm: axis: got {axis}, want two that differ")
+    return (_of_vectors if len(axis) == 1 else _of_matrices)(x, ord, axis, keepdims)
+
+
+@composed
+def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
+    """The norm of vectors along any number of axes, or of all values as one vector."""
+    if axis is not None:
+        axis = (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    return _of_vectors(x, ord, axis, keepdims)
+
+
+@composed
+def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    """The norm of every matrix of a stack."""
+    return norm(x, ord, axis=(-2, -1), keepdims=keepdims)
