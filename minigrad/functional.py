@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam, ops, tape
+from . import backend as seam, ops
+from .tape import GraphError, Leaf, Node, recording
 from .tensor import Operand, Tensor
 from .walk import Gradient, walk
 
@@ -31,7 +32,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
     found = _walk("backward", [output], [gradient], None, retain, create_graph, None)
     for item in found.values():
         leaf = item.node
-        assert isinstance(leaf, tape.Leaf)
+        assert isinstance(leaf, Leaf)
         if create_graph:
             leaf.grad = _lasting(item) if leaf.grad is None else leaf.grad + item.value
         elif leaf.grad is None:
@@ -73,7 +74,7 @@ def gradients(
         raise ValueError(f"gradients: grad_outputs: got {len(seeds)}, want one for each of {len(outs)} outputs")
     for k, x in enumerate(ins):
         if x.node is None:
-            raise tape.GraphError(f"gradients: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
+            raise GraphError(f"gradients: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
     wanted = {x.node.serial for x in ins if x.node is not None}
     retain = create_graph if retain_graph is None else retain_graph
     found = _walk("gradients", outs, seeds, wanted, retain or create_graph, create_graph, None)
@@ -143,7 +144,7 @@ def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, r
     lines: dict[int, list[tuple[int | None, Any]]] = {}
     for k, x in enumerate(inputs):
         if x.node is None:
-            raise tape.GraphError(f"ledger: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
+            raise GraphError(f"ledger: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
         lines[x.node.serial] = []
     _walk("ledger", [output], [gradient], set(lines), retain_graph, False, lines)
     return Ledger({serial: [(t, Tensor(g)) for t, g in entries] for serial, entries in lines.items()})
@@ -161,12 +162,12 @@ def _walk(
     roots = []
     for output, seed in zip(outputs, seeds):
         if output.node is None:
-            raise tape.GraphError(
+            raise GraphError(
                 f"{asked}: the output of shape {output.shape} is not on the tape: nothing that it was computed from "
                 "requires a gradient, or it was computed under no_grad or detached"
             )
         roots.append((output.node, _seed(asked, output, seed, create_graph)))
-    with tape.recording(create_graph):
+    with recording(create_graph):
         return walk(
             roots,
             wanted=wanted,
@@ -177,7 +178,7 @@ def _walk(
         )
 
 
-def _lift(array: Any, node: tape.Node | None) -> Tensor:
+def _lift(array: Any, node: Node | None) -> Tensor:
     """A saved array as a tensor tied to its entry; NumPy's reductions may have left a scalar."""
     return Tensor(array if seam.is_array(array) else np.asarray(array), node)
 
@@ -210,6 +211,6 @@ def _lasting(item: Gradient) -> Tensor:
     return value if value.node is not None else Tensor(item.node.xp.array(value._data, copy=True))
 
 
-def _own(item: Gradient, node: tape.Node) -> Any:
+def _own(item: Gradient, node: Node) -> Any:
     """The gradient in memory of its own: a borrowed or broadcast array is copied."""
     return node.xp.asarray(item.value) if item.owned else node.xp.array(item.value, copy=True)

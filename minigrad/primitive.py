@@ -105,15 +105,18 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
         if odd or backend is None:
             backend, arrays = settle(backend, arrays)
+        now = mode()
+        token = None if now.watch is None else now.watch.started(name)
         try:
             value, saved, rules = function(backend.xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise _explained(error, name, arrays) from error
-        now = mode()
         if live and now.recording:
             made = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
         else:
             made = constant(backend.xp, value)
+        if now.watch is not None:
+            now.watch.finished(token, name, arrays, options, made)
         if (own or handed_out) and (saved or name in VIEWS):
             users = [not isinstance(arg, Tensor) for arg in args]
             watch_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, seam.fingerprint)

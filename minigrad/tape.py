@@ -48,7 +48,7 @@ class Node:
     computed it. An entry that a walk has consumed has `rules` None.
     """
 
-    __slots__ = ("dtype", "op", "parents", "rules", "saved", "serial", "shape", "sources", "time_step", "xp")
+    __slots__ = ("aside", "dtype", "op", "parents", "rules", "saved", "serial", "shape", "sources", "time_step", "xp")
     serial: int
     op: str
     parents: Sequence[Node | None]
@@ -59,6 +59,8 @@ class Node:
     dtype: Any
     xp: Any
     time_step: int | None
+    aside: Any
+    """What hooks and observers noted of the entry (`observer.Aside`); not set on most."""
     # What only some kinds of entry have, as every other kind sees it:
     outputs: Any = None
     picks: Any = ()

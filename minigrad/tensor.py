@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import backend as seam, tape
+from . import backend as seam
 from .saved import hand_out
+from .tape import Leaf, Node, new_leaf, serials
 
 Array = Any
 Operand = Any
@@ -26,9 +27,9 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "node")
     __array_priority__ = 1000.0  # so that array + tensor asks the tensor, where the library knows no __array_ufunc__
     _data: Array
-    node: tape.Node | None
+    node: Node | None
 
-    def __init__(self, data: Array, node: tape.Node | None = None) -> None:
+    def __init__(self, data: Array, node: Node | None = None) -> None:
         self._data = data
         self.node = node
 
@@ -41,7 +42,7 @@ class Tensor:
         The array of a leaf may be written into between two walks (`w.data -= 0.1 * w.grad.data`); writing between
         forward and backward is caught when the walk comes. The array of a computed tensor is read-only on NumPy.
         """
-        if self.node is None or type(self.node) is tape.Leaf:
+        if self.node is None or type(self.node) is Leaf:
             self._hand_out()
         elif isinstance(self._data, np.ndarray):
             view = self._data.view()
@@ -60,9 +61,9 @@ class Tensor:
             raise ValueError(f"Tensor.data: got an array of shape {tuple(array.shape)}, want {self.shape}")
         if array.dtype != self.dtype:
             raise TypeError(f"Tensor.data: got dtype {array.dtype}, want {self.dtype}")
-        if self.node is not None and type(self.node) is not tape.Leaf:
+        if self.node is not None and type(self.node) is not Leaf:
             raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
-        if type(self.node) is tape.Leaf:
+        if type(self.node) is Leaf:
             self.node.xp = seam.backend_of(array).xp
         self._data = array
         self._hand_out()
@@ -74,8 +75,8 @@ class Tensor:
 
     def written(self) -> None:
         """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
-        if type(self.node) is tape.Leaf:
-            self.node.written_at = next(tape.serials)
+        if type(self.node) is Leaf:
+            self.node.written_at = next(serials)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,16 +107,16 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """Whether the user made this tensor, rather than an operation."""
-        return self.node is None or type(self.node) is tape.Leaf
+        return self.node is None or type(self.node) is Leaf
 
     @property
     def grad(self) -> Tensor | None:
         """What the walks so far have brought to this leaf: a tensor of its shape and dtype, or None."""
-        return self.node.grad if type(self.node) is tape.Leaf else None
+        return self.node.grad if type(self.node) is Leaf else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if type(self.node) is not tape.Leaf:
+        if type(self.node) is not Leaf:
             raise ValueError(
                 "Tensor.grad: only a leaf made with requires_grad=True holds a gradient; for a computed tensor use "
                 "minigrad.gradients(outputs, inputs)"
@@ -195,7 +196,7 @@ class Tensor:
         extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         if self.backend != "numpy":
             extra += f", backend={self.backend!r}"
-        if type(self.node) is tape.Leaf:
+        if type(self.node) is Leaf:
             extra += ", requires_grad=True"
         elif self.node is not None:
             extra += f", op={self.node.op}"
@@ -302,4 +303,4 @@ def tensor(
         return Tensor(array)
     if array.dtype.kind != "f":
         raise TypeError(f"tensor: requires_grad: got dtype {array.dtype}, want a floating-point dtype")
-    return Tensor(array, tape.new_leaf(tuple(array.shape), array.dtype, target.xp))
+    return Tensor(array, new_leaf(tuple(array.shape), array.dtype, target.xp))

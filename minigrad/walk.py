@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from .observer import hooked, through_hooks
 from .pool import Outer, OverTime, Pool, RowSum, unbroadcast
 from .saved import check_saved
-from .tape import GraphError, Node, output_of
+from .tape import GraphError, Node, mode, output_of
 
 Array = Any
 
@@ -86,6 +87,7 @@ def walk(
     found: dict[int, Gradient] = {}
     first_order = lift is None
     kept_whole = wanted or ()
+    watch, hooks = mode().watch, bool(hooked)
     for serial in reversed(order):
         node = nodes.pop(serial)
         g = pools.pop(serial, None)
@@ -95,6 +97,8 @@ def walk(
         owned = False
         if type(g) in POOLED:
             g, owned = pooled(g, node.keeps_factors and first_order and bool(parents) and serial not in kept_whole)
+        if hooks:
+            g, owned = through_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
             found[serial] = Gradient(node, g, owned)
         if not parents:
@@ -108,6 +112,8 @@ def walk(
             g = tuple(_or_zeros(g[k], like, here, lift) for k, like in enumerate(node.outputs))
         if lift is not None:
             saved, here = _attach(node, saved, lift), xp
+        if watch is not None:
+            rules = watch.rules(node, rules)
         if not isinstance(rules, tuple):  # a joint rule: its answers stand in for a rule each
             assert rules is not None
             needs = tuple(p is not None and p.serial in nodes for p in parents)
@@ -138,7 +144,7 @@ def walk(
 def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
     """In the parent's dtype; of a complex contribution a real parent feels the real part, as L changes by Re(g·dx)."""
     if contribution.dtype.kind == "c" and dtype.kind != "c":
-        contribution = xp.real(contribution)
+        contribution = xp.real(contribution.dense() if type(contribution) in UNFINISHED else contribution)
     return contribution if contribution.dtype == dtype else contribution.astype(dtype)
 
 

@@ -13,7 +13,7 @@ FLOORS = {
     "minigrad": [
         ["backend", "pool"],
         ["tape"],
-        ["saved"],
+        ["observer", "saved"],
         ["walk"],
         ["tensor"],
         ["fast_lane"],
@@ -87,7 +87,7 @@ HOST_ONLY = {"minigrad_rnn.manual_bptt", "minigrad_rnn.text", "minigrad_rnn.stre
 """These, and the files in them, know NumPy, the standard library and each other only: a witness must be a stranger,
 and data needs no tape."""
 ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "torch", "jax"}
-WITHOUT_ARRAYS = {"minigrad.tape", "minigrad.walk", "minigrad.saved", "minigrad.pool"}
+WITHOUT_ARRAYS = {"minigrad.tape", "minigrad.walk", "minigrad.saved", "minigrad.observer", "minigrad.pool"}
 
 
 def floor_of() -> dict[str, int]:

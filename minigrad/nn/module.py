@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from .. import backend as seam, tape
+from .. import backend as seam
+from ..tape import Leaf, new_leaf
 from ..tensor import Parameter, Tensor
 
 Array = Any
@@ -124,7 +125,7 @@ class Module:
         """Forget the gradients of all parameters."""
         for module in self.modules():
             for leaf in [p.node for p in module._own_parameters().values()] + list(module._frozen().values()):
-                if type(leaf) is tape.Leaf:
+                if type(leaf) is Leaf:
                     leaf.grad = None
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
@@ -136,7 +137,7 @@ class Module:
         """
         for module in self.modules():
             for name, parameter in module._own_parameters().items():
-                if not requires_grad and type(parameter.node) is tape.Leaf:
+                if not requires_grad and type(parameter.node) is Leaf:
                     module._frozen()[name] = parameter.node
                     parameter.node = None
                 elif requires_grad and parameter.node is None:
@@ -146,9 +147,9 @@ class Module:
                     parameter.node = aside if fits else _fresh_leaf(array)
         return self
 
-    def _frozen(self) -> dict[str, tape.Leaf]:
+    def _frozen(self) -> dict[str, Leaf]:
         """The entries set aside by `requires_grad_(False)`."""
-        aside: dict[str, tape.Leaf] = vars(self).setdefault("_set_aside", {})
+        aside: dict[str, Leaf] = vars(self).setdefault("_set_aside", {})
         return aside
 
     def to(self: M, backend: str | seam.Backend | None = None, dtype: Any = None) -> M:
@@ -173,7 +174,7 @@ class Module:
         for parameter, array, grad in moves:
             before = parameter.node
             parameter._data = array
-            if type(before) is tape.Leaf:
+            if type(before) is Leaf:
                 parameter.node = _fresh_leaf(array, grad)
                 before.op, before.rules = "parameter before Module.to", None  # so that a walk from an old graph refuses
         if moves:
@@ -296,8 +297,8 @@ def _listed(module: Module) -> list[Module]:
     return [value for name, value in vars(module).items() if name.isdecimal() and isinstance(value, Module)]
 
 
-def _fresh_leaf(array: Array, grad: Tensor | None = None) -> tape.Leaf:
-    leaf = tape.new_leaf(tuple(array.shape), array.dtype, seam.backend_of(array).xp)
+def _fresh_leaf(array: Array, grad: Tensor | None = None) -> Leaf:
+    leaf = new_leaf(tuple(array.shape), array.dtype, seam.backend_of(array).xp)
     leaf.grad = grad
     return leaf
 
@@ -314,7 +315,7 @@ def _converted(array: Array, target: seam.Backend | None, dtype: Any) -> Array:
 
 def _write(parameter: Parameter, array: Array) -> None:
     """New values for a parameter. A frozen one's array, which the tape cannot watch, is replaced, not written into."""
-    if type(parameter.node) is tape.Leaf:
+    if type(parameter.node) is Leaf:
         parameter._data[...] = array
         parameter.written()
     else:

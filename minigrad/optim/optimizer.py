@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam, tape
+from .. import backend as seam
+from ..tape import Leaf
 from ..tensor import Parameter, Tensor
 
 Array = Any
@@ -58,7 +59,7 @@ class Optimizer:
         members = [members] if isinstance(members, Tensor) else list(members)
         known = {id(p) for p in self._all()}
         for k, p in enumerate(members):
-            if not isinstance(p, Tensor) or not (type(p.node) is tape.Leaf or isinstance(p, Parameter)):
+            if not isinstance(p, Tensor) or not (type(p.node) is Leaf or isinstance(p, Parameter)):
                 got = "a tensor that is no leaf or requires no gradient" if isinstance(p, Tensor) else type(p).__name__
                 raise TypeError(f"{self._name}: params[{k}]: got {got}, want a Parameter or a leaf that requires one")
             if id(p) in known:
@@ -124,7 +125,7 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for p in self._all():
-            if type(p.node) is tape.Leaf:
+            if type(p.node) is Leaf:
                 p.grad = None
 
     # Out and in

@@ -1,0 +1,114 @@
+"""What looks inside: observers that see every operation and rule, and what is noted of an entry on the side.
+
+`Mode.watch` holds the observer of this thread and task, or None; `primitive` and `walk` ask for it once, so that nothing
+is paid while nobody looks. What is noted of an entry (its hooks, the user's line) is in its slot `aside`, which most
+entries never set: it dies with the entry. This file knows no array library.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+from .tape import Mode, Node, Rule, _Within
+
+Hook = Callable[[Any], Any]
+"""From an entry's pooled gradient, an array or (in a recorded walk) a tensor, to the one that the walk goes on with."""
+
+
+class Aside:
+    """What was noted of an entry: `hooks` by serial number (of the entry, or of its `Pick`s), where it was made."""
+
+    __slots__ = ("__weakref__", "hooks", "line", "module")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, dict[int, Hook]] = {}
+        self.line: tuple[str, int, Any] | None = None
+        """File, line number and globals of the user's frame that recorded the entry."""
+        self.module: Any = None
+        """A label of the module that was being called then."""
+
+
+hooked: weakref.WeakSet[Aside] = weakref.WeakSet()
+"""Those of living entries that have a hook: the walk looks for hooks only if there is one."""
+
+
+def whole(node: Node) -> Node:
+    """The entry of the operation: of one of several outputs, the entry that has them all."""
+    return node if node.slot is None or not node.parents else node.parents[0]  # type: ignore[return-value]
+
+
+def noted(node: Node) -> Aside | None:
+    """What was noted of the operation's entry, if anything."""
+    return getattr(whole(node), "aside", None)
+
+
+def aside(node: Node) -> Aside:
+    """The same, made where there is none yet."""
+    found = noted(node)
+    if found is None:
+        found = whole(node).aside = Aside()
+    return found
+
+
+def through_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:
+    """The gradient after the entry's hooks, and whether its memory is still the walk's own: hooks may keep it."""
+    found = noted(node)
+    hooks = None if found is None else found.hooks.get(node.serial)
+    if not hooks:
+        return g, owned
+    if hasattr(g, "dense"):
+        g = g.dense()
+    for hook in tuple(hooks.values()):
+        g = hook(g)
+    return g, False
+
+
+class Observer:
+    """Sees what is computed. Every method may be left as it is."""
+
+    def started(self, op: str) -> Any:
+        """An operation begins. What is returned comes back in `finished`, unless the operation raises."""
+
+    def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], made: Any) -> None:
+        """It is done: `made` is the tensor, or the tuple of them, with its entry if it was recorded."""
+
+    def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
+        """The walk has come to the entry. What is returned takes the place of its rules."""
+        return rules  # type: ignore[no-any-return]
+
+    def inside(self, module: Any) -> AbstractContextManager[Any]:
+        """Around the forward pass of a module."""
+        return nullcontext()
+
+
+class Both(Observer):
+    """Two observers, one inside the other."""
+
+    def __init__(self, outer: Observer, inner: Observer) -> None:
+        self.outer, self.inner = outer, inner
+
+    def started(self, op: str) -> Any:
+        return self.outer.started(op), self.inner.started(op)
+
+    def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], made: Any) -> None:
+        self.inner.finished(token[1], op, arrays, options, made)
+        self.outer.finished(token[0], op, arrays, options, made)
+
+    def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
+        return self.outer.rules(node, self.inner.rules(node, rules))
+
+    def inside(self, module: Any) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        stack.enter_context(self.outer.inside(module))
+        stack.enter_context(self.inner.inside(module))
+        return stack
+
+
+class Watching(Observer, _Within):
+    """An observer that is one inside its `with` block, in this thread and task, beside those that are there."""
+
+    def _mode(self, before: Mode) -> Mode:
+        return Mode(before.recording, before.time_step, self if before.watch is None else Both(before.watch, self))
