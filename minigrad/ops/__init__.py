@@ -9,6 +9,7 @@ from . import (
     complex_parts,
     constant,
     convolution,
+    cumulative,
     differences,
     einsum as _einsum,
     elementwise,
@@ -21,13 +22,17 @@ from . import (
     loss,
     pooling,
     products,
+    quantiles,
     reduce,
     shape as _shape,
+    sorting,
+    statistics,
     windows,
 )
 from .complex_parts import *
 from .constant import *
 from .convolution import *
+from .cumulative import *
 from .differences import *
 from .einsum import *
 from .elementwise import *
@@ -38,8 +43,11 @@ from .lookup import *
 from .loss import *
 from .pooling import *
 from .products import *
+from .quantiles import *
 from .reduce import *
 from .shape import *
+from .sorting import *
+from .statistics import *
 from .windows import *
 
 _primitive.own_namespace = sys.modules[__name__]
@@ -50,6 +58,7 @@ _GATHERED = (
     complex_parts,
     constant,
     convolution,
+    cumulative,
     differences,
     elementwise,
     indexing,
@@ -59,7 +68,10 @@ _GATHERED = (
     loss,
     pooling,
     products,
+    quantiles,
     reduce,
+    sorting,
+    statistics,
     windows,
 )
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.

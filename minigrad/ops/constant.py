@@ -13,10 +13,13 @@ from ..tensor import Tensor
 
 Array = Any
 __all__ = [
+    "all",
+    "any",
     "arange",
     "argmax",
     "argmin",
     "argsort",
+    "count_nonzero",
     "equal",
     "floor",
     "greater",
@@ -28,6 +31,8 @@ __all__ = [
     "logical_and",
     "logical_not",
     "logical_or",
+    "nanargmax",
+    "nanargmin",
     "not_equal",
     "ones",
     "ones_like",
@@ -59,6 +64,8 @@ equal, not_equal = _constant("equal"), _constant("not_equal")
 sign, floor, isnan, isfinite = _constant("sign"), _constant("floor"), _constant("isnan"), _constant("isfinite")
 logical_and, logical_or, logical_not = _constant("logical_and"), _constant("logical_or"), _constant("logical_not")
 argmax, argmin, argsort = _constant("argmax"), _constant("argmin"), _constant("argsort")
+nanargmax, nanargmin = _constant("nanargmax"), _constant("nanargmin")
+all, any, count_nonzero = _constant("all"), _constant("any"), _constant("count_nonzero")
 zeros_like, ones_like = _constant("zeros_like"), _constant("ones_like")
 
 

@@ -5,42 +5,99 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..primitive import composed, primitive
+import numpy as np
+
+from ..backend import is_array
+from ..primitive import composed, primitive, settle
 from ..tensor import Tensor
+from .elementwise import subtract
 
 Array = Any
-__all__ = ["logsumexp", "max", "mean", "min", "sum", "var"]
+__all__ = ["amax", "amin", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
+
+
+def as_tensor(x: Any) -> Tensor:
+    """A tensor as it is; an array, a number or a list of numbers as a constant."""
+    return x if isinstance(x, Tensor) else Tensor(x if is_array(x) else settle(None, [x])[1][0])
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """`axis` as NumPy's reductions take it, as axes counted from the front."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes, n = axis if isinstance(axis, tuple) else (axis,), ndim or 1  # a number has an axis 0 to NumPy
+    for a in axes:
+        if not -n <= a < n:
+            raise np.exceptions.AxisError(int(a), ndim)
+    found = tuple(int(a) % n for a in axes if ndim)
+    if len(set(found)) < len(found):
+        raise ValueError(f"axis: got {axis}, want each axis once")
+    return found
 
 
 def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """The shape after reducing `axis` with `keepdims=True`."""
     if axis is None:
         return (1,) * len(shape)
-    axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
+    axes = {a % (len(shape) or 1) for a in (axis if isinstance(axis, tuple) else (axis,))}
     return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
+def want_inexact(x: Array, dtype: Any) -> None:
+    """Whole numbers have no derivative: of a sum of floats in an integer dtype none could come back."""
+    if x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
+        raise TypeError(f"dtype: got {np.dtype(dtype)} for {x.dtype} values, want a dtype of floats, or x.astype first")
+
+
 @primitive
-def sum(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """The sum along `axis`, or of everything."""
+def sum(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The sum along `axis`, or of everything; added up in `dtype` where one is given."""
     shape = x.shape
+    if dtype is not None:
+        want_inexact(x, dtype)
     return (
-        xp.sum(x, axis=axis, keepdims=keepdims),
+        xp.sum(x, axis=axis, dtype=dtype, keepdims=keepdims),
         (),
         lambda xp, g: xp.broadcast_to(xp.reshape(g, _kept(shape, axis)), shape),
     )
 
 
 @primitive
-def mean(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """The mean along `axis`, or of everything."""
+def mean(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The mean along `axis`, or of everything; added up in `dtype` where one is given."""
     shape, kept = x.shape, _kept(x.shape, axis)
     share = math.prod(kept) / (math.prod(shape) or 1)
+    if dtype is not None:
+        want_inexact(x, dtype)
     return (
-        xp.mean(x, axis=axis, keepdims=keepdims),
+        xp.mean(x, axis=axis, dtype=dtype, keepdims=keepdims),
         (),
         lambda xp, g: xp.broadcast_to(xp.reshape(g * share, kept), shape),
     )
+
+
+@primitive
+def prod(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product along `axis`, or of everything. The rule divides by nothing: it is right at zeros, however many."""
+    shape, kept, axes = x.shape, _kept(x.shape, axis), axes_of(axis, x.ndim)
+    if dtype is not None:
+        want_inexact(x, dtype)
+    order = (*(k for k in range(x.ndim) if k not in axes), *axes)
+    back = tuple(sorted(range(x.ndim), key=lambda k: order[k]))
+    lead = tuple(shape[k] for k in order[: x.ndim - len(axes)])
+    n = math.prod(shape[k] for k in axes)
+
+    def by_x(xp: Any, g: Array, x: Array) -> Array:
+        # The product of all others is that of those before times that of those behind.
+        rows = xp.reshape(xp.transpose(x, order), (*lead, n))
+        one = xp.ones_like(rows[..., :1])
+        before = xp.concatenate([one, xp.cumprod(rows[..., :-1], axis=-1)], axis=-1)
+        behind = xp.flip(xp.cumprod(xp.flip(rows[..., 1:], -1), axis=-1), -1)
+        others = before * xp.concatenate([behind, one], axis=-1)
+        others = xp.reshape(others, tuple(shape[k] for k in order))
+        return xp.reshape(g, kept) * xp.transpose(others, back)
+
+    return xp.prod(x, axis=axis, dtype=dtype, keepdims=keepdims), (x,), by_x
 
 
 @primitive
@@ -55,6 +112,9 @@ def min(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     return _extremum(xp, x, xp.min(x, axis=axis, keepdims=True), axis, keepdims)
 
 
+amax, amin = max, min
+
+
 def _extremum(xp: Any, x: Array, y: Array, axis: Any, keepdims: bool) -> Any:
     kept = y.shape
     chosen = x == y
@@ -64,10 +124,16 @@ def _extremum(xp: Any, x: Array, y: Array, axis: Any, keepdims: bool) -> Any:
     return value, (share.astype(x.dtype),), lambda xp, g, share: xp.reshape(g, kept) * share
 
 
+@composed
+def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The largest value less the smallest along `axis` ("peak to peak"); equal ones share the gradient."""
+    return subtract(max(x, axis=axis, keepdims=keepdims), min(x, axis=axis, keepdims=keepdims))
+
+
 @primitive
 def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, where all of x is −inf."""
-    shift = _finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
+    shift = finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
     total = xp.sum(xp.exp(x - shift), axis=axis, keepdims=True)
     y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)) + shift, -math.inf).astype(x.dtype)
     kept = y.shape
@@ -75,16 +141,52 @@ def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> An
     return (
         value,
         (x, value),
-        lambda xp, g, x, value: xp.reshape(g, kept) * xp.exp(x - xp.reshape(_finite_or_zero(xp, value), kept)),
+        lambda xp, g, x, value: xp.reshape(g, kept) * xp.exp(x - xp.reshape(finite_or_zero(xp, value), kept)),
     )
 
 
-def _finite_or_zero(xp: Any, x: Array) -> Array:
+def finite_or_zero(xp: Any, x: Array) -> Array:
     return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
-@composed
-def var(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The variance along `axis`, divided by n (NumPy's `ddof=0`)."""
-    centred = x - mean(x, axis=axis, keepdims=True)
-    return mean(centred * centred, axis=axis, keepdims=keepdims)
+def degrees_of_freedom(ddof: float, correction: float | None) -> float:
+    """What is taken off the number of values; `correction` is its other name."""
+    if correction is None:
+        return ddof
+    if ddof != 0:
+        raise ValueError("ddof and correction can't be provided simultaneously.")
+    return correction
+
+
+def _deviations(xp: Any, x: Array, axis: Any, by: float) -> Array:
+    """`x` less its mean, divided by the number of values less what `by` takes off."""
+    n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+    return (x - xp.mean(x, axis=axis, keepdims=True)) * (1.0 / (n - by) if n != by else math.inf)
+
+
+@primitive
+def var(
+    xp: Any, x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
+) -> Any:
+    """The mean squared deviation from the mean along `axis`, with `n - ddof` as divisor."""
+    kept, by = _kept(x.shape, axis), degrees_of_freedom(ddof, correction)
+    return (
+        xp.var(x, axis=axis, ddof=by, keepdims=keepdims),
+        (x,),
+        lambda xp, g, x: xp.reshape(g, kept) * 2 * _deviations(xp, x, axis, by),
+    )
+
+
+@primitive
+def std(
+    xp: Any, x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
+) -> Any:
+    """The root of `var`. Where all values are equal it has a kink, with 0 for its derivative."""
+    kept, by = _kept(x.shape, axis), degrees_of_freedom(ddof, correction)
+    y = xp.asarray(xp.std(x, axis=axis, ddof=by, keepdims=keepdims))
+
+    def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        scale = g / xp.where(y == 0, xp.ones_like(y), y)
+        return xp.reshape(scale, kept) * _deviations(xp, x, axis, by)
+
+    return y, (x, y), by_x

@@ -3,6 +3,7 @@
 from . import (
     complex_parts,
     convolution,
+    cumulative,
     differences,
     einsum,
     elementwise,
@@ -15,8 +16,11 @@ from . import (
     loss,
     pooling,
     products,
+    quantiles,
     reduce,
     shape,
+    sorting,
+    statistics,
     windows,
 )
 from .sample import Sample as Sample
@@ -24,6 +28,7 @@ from .sample import Sample as Sample
 _FILES = (
     complex_parts,
     convolution,
+    cumulative,
     differences,
     einsum,
     elementwise,
@@ -36,8 +41,11 @@ _FILES = (
     loss,
     pooling,
     products,
+    quantiles,
     reduce,
     shape,
+    sorting,
+    statistics,
     windows,
 )
 CATALOGUE = [sample for file in _FILES for sample in file.CATALOGUE]

@@ -1,0 +1,216 @@
+"""Statistics: what is there without the NaNs, weighted averages, covariances, counts, areas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .. import backend as seam
+from ..primitive import composed
+from ..tensor import Tensor
+from .constant import isnan, logical_not, ones_like
+from .elementwise import add, clip, divide, multiply, sqrt, subtract, where
+from .indexing import _sum_rows, getitem
+from .joining import concatenate
+from .products import matmul
+from .reduce import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum
+from .shape import broadcast_to, reshape, squeeze, transpose
+
+__all__ = [
+    "average",
+    "bincount",
+    "corrcoef",
+    "cov",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nanprod",
+    "nanstd",
+    "nansum",
+    "nanvar",
+    "trapezoid",
+]
+
+
+def _present(x: Any) -> tuple[Tensor, Tensor | None]:
+    """`x` as a tensor, and where it is no NaN; None where it cannot be one."""
+    x = as_tensor(x)
+    return x, logical_not(isnan(x)) if x.dtype.kind in "fc" else None
+
+
+def _count(present: Tensor, like: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    return sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims)
+
+
+@composed
+def nansum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The sum along `axis` of what is no NaN; 0 where nothing is. A NaN gets no gradient."""
+    x, present = _present(x)
+    x = x if present is None else where(present, x, 0.0)
+    return sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+@composed
+def nanprod(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The product along `axis` of what is no NaN; 1 where nothing is. A NaN gets no gradient."""
+    x, present = _present(x)
+    x = x if present is None else where(present, x, 1.0)
+    return prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+@composed
+def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The mean along `axis` of what is no NaN; NaN, without a warning, where nothing is."""
+    x, present = _present(x)
+    if present is None:
+        return mean(x, axis=axis, keepdims=keepdims)
+    total = sum(where(present, x, 0.0), axis=axis, keepdims=keepdims)
+    return divide(total, _or_nan(_count(present, x, axis, keepdims)))
+
+
+def _or_nan(count: Tensor) -> Tensor:
+    """A divisor that makes NaN of what nothing, or less, is to be divided by."""
+    return where(count > 0, count, math.nan)
+
+
+@composed
+def nanvar(
+    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """`var` of what is no NaN; NaN, without a warning, where there are no more than `ddof` values."""
+    x, present = _present(x)
+    present = logical_not(isnan(x)) if present is None else present
+    centred = where(present, subtract(x, nanmean(x, axis=axis, keepdims=True)), 0.0)
+    free = _count(present, centred, axis, keepdims) - float(degrees_of_freedom(ddof, correction))
+    return divide(sum(multiply(centred, centred), axis=axis, keepdims=keepdims), _or_nan(free))
+
+
+@composed
+def nanstd(
+    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """`std` of what is no NaN; as there, its derivative is 0 where all values are equal."""
+    v = nanvar(x, axis=axis, ddof=ddof, keepdims=keepdims, correction=correction)
+    positive = v > 0
+    return where(positive, sqrt(where(positive, v, 1.0)), v)
+
+
+@composed
+def nanmax(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The largest along `axis` of what is no NaN, equal ones sharing the gradient; NaN where nothing is."""
+    return _extreme(max, -math.inf, x, axis, keepdims)
+
+
+@composed
+def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The smallest along `axis` of what is no NaN, equal ones sharing the gradient; NaN where nothing is."""
+    return _extreme(min, math.inf, x, axis, keepdims)
+
+
+def _extreme(function: Callable[..., Tensor], worst: float, x: Any, axis: Any, keepdims: bool) -> Tensor:
+    x, present = _present(x)
+    if present is None:
+        return function(x, axis=axis, keepdims=keepdims)
+    found = function(where(present, x, worst), axis=axis, keepdims=keepdims)
+    return where(_count(present, x, axis, keepdims) > 0, found, math.nan)
+
+
+@composed
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """The mean along `axis`, each value with its weight: `weights` of `a`'s shape, or of the lengths of `axis`.
+
+    Gradients flow to the weights as well. With `returned`, the sum of the weights comes along. Weights that add up to
+    nothing give infinities or NaN, not NumPy's ZeroDivisionError: the device is not asked.
+
+    Raises:
+        ValueError, TypeError: the weights have another shape.
+    """
+    a = as_tensor(a)
+    if weights is None:
+        found = mean(a, axis=axis, keepdims=keepdims)
+        n = math.prod(a.shape[k] for k in axes_of(axis, a.ndim))
+        return (found, multiply(ones_like(found), float(n))) if returned else found
+    weights = as_tensor(weights)
+    if weights.shape != a.shape:
+        if axis is None:
+            raise TypeError("Axis must be specified when shapes of a and weights differ.")
+        axes = axes_of(axis, a.ndim)
+        if weights.shape != tuple(a.shape[k] for k in axes):
+            raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+        weights = transpose(weights, tuple(sorted(range(len(axes)), key=lambda k: axes[k])))
+        weights = reshape(weights, tuple(n if k in axes else 1 for k, n in enumerate(a.shape)))
+    total = sum(weights, axis=axis, keepdims=keepdims)
+    found = divide(sum(multiply(a, weights), axis=axis, keepdims=keepdims), total)
+    return (found, broadcast_to(total, found.shape)) if returned else found
+
+
+def _centred(m: Any, y: Any, rowvar: bool) -> Tensor:
+    """The variables as rows, each less its mean."""
+    parts = []
+    for given in (m, y):
+        if given is not None:
+            x = as_tensor(given)
+            if x.ndim > 2:
+                raise ValueError(f"{'m' if given is m else 'y'}: got {x.ndim} axes, want at most 2")
+            x = reshape(x, (1, x.size)) if x.ndim < 2 else x if rowvar else transpose(x)
+            parts.append(x)
+    x = parts[0] if len(parts) == 1 else concatenate(parts)
+    return subtract(x, mean(x, axis=1, keepdims=True))
+
+
+@composed
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Tensor:
+    """The covariances of the variables in the rows of `m` (and `y`), or in the columns with `rowvar=False`.
+
+    Divided by n - 1, or by n with `bias`, or by n - `ddof`.
+    """
+    x = _centred(m, y, rowvar)
+    free = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    return squeeze(multiply(matmul(x, transpose(x)), 1.0 / free if free > 0 else math.nan))
+
+
+@composed
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Tensor:
+    """The correlations of the variables in the rows of `x` (and `y`), held between -1 and 1."""
+    x = _centred(x, y, rowvar)
+    x = divide(x, sqrt(sum(multiply(x, x), axis=1, keepdims=True)))
+    return squeeze(clip(matmul(x, transpose(x)), -1.0, 1.0))
+
+
+@composed
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
+    """How often each number 0, 1, … is in `x`, or the sum of the weights beside it, to which gradients flow.
+
+    The weights keep their dtype, and are added up in the same order on every run. The result is as long as the largest
+    number asks for, so the host waits for the device.
+    """
+    ids = as_tensor(x)._data
+    xp = seam.backend_of(ids).xp
+    if weights is None:
+        return Tensor(xp.bincount(ids, minlength=minlength))
+    weights = as_tensor(weights)
+    if ids.ndim != 1 or weights.shape != ids.shape:
+        raise ValueError(f"bincount: got shapes {tuple(ids.shape)} and {weights.shape}, want two rows of one length")
+    low, high = (int(xp.min(ids)), int(xp.max(ids))) if ids.size else (0, -1)
+    if low < 0:
+        raise ValueError("bincount: x: got a negative number, want 0, 1, …")
+    return _sum_rows(weights, ids, n=high + 1 if high >= minlength else minlength)
+
+
+@composed
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
+    """The area under `y` along `axis` by the trapezoidal rule, over the points `x` or with `dx` between them."""
+    y = as_tensor(y)
+    front = (slice(None),) * (axis % y.ndim)
+    low, high = (*front, slice(None, -1)), (*front, slice(1, None))
+    pairs = add(getitem(y, high), getitem(y, low))
+    if x is None:
+        return sum(multiply(pairs, 0.5 * dx), axis=axis)
+    x = as_tensor(x)
+    if x.ndim == 1:
+        steps = subtract(getitem(x, slice(1, None)), getitem(x, slice(None, -1)))
+        steps = reshape(steps, [-1 if k == axis % y.ndim else 1 for k in range(y.ndim)])
+    else:
+        steps = subtract(getitem(x, high), getitem(x, low))
+    return sum(multiply(multiply(steps, pairs), 0.5), axis=axis)
