@@ -1,8 +1,8 @@
 """What looks inside: observers that see every operation and rule, and what is noted of an entry on the side.
 
-`Mode.watch` holds the observer of this thread and task, or None; `primitive` and `walk` ask for it once, so that nothing
-is paid while nobody looks. What is noted of an entry (its hooks, the user's line) is in its slot `aside`, which most
-entries never set: it dies with the entry. This file knows no array library.
+`Mode.watch` holds the observer of this thread and task, or None; `primitive` and `walk` ask for it once, so that
+nothing is paid while nobody looks. What is noted of an entry (its hooks, the user's line) is in its slot `aside`, which
+most entries never set: it dies with the entry. This file knows no array library.
 """
 
 from __future__ import annotations
@@ -10,12 +10,54 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from types import TracebackType
 from typing import Any
 
-from .tape import Mode, Node, Rule, _Within
+from .tape import Mode, Node, Rule, _Within, serials
 
 Hook = Callable[[Any], Any]
 """From an entry's pooled gradient, an array or (in a recorded walk) a tensor, to the one that the walk goes on with."""
+
+
+class Hooks(dict[int, Any]):
+    """Functions by the numbers that their handles know."""
+
+    __slots__ = ("__weakref__",)
+
+    def add(self, function: Any, first: bool = False) -> int:
+        """Put in a function, last or first; returns its number."""
+        key = next(serials)
+        if first:
+            others = dict(self)
+            self.clear()
+            self[key] = function
+            self.update(others)
+        else:
+            self[key] = function
+        return key
+
+
+class Handle:
+    """What registering a hook returns: `remove()` takes it away again, and so does the end of a `with` block."""
+
+    __slots__ = ("_after", "_hooks", "_key")
+
+    def __init__(self, hooks: Hooks, key: int, after: Callable[[], Any] | None = None) -> None:
+        self._hooks, self._key, self._after = weakref.ref(hooks), key, after
+
+    def remove(self) -> None:
+        """The hook is not called any more. Doing it twice does no harm."""
+        hooks = self._hooks()
+        if hooks is not None and hooks.pop(self._key, None) is not None and self._after is not None:
+            self._after()
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
 
 
 class Aside:
@@ -24,7 +66,7 @@ class Aside:
     __slots__ = ("__weakref__", "hooks", "line", "module")
 
     def __init__(self) -> None:
-        self.hooks: dict[int, dict[int, Hook]] = {}
+        self.hooks: dict[int, Hooks] = {}
         self.line: tuple[str, int, Any] | None = None
         """File, line number and globals of the user's frame that recorded the entry."""
         self.module: Any = None
@@ -51,6 +93,29 @@ def aside(node: Node) -> Aside:
     if found is None:
         found = whole(node).aside = Aside()
     return found
+
+
+def add_hook(node: Node, hook: Hook) -> Handle:
+    """Let the walk call `hook` with the entry's pooled gradient."""
+    beside = aside(node)
+    hooks = beside.hooks.setdefault(node.serial, Hooks())
+    hooked.add(beside)
+    where = weakref.ref(beside)
+
+    def removed() -> None:
+        beside = where()
+        if beside is not None and not any(beside.hooks.values()):
+            hooked.discard(beside)
+
+    return Handle(hooks, hooks.add(hook), removed)
+
+
+def hand_on_hooks(before: Node, now: Node) -> None:
+    """The hooks of an entry are those of the one that takes its place."""
+    found = noted(before)
+    if found is not None and found.hooks:
+        now.aside = found
+        found.hooks = {now.serial: found.hooks.pop(before.serial)}
 
 
 def through_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam, functional, numpy_protocol, ops
+from . import backend as seam, functional, hooks, numpy_protocol, ops
 from .primitive import record
 from .tape import Node, mode
 from .tensor import Tensor
@@ -94,6 +94,7 @@ TABLE: dict[str, Any] = {
     "astype": _astype,
     "to": to,
     "backward": functional.backward,
+    "register_hook": hooks.register_hook,
     "__array_ufunc__": numpy_protocol.array_ufunc,
     "__array_function__": numpy_protocol.array_function,
     "__array_namespace__": lambda x, api_version=None: sys.modules[__package__],

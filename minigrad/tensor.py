@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,9 @@ import numpy as np
 from . import backend as seam
 from .saved import hand_out
 from .tape import Leaf, Node, new_leaf, serials
+
+if TYPE_CHECKING:
+    from .observer import Handle
 
 Array = Any
 Operand = Any
@@ -245,6 +248,7 @@ class Tensor:
         def backward(
             self, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False
         ) -> None: ...
+        def register_hook(self, function: Callable[[Tensor], Tensor | None]) -> Handle: ...
 
 
 class Parameter(Tensor):

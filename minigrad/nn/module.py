@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
 from .. import backend as seam
-from ..tape import Leaf, new_leaf
+from ..observer import Handle, hand_on_hooks
+from ..tape import Leaf, mode, new_leaf
 from ..tensor import Parameter, Tensor
+from .hooks import ModuleHooks, call_with_hooks
 
 Array = Any
 M = TypeVar("M", bound="Module")
@@ -46,8 +49,16 @@ class Module:
         """What calling the module computes."""
         raise NotImplementedError(f"{type(self).__name__}: forward: this module does not define one")
 
+    _hooks: ModuleHooks | None = None
+
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.forward(*args, **options)
+        watch = mode().watch
+        if watch is None and self._hooks is None:
+            return self.forward(*args, **options)
+        with nullcontext() if watch is None else watch.inside(self):
+            if self._hooks is None:
+                return self.forward(*args, **options)
+            return call_with_hooks(self, self._hooks, args, options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
@@ -58,6 +69,64 @@ class Module:
                     "would not be trained; want a ModuleList, or an attribute for each"
                 )
         super().__setattr__(name, value)
+
+    # Looking in
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
+        """Call `hook(module, args)` before each forward pass; what it returns, if anything, takes the arguments' place.
+
+        With `with_kwargs` it is `hook(module, args, kwargs)`, and it returns both or None. `prepend` puts it before the
+        hooks that are there. Returns a handle whose `remove()` takes the hook away.
+
+        >>> import numpy as np, minigrad as mg
+        >>> layer = mg.nn.Linear(2, 1)
+        >>> with layer.register_forward_pre_hook(lambda module, args: print(args[0].shape)):
+        ...     y = layer(np.ones((3, 2), np.float32))
+        (3, 2)
+        """
+        hooks = self._own_hooks().before
+        return Handle(hooks, hooks.add((hook, with_kwargs), prepend))
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
+        """Call `hook(module, args, output)` after each forward pass; what it returns, if anything, is the output.
+
+        With `with_kwargs` it is `hook(module, args, kwargs, output)`. The rest as for `register_forward_pre_hook`.
+
+        >>> import numpy as np, minigrad as mg
+        >>> layer = mg.nn.Linear(2, 1)
+        >>> with layer.register_forward_hook(lambda module, args, output: output * 0):
+        ...     layer(np.ones((1, 2), np.float32)).tolist()
+        [[0.0]]
+        """
+        hooks = self._own_hooks().after
+        return Handle(hooks, hooks.add((hook, with_kwargs), prepend))
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(module, grad_input, grad_output)` when a walk has been through the module.
+
+        `grad_input` holds the gradient of each positional argument (None where it is not on the tape), `grad_output`
+        that of each tensor that was returned: of tuples, lists and dicts in their order, zeros for one that nobody
+        used. What the hook returns, if anything, takes the place of `grad_input`. As in torch it is called if the
+        walk reaches an argument, or, where no argument is on the tape, an output.
+
+        >>> import numpy as np, minigrad as mg
+        >>> layer = mg.nn.Linear(2, 1)
+        >>> x = mg.tensor(np.ones((3, 2), np.float32), requires_grad=True)
+        >>> with layer.register_full_backward_hook(lambda m, into, out: print(into[0].shape, out[0].shape)):
+        ...     layer(x).sum().backward()
+        (3, 2) (3, 1)
+        """
+        hooks = self._own_hooks().backward
+        return Handle(hooks, hooks.add(hook, prepend))
+
+    def _own_hooks(self) -> ModuleHooks:
+        if self._hooks is None:
+            self._hooks = ModuleHooks()
+        return self._hooks
 
     # What it consists of
 
@@ -176,6 +245,7 @@ class Module:
             parameter._data = array
             if type(before) is Leaf:
                 parameter.node = _fresh_leaf(array, grad)
+                hand_on_hooks(before, parameter.node)
                 before.op, before.rules = "parameter before Module.to", None  # so that a walk from an old graph refuses
         if moves:
             for module in self.modules():
