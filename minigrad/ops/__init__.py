@@ -6,11 +6,15 @@ import sys
 
 from .. import primitive as _primitive
 from . import (
+    applying,
     complex_parts,
     constant,
     convolution,
+    creation,
     cumulative,
+    diagonals,
     differences,
+    editing,
     einsum as _einsum,
     elementwise,
     fft as fft,
@@ -20,20 +24,28 @@ from . import (
     linalg as linalg,
     lookup,
     loss,
+    padding,
+    places,
     pooling,
     products,
     quantiles,
     reduce,
+    repeating,
     shape as _shape,
     sorting,
     statistics,
+    updating,
     windows,
 )
+from .applying import *
 from .complex_parts import *
 from .constant import *
 from .convolution import *
+from .creation import *
 from .cumulative import *
+from .diagonals import *
 from .differences import *
+from .editing import *
 from .einsum import *
 from .elementwise import *
 from .indexing import *
@@ -41,13 +53,17 @@ from .interpolation import *
 from .joining import *
 from .lookup import *
 from .loss import *
+from .padding import *
+from .places import *
 from .pooling import *
 from .products import *
 from .quantiles import *
 from .reduce import *
+from .repeating import *
 from .shape import *
 from .sorting import *
 from .statistics import *
+from .updating import *
 from .windows import *
 
 _primitive.own_namespace = sys.modules[__name__]
@@ -55,23 +71,31 @@ _primitive.own_namespace = sys.modules[__name__]
 _GATHERED = (
     _einsum,
     _shape,
+    applying,
     complex_parts,
     constant,
     convolution,
+    creation,
     cumulative,
+    diagonals,
     differences,
+    editing,
     elementwise,
     indexing,
     interpolation,
     joining,
     lookup,
     loss,
+    padding,
+    places,
     pooling,
     products,
     quantiles,
     reduce,
+    repeating,
     sorting,
     statistics,
+    updating,
     windows,
 )
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.

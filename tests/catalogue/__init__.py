@@ -1,10 +1,14 @@
 """A sample of every operation, by the file of `minigrad/ops` that it stands in."""
 
 from . import (
+    applying,
     complex_parts,
     convolution,
+    creation,
     cumulative,
+    diagonals,
     differences,
+    editing,
     einsum,
     elementwise,
     fft,
@@ -14,22 +18,29 @@ from . import (
     linalg,
     lookup,
     loss,
+    padding,
     pooling,
     products,
     quantiles,
     reduce,
+    repeating,
     shape,
     sorting,
     statistics,
+    updating,
     windows,
 )
 from .sample import Sample as Sample
 
 _FILES = (
+    applying,
     complex_parts,
     convolution,
+    creation,
     cumulative,
+    diagonals,
     differences,
+    editing,
     einsum,
     elementwise,
     fft,
@@ -39,13 +50,16 @@ _FILES = (
     linalg,
     lookup,
     loss,
+    padding,
     pooling,
     products,
     quantiles,
     reduce,
+    repeating,
     shape,
     sorting,
     statistics,
+    updating,
     windows,
 )
 CATALOGUE = [sample for file in _FILES for sample in file.CATALOGUE]
