@@ -98,9 +98,9 @@ class Module:
 
         >>> import numpy as np, minigrad as mg
         >>> layer = mg.nn.Linear(2, 1)
-        >>> with layer.register_forward_hook(lambda module, args, output: output * 0):
+        >>> with layer.register_forward_hook(lambda module, args, output: output * 0 + 5):
         ...     layer(np.ones((1, 2), np.float32)).tolist()
-        [[0.0]]
+        [[5.0]]
         """
         hooks = self._own_hooks().after
         return Handle(hooks, hooks.add((hook, with_kwargs), prepend))
