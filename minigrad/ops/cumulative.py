@@ -12,7 +12,7 @@ from ..tensor import Tensor
 from .constant import isnan
 from .elementwise import where
 from .indexing import take_along_axis
-from .reduce import as_tensor, finite_or_zero, want_inexact
+from .reduce import as_tensor, finite_or_zero, products_before, want_inexact
 
 Array = Any
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp", "nancumprod", "nancumsum"]
@@ -43,8 +43,7 @@ def cumprod(xp: Any, x: Array, axis: int | None = None, dtype: Any = None) -> An
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
         rows, g = (xp.reshape(x, (-1,)), g) if axis is None else (xp.swapaxes(x, axis, -1), xp.swapaxes(g, axis, -1))
-        before = xp.concatenate([xp.ones_like(rows[..., :1]), xp.cumprod(rows[..., :-1], axis=-1)], axis=-1)
-        found = before * _from_the_end(xp, rows[..., 1:], g)
+        found = products_before(xp, rows) * _from_the_end(xp, rows[..., 1:], g)
         return xp.reshape(found, shape) if axis is None else xp.swapaxes(found, axis, -1)
 
     return xp.cumprod(x, axis=axis, dtype=dtype), (x,), by_x

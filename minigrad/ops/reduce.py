@@ -90,14 +90,19 @@ def prod(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
         # The product of all others is that of those before times that of those behind.
         rows = xp.reshape(xp.transpose(x, order), (*lead, n))
-        one = xp.ones_like(rows[..., :1])
-        before = xp.concatenate([one, xp.cumprod(rows[..., :-1], axis=-1)], axis=-1)
-        behind = xp.flip(xp.cumprod(xp.flip(rows[..., 1:], -1), axis=-1), -1)
-        others = before * xp.concatenate([behind, one], axis=-1)
+        others = products_before(xp, rows) * xp.flip(products_before(xp, xp.flip(rows, -1)), -1)
         others = xp.reshape(others, tuple(shape[k] for k in order))
         return xp.reshape(g, kept) * xp.transpose(others, back)
 
     return xp.prod(x, axis=axis, dtype=dtype, keepdims=keepdims), (x,), by_x
+
+
+def products_before(xp: Any, x: Array) -> Array:
+    """Along the last axis, the product of all values before each; 1 before the first."""
+    one = xp.ones_like(x[..., :1])
+    if x.size == 0 or x.shape[-1] == 1:
+        return one
+    return xp.concatenate([one, xp.cumprod(x[..., :-1], axis=-1)], axis=-1)
 
 
 @primitive

@@ -62,11 +62,11 @@ def gathered(x: Tensor, order: Array, axis: int) -> Tensor:
 
 
 @primitive
-def _sort(xp: Any, x: Array, axis: int) -> Any:
+def _sort(xp: Any, x: Array, axis: int, kind: str | None) -> Any:
     shape = x.shape
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
-        return within(xp, _out_of_order, g, xp.argsort(x, axis=axis, kind="stable"), axis=axis, shape=shape)
+        return within(xp, _out_of_order, g, xp.argsort(x, axis=axis, kind=kind), axis=axis, shape=shape)
 
     return xp.sort(x, axis=axis), (x,), by_x
 
@@ -75,10 +75,11 @@ def _sort(xp: Any, x: Array, axis: int) -> Any:
 def sort(x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
     """The values in rising order along `axis`, or all in one row; NaN last.
 
-    Each has the gradient of its place, equal ones in the order they came in. `kind` and `stable` change nothing.
+    Each gets the gradient of the place that it comes to. With `stable`, or the kind "stable", equal ones keep their
+    order; without, which of them is first is not said. Other kinds change nothing.
     """
-    x = as_tensor(x)
-    return _sort(ravel(x), axis=0) if axis is None else _sort(x, axis=axis)
+    x, kind = as_tensor(x), "stable" if stable or kind in ("stable", "mergesort") else None
+    return _sort(ravel(x), axis=0, kind=kind) if axis is None else _sort(x, axis=axis, kind=kind)
 
 
 @composed
