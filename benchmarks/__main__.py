@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from . import fused, import_time, lengths, machine, memory, op_by_op
+from . import chain, fused, import_time, lengths, machine, memory, mlp, op_by_op
 from .page import README, Benchmark, Options, replaced
 from .timing import QUICK, Plan
 
 ALL: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in (op_by_op, fused, lengths, memory, import_time)
+    module.BENCHMARK.name: module.BENCHMARK for module in (op_by_op, mlp, chain, fused, lengths, memory, import_time)
 }
 
 

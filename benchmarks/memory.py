@@ -19,6 +19,7 @@ from .sizes import numbers
 BATCH, INPUT, HIDDEN = 8, 64, 64
 WINDOW = 32
 LENGTHS = (64, 128, 256, 512, 1024, 2048)
+PERCEPTRONS = ((32, 64, 8), (64, 512, 8), (256, 256, 16), (512, 256, 16), (1024, 128, 16), (1024, 128, 8))
 GATES = {"RNN": 1, "LSTM": 4}
 
 
@@ -66,6 +67,46 @@ def roads(cell: str) -> dict[str, Callable[[Any], None]]:
     }
 
 
+def training_step(B: int, H: int, layers: int) -> Callable[[], None]:
+    """One step of SGD on h ← tanh(W h + b), with gradients made anew."""
+    import numpy as np
+
+    import minigrad as mg
+
+    rng = np.random.default_rng(0)
+    x = mg.tensor(rng.standard_normal((B, H)).astype(np.float32))
+    shapes = [shape for _ in range(layers) for shape in ((H, H), (H,))]
+    leaves = [mg.tensor((rng.standard_normal(s) * H**-0.5).astype(np.float32), requires_grad=True) for s in shapes]
+    optimizer = mg.optim.SGD(leaves, lr=0.01)
+
+    def step() -> None:
+        h = x
+        for k in range(0, 2 * layers, 2):
+            h = mg.tanh(mg.linear(h, leaves[k], leaves[k + 1]))
+        loss = (h * h).mean()
+        loss.backward()
+        optimizer.step()
+        for leaf in leaves:
+            leaf.grad = None
+
+    return step
+
+
+def perceptron_tables() -> list[str]:
+    rows = []
+    for B, H, layers in PERCEPTRONS:
+        kept = 4 * layers * (B * H + H * H + H)
+        most = peak(training_step(B, H, layers))
+        rows.append([f"{B}, {H}, {layers}", f"{kept / 2**20:.2f}", f"{most / 2**20:.2f}", f"{most / kept:.2f}"])
+    head = ["B, H, layers", "activations and gradients", "peak", "peak / both"]
+    return [
+        "A training step of a perceptron, h ← tanh(W h + b), float32, forward, backward and SGD; MiB. Saved are each "
+        "layer's output, B × H, and the gradients of W and b:",
+        table(head, rows),
+        "Above 1 is what one layer's rules need at once: three arrays of a layer's output. Target: at most 1.1.",
+    ]
+
+
 def measured(options: Options) -> Tables:
     lengths = LENGTHS[:3] if options.quick else LENGTHS
     parts = []
@@ -92,7 +133,7 @@ def measured(options: Options) -> Tables:
             table(["T", *peaks], rows),
             f"A further step costs, in arrays of h's size (B, H): {', '.join(each)}.",
         ]
-    return Tables("\n\n".join(parts))
+    return Tables("\n\n".join([*parts, *perceptron_tables()]))
 
 
 BENCHMARK = Benchmark("memory", measured)

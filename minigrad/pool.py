@@ -19,6 +19,9 @@ BLOCK = 1 << 16
 """Elements of factors that a pool collects before it contracts them (more, where the weight itself is larger)."""
 
 
+MANY = 256
+"""Rows of factors from which on waiting for more gains nothing: a product of so many is at full speed, and the factors
+would keep a layer's arrays alive until the end of the walk."""
 NONE: list[Array] = []
 """In the place of a pool's lists as long as it has no factors: most pools never have."""
 
@@ -42,6 +45,11 @@ class Outer:
     @property
     def dtype(self) -> Any:
         return self.left.dtype
+
+    @property
+    def count(self) -> int:
+        """The number of rows, N."""
+        return int(self.left.shape[0])
 
     @property
     def T(self) -> Outer:
@@ -69,6 +77,11 @@ class RowSum:
     @property
     def dtype(self) -> Any:
         return self.rows.dtype
+
+    @property
+    def count(self) -> int:
+        """The number of rows, N."""
+        return int(self.rows.shape[0])
 
     def astype(self, dtype: Any) -> RowSum:
         return RowSum(self.rows.astype(dtype))
@@ -168,8 +181,8 @@ def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
     """
     extra = g.ndim - len(shape)
     if extra and g.shape[extra:] == shape:
-        if defer and len(shape) == 1:
-            return RowSum(g if extra == 1 else g.reshape((math.prod(g.shape[:extra]), *shape)))
+        if defer and len(shape) == 1 and (rows := math.prod(g.shape[:extra])) < MANY:
+            return RowSum(g if extra == 1 else g.reshape((rows, *shape)))
         return xp.sum(g, axis=tuple(range(extra)))
     if extra > 0:
         g = xp.sum(g, axis=tuple(range(extra)))

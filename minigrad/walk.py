@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from .observer import hooked, through_hooks
-from .pool import Outer, OverTime, Pool, RowSum, unbroadcast
+from .pool import MANY, Outer, OverTime, Pool, RowSum, unbroadcast
 from .saved import check_saved
 from .tape import GraphError, Node, mode, output_of
 
@@ -138,6 +138,7 @@ def walk(
                 pools[parent.serial] = contribution
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
+        g = saved = contribution = None  # nothing of this entry lives on while the next one's rule computes
     return found
 
 
@@ -171,7 +172,7 @@ def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
     """Factors stay factors only where a pool will gather many of them."""
     if type(contribution) is OverTime:
         return contribution.total
-    return contribution if first_order and parent.keeps_factors else contribution.dense()
+    return contribution if first_order and parent.keeps_factors and contribution.count < MANY else contribution.dense()
 
 
 def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -> None:

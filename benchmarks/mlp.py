@@ -1,0 +1,111 @@
+"""A perceptron of eight small layers, h ← tanh(W h + b): forward and backward, the gradients of every W and b.
+
+The loss is the mean of the squared outputs. Sizes are B rows and H units a layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .page import Benchmark, Options, Tables, Target, timing_tables
+from .timing import Contestant, Gradients, Work, contest
+
+SIZES = [{"B": 1, "H": 16}, {"B": 16, "H": 16}, {"B": 32, "H": 64}]
+LAYERS = 8
+
+
+def numbers(B: int, H: int) -> tuple[Any, list[Any]]:
+    """x (B, H) and the layers' weights (H, H) and biases (H,), by turns."""
+    rng = np.random.default_rng(0)
+    made = [rng.uniform(-(H**-0.5), H**-0.5, shape) for _ in range(LAYERS) for shape in ((H, H), (H,))]
+    return rng.standard_normal((B, H)).astype(np.float32), [array.astype(np.float32) for array in made]
+
+
+def loss_of(tanh: Any, linear: Any, x: Any, parameters: Any) -> Any:
+    h = x
+    for k in range(0, 2 * LAYERS, 2):
+        h = tanh(linear(h, parameters[k], parameters[k + 1]))
+    return (h * h).mean()
+
+
+def _named(loss: Any, gradients: Any) -> Gradients:
+    return {"loss": loss, **{f"{'Wb'[k % 2]}{k // 2}": g for k, g in enumerate(gradients)}}
+
+
+def ours(B: int, H: int) -> Work:
+    import minigrad as mg
+
+    host, made = numbers(B, H)
+    x, leaves = mg.tensor(host), [mg.tensor(array, requires_grad=True) for array in made]
+
+    def run() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        loss = loss_of(mg.tanh, mg.linear, x, leaves)
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(result[0].numpy(), [g.numpy() for g in result[1]]))
+
+
+def torch_eager(B: int, H: int) -> Work:
+    import torch
+    from torch.nn.functional import linear
+
+    host, made = numbers(B, H)
+    x, leaves = torch.from_numpy(host), [torch.from_numpy(array).requires_grad_() for array in made]
+
+    def run() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        loss = loss_of(torch.tanh, linear, x, leaves)
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(result[0].detach().numpy(), [g.numpy() for g in result[1]]))
+
+
+def autograd(B: int, H: int) -> Work:
+    import autograd.numpy as anp
+    from autograd import value_and_grad
+
+    x, made = numbers(B, H)
+
+    both = value_and_grad(lambda parameters: loss_of(anp.tanh, lambda h, W, b: anp.dot(h, W.T) + b, x, parameters))
+    return Work(lambda: both(made), lambda result: _named(result[0], result[1]))
+
+
+def mygrad(B: int, H: int) -> Work:
+    import mygrad as mg
+
+    mg.turn_memory_guarding_off()  # its documentation's advice where speed counts
+    x, made = numbers(B, H)
+    leaves = [mg.tensor(array) for array in made]
+
+    def run() -> Any:
+        loss = loss_of(mg.tanh, lambda h, W, b: mg.matmul(h, W.T) + b, x, leaves)
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Work(run, lambda result: _named(result[0].data, result[1]))
+
+
+CONTESTANTS = [
+    Contestant("minigrad", ours, "minigrad"),
+    Contestant("PyTorch eager", torch_eager, "torch"),
+    Contestant("autograd", autograd, "autograd"),
+    Contestant("MyGrad", mygrad, "mygrad"),
+]
+WANTED = {"PyTorch eager": 1.5, "autograd": 5.0, "MyGrad": 3.0}
+TARGETS = [Target(who, tuple(size.values()), wanted) for size in SIZES for who, wanted in WANTED.items()]
+
+
+def measured(options: Options) -> Tables:
+    sizes = SIZES[:2] if options.quick else SIZES
+    standings = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.told)
+    return timing_tables(sizes, standings, TARGETS)
+
+
+BENCHMARK = Benchmark("mlp", measured, ("torch", "autograd", "mygrad"))
