@@ -549,7 +549,7 @@ def test_data_must_fit(xp: Any) -> None:
 
 
 def test_tensors_are_not_written_by_index(xp: Any) -> None:
-    with pytest.raises(TypeError, match=r"minigrad\.where"):
+    with pytest.raises(TypeError, match=r"minigrad\.at\(x\)"):
         leaf([1.0])[0] = 2.0
 
 
@@ -920,8 +920,8 @@ def test_moving_copies() -> None:
     assert y.tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("call", [lambda t: np.asarray(t), lambda t: np.tanh(t), lambda t: np.array([t, t])])
-def test_numpy_functions_refuse_a_tensor_on_the_tape(xp: Any, call: Any) -> None:
+@pytest.mark.parametrize("call", [lambda t: np.asarray(t), lambda t: np.array([t, t])])
+def test_numpy_makes_no_array_of_a_tensor_on_the_tape(xp: Any, call: Any) -> None:
     with pytest.raises(TypeError):
         call(leaf([1.0, 2.0]))
 
