@@ -187,6 +187,12 @@ def test_nothing_but_nan_is_nan(xp: Any, name: str) -> None:
         (lambda m, x: m.average(x, axis=0), np.float32),
         (lambda m, x: m.quantile(x, 0.3), np.float32),
         (lambda m, x: m.var(x, ddof=1), np.float32),
+        (lambda m, x: m.var(x, dtype=np.float64), np.float64),
+        (lambda m, x: m.std(x, axis=0, dtype=np.float64, ddof=1), np.float64),
+        (lambda m, x: m.nansum(x, dtype=np.float64), np.float64),
+        (lambda m, x: m.nanmean(x, axis=0, dtype=np.float64), np.float64),
+        (lambda m, x: m.nanvar(x, axis=0, dtype=np.float64), np.float64),
+        (lambda m, x: m.nanstd(x, dtype=np.float64, ddof=1), np.float64),
     ],
 )
 def test_the_dtype_asked_for_is_that_of_the_value(xp: Any, call: Any, dtype: Any) -> None:

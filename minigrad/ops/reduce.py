@@ -171,12 +171,20 @@ def _deviations(xp: Any, x: Array, axis: Any, by: float) -> Array:
 
 @primitive
 def var(
-    xp: Any, x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
+    xp: Any,
+    x: Array,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    correction: float | None = None,
 ) -> Any:
     """The mean squared deviation from the mean along `axis`, with `n - ddof` as divisor."""
     kept, by = _kept(x.shape, axis), degrees_of_freedom(ddof, correction)
+    if dtype is not None:
+        want_inexact(x, dtype)
     return (
-        xp.var(x, axis=axis, ddof=by, keepdims=keepdims),
+        xp.var(x, axis=axis, dtype=dtype, ddof=by, keepdims=keepdims),
         (x,),
         lambda xp, g, x: xp.reshape(g, kept) * 2 * _deviations(xp, x, axis, by),
     )
@@ -184,11 +192,19 @@ def var(
 
 @primitive
 def std(
-    xp: Any, x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
+    xp: Any,
+    x: Array,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    correction: float | None = None,
 ) -> Any:
     """The root of `var`. Where all values are equal it has a kink, with 0 for its derivative."""
     kept, by = _kept(x.shape, axis), degrees_of_freedom(ddof, correction)
-    y = xp.asarray(xp.std(x, axis=axis, ddof=by, keepdims=keepdims))
+    if dtype is not None:
+        want_inexact(x, dtype)
+    y = xp.asarray(xp.std(x, axis=axis, dtype=dtype, ddof=by, keepdims=keepdims))
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
         scale = g / xp.where(y == 0, xp.ones_like(y), y)

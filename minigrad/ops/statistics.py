@@ -10,11 +10,11 @@ from .. import backend as seam
 from ..primitive import composed
 from ..tensor import Tensor
 from .constant import isnan, logical_not, ones_like
-from .elementwise import add, clip, divide, multiply, sqrt, subtract, where
+from .elementwise import add, astype, clip, divide, multiply, sqrt, subtract, where
 from .indexing import _sum_rows, getitem
 from .joining import concatenate
 from .products import matmul
-from .reduce import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum
+from .reduce import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
 from .shape import broadcast_to, reshape, squeeze, transpose
 
 __all__ = [
@@ -33,9 +33,12 @@ __all__ = [
 ]
 
 
-def _present(x: Any) -> tuple[Tensor, Tensor | None]:
-    """`x` as a tensor, and where it is no NaN; None where it cannot be one."""
+def _present(x: Any, dtype: Any = None) -> tuple[Tensor, Tensor | None]:
+    """`x` as a tensor, in `dtype` where one is given, and where it is no NaN; None where it cannot be one."""
     x = as_tensor(x)
+    if dtype is not None:
+        want_inexact(x, dtype)
+        x = astype(x, dtype)
     return x, logical_not(isnan(x)) if x.dtype.kind in "fc" else None
 
 
@@ -60,9 +63,9 @@ def nanprod(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False)
 
 
 @composed
-def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+def nanmean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The mean along `axis` of what is no NaN; NaN, without a warning, where nothing is."""
-    x, present = _present(x)
+    x, present = _present(x, dtype)
     if present is None:
         return mean(x, axis=axis, keepdims=keepdims)
     total = sum(where(present, x, 0.0), axis=axis, keepdims=keepdims)
@@ -76,10 +79,16 @@ def _or_nan(count: Tensor) -> Tensor:
 
 @composed
 def nanvar(
-    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
     """`var` of what is no NaN; NaN, without a warning, where there are no more than `ddof` values."""
-    x, present = _present(x)
+    x, present = _present(x, dtype)
     present = logical_not(isnan(x)) if present is None else present
     centred = where(present, subtract(x, nanmean(x, axis=axis, keepdims=True)), 0.0)
     free = _count(present, centred, axis, keepdims) - float(degrees_of_freedom(ddof, correction))
@@ -88,10 +97,16 @@ def nanvar(
 
 @composed
 def nanstd(
-    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
     """`std` of what is no NaN; as there, its derivative is 0 where all values are equal."""
-    v = nanvar(x, axis=axis, ddof=ddof, keepdims=keepdims, correction=correction)
+    v = nanvar(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, correction=correction)
     positive = v > 0
     return where(positive, sqrt(where(positive, v, 1.0)), v)
 

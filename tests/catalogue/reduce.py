@@ -19,7 +19,7 @@ CATALOGUE = [
     ),
     *(
         Sample(name, lambda m, x, name=name: getattr(m, name)(x, axis=1, dtype=x.dtype), ((2, 3),), label="dtype")
-        for name in ("sum", "mean", "prod")
+        for name in ("sum", "mean", "prod", "var", "std")
     ),
     *(
         Sample(

@@ -21,7 +21,7 @@ CATALOGUE = [
     ),
     *(
         Sample(name, lambda m, x, name=name: getattr(m, name)(x, axis=1, dtype=x.dtype), ((2, 3),), label="dtype")
-        for name in ("nansum", "nanprod")
+        for name in ("nansum", "nanprod", "nanmean", "nanvar", "nanstd")
     ),
     *(
         Sample(name, lambda m, x, name=name, how=how: getattr(m, name)(x, axis=1, **how), ((2, 4),), label=str(how))
