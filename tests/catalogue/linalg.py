@@ -331,6 +331,7 @@ EDGES: list[Sample] = [
     Sample("expm", lambda m, x: m.linalg.expm(x), ((0, 3, 3),), numpy=lambda m, x: x, waits=True, label="empty"),
     Sample("expm", lambda m, x: m.linalg.expm(x), (np.zeros((2, 2)),), numpy=np_expm, waits=True, label="zero"),
     Sample("trace", lambda m, x: m.linalg.trace(x, offset=1), ((2, 3, 4),), label="linalg"),
+    Sample("diagonal", lambda m, x: m.linalg.diagonal(x, offset=1), ((2, 3, 4),), label="linalg"),
     Sample("cross", lambda m, a, b: m.linalg.cross(a, b), ((2, 3), (3,)), label="linalg"),
 ]  # fmt: skip
 """Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""

@@ -2,7 +2,19 @@
 
 from .decompositions import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
 from .determinants import cond, det, matrix_rank, slogdet
-from .functions import cross, expm, matmul, matrix_power, matrix_transpose, multi_dot, outer, tensordot, trace, vecdot
+from .functions import (
+    cross,
+    diagonal,
+    expm,
+    matmul,
+    matrix_power,
+    matrix_transpose,
+    multi_dot,
+    outer,
+    tensordot,
+    trace,
+    vecdot,
+)
 from .norms import matrix_norm, norm, vector_norm
 from .solving import inv, lstsq, pinv, solve, solve_triangular, tensorinv, tensorsolve
 
@@ -11,6 +23,7 @@ __all__ = [
     "cond",
     "cross",
     "det",
+    "diagonal",
     "eig",
     "eigh",
     "eigvals",

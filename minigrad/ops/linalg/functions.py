@@ -11,7 +11,7 @@ import numpy as np
 from ... import backend as seam
 from ...primitive import composed, settle
 from ...tensor import Tensor
-from .. import products
+from .. import diagonals, products
 from ..elementwise import multiply, positive, where
 from ..products import matmul, outer as outer, tensordot as tensordot, vecdot as vecdot
 from ..reduce import max as largest, sum as sum_over
@@ -21,6 +21,7 @@ from .solving import inv, solve
 Array = Any
 __all__ = [
     "cross",
+    "diagonal",
     "expm",
     "matmul",
     "matrix_power",
@@ -134,6 +135,11 @@ def expm(a: Any) -> Tensor:
 def trace(x: Any, offset: int = 0) -> Tensor:
     """The sum along a diagonal of every matrix of a stack (`minigrad.trace` looks at the first two axes)."""
     return products.trace(x, offset, -2, -1)
+
+
+def diagonal(x: Any, offset: int = 0) -> Tensor:
+    """A diagonal of every matrix of a stack (`minigrad.diagonal` looks at the first two axes)."""
+    return diagonals.diagonal(x, offset, -2, -1)
 
 
 def cross(x1: Any, x2: Any, axis: int = -1) -> Tensor:

@@ -165,7 +165,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Tensor:
         last = [k % a.ndim for k in axes]
         a = transpose(a, (*(k for k in range(a.ndim) if k not in last), *last))
     shape = a.shape[b.ndim :]
-    if math.prod(shape) != math.prod(b.shape):
+    if math.prod(shape) != math.prod(b.shape) or math.prod(a.shape[: b.ndim]) != math.prod(b.shape):
         raise ValueError(f"tensorsolve: got shapes {a.shape} and {b.shape}, want as many unknowns as equations")
     n = math.prod(shape)
     return reshape(solve(reshape(a, (n, n)), reshape(b, (n,))), shape)
