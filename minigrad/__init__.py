@@ -18,6 +18,7 @@ from . import (
     optim as optim,
     serialize as serialize,
 )
+from .anomaly import AnomalyError as AnomalyError, AnomalyWarning as AnomalyWarning, detect_anomaly as detect_anomaly
 from .backend import (
     BackendError as BackendError,
     register_backend as register_backend,
@@ -39,6 +40,18 @@ from .primitive import (
 from .serialize import CheckpointError as CheckpointError, load as load, save as save
 from .tape import GraphError as GraphError, enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
 from .tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
-from .transforms import jvp as jvp
+from .transforms import (
+    grad as grad,
+    hessian as hessian,
+    hvp as hvp,
+    jacobian as jacobian,
+    jvp as jvp,
+    register_pytree as register_pytree,
+    tree_flatten as tree_flatten,
+    tree_map as tree_map,
+    tree_unflatten as tree_unflatten,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
 
 __version__ = "0.1.0"

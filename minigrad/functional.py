@@ -150,6 +150,22 @@ def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, r
     return Ledger({serial: [(t, Tensor(g)) for t, g in entries] for serial, entries in lines.items()})
 
 
+def walk_back(
+    asked: str,
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Operand],
+    wanted: set[int],
+    retain: bool,
+    create_graph: bool,
+    lines: dict[int, list[tuple[int | None, Any]]] | None = None,
+) -> dict[int, Tensor]:
+    """For `transforms`: the gradients of the entries of these serials, in memory of their own, where there are any."""
+    found = _walk(asked, outputs, seeds, wanted, retain, create_graph, lines)
+    if create_graph:
+        return {serial: _lasting(item) for serial, item in found.items()}
+    return {serial: Tensor(_own(item, item.node)) for serial, item in found.items()}
+
+
 def _walk(
     asked: str,
     outputs: Sequence[Tensor],

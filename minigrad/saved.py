@@ -30,6 +30,7 @@ VIEWS = frozenset(
         "squeeze",
         "swapaxes",
         "transpose",
+        "variable",
         "windows",
     )
 )

@@ -1,0 +1,21 @@
+"""Transformations of functions: derivatives of every kind and order, over trees of tensors and modules."""
+
+from .derivatives import grad, jvp, value_and_grad, vjp
+from .matrices import hessian, hvp, jacobian
+from .nodes import TreeDef, register_pytree
+from .pytree import tree_flatten, tree_map, tree_unflatten
+
+__all__ = [
+    "TreeDef",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "register_pytree",
+    "tree_flatten",
+    "tree_map",
+    "tree_unflatten",
+    "value_and_grad",
+    "vjp",
+]
