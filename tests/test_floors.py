@@ -43,7 +43,7 @@ FLOORS = {
         ["ops.linalg"],
         ["ops.quantiles"],
         ["ops"],
-        ["functional", "hooks", "numpy_protocol"],
+        ["anomaly", "functional", "hooks", "numpy_protocol"],
         ["operators"],
         ["gradcheck"],
         ["nn.hooks"],

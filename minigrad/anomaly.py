@@ -1,0 +1,308 @@
+"""Where the first NaN or Inf was born: which operation or rule made one of numbers that had none."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from . import backend as seam
+from .observer import Watching, aside, noted
+from .pool import Outer, OverTime, RowSum
+from .primitive import REGISTRY, _functions
+from .tape import Node, Rule, mode
+from .tensor import Tensor
+
+Line = tuple[str, int, Any]
+"""A file, a line number, and the globals there, for a source that is in no file."""
+OURS = frozenset(("minigrad", "minigrad_rnn", "numpy", "contextlib", "functools", "runpy", "threading", "asyncio"))
+"""Packages whose frames are not the user's."""
+_rules: ContextVar[int] = ContextVar("minigrad rules that run now", default=0)
+
+
+class AnomalyError(ArithmeticError):
+    """A NaN or an Inf was born.
+
+    Attributes:
+        kind: "NaN" or "Inf". phase: "forward" or "backward". op: the operation, or the one whose rule it was.
+        shapes, dtypes: of its inputs. time_step: the step, where it is known, or None.
+        file, line, source: the user's line that called the operation; None, None, "" where it was not recorded inside.
+    """
+
+    kind: str
+    phase: str
+    op: str
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    time_step: int | None
+    file: str | None
+    line: int | None
+    source: str
+
+
+class AnomalyWarning(RuntimeWarning):
+    """What `detect_anomaly(warn=True)` says in the place of an `AnomalyError`."""
+
+
+class detect_anomaly(Watching):
+    """Inside the `with` block the first NaN or Inf is an error that says where it was born.
+
+    Born means: the output of an operation, or what a rule passes back, has a NaN and no input has one, or has an Inf
+    and the inputs are all finite. An Inf that comes in, such as a mask's −inf, and goes out again is no birth; the NaN
+    that Inf − Inf or 0 · Inf makes of it is. The message names the operation, its inputs' shapes and dtypes, the user's
+    line and the time step. Of a fused sequence it is the first step, in the order of reading, whose output has one.
+
+    It looks at every operation of this thread and task, so it is slow: a reduction for each, and on a device each of
+    them waits. NumPy's own warnings are silent inside. Walks of graphs that were recorded outside are watched too, but
+    nothing is known of the lines then.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 0.0], requires_grad=True)
+    >>> with mg.detect_anomaly():
+    ...     y = mg.log(x)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    minigrad.anomaly.AnomalyError: forward: 'log' made the first Inf, at index (1,), 1 of 2 values
+      inputs: (2,) float32
+      line: <doctest ...>:2: y = mg.log(x)...
+
+    Args:
+        warn: warn (`AnomalyWarning`) and go on, in the place of raising.
+
+    Raises (inside):
+        AnomalyError: see there what it knows.
+    """
+
+    def __init__(self, warn: bool = False) -> None:
+        super().__init__()
+        self.warn = warn
+        self._quiet: list[Any] = []
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._quiet.append(np.errstate(divide="ignore", over="ignore", invalid="ignore"))
+        self._quiet[-1].__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._quiet.pop().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
+
+    def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], made: Any) -> None:
+        outputs = [x._data for x in made] if isinstance(made, tuple) else [made._data]
+        node = made[0].node if isinstance(made, tuple) else made.node
+        if node is not None:
+            aside(node).line = users_line()
+        if _rules.get():  # the rule will be judged by what it returns
+            return
+        if (found := born(outputs, (arrays, options))) is None:
+            return
+        t, note = mode().time_step, ""
+        if t is None and op.endswith("_sequence"):
+            t = first_step(op, arrays, options, outputs)
+            if t is None:
+                note = "\n  no step's output has one: only the last state has"
+            else:
+                found = described(outputs[0][t], " of the step's output")
+        line = users_line() if node is None else aside(node).line
+        self._tell("forward", op, f"'{op}'", found, list(arrays_in(arrays)), t, line, note)
+
+    def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
+        if isinstance(rules, tuple):
+            return tuple(partial(self._rule, node, rule, k) for k, rule in enumerate(rules))
+        return partial(self._joint, node, rules)
+
+    def _rule(self, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any) -> Any:
+        made = _inside_a_rule(rule, xp, g, *saved)
+        self._judge(node, [made], g, saved, f"the rule of '{node.op}' for input {k}")
+        return made
+
+    def _joint(self, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any) -> Any:
+        made = _inside_a_rule(rule, xp, g, needs, *saved)
+        self._judge(node, made, g, saved, f"the rule of '{node.op}'")
+        return made
+
+    def _judge(self, node: Node, made: Sequence[Any], g: Any, saved: Any, who: str) -> None:
+        if (found := born(list(arrays_in(made)), (g, saved))) is None:
+            return
+        t = node.time_step
+        if t is None and node.op.endswith("_sequence"):
+            t, share = last_step(made)
+            if share is not None:
+                found = described(share, " of the step's share of a weight")
+        beside = noted(node)
+        line = None if beside is None else beside.line
+        shapes = [*arrays_in(g), *arrays_in(saved)]
+        self._tell("backward", node.op, who, found, shapes, t, line, "", "" if line else "outside detect_anomaly")
+
+    def _tell(
+        self,
+        phase: str,
+        op: str,
+        who: str,
+        found: tuple[str, str],
+        inputs: list[Any],
+        t: int | None,
+        line: Line | None,
+        note: str = "",
+        unknown: str = "not known",
+    ) -> None:
+        kind, where = found
+        at = "" if t is None else f" at time step {t}"
+        given = "inputs" if phase == "forward" else "gradient and saved"
+        shown = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in inputs) or "none"
+        source = "" if line is None else linecache.getline(line[0], line[1], line[2]).strip()
+        place = unknown if line is None else f"{line[0]}:{line[1]}: {source}"
+        said = "line" if phase == "forward" else "recorded at"
+        text = f"{phase}: {who} made the first {kind}{at}, {where}\n  {given}: {shown}\n  {said}: {place}{note}"
+        if self.warn:
+            here = users_line() or ("<unknown>", 0, None)
+            warnings.warn_explicit(AnomalyWarning(text), None, here[0], here[1])
+            return
+        error = AnomalyError(text)
+        error.kind, error.phase, error.op, error.time_step = kind, phase, op, t
+        error.shapes = tuple(tuple(a.shape) for a in inputs)
+        error.dtypes = tuple(str(a.dtype) for a in inputs)
+        error.file, error.line, error.source = (None, None, "") if line is None else (line[0], line[1], source)
+        raise error
+
+
+def _inside_a_rule(rule: Rule, *args: Any) -> Any:
+    token = _rules.set(_rules.get() + 1)
+    try:
+        return rule(*args)
+    finally:
+        _rules.reset(token)
+
+
+# What is finite
+
+
+def arrays_in(value: Any) -> Iterator[Any]:
+    """The arrays in what an operation takes, saves or returns, in order."""
+    if isinstance(value, Tensor):
+        yield value._data
+    elif isinstance(value, (Outer, RowSum)):
+        yield value.dense()
+    elif isinstance(value, OverTime):
+        yield from arrays_in(value.total)
+    elif isinstance(value, dict):
+        yield from arrays_in(tuple(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from arrays_in(part)
+    elif seam.is_array(value):
+        yield value
+
+
+def numbers_in(value: Any) -> Iterator[Any]:
+    """The Python numbers there."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from numbers_in(part)
+    elif isinstance(value, (float, complex, np.floating, np.complexfloating)):
+        yield value
+
+
+def all_finite(array: Any) -> bool:
+    """Whether there is neither a NaN nor an Inf. On a device this waits."""
+    return array.dtype.kind not in "fc" or bool(seam.backend_of(array).xp.isfinite(array).all())
+
+
+def born(outputs: Sequence[Any], given: Any) -> tuple[str, str] | None:
+    """("NaN" or "Inf", where) if an output has one that no input explains.
+
+    A NaN is explained by a NaN, an Inf by either.
+    """
+    ill = [a for a in outputs if not all_finite(a)]
+    if not ill:
+        return None
+    inputs = [*arrays_in(given), *map(np.asarray, numbers_in(given))]
+    inputs = [a for a in inputs if not all_finite(a)]
+    if any(_has(a, "isnan") for a in inputs):
+        return None
+    if any(_has(a, "isnan") for a in ill):
+        return described(next(a for a in ill if _has(a, "isnan")))
+    return None if inputs else described(ill[0])
+
+
+def described(array: Any, of: str = "") -> tuple[str, str]:
+    """What an array with a NaN or an Inf has, NaN before Inf, and where first."""
+    host = seam.to_numpy(array)
+    kind, bad = ("NaN", np.isnan(host)) if np.isnan(host).any() else ("Inf", np.isinf(host))
+    index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+    return kind, f"at index {index}{of}, {int(bad.sum())} of {bad.size} values"
+
+
+def _has(array: Any, is_one: str) -> bool:
+    return array.dtype.kind in "fc" and bool(getattr(seam.backend_of(array).xp, is_one)(array).any())
+
+
+# When
+
+
+def ill_steps(array: Any) -> list[int]:
+    """The steps t of an array (T, …) that hold a NaN or an Inf."""
+    host = seam.to_numpy(array)
+    return [int(t) for t in np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))]
+
+
+def first_step(op: str, arrays: Sequence[Any], options: dict[str, Any], outputs: Sequence[Any]) -> int | None:
+    """The first step, in the order in which the sequence is read, whose output holds one; None if none does.
+
+    A sequence takes xs (T, B, I) first and returns the outputs of every step first (T, B, H).
+    """
+    found = ill_steps(outputs[0])
+    if not found:
+        return None
+    return found[-1 if _argument(op, "backward", arrays, options) else 0]
+
+
+def _argument(op: str, name: str, arrays: Sequence[Any], options: dict[str, Any]) -> Any:
+    """What an operation was given under a name, by place or by name."""
+    names = list(inspect.signature(_functions[REGISTRY[op]]).parameters)[1:]
+    if name in options or name not in names:
+        return options.get(name)
+    place = names.index(name)
+    return arrays[place] if place < len(arrays) else None
+
+
+def last_step(made: Sequence[Any]) -> tuple[int | None, Any]:
+    """The first step that BPTT comes to whose share of a weight holds one, and that share; or (None, None)."""
+    for contribution in made:
+        if isinstance(contribution, OverTime):
+            for t in contribution.steps:
+                share = contribution.at(t)
+                if not all_finite(share):
+                    return t, share
+    return None, None
+
+
+# Where
+
+
+def users_line() -> Line | None:
+    """The innermost line that is not in a package of `OURS`; if all are, the outermost of minigrad_rnn's."""
+    frame = sys._getframe(1)
+    last: Line | None = None
+    while frame is not None:
+        file, names = frame.f_code.co_filename, frame.f_globals
+        package = (names.get("__package__") or names.get("__name__") or "").partition(".")[0]
+        typed_in = file.startswith("<") and not file.startswith("<frozen")
+        if typed_in or package not in OURS:
+            return file, frame.f_lineno, names
+        if package == "minigrad_rnn":
+            last = file, frame.f_lineno, names
+        frame = frame.f_back  # type: ignore[assignment]
+    return last
