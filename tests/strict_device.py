@@ -56,17 +56,20 @@ def _words(text: str) -> frozenset[str]:
 
 # What CuPy offers. Where it is installed it is asked itself; these lists stand in for it elsewhere.
 PINNED_NAMES = _words(
-    """abs absolute add all allclose amax amin angle any arange argmax argmin argpartition argsort array
-    array_equal asarray ascontiguousarray astype atleast_1d atleast_2d bincount bool_ broadcast_arrays broadcast_to
-    can_cast ceil clip concatenate conj convolve copy copyto cos cosh count_nonzero cross cumprod cumsum diff
-    digitize divide dot dtype e einsum empty empty_like equal exp expand_dims expm1 eye fft finfo flip float16
-    float32 float64 floor full full_like gradient greater greater_equal hstack imag inf int32 int64 isfinite isinf
-    isnan less less_equal lexsort lib linalg linspace log log1p logaddexp logical_and logical_not logical_or matmul
-    max maximum mean min minimum mod moveaxis multiply nan nan_to_num nanargmax nanargmin ndarray negative newaxis
-    nonzero not_equal ones ones_like outer pad pi positive power prod random ravel real reciprocal repeat reshape
-    result_type rint roll searchsorted sign sin sinh sort split sqrt square squeeze stack std subtract sum swapaxes
-    take take_along_axis tanh tensordot tile trace transpose tri tril triu true_divide uint32 uint8 unique var
-    vstack where zeros zeros_like"""
+    """abs absolute add all allclose amax amin angle any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh
+    argmax argmin argpartition argsort around array array_equal asarray ascontiguousarray astype atleast_1d
+    atleast_2d bincount bitwise_and bitwise_count bitwise_or bitwise_xor bool_ broadcast_arrays broadcast_to
+    can_cast cbrt ceil clip concatenate conj convolve copy copysign copyto cos cosh count_nonzero cross cumprod
+    cumsum degrees diff digitize divide dot dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye
+    fabs fft finfo fix flip float16 float32 float64 floor floor_divide fmax fmin fmod frexp full full_like gcd
+    gradient greater greater_equal heaviside hstack hypot i0 imag inf int32 int64 invert isclose iscomplex isfinite
+    isinf isnan isneginf isposinf isreal lcm ldexp left_shift less less_equal lexsort lib linalg linspace log log10
+    log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul max maximum mean min
+    minimum mod modf moveaxis multiply nan nan_to_num nanargmax nanargmin ndarray negative newaxis nonzero not_equal
+    ones ones_like outer pad pi positive power prod radians random ravel real reciprocal remainder repeat reshape
+    result_type right_shift rint roll round searchsorted sign signbit sin sinc sinh sort split sqrt square squeeze
+    stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose tri tril triu
+    true_divide trunc uint32 uint8 unique unwrap var vstack where zeros zeros_like"""
 )
 PINNED_LINALG = _words("cholesky det eig eigh eigvalsh inv lstsq norm pinv qr slogdet solve svd")
 PINNED_FFT = _words(

@@ -19,9 +19,11 @@ FLOORS = {
         ["fast_lane"],
         ["primitive"],
         ["ops.complex_parts", "ops.constant", "ops.elementwise", "ops.shape"],
+        ["ops.error_function", "ops.exponential", "ops.remainders", "ops.trigonometric"],
+        ["ops.activations", "ops.special"],
         ["ops.joining"],
         ["ops.applying", "ops.creation", "ops.places", "ops.indexing", "ops.products", "ops.reduce", "ops.windows"],
-        ["ops.editing", "ops.padding", "ops.repeating", "ops.updating"],
+        ["ops.editing", "ops.padding", "ops.repeating", "ops.selection", "ops.updating"],
         ["ops.diagonals"],
         [
             "ops.cumulative",

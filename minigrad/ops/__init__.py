@@ -6,6 +6,7 @@ import sys
 
 from .. import primitive as _primitive
 from . import (
+    activations,
     applying,
     complex_parts,
     constant,
@@ -17,6 +18,8 @@ from . import (
     editing,
     einsum as _einsum,
     elementwise,
+    error_function,
+    exponential,
     fft as fft,
     indexing,
     interpolation,
@@ -30,13 +33,18 @@ from . import (
     products,
     quantiles,
     reduce,
+    remainders,
     repeating,
+    selection,
     shape as _shape,
     sorting,
+    special,
     statistics,
+    trigonometric,
     updating,
     windows,
 )
+from .activations import *
 from .applying import *
 from .complex_parts import *
 from .constant import *
@@ -48,6 +56,8 @@ from .differences import *
 from .editing import *
 from .einsum import *
 from .elementwise import *
+from .error_function import *
+from .exponential import *
 from .indexing import *
 from .interpolation import *
 from .joining import *
@@ -59,10 +69,14 @@ from .pooling import *
 from .products import *
 from .quantiles import *
 from .reduce import *
+from .remainders import *
 from .repeating import *
+from .selection import *
 from .shape import *
 from .sorting import *
+from .special import *
 from .statistics import *
+from .trigonometric import *
 from .updating import *
 from .windows import *
 
@@ -71,6 +85,7 @@ _primitive.own_namespace = sys.modules[__name__]
 _GATHERED = (
     _einsum,
     _shape,
+    activations,
     applying,
     complex_parts,
     constant,
@@ -81,6 +96,8 @@ _GATHERED = (
     differences,
     editing,
     elementwise,
+    error_function,
+    exponential,
     indexing,
     interpolation,
     joining,
@@ -92,9 +109,13 @@ _GATHERED = (
     products,
     quantiles,
     reduce,
+    remainders,
     repeating,
+    selection,
     sorting,
+    special,
     statistics,
+    trigonometric,
     updating,
     windows,
 )

@@ -6,6 +6,7 @@ the walk takes the real part where the parent is real.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..primitive import primitive
@@ -37,8 +38,13 @@ conjugate = conj
 
 
 @primitive
-def angle(xp: Any, z: Array) -> Any:
-    """The angle of a complex value to the positive real axis; of a real one 0 or π, and so without a gradient."""
+def angle(xp: Any, z: Array, deg: bool = False) -> Any:
+    """The angle of a complex value to the positive real axis, in radians or degrees; its gradient at 0 is 0.
+
+    That of a real value is 0 or π, and so without a gradient.
+    """
+    unit = 180 / math.pi if deg else 1.0
+    value = xp.angle(z) * unit if deg else xp.angle(z)
     if z.dtype.kind != "c":
-        return xp.angle(z), (), lambda xp, g: g * 0
-    return xp.angle(z), (z,), lambda xp, g, z: g * -1j / z
+        return value, (), (lambda xp, g: g * 0, None)
+    return value, (z,), (lambda xp, g, z: g * (-1j * unit) / xp.where(z == 0, 1.0, z) * (z != 0), None)

@@ -19,31 +19,60 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "around",
+    "bitwise_and",
+    "bitwise_count",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
     "count_nonzero",
     "equal",
+    "fix",
     "floor",
+    "floor_divide",
+    "gcd",
     "greater",
     "greater_equal",
+    "heaviside",
+    "invert",
+    "isclose",
+    "iscomplex",
     "isfinite",
+    "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
+    "lcm",
+    "left_shift",
     "less",
     "less_equal",
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "nanargmax",
     "nanargmin",
     "not_equal",
     "ones",
     "ones_like",
+    "right_shift",
+    "rint",
+    "round",
     "sign",
+    "signbit",
+    "trunc",
     "zeros",
     "zeros_like",
 ]
 
 
-def _constant(name: str) -> Callable[..., Tensor]:
-    """The array library's function of this name, on tensors; the result is off the tape."""
+def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
+    """The array library's function of this name, on tensors; the result, or one of several, is off the tape."""
 
     def function(*args: Any, **options: Any) -> Tensor:
         arrays = [a._data if isinstance(a, Tensor) else a for a in args]
@@ -51,7 +80,8 @@ def _constant(name: str) -> Callable[..., Tensor]:
         if len(backends) > 1:
             raise mixed(name, args)
         backend, arrays = settle(backends.pop() if backends else None, arrays)
-        return Tensor(backend.xp.asarray(getattr(backend.xp, name)(*arrays, **options)))
+        found = getattr(backend.xp, name)(*arrays, **options)
+        return Tensor(backend.xp.asarray(found if pick is ... else found[pick]))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"NumPy's `{name}`, on the tensors' backend. No gradient flows through it."
@@ -62,6 +92,18 @@ less, less_equal = _constant("less"), _constant("less_equal")
 greater, greater_equal = _constant("greater"), _constant("greater_equal")
 equal, not_equal = _constant("equal"), _constant("not_equal")
 sign, floor, isnan, isfinite = _constant("sign"), _constant("floor"), _constant("isnan"), _constant("isfinite")
+trunc, ceil, rint, fix = _constant("trunc"), _constant("ceil"), _constant("rint"), _constant("fix")
+round, around = _constant("round"), _constant("around")
+floor_divide, heaviside, frexp_exponent = _constant("floor_divide"), _constant("heaviside"), _constant("frexp", 1)
+signbit, isinf, isclose = _constant("signbit"), _constant("isinf"), _constant("isclose")
+isneginf, isposinf = _constant("isneginf"), _constant("isposinf")
+isreal, iscomplex = _constant("isreal"), _constant("iscomplex")
+logical_xor, gcd, lcm = _constant("logical_xor"), _constant("gcd"), _constant("lcm")
+bitwise_and, bitwise_or, bitwise_xor = _constant("bitwise_and"), _constant("bitwise_or"), _constant("bitwise_xor")
+invert, bitwise_count = _constant("invert"), _constant("bitwise_count")
+left_shift, right_shift = _constant("left_shift"), _constant("right_shift")
+bitwise_not = bitwise_invert = invert
+bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 logical_and, logical_or, logical_not = _constant("logical_and"), _constant("logical_or"), _constant("logical_not")
 argmax, argmin, argsort = _constant("argmax"), _constant("argmin"), _constant("argsort")
 nanargmax, nanargmin = _constant("nanargmax"), _constant("nanargmin")

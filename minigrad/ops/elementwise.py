@@ -6,36 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import primitive
+from ..primitive import composed, primitive
 from ..tensor import Tensor
 
 Array = Any
 __all__ = [
     "abs",
+    "absolute",
     "add",
     "astype",
+    "cbrt",
     "clip",
-    "cos",
     "divide",
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
+    "fabs",
+    "float_power",
+    "fmax",
+    "fmin",
+    "lerp",
     "maximum",
     "minimum",
     "multiply",
     "negative",
     "positive",
+    "pow",
     "power",
     "reciprocal",
-    "relu",
-    "sigmoid",
-    "sin",
-    "softplus",
     "sqrt",
     "square",
     "subtract",
-    "tanh",
+    "true_divide",
     "where",
 ]
 
@@ -89,6 +88,16 @@ def power(xp: Any, a: Array, b: Array) -> Any:
     return y, (a, b, y), (by_base, by_exponent)
 
 
+true_divide, pow = divide, power
+
+
+@composed
+def float_power(a: Any, b: Any) -> Tensor:
+    """`power` in float64 whatever the inputs are, so that integers may have negative exponents."""
+    a, b = (x if isinstance(x, (int, float)) else astype(x, np.float64) for x in (a, b))
+    return power(float(a) if isinstance(a, int) else a, float(b) if isinstance(b, int) else b)
+
+
 @primitive
 def negative(xp: Any, x: Array) -> Any:
     """`-x`."""
@@ -115,6 +124,13 @@ def sqrt(xp: Any, x: Array) -> Any:
 
 
 @primitive
+def cbrt(xp: Any, x: Array) -> Any:
+    """The cube root, of negative numbers too; its derivative at 0 is infinite."""
+    y = xp.cbrt(x)
+    return y, (y,), lambda xp, g, y: g / (3 * y * y)
+
+
+@primitive
 def reciprocal(xp: Any, x: Array) -> Any:
     """`1 / x`."""
     y = xp.reciprocal(x)
@@ -122,73 +138,21 @@ def reciprocal(xp: Any, x: Array) -> Any:
 
 
 @primitive
-def exp(xp: Any, x: Array) -> Any:
-    """The exponential."""
-    y = xp.exp(x)
-    return y, (y,), lambda xp, g, y: g * y
-
-
-@primitive
-def expm1(xp: Any, x: Array) -> Any:
-    """`exp(x) - 1`, exact near 0."""
-    y = xp.expm1(x)
-    return y, (y,), lambda xp, g, y: g * (y + 1)
-
-
-@primitive
-def log(xp: Any, x: Array) -> Any:
-    """The natural logarithm."""
-    return xp.log(x), (x,), lambda xp, g, x: g / x
-
-
-@primitive
-def log1p(xp: Any, x: Array) -> Any:
-    """`log(1 + x)`, exact near 0."""
-    return xp.log1p(x), (x,), lambda xp, g, x: g / (1 + x)
-
-
-@primitive
-def sin(xp: Any, x: Array) -> Any:
-    """The sine of an angle in radians."""
-    return xp.sin(x), (x,), lambda xp, g, x: g * xp.cos(x)
-
-
-@primitive
-def cos(xp: Any, x: Array) -> Any:
-    """The cosine of an angle in radians."""
-    return xp.cos(x), (x,), lambda xp, g, x: -g * xp.sin(x)
-
-
-@primitive
-def tanh(xp: Any, x: Array) -> Any:
-    """The hyperbolic tangent."""
-    y = xp.tanh(x)
-    return y, (y,), lambda xp, g, y: g - g * y * y
-
-
-@primitive
-def sigmoid(xp: Any, x: Array) -> Any:
-    """`1 / (1 + exp(-x))`, computed as `tanh(x / 2) / 2 + 1 / 2`, which never overflows."""
-    y = xp.tanh(x * 0.5) * 0.5 + 0.5
-    return y, (y,), lambda xp, g, y: g * (y - y * y)
-
-
-@primitive
-def relu(xp: Any, x: Array) -> Any:
-    """`max(x, 0)`; the derivative at 0 is 0."""
-    return xp.maximum(x, 0), (x,), lambda xp, g, x: g * (x > 0)
-
-
-@primitive
-def softplus(xp: Any, x: Array) -> Any:
-    """`log(1 + exp(x))`, without overflow."""
-    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * (xp.tanh(x * 0.5) * 0.5 + 0.5)
-
-
-@primitive
 def abs(xp: Any, x: Array) -> Any:
-    """The absolute value; the derivative at 0 is 0."""
-    return xp.abs(x), (x,), lambda xp, g, x: g * xp.sign(x)
+    """The absolute value, of complex numbers too; the derivative at 0 is 0."""
+    y = xp.abs(x)
+    if x.dtype.kind == "c":
+        return y, (x, y), lambda xp, g, x, y: g * xp.conj(x) / xp.where(y == 0, 1.0, y)
+    return y, (x,), lambda xp, g, x: g * xp.sign(x)
+
+
+absolute = abs
+
+
+@primitive
+def fabs(xp: Any, x: Array) -> Any:
+    """The absolute value of a real number, floating point of integers too; the derivative at 0 is 0."""
+    return xp.fabs(x), (x,), lambda xp, g, x: g * xp.sign(x)
 
 
 @primitive
@@ -208,6 +172,40 @@ def minimum(xp: Any, a: Array, b: Array) -> Any:
 def _wins(a: Array, b: Array, like: Array) -> Array:
     """1 where a > b, one half where they are equal, else 0; in the dtype of `like`."""
     return ((a > b) + 0.5 * (a == b)).astype(like.dtype)
+
+
+@primitive
+def fmax(xp: Any, a: Array, b: Array) -> Any:
+    """The larger of two, or what is no NaN, broadcast; where they are equal each gets half of the gradient."""
+    by_a, by_b = (lambda xp, g, a, b: g * _leads(a, b, g)), (lambda xp, g, a, b: g * _leads(b, a, g))
+    return xp.fmax(a, b), (a, b), (by_a, by_b)
+
+
+@primitive
+def fmin(xp: Any, a: Array, b: Array) -> Any:
+    """The smaller of two, or what is no NaN, broadcast; where they are equal each gets half of the gradient."""
+    by_a, by_b = (lambda xp, g, a, b: g * _leads(-a, -b, g)), (lambda xp, g, a, b: g * _leads(-b, -a, g))
+    return xp.fmin(a, b), (a, b), (by_a, by_b)
+
+
+def _leads(a: Array, b: Array, like: Array) -> Array:
+    """`_wins`, where a NaN loses to whatever is none."""
+    alone = (b != b) * (a == a)
+    return ((a > b) + 0.5 * (a == b) + alone).astype(like.dtype)
+
+
+@primitive
+def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Any:
+    """`start + weight * (end - start)`, the straight line between two, broadcast; torch's `lerp`."""
+    return (
+        start + weight * (end - start),
+        (start, end, weight),
+        (
+            lambda xp, g, start, end, weight: g * (1 - weight),
+            lambda xp, g, start, end, weight: g * weight,
+            lambda xp, g, start, end, weight: g * (end - start),
+        ),
+    )
 
 
 @primitive

@@ -1,6 +1,7 @@
 """A sample of every operation, by the file of `minigrad/ops` that it stands in."""
 
 from . import (
+    activations,
     applying,
     complex_parts,
     convolution,
@@ -11,6 +12,8 @@ from . import (
     editing,
     einsum,
     elementwise,
+    error_function,
+    exponential,
     fft,
     indexing,
     interpolation,
@@ -23,16 +26,21 @@ from . import (
     products,
     quantiles,
     reduce,
+    remainders,
     repeating,
+    selection,
     shape,
     sorting,
+    special,
     statistics,
+    trigonometric,
     updating,
     windows,
 )
 from .sample import Sample as Sample
 
 _FILES = (
+    activations,
     applying,
     complex_parts,
     convolution,
@@ -43,6 +51,8 @@ _FILES = (
     editing,
     einsum,
     elementwise,
+    error_function,
+    exponential,
     fft,
     indexing,
     interpolation,
@@ -55,10 +65,14 @@ _FILES = (
     products,
     quantiles,
     reduce,
+    remainders,
     repeating,
+    selection,
     shape,
     sorting,
+    special,
     statistics,
+    trigonometric,
     updating,
     windows,
 )

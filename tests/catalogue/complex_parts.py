@@ -14,9 +14,12 @@ CATALOGUE = [
     Sample("conj", lambda m, x: m.conj(x), (A,), torch=None, autograd=True, label="of real"),
     Sample("conj", lambda m, x: m.imag(m.conjugate(x * Z)), (A,), label="other name"),
     Sample("angle", lambda m, x, y: m.angle(x + 1j * y), (A, A), torch=None, autograd=True),
+    Sample("angle", lambda m, x: m.angle(x * Z + 1, deg=True), (A,), label="degrees"),
 ]  # fmt: skip
 
 EDGES: list[Sample] = [
+    Sample("angle", lambda m, x: m.angle(x * 1j), ([0.0, -1.0],), label="of zero"),
+    Sample("angle", lambda m, x: m.angle(x, deg=True), (A,), label="of real in degrees"),
     Sample("imag", lambda m, x: m.imag(x), (A,), label="of real"),
     Sample("angle", lambda m, x: m.angle(x), (A,), label="of real"),
     Sample("real", lambda m, x: m.real(x * 1j), ((0, 3),), label="empty"),

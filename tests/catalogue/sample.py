@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from minigrad.primitive import REGISTRY
 
@@ -47,6 +48,10 @@ class Sample:
                 made.append(array.astype(dtype) if array.dtype.kind == "f" else array)
         return made
 
+    def of(self, *inputs: Any) -> Sample:
+        """The same on other inputs."""
+        return replace(self, inputs=inputs, low=None)
+
 
 A, B, V = (3, 4), (4, 2), (4,)
 
@@ -64,6 +69,11 @@ def binary(name: str, low: float | None = None, **how: Any) -> Sample:
 def own(m: Any, name: str) -> Any:
     """A primitive without a public name, under another library's stand-in for it."""
     return REGISTRY[name]
+
+
+def scipy_special(name: str) -> Any:
+    """`scipy.special`'s function, as a sample's `numpy`."""
+    return lambda m, *args: getattr(pytest.importorskip("scipy.special"), name)(*args)
 
 
 def reduction(name: str, axis: Any, keepdims: bool, **how: Any) -> Sample:

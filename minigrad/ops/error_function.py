@@ -1,0 +1,200 @@
+"""The error function and its kin, to the last digits of float64, and the normal distribution in terms of them.
+
+The rational approximations are W. J. Cody's ("Rational Chebyshev approximations for the error function",
+Math. Comp. 23, 1969; coefficients as in his CALERF, Netlib), those of the inverse M. J. Wichura's ("Algorithm AS 241",
+Applied Statistics 37, 1988). Every branch is computed for every element, so that no device is asked which it needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..primitive import primitive, within
+
+Array = Any
+__all__ = ["erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
+
+ROOT2, ROOT_PI, ROOT_2PI = math.sqrt(2), math.sqrt(math.pi), math.sqrt(2 * math.pi)
+SMALL, LARGE = 0.46875, 4.0
+"""Up to the one, erf is approximated; from there on erfcx, beyond the other in 1/x²."""
+
+# From the highest power down.
+NEAR = (
+    (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
+    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
+)
+MIDDLE = (
+    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1, 2.98635138197400131e2,
+     8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3),
+    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+     3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3),
+)  # fmt: skip
+FAR = (
+    (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1,
+     1.60837851487422766e-2, 6.58749161529837803e-4),
+    (1.0, 2.56852019228982242, 1.87295284992346047, 5.27905102951428412e-1, 6.05183413124413191e-2,
+     2.33520497626869185e-3),
+)  # fmt: skip
+
+CENTRE = (
+    (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
+     1.3731693765509461125e4, 1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080),
+    (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4,
+     5.3941960214247511077e3, 6.8718700749205790830e2, 4.2313330701600911252e1, 1.0),
+)  # fmt: skip
+TAIL = (
+    (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258,
+     3.64784832476320460504, 5.76949722146069140550, 4.63033784615654529590, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+     6.89767334985100004550e-1, 1.67638483018380384940, 2.05319162663775882187, 1.0),
+)  # fmt: skip
+FAR_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
+     2.96560571828504891230e-1, 1.78482653991729133580, 5.46378491116411436990, 6.65790464350110377720),
+    (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
+     1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0),
+)  # fmt: skip
+
+
+def polynomial(x: Array, coefficients: Sequence[float]) -> Array:
+    """Horner's scheme, from the highest power down, in one fresh array."""
+    y = x * coefficients[0] + coefficients[1]
+    for c in coefficients[2:]:
+        y *= x
+        y += c
+    return y
+
+
+def _quotient(x: Array, terms: tuple[Sequence[float], Sequence[float]]) -> Array:
+    y = polynomial(x, terms[0])
+    y /= polynomial(x, terms[1])
+    return y
+
+
+def _erf_near(xp: Any, x: Array) -> Array:
+    """erf where |x| is SMALL at most, and something finite elsewhere."""
+    x = xp.clip(x, -SMALL, SMALL)
+    return x * _quotient(x * x, NEAR)
+
+
+def _scaled(xp: Any, size: Array) -> Array:
+    """exp(x²) erfc(x) where x is SMALL at least."""
+    inverse = xp.maximum(size, LARGE)
+    inverse = 1 / inverse
+    square = inverse * inverse
+    far = inverse * (1 / ROOT_PI - square * _quotient(square, FAR))
+    return xp.where(size > LARGE, far, _quotient(xp.clip(size, SMALL, LARGE), MIDDLE))
+
+
+def _bell(xp: Any, size: Array, by: float = 1.0) -> Array:
+    """exp(−by · x²), of which x² is taken in two parts, so that its rounding does not grow with it.
+
+    0, rather than the difference of two infinities, where x is too large for anything else.
+    """
+    size = xp.minimum(size, 60.0)
+    rough = xp.floor(size * 16) / 16
+    return xp.exp(-by * rough * rough) * xp.exp(by * (rough - size) * (rough + size))
+
+
+def _exp_of_square(xp: Any, x: Array, by: float) -> Array:
+    """exp(by · x²) for the rules; beyond 40, where it is 0 anyway, nothing is squared that could overflow."""
+    x = xp.clip(x, -40.0, 40.0)
+    return xp.exp(by * x * x)
+
+
+@primitive
+def erf(xp: Any, x: Array) -> Any:
+    """2/√π · ∫₀ˣ exp(−t²) dt."""
+    size = xp.abs(x)
+    beyond = xp.copysign(1 - _bell(xp, size) * _quotient(xp.clip(size, SMALL, 6.0), MIDDLE), x)
+    return (
+        xp.where(size <= SMALL, _erf_near(xp, x), beyond),
+        (x,),
+        lambda xp, g, x: g * (2 / ROOT_PI) * _exp_of_square(xp, x, -1.0),
+    )
+
+
+@primitive
+def erfc(xp: Any, x: Array) -> Any:
+    """1 − erf(x), to all digits however small it is."""
+    return _tail(xp, x, _bell(xp, xp.abs(x))), (x,), lambda xp, g, x: g * (-2 / ROOT_PI) * _exp_of_square(xp, x, -1.0)
+
+
+def _tail(xp: Any, x: Array, bell: Array) -> Array:
+    """erfc(x), given exp(−x²)."""
+    size = xp.abs(x)
+    beyond = bell * _scaled(xp, size)
+    return xp.where(size <= SMALL, 1 - _erf_near(xp, x), xp.where(x < 0, 2 - beyond, beyond))
+
+
+def _ndtr(xp: Any, x: Array) -> Array:
+    return 0.5 * _tail(xp, x * (-1 / ROOT2), _bell(xp, xp.abs(x), 0.5))
+
+
+@primitive
+def erfcx(xp: Any, x: Array) -> Any:
+    """exp(x²) erfc(x), which neither vanishes nor is lost for large x."""
+    size = xp.abs(x)
+    small, negative = xp.clip(size, 0.0, SMALL), xp.minimum(x, 0.0)
+    y = xp.where(size <= SMALL, xp.exp(small * small) * (1 - _erf_near(xp, x)), _scaled(xp, size))
+    y = xp.where(x < -SMALL, 2 * xp.exp(negative * negative) - y, y)
+    return y, (x, y), lambda xp, g, x, y: g * (2 * xp.minimum(x, 1e10) * y - 2 / ROOT_PI)
+
+
+@primitive
+def erfinv(xp: Any, x: Array) -> Any:
+    """The inverse of `erf`; ±∞ at ±1."""
+    y = _normal_quantile(xp, x * 0.5, (1 - xp.abs(x)) * 0.5) / ROOT2
+    return y, (y,), lambda xp, g, y: g * (ROOT_PI / 2) * xp.exp(y * y)
+
+
+@primitive
+def erfcinv(xp: Any, x: Array) -> Any:
+    """The inverse of `erfc`; +∞ at 0, −∞ at 2."""
+    y = _normal_quantile(xp, (1 - x) * 0.5, xp.minimum(x, 2 - x) * 0.5) / ROOT2
+    return y, (y,), lambda xp, g, y: g * (-ROOT_PI / 2) * xp.exp(y * y)
+
+
+@primitive
+def ndtri(xp: Any, x: Array) -> Any:
+    """The inverse of `ndtr`: the normal distribution's quantiles; −∞ at 0, +∞ at 1."""
+    y = _normal_quantile(xp, x - 0.5, xp.minimum(x, 1 - x))
+    return y, (y,), lambda xp, g, y: g * ROOT_2PI * xp.exp(y * y * 0.5)
+
+
+def _normal_quantile(xp: Any, from_half: Array, smaller: Array) -> Array:
+    """Φ⁻¹ of a probability, given its distance from one half and the smaller of it and its complement."""
+    off = xp.clip(from_half, -0.425, 0.425)
+    centre = off * _quotient(0.180625 - off * off, CENTRE)
+    inside = (smaller > 0) & (smaller < 0.5)
+    root = xp.sqrt(-xp.log(xp.where(inside, smaller, 0.5)))
+    tail = xp.where(root <= 5.0, _quotient(root - 1.6, TAIL), _quotient(xp.maximum(root, 5.0) - 5.0, FAR_TAIL))
+    tail = xp.where(smaller > 0, tail, math.nan)
+    tail = xp.where(smaller == 0, math.inf, tail)
+    return xp.where(xp.abs(from_half) <= 0.425, centre, xp.copysign(tail, from_half))
+
+
+@primitive
+def ndtr(xp: Any, x: Array) -> Any:
+    """Φ, the normal distribution's cumulative probability."""
+    return _ndtr(xp, x), (x,), lambda xp, g, x: g * (1 / ROOT_2PI) * _exp_of_square(xp, x, -0.5)
+
+
+@primitive
+def log_ndtr(xp: Any, x: Array) -> Any:
+    """The logarithm of `ndtr`, finite however small that is."""
+    low = x < -1
+    size = xp.where(low, -x, 1.0)
+    tail = xp.log(0.5 * _scaled(xp, xp.minimum(size / ROOT2, 1e30))) - 0.5 * size * size
+    y = xp.where(low, tail, xp.log1p(-_ndtr(xp, xp.where(low, 0.0, -x))))
+
+    def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        low = x < -1
+        size, other = xp.where(low, -x, 1.0), xp.where(low, 0.0, x)
+        tail = (2 / ROOT_2PI) / within(xp, erfcx, size / ROOT2)
+        centre = _exp_of_square(xp, other, -0.5) * xp.exp(-xp.where(low, 0.0, y)) / ROOT_2PI
+        return g * xp.where(low, tail, centre)
+
+    return y, (x, y), rule
