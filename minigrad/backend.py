@@ -9,8 +9,9 @@ import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,12 +23,64 @@ class BackendError(RuntimeError):
     """A backend is unknown, missing, or two of them met in one operation."""
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a kernel may ask of a device."""
+
+    name: str
+    multiprocessors: int
+    shared_memory: int
+    """Bytes that one block may have, where it asks for more than the usual 48 KiB."""
+    registers: int
+    """Words of a multiprocessor."""
+    threads: int
+    """Of one block, at most."""
+    compute_capability: tuple[int, int]
+    cooperative: bool
+    """Whether all blocks of a launch can be held to run at the same time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """A backend's way to run CUDA source on its arrays.
+
+    `compile(source, options)` returns a function that looks up a kernel by name: a `Launch`. `flags` are whole numbers
+    that the host reads without waiting and a kernel reaches through `flags_pointer`: it reports trouble there.
+    """
+
+    device: Device
+    compile: Callable[[str, tuple[str, ...]], Callable[[str], Launch]]
+    flags: np.ndarray[Any, Any]
+    flags_pointer: int
+
+
+class Launch(Protocol):
+    """A compiled kernel.
+
+    Arguments are arrays, whose address is handed over, and NumPy scalars, handed over as they are. `cooperative` holds
+    all blocks to run at the same time.
+
+    Raises:
+        BackendError: a cooperative grid is larger than what can run at the same time.
+    """
+
+    def __call__(
+        self,
+        grid: tuple[int, int, int],
+        threads: int,
+        args: tuple[Any, ...],
+        shared_memory: int = 0,
+        cooperative: bool = False,
+    ) -> None: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Backend:
     """An array library as minigrad sees it.
 
     `xp` is its namespace with NumPy's names, `array_type` the class of its arrays. `from_numpy` copies a host array
     to the device and `to_numpy` copies one back; both may return their argument where host and device are the same.
+    `kernels` says how CUDA source runs there; None where it does not.
     """
 
     name: str
@@ -36,6 +89,7 @@ class Backend:
     to_numpy: Callable[[Array], np.ndarray[Any, Any]]
     from_numpy: Callable[[np.ndarray[Any, Any]], Array]
     synchronize: Callable[[], None]
+    kernels: Callable[[], Kernels] | None = None
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -61,7 +115,53 @@ def _load_cupy() -> Backend:
         to_numpy=cupy.asnumpy,
         from_numpy=cupy.asarray,
         synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
+        kernels=lambda: _cupy_kernels(cupy, cupy.cuda.runtime.getDevice()),
     )
+
+
+@cache
+def _cupy_kernels(cupy: Any, device: int) -> Kernels:
+    limits = cupy.cuda.runtime.getDeviceProperties(device)
+    described = Device(
+        name=limits["name"].decode(),
+        multiprocessors=limits["multiProcessorCount"],
+        shared_memory=limits["sharedMemPerBlockOptin"],
+        registers=limits["regsPerMultiprocessor"],
+        threads=limits["maxThreadsPerBlock"],
+        compute_capability=(limits["major"], limits["minor"]),
+        cooperative=bool(limits["cooperativeLaunch"]),
+    )
+
+    def compiled(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
+        module = cupy.RawModule(code=source, options=("-std=c++17", *options))
+        return lambda name: _cupy_launch(cupy, module.get_function(name), name, described.multiprocessors)
+
+    pinned = cupy.cuda.alloc_pinned_memory(256)  # the device reaches it at the host's address
+    flags = np.frombuffer(pinned, np.int32, 64)
+    flags[:] = 0
+    return Kernels(described, compiled, flags, pinned.ptr)
+
+
+def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Launch:
+    def launch(
+        grid: tuple[int, int, int],
+        threads: int,
+        args: tuple[Any, ...],
+        shared_memory: int = 0,
+        cooperative: bool = False,
+    ) -> None:
+        if shared_memory > kernel.max_dynamic_shared_size_bytes:
+            kernel.max_dynamic_shared_size_bytes = shared_memory
+        function = kernel.kernel
+        if cooperative:  # CuPy would shrink a grid that is too large
+            together = multiprocessors * cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+                function.ptr, threads, shared_memory
+            )
+            if grid[0] * grid[1] * grid[2] > together:
+                raise BackendError(f"{name}: grid: got {grid}, want at most {together} blocks, which run together")
+        function(grid, (threads, 1, 1), args, shared_mem=shared_memory, enable_cooperative_groups=cooperative)
+
+    return launch
 
 
 NUMPY = Backend("numpy", np, np.ndarray, to_numpy=lambda a: a, from_numpy=lambda a: a, synchronize=lambda: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from minigrad.backend import Backend, backend_of, is_array
 
 from .arguments import check_masks, check_probability, depths_of, options_of
 from .cells import NO_MASKS, Cell, CellMasks, Lengths, unroll
+from .cuda import sequence as cuda
+from .cuda.planner import Plan
 
 State = Any
 Masks = Mapping[str, CellMasks]
@@ -69,7 +72,6 @@ class Recurrence(nn.Module):
     """
 
     cell_type: type[Cell]
-    road: str | None
 
     def __init__(
         self,
@@ -124,7 +126,9 @@ class Recurrence(nn.Module):
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout, self.zoneout = float(dropout), float(recurrent_dropout), zoned
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
-        self.rng, self.road = rng, None
+        self.rng = rng
+        self._road: str | None = None
+        self._plan: Plan | None = None
         self.directions = ("forward", "backward") if bidirectional else ("forward",)
         if impl == "fused" and (why := self.why_not_fused()):
             raise ValueError(f"{name}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
@@ -157,6 +161,12 @@ class Recurrence(nn.Module):
             return f"zoneout={self.zoneout!r} acts inside the steps"
         return ""
 
+    @property
+    def road(self) -> str | None:
+        """The road that the last call took: "graph" or "fused"; on a device how its kernels ran, and why: "persistent", one
+        launch for all steps; "two launches a step", a product and a kernel; "op by op", "fused" without kernels."""
+        return self._road if self._plan is None else str(self._plan)
+
     def _weights(self) -> Tensor:
         """A parameter of the first cell: where the network lives, and in which dtype."""
         weights: Tensor = getattr(self, self.cell_names[0]).first_parameter()
@@ -182,22 +192,25 @@ class Recurrence(nn.Module):
         if masks is not None:
             check_masks(type(self).__name__, dict(zip(self.cell_names, self.every_cell())), masks, T, B)
         placed = self._placed(self.draw_masks(T, B) if masks is None else masks, backend)
-        self.road = self._road(placed)
-        finals: list[tuple[Tensor, ...]] = []
-        every: list[tuple[Tensor, ...]] = []
+        self._road, self._plan = self._chosen(placed), None
+        made: dict[str, tuple[Tensor, ...]] = {}
         for block in self.blocks:
-            tops = []
-            for direction, stack in zip(self.directions, block):
-                hs = xs
-                for name in stack:
+            tops = [xs] * len(block)
+            for level in range(max(map(len, block))):
+                beside = [(k, stack[level]) for k, stack in enumerate(block) if level < len(stack)]
+                for k, name in beside:
                     mask = placed.get(name, NO_MASKS)
                     if mask.input is not None:
-                        hs = hs * mask.input if isinstance(hs, Tensor) else mg.multiply(hs, mask.input)
-                    hs, final, others = self._run(name, hs, states[name], direction, spans, mask, return_states)
-                    finals.append(final)
-                    every.append((hs, *others))
-                tops.append(hs)
+                        hs = tops[k]
+                        tops[k] = hs * mask.input if isinstance(hs, Tensor) else mg.multiply(hs, mask.input)
+                inputs = [(tops[k], states[name]) for k, name in beside]
+                ran = self._run([name for _, name in beside], inputs, spans, placed, return_states, backend)
+                for (k, name), outputs in zip(beside, ran):
+                    made[name], tops[k] = outputs, outputs[0]
             xs = self._merged(tops)
+        parts = len(self.cell_type.state_names)
+        finals = [made[name][1 : 1 + parts] for name in self.cell_names]
+        every = [(made[name][0], *made[name][1 + parts :]) for name in self.cell_names]
         if unbatched:
             xs = xs[:, 0]
         elif self.batch_first:
@@ -207,23 +220,30 @@ class Recurrence(nn.Module):
 
     def _run(
         self,
-        name: str,
-        xs: Any,
-        state: tuple[Any, ...],
-        direction: str,
+        names: list[str],
+        inputs: list[tuple[Any, tuple[Any, ...]]],
         spans: Lengths | None,
-        mask: CellMasks,
+        masks: Masks,
         every_state: bool,
-    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """One cell over the whole sequence: (hs (T, B, H), final state, the state's other arrays of every step)."""
-        cell, backward, parts = getattr(self, name), direction == "backward", len(state)
-        if self.road == "fused":
-            made = cell.sequence(xs, state, backward, spans, every_state)
-        else:
-            made = unroll(cell.step, parts, backward, xs, *state, lengths=spans, masks=mask, every_state=every_state)
-        return made[0], tuple(made[1 : 1 + parts]), tuple(made[1 + parts :])
+        backend: Backend,
+    ) -> list[tuple[Tensor, ...]]:
+        """One cell, or one of each direction, over xs and an initial state each; for each what `unroll` returns."""
+        cells, backward = [getattr(self, name) for name in names], [name.startswith("backward") for name in names]
+        if self._road == "fused":
+            self._plan = cuda.planned(backend, cells, inputs[0][0].shape[1], len(cells))
+            if self._plan is not None and self._plan.runs_kernels:
+                return cuda.run(backend, self._plan, cells, inputs, backward == [True], spans, every_state)
+        ran = []
+        for name, cell, reversed_, (xs, state) in zip(names, cells, backward, inputs):
+            if self._road == "fused":
+                ran.append(cell.sequence(xs, state, reversed_, spans, every_state))
+                continue
+            mask = masks.get(name, NO_MASKS)
+            step = partial(unroll, cell.step, len(state), reversed_, lengths=spans, masks=mask)
+            ran.append(step(xs, *state, every_state=every_state))
+        return ran
 
-    def _road(self, masks: Masks) -> str:
+    def _chosen(self, masks: Masks) -> str:
         inside = any(m.recurrent is not None or m.zoneout for m in masks.values())
         if self.impl == "fused" and inside:
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,20 @@ from .lengths import Lengths
 
 State = Any
 """h (B, H) for a cell with one state array, a tuple such as (h, c) for one with several."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelForm:
+    """What those who run a cell's whole sequence in a kernel are told of it.
+
+    kind: the cell's name there. refused: the option that no kernel serves, or nothing. weights: Wc, Wr, b and br, of
+    which the biases may be None. step: `step(x, state, h, *weights)`, one step op by op.
+    """
+
+    kind: str
+    refused: str
+    weights: tuple[Any, Any, Any, Any]
+    step: Callable[..., tuple[Tensor, ...]]
 
 
 class Cell(nn.Module):
@@ -130,6 +146,10 @@ class Cell(nn.Module):
     ) -> tuple[Tensor, ...]:
         """The whole sequence as one primitive; takes and returns what `unroll` does."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
+
+    def kernel_form(self) -> KernelForm | None:
+        """How a kernel sees the cell; None where none is written for it."""
+        return None
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first step, (B, H) each: zeros where the weights live, or what was learned."""

@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.pool import OverTime
 
-from .cell import Cell
+from .cell import Cell, KernelForm
 from .layout import (
     CHUNK,
     Shares,
@@ -78,6 +78,12 @@ class GRUCell(Cell):
     ) -> tuple[Tensor, ...]:
         return gru_sequence(
             xs, state[0], self.Wc, self.Wr, self.b, self.br, self.reset_after, backward, lengths=lengths
+        )
+
+    def kernel_form(self) -> KernelForm:
+        kind = "gru" if self.reset_after else "gru_published"
+        return KernelForm(
+            kind, "", (self.Wc, self.Wr, self.b, self.br), partial(gru_step, reset_after=self.reset_after)
         )
 
     def extra_repr(self) -> str:

@@ -19,7 +19,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.pool import OverTime
 
-from .cell import Cell
+from .cell import Cell, KernelForm
 from .layout import (
     CHUNK,
     Shares,
@@ -110,6 +110,14 @@ class LSTMCell(Cell):
             xs, h, c, self.Wc, self.Wr, self.both_biases(), self.p, self.Wp, backward,
             lengths=lengths, every_state=every_state,
         )  # fmt: skip
+
+    def kernel_form(self) -> KernelForm:
+        def step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> tuple[Tensor, ...]:
+            return lstm_step(x, state, h, Wc, Wr, b)
+
+        options = {"peephole": self.peephole, "proj_size": self.proj_size}
+        refused = next((f"no kernel serves {name}={value}" for name, value in options.items() if value), "")
+        return KernelForm("lstm", refused, (self.Wc, self.Wr, self.both_biases(), None), step)
 
     def extra_repr(self) -> str:
         said = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]

@@ -8,7 +8,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 
-from .cell import Cell
+from .cell import Cell, KernelForm
 from .layout import (
     CHUNK,
     Shares,
@@ -69,6 +69,12 @@ class RNNCell(Cell):
         return rnn_sequence(
             xs, state[0], self.Wc, self.Wr, self.both_biases(), self.nonlinearity, backward, lengths=lengths
         )
+
+    def kernel_form(self) -> KernelForm:
+        def step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> tuple[Tensor, ...]:
+            return rnn_step(x, state, h, Wc, Wr, b, self.nonlinearity)
+
+        return KernelForm(f"rnn_{self.nonlinearity}", "", (self.Wc, self.Wr, self.both_biases(), None), step)
 
 
 def rnn_step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:

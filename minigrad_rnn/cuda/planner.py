@@ -1,0 +1,286 @@
+"""Which road a sequence takes on a device: one launch for all steps, two launches a step, or op by op.
+
+A persistent kernel keeps Wr in the multiprocessors for the whole sequence. It needs all of its blocks to run at the
+same time, so there is at most one for each multiprocessor, and what a block keeps must fit its registers or shared
+memory. Among the tilings that fit, the one with the least estimated time is taken. The estimate is a model, never
+measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Device
+
+PERSISTENT, TWO_LAUNCHES, OP_BY_OP = "persistent", "two launches a step", "op by op"
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_published")
+LARGEST_BATCH = 128
+OLDEST = (7, 0)
+"""The first compute capability with loads and stores whose order between multiprocessors is defined."""
+
+OTHER_REGISTERS = 104
+"""What a thread needs beside resident weights and running sums; tests compile every offered tiling without spills."""
+RESERVED = 16
+"""Bytes of shared memory that a kernel declares itself."""
+EXCHANGE, TILE = 1800.0, 900.0
+"""Clocks from one block's store to another's load of it, with the barriers and shuffles between; and what is left of
+that for a tile whose data came while the block was at another one."""
+LAUNCH = 20_000.0
+"""Clocks that a launch costs where the host cannot run ahead."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A sequence as the planner sees it. `cell` is one of `CELLS`. How many steps there are decides nothing."""
+
+    cell: str
+    B: int
+    H: int
+    dtype: Any
+    directions: int
+
+    @property
+    def itemsize(self) -> int:
+        return int(np.dtype(self.dtype).itemsize)
+
+    def products(self, backward: bool) -> tuple[tuple[int, int], ...]:
+        """(rows per unit, columns) of each product of a step, of the matrices that stay resident."""
+        H = self.H
+        gates = {"lstm": 4, "gru": 3}.get(self.cell, 1)
+        if self.cell == "gru_published":
+            return ((1, H), (1, 2 * H)) if backward else ((2, H), (1, H))
+        return ((1, gates * H),) if backward else ((gates, H),)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a persistent kernel divides the work; tile.h explains the names."""
+
+    warp_units: int
+    unit_warps: int
+    split: int
+    batch: int
+    tiles: int
+    vector: int
+    registers: bool
+
+    @property
+    def units(self) -> int:
+        return self.warp_units * self.unit_warps
+
+    @property
+    def threads(self) -> int:
+        return 32 * self.unit_warps * self.split
+
+    @property
+    def pairs(self) -> int:
+        return self.units * self.batch
+
+    def padded(self, columns: int) -> int:
+        stride = 32 * self.vector * self.split
+        return -(-columns // stride) * stride
+
+    def grid(self, shape: Shape) -> tuple[int, int, int]:
+        return -(-shape.H // self.units), -(-shape.B // (self.batch * self.tiles)), shape.directions
+
+    def shared_memory(self, shape: Shape, backward: bool) -> int:
+        """Bytes that a block asks for."""
+        products = shape.products(backward)
+        gathered = sum(self.batch * self.padded(columns) for _, columns in products)
+        part = max(self.split * rows * self.pairs for rows, _ in products)
+        carried = (1 if shape.cell == "gru_published" else 2) * self.tiles * self.pairs
+        resident = 0 if self.registers else sum(rows * self.units * self.padded(columns) for rows, columns in products)
+        return shape.itemsize * (gathered + part + carried + resident)
+
+    def registers_needed(self, shape: Shape, backward: bool) -> int:
+        """An upper estimate of a thread's registers."""
+        words = shape.itemsize // 4
+        products = shape.products(backward)
+        sums = max(rows * self.warp_units * self.batch for rows, _ in products)
+        per_warp = 32 * self.split
+        if self.registers:
+            kept = sum(rows * self.warp_units * self.padded(columns) // per_warp for rows, columns in products)
+        else:
+            kept = max(rows * self.warp_units * self.vector for rows, _ in products)
+        return words * (kept + sums) + OTHER_REGISTERS
+
+    def macros(self) -> dict[str, int]:
+        return {
+            "K_WARP_UNITS": self.warp_units,
+            "K_UNIT_WARPS": self.unit_warps,
+            "K_SPLIT": self.split,
+            "K_BATCH": self.batch,
+            "K_TILES": self.tiles,
+            "K_VECTOR": self.vector,
+            "K_REGISTERS": int(self.registers),
+        }
+
+
+@dataclass(frozen=True)
+class Road:
+    """The road of one pass, and why. A persistent one has its tile, grid and shared memory."""
+
+    name: str
+    reason: str
+    tile: Tile | None = None
+    grid: tuple[int, int, int] = (0, 0, 0)
+    shared_memory: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The roads of both passes of a shape on a device."""
+
+    shape: Shape
+    forward: Road
+    backward: Road
+
+    @property
+    def runs_kernels(self) -> bool:
+        return self.forward.name != OP_BY_OP
+
+    def __str__(self) -> str:
+        if self.forward == self.backward:
+            return str(self.forward)
+        return f"forward {self.forward}, backward {self.backward}"
+
+
+def op_by_op(reason: str) -> Road:
+    return Road(OP_BY_OP, reason)
+
+
+@lru_cache(maxsize=1024)
+def plan(device: Device, shape: Shape) -> Plan:
+    """The roads of both passes.
+
+    Raises:
+        ValueError: the cell is none of `CELLS`, or B, H or directions is less than 1.
+    """
+    if shape.cell not in CELLS:
+        raise ValueError(f"plan: cell: got {shape.cell!r}, want one of {list(CELLS)}")
+    for name in ("B", "H", "directions"):
+        if getattr(shape, name) < 1:
+            raise ValueError(f"plan: {name}: got {getattr(shape, name)}, want at least 1")
+    forward, backward = (road_of(device, shape, of) for of in (False, True))
+    return Plan(shape, forward, backward)
+
+
+def road_of(device: Device, shape: Shape, backward: bool) -> Road:
+    """The road of one pass."""
+    if np.dtype(shape.dtype) not in (np.float32, np.float64):
+        return op_by_op(f"dtype {np.dtype(shape.dtype)}: kernels are written for float32 and float64")
+    if device.compute_capability < OLDEST:
+        got, want = (".".join(map(str, version)) for version in (device.compute_capability, OLDEST))
+        return op_by_op(f"compute capability {got}: kernels want {want} or later")
+    if not device.cooperative:
+        return Road(TWO_LAUNCHES, "the device has no cooperative launches")
+    if shape.B > LARGEST_BATCH:
+        return Road(TWO_LAUNCHES, f"B = {shape.B}: one launch takes at most {LARGEST_BATCH} examples")
+    tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward)
+    if tile is None:
+        kept = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
+        return Road(
+            TWO_LAUNCHES,
+            f"{kept * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors",
+        )
+    if estimated > cost_of_launches(device, shape, backward):
+        return Road(TWO_LAUNCHES, f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size")
+    grid = tile.grid(shape)
+    return Road(
+        PERSISTENT,
+        f"{grid[0] * grid[1] * grid[2]} blocks of {tile.threads} threads, Wr in "
+        + ("registers" if tile.registers else "shared memory"),
+        tile,
+        grid,
+        tile.shared_memory(shape, backward),
+    )
+
+
+@lru_cache(maxsize=256)
+def best_tile(device: Device, shape: Shape, backward: bool) -> tuple[Tile | None, float]:
+    """The tiling of the least estimated cost, and that. It is asked for powers of two, so that batches of nearly one
+    size share a compiled kernel."""
+    fitting = [
+        (cost(device, shape, backward, tile), k, tile) for k, tile in enumerate(tilings(device, shape, backward))
+    ]
+    return (None, np.inf) if not fitting else (min(fitting)[2], min(fitting)[0])
+
+
+def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
+    """Every tiling that the device can hold with all its blocks at the same time."""
+    vectors = [v for v in (4, 2, 1) if shape.H % v == 0 and v * shape.itemsize <= 16]
+    batches = [b for b in (1, 2, 4, 8) if b < 2 * shape.B]
+    for unit_warps in (1, 2, 3, 4, 5, 6, 8):
+        for split in (1, 2, 4, 8):
+            threads = 32 * unit_warps * split
+            if not 64 <= threads <= min(512, device.threads):
+                continue
+            for warp_units in (1, 2, 4, 8):
+                unit_blocks = -(-shape.H // (warp_units * unit_warps)) * shape.directions
+                if unit_blocks > device.multiprocessors or warp_units * unit_warps >= 2 * max(shape.H, 2):
+                    continue
+                for batch in batches:
+                    if warp_units * batch > min(64, 32 * split):
+                        continue
+                    # As many tiles one after the other as it takes for the grid to fit.
+                    groups = device.multiprocessors // unit_blocks
+                    tiles = ceil(ceil(shape.B / batch) / groups)
+                    for vector in vectors:
+                        for registers in (True, False):
+                            tile = Tile(warp_units, unit_warps, split, batch, tiles, vector, registers)
+                            if fits(device, shape, backward, tile):
+                                yield tile
+
+
+def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
+    """Whether a block finds room in a multiprocessor, and every block finds one."""
+    blocks = int(np.prod(tile.grid(shape)))
+    return (
+        blocks <= device.multiprocessors
+        and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory
+        and tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
+    )
+
+
+def multiply_adds(device: Device, itemsize: int) -> int:
+    """Of one multiprocessor in one clock."""
+    if itemsize == 4:
+        return 64 if device.compute_capability in ((7, 0), (7, 5), (8, 0)) else 128
+    return {(7, 0): 32, (8, 0): 32, (9, 0): 64, (10, 0): 64}.get(device.compute_capability, 2)
+
+
+def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
+    """Estimated clocks of one step."""
+    size, warps = shape.itemsize, tile.threads // 32
+    blocks = float(np.prod(tile.grid(shape)))
+    rate = multiply_adds(device, size) * min(1.0, warps / 4)
+    products = shape.products(backward)
+    work = 0.0
+    for rows, columns in products:
+        wide = tile.padded(columns)
+        multiplied = rows * tile.units * tile.batch * wide / rate
+        # Every group of warps reads all that was gathered, and weights that are not in registers.
+        read = size * wide * (tile.unit_warps * tile.batch + (0 if tile.registers else rows * tile.units)) / 128
+        shuffled = warps * rows * tile.warp_units * tile.batch * size / 4
+        gathered = size * tile.batch * columns * max(1 / 48, blocks / 2600)
+        work += max(multiplied, read) + shuffled + gathered + 10 * tile.split
+    return max(EXCHANGE * len(products) + work, tile.tiles * (TILE * len(products) + work))
+
+
+def cost_of_launches(device: Device, shape: Shape, backward: bool) -> float:
+    """Estimated clocks of one step with the array library's products."""
+    multiplied = (
+        sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.B * shape.directions
+    )
+    products = len(shape.products(backward))
+    whole_device = multiply_adds(device, shape.itemsize) * device.multiprocessors
+    return products * (shape.directions + 1) * LAUNCH / 2 + multiplied / (0.6 * whole_device)

@@ -1,0 +1,93 @@
+// The GRU as published with the array library's products: four launches a step, two of them products.
+#include "exchange.h"
+#include "functions.h"
+#include "published_gates.h"
+#include "sequence.h"
+#include "published_cell.h"
+
+struct Place {
+    int i, d, b, unit;
+    bool inside;
+    long long steps, rows;
+
+    __device__ Place(int T, int B)
+        : i(blockIdx.x * blockDim.x + threadIdx.x), d(blockIdx.z), b(i / K_H), unit(i % K_H), inside(i < B * K_H),
+          steps((long long)T * B * K_H), rows((long long)(T + 1) * B * K_H) {}
+};
+
+__device__ __forceinline__ Forward forward_of(
+    const Place& p, const Real* Z, const Real* b0, const Real* b1, const int* lengths, Real* X, Real* Q, Real* S, Real* Y0,
+    Real* Y1, int T, int B, int backward) {
+    return {{lengths, T, B, read_backward(p.d, backward)}, Z + p.d * p.steps * 3, p.d ? b1 : b0, 0, X + p.d * p.rows,
+            Q + p.d * p.steps, S + p.d * p.steps, p.d ? Y1 : Y0, gridDim.z * p.steps};
+}
+
+// y (D, B, 2H) is Wr_rz h(t−1). r and z wait in S.
+extern "C" __global__ void gates_step(
+    const Real* Z, const Real* b0, const Real* b1, const int* lengths, Real* X, Real* Q, Real* S, Real* Y0, Real* Y1,
+    const Real* products, int T, int B, int backward, int s) {
+    const Place p(T, B);
+    if (!p.inside) return;
+    const Forward f = forward_of(p, Z, b0, b1, lengths, X, Q, S, Y0, Y1, T, B, backward);
+    Real a[3], r, z;
+    load_input<3>(f, s, p.b, p.unit, a);
+    const Real* const y = products + (long long)(p.d * B + p.b) * 2 * K_H + p.unit;
+    const Real pair[2] = {y[0], y[K_H]};
+    published_gates(f, s, p.b, p.unit, a, pair, f.h_before(s, p.b)[p.unit], r, z);
+    Real* const saved = f.S + f.row(s, p.b) * K_H + p.unit;
+    saved[0] = r, saved[f.plane] = z;
+}
+
+// y (D, B, H) is Wr_n q.
+extern "C" __global__ void candidate_step(
+    const Real* Z, const Real* b0, const Real* b1, const int* lengths, Real* X, Real* Q, Real* S, Real* Y0, Real* Y1,
+    const Real* products, int T, int B, int backward, int s) {
+    const Place p(T, B);
+    if (!p.inside) return;
+    const Forward f = forward_of(p, Z, b0, b1, lengths, X, Q, S, Y0, Y1, T, B, backward);
+    Real a[3];
+    load_input<3>(f, s, p.b, p.unit, a);
+    const Real* const saved = f.S + f.row(s, p.b) * K_H + p.unit;
+    Real h = f.h_before(s, p.b)[p.unit];
+    published_candidate(
+        f, s, p.b, p.unit, a[2], products[(long long)p.d * B * K_H + p.i], saved[0], saved[f.plane], h);
+}
+
+__device__ __forceinline__ Backward backward_of(
+    const Place& p, const int* lengths, const Real* X, const Real* S, const Real* dY0, const Real* dY1, Real* dRZ,
+    Real* dZ0, Real* dZ1, int T, int B, int backward) {
+    return {{lengths, T, B, read_backward(p.d, backward)}, X + p.d * p.rows, 0, S + p.d * p.steps, p.d ? dY1 : dY0, 0, 0,
+            0, dRZ + p.d * p.steps * 2, p.d ? dZ1 : dZ0, 0, 0, gridDim.z * p.steps};
+}
+
+// dh (D, B, H) is carried from step to step; products (D, B, H) is Wr_rzᵀ of step s + 1, and not there at s = T − 1.
+// What arrives at z waits in its row.
+extern "C" __global__ void candidate_step_backward(
+    const int* lengths, const Real* X, const Real* S, const Real* dY0, const Real* dY1, Real* dN, Real* dRZ, Real* dZ0,
+    Real* dZ1, const Real* products, Real* dh, int T, int B, int backward, int s) {
+    const Place p(T, B);
+    if (!p.inside) return;
+    const Backward k = backward_of(p, lengths, X, S, dY0, dY1, dRZ, dZ0, dZ1, T, B, backward);
+    PublishedPast past;
+    past.load(k, s, p.b, p.unit);
+    const long long at = (long long)p.d * B * K_H + p.i;
+    Real now = dh[at] + (s < T - 1 ? products[at] : Real(0)), da[3];
+    published_candidate_backward(k, past, dN + p.d * p.steps, s, p.b, p.unit, now, da);
+    dh[at] = now;
+    publish(k.dY_rows + k.row(s, p.b) * 2 * K_H + K_H + p.unit, da[1]);
+}
+
+// products (D, B, H) is Wr_nᵀ of this step.
+extern "C" __global__ void gates_step_backward(
+    const int* lengths, const Real* X, const Real* S, const Real* dY0, const Real* dY1, Real* dN, Real* dRZ, Real* dZ0,
+    Real* dZ1, const Real* products, Real* dh, int T, int B, int backward, int s) {
+    const Place p(T, B);
+    if (!p.inside) return;
+    const Backward k = backward_of(p, lengths, X, S, dY0, dY1, dRZ, dZ0, dZ1, T, B, backward);
+    PublishedPast past;
+    past.load(k, s, p.b, p.unit);
+    const long long at = (long long)p.d * B * K_H + p.i;
+    const long long place = k.row(s, p.b);
+    Real da[3] = {0, k.dY_rows[place * 2 * K_H + K_H + p.unit], (dN + p.d * p.steps)[place * K_H + p.unit]};
+    published_gates_backward(k, past, s, p.b, p.unit, products[at], dh[at], da);
+}

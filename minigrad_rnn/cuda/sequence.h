@@ -1,0 +1,75 @@
+// Where the arrays of a sequence lie, and what one thread does to one (example, unit) of one step between products.
+// Both roads use it: all steps in one launch, and two launches for each step.
+//
+// A step is counted in the order read, s; t is straight time. D directions: the last of two is read backward.
+#pragma once
+
+struct Order {
+    const int* lengths;  // (B,)
+    int T, B;
+    bool backward;
+
+    __device__ __forceinline__ bool padding(int s, int b) const { return s >= lengths[b]; }
+    // Padding stays where it is.
+    __device__ __forceinline__ int time(int s, int b) const {
+        const int length = lengths[b];
+        return backward && s < length ? length - 1 - s : s;
+    }
+};
+
+__device__ __forceinline__ bool read_backward(int direction, int backward) { return backward || direction == 1; }
+
+// Arrays of one direction in the forward pass.
+struct Forward {
+    Order order;
+    const Real *Z, *b, *br;  // Wc x(t) in straight time (T, B, G·H); biases (G·H,) or null
+    Real *X, *C;             // h(−1), then every h in the order read (T + 1, B, H); the same of c
+    Real *S, *Y;             // what BPTT reads (T, B, H) each; outputs in straight time (T, B, H) or null
+    long long plane;         // from one array of S to the next
+
+    __device__ __forceinline__ long long row(int s, int b) const { return (long long)s * order.B + b; }
+    __device__ __forceinline__ Real* h_before(int s, int b) const { return X + row(s, b) * K_H; }
+    __device__ __forceinline__ Real* h(int s, int b) const { return X + row(s + 1, b) * K_H; }
+};
+
+template <int GATES>
+__device__ __forceinline__ void load_input(const Forward& f, int s, int b, int unit, Real* z) {
+    const Real* from = f.Z + f.row(f.order.time(s, b), b) * GATES * K_H + unit;
+#pragma unroll
+    for (int g = 0; g < GATES; ++g) z[g] = from[g * K_H] + (f.b ? f.b[g * K_H + unit] : Real(0));
+}
+
+__device__ __forceinline__ Real recurrent_bias(const Forward& f, int gate, int unit) {
+    return f.br ? f.br[gate * K_H + unit] : Real(0);
+}
+
+// Beyond a sequence's length the state stays as it was, and the output is zero.
+__device__ __forceinline__ void store_state(const Forward& f, int s, int b, int unit, Real h) {
+    publish(f.h(s, b) + unit, h);
+    if (f.Y) f.Y[f.row(f.order.time(s, b), b) * K_H + unit] = f.order.padding(s, b) ? Real(0) : h;
+}
+
+// Arrays of one direction in the backward pass.
+struct Backward {
+    Order order;
+    const Real *X, *C, *S;
+    const Real *dY, *dCs;   // (T, B, H) arriving at the outputs, in straight time; at every c in the order read, or null
+    const Real *dhT, *dcT;  // (B, H) arriving at the last state
+    Real *dY_rows;          // what arrives at Wr h(t−1), in the order read (T, B, G·H)
+    Real *dZ;               // what arrives at Wc x(t), in straight time (T, B, G·H), or null where it is the same
+    Real *dh0, *dc0;        // (B, H)
+    long long plane;
+
+    __device__ __forceinline__ long long row(int s, int b) const { return (long long)s * order.B + b; }
+    __device__ __forceinline__ Real arriving(int s, int b, int unit) const {
+        return dY[row(order.time(s, b), b) * K_H + unit];
+    }
+};
+
+template <int GATES>
+__device__ __forceinline__ void store_input_gradient(const Backward& k, int s, int b, int unit, const Real* dz) {
+    if (!k.dZ) return;
+    Real* to = k.dZ + k.row(k.order.time(s, b), b) * GATES * K_H + unit;
+#pragma unroll
+    for (int g = 0; g < GATES; ++g) to[g * K_H] = dz[g];
+}

@@ -1,0 +1,184 @@
+// A block's share of one product per step: some rows of a matrix, which stay in the block for the whole sequence, times
+// what all blocks published at the step before.
+//
+// A block has UNITS hidden units (UNIT_WARPS groups of WARP_UNITS) and BATCH examples at a time. The columns of the
+// matrix are split over the 32 lanes of a warp and over SPLIT warps; the lanes' sums meet by shuffles, the warps' in
+// shared memory. Every sum is taken in one fixed order, so results are equal bit by bit from run to run.
+#pragma once
+
+constexpr int H = K_H;
+constexpr int WARP_UNITS = K_WARP_UNITS, UNIT_WARPS = K_UNIT_WARPS, SPLIT = K_SPLIT, BATCH = K_BATCH, TILES = K_TILES;
+constexpr int UNITS = WARP_UNITS * UNIT_WARPS, THREADS = 32 * UNIT_WARPS * SPLIT;
+constexpr int PAIRS = UNITS * BATCH;  // (example, unit), unit fastest: what one thread each works on between products
+constexpr bool IN_REGISTERS = K_REGISTERS;
+constexpr int AT_ONCE = 4;  // loads of one thread that are under way together
+static_assert(PAIRS <= THREADS, "a thread has one pair of a tile");
+static_assert(H % VEC == 0, "rows of the exchange hold whole vectors");
+static_assert(((WARP_UNITS * BATCH) & (WARP_UNITS * BATCH - 1)) == 0, "halving needs a power of two");
+
+constexpr int STRIDE = 32 * VEC;  // columns that a warp takes at once
+
+__device__ constexpr int padded(int columns) {
+    return (columns + SPLIT * STRIDE - 1) / (SPLIT * STRIDE) * (SPLIT * STRIDE);
+}
+
+// x[b][k], from a buffer (rows, COLUMNS) in which others publish. False if they did not in time.
+template <int COLUMNS>
+__device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool wait, int* flag) {
+    constexpr int PER_ROW = COLUMNS / VEC;
+    const int n = rows * PER_ROW;
+    for (int first = threadIdx.x; first < n; first += THREADS * AT_ONCE) {
+        Words w[AT_ONCE];
+        for (int tries = 0;; ++tries) {
+            bool there = true;
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) {
+                const int k = first + i * THREADS;
+                if (k < n) {
+                    load_relaxed(from + k * VEC, w[i]);
+                    there &= is_written(w[i]);
+                }
+            }
+            if (there || !wait) break;
+            if (give_up(tries, flag)) return false;
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const int k = first + i * THREADS;
+            if (k < n) {
+                Vec v;
+#pragma unroll
+                for (int e = 0; e < VEC; ++e) v.of[e] = value_of(w[i].of[e]);
+                *reinterpret_cast<Vec*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * VEC) = v;
+            }
+        }
+    }
+    return true;
+}
+
+// v[0 … N − 1] of 32 lanes, added over the lanes: each lane is left with sums of its own, the first max(1, N / 32) of v.
+// Returns which of the N the first is.
+template <int N>
+__device__ __forceinline__ int add_over_lanes(Real (&v)[N]) {
+    const int lane = threadIdx.x % 32;
+    int first = 0;
+    int width = N;
+#pragma unroll
+    for (int bit = 16; bit > 0; bit /= 2) {
+        if (width > 1) {  // half of what is left goes to the other lane, its other half comes
+            width /= 2;
+            const bool upper = lane & bit;
+#pragma unroll
+            for (int i = 0; i < N / 2; ++i)
+                if (i < width) {
+                    const Real keep = upper ? v[i + width] : v[i], give = upper ? v[i] : v[i + width];
+                    v[i] = keep + __shfl_xor_sync(0xFFFFFFFFu, give, bit);
+                }
+            first += upper ? width : 0;
+        } else {
+            v[0] += __shfl_xor_sync(0xFFFFFFFFu, v[0], bit);
+        }
+    }
+    return first;
+}
+
+// ROWS rows for each unit of the block, of a matrix with COLUMNS columns: in registers, or in shared memory.
+template <int ROWS, int COLUMNS>
+struct Resident {
+    static constexpr int MINE = ROWS * WARP_UNITS, TIMES = padded(COLUMNS) / (SPLIT * STRIDE);
+    static constexpr int SHARED = IN_REGISTERS ? 0 : MINE * UNIT_WARPS * padded(COLUMNS);
+    static constexpr int PART = SPLIT * ROWS * PAIRS;
+    Vec kept[IN_REGISTERS ? MINE : 1][IN_REGISTERS ? TIMES : 1];
+    Real* shared;
+
+    static __device__ __forceinline__ int group() { return threadIdx.x / 32 / SPLIT; }
+    static __device__ __forceinline__ int column(int time) {
+        return (time * SPLIT + threadIdx.x / 32 % SPLIT) * STRIDE + threadIdx.x % 32 * VEC;
+    }
+
+    // Element (row, unit, k) is W[row * row_step + unit * unit_step + k * column_step].
+    __device__ __forceinline__ void load(
+        const Real* W, long long row_step, int unit_step, int column_step, int first_unit, Real* memory) {
+        shared = memory;
+#pragma unroll
+        for (int r = 0; r < MINE; ++r) {
+            const int unit = first_unit + group() * WARP_UNITS + r % WARP_UNITS;
+#pragma unroll
+            for (int i = 0; i < TIMES; ++i) {
+                Vec v;
+#pragma unroll
+                for (int e = 0; e < VEC; ++e) {
+                    const int k = column(i) + e;
+                    const long long at = r / WARP_UNITS * row_step + (long long)unit * unit_step + (long long)k * column_step;
+                    v.of[e] = unit < H && k < COLUMNS ? W[at] : Real(0);
+                }
+                if constexpr (IN_REGISTERS)
+                    kept[r][i] = v;
+                else
+                    *reinterpret_cast<Vec*>(shared + (group() * MINE + r) * padded(COLUMNS) + column(i)) = v;
+            }
+        }
+    }
+
+    // part[split][row][pair] = the share of the sums that this warp's columns have.
+    __device__ __forceinline__ void multiply(const Real* x, Real* part) const {
+        Real sum[MINE][BATCH];
+#pragma unroll
+        for (int r = 0; r < MINE; ++r)
+#pragma unroll
+            for (int b = 0; b < BATCH; ++b) sum[r][b] = 0;
+        if constexpr (IN_REGISTERS) {
+#pragma unroll
+            for (int i = 0; i < TIMES; ++i)
+#pragma unroll
+                for (int b = 0; b < BATCH; ++b) {
+                    const Vec v = *reinterpret_cast<const Vec*>(x + b * padded(COLUMNS) + column(i));
+#pragma unroll
+                    for (int r = 0; r < MINE; ++r)
+#pragma unroll
+                        for (int e = 0; e < VEC; ++e) sum[r][b] += kept[r][i].of[e] * v.of[e];
+                }
+        } else {
+#pragma unroll 1
+            for (int i = 0; i < TIMES; ++i) {
+                Vec w[MINE];
+#pragma unroll
+                for (int r = 0; r < MINE; ++r)
+                    w[r] = *reinterpret_cast<const Vec*>(shared + (group() * MINE + r) * padded(COLUMNS) + column(i));
+#pragma unroll
+                for (int b = 0; b < BATCH; ++b) {
+                    const Vec v = *reinterpret_cast<const Vec*>(x + b * padded(COLUMNS) + column(i));
+#pragma unroll
+                    for (int r = 0; r < MINE; ++r)
+#pragma unroll
+                        for (int e = 0; e < VEC; ++e) sum[r][b] += w[r].of[e] * v.of[e];
+                }
+            }
+        }
+        constexpr int N = WARP_UNITS * BATCH, LEFT = N > 32 ? N / 32 : 1, SAME = N > 32 ? 1 : 32 / N;
+        const int split = threadIdx.x / 32 % SPLIT;
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) {
+            Real v[N];
+#pragma unroll
+            for (int b = 0; b < BATCH; ++b)
+#pragma unroll
+                for (int u = 0; u < WARP_UNITS; ++u) v[b * WARP_UNITS + u] = sum[row * WARP_UNITS + u][b];
+            const int first = add_over_lanes<N>(v);
+            if (threadIdx.x % SAME == 0)
+#pragma unroll
+                for (int i = 0; i < LEFT; ++i) {
+                    const int b = (first + i) / WARP_UNITS, u = (first + i) % WARP_UNITS;
+                    part[(split * ROWS + row) * PAIRS + b * UNITS + group() * WARP_UNITS + u] = v[i];
+                }
+        }
+    }
+
+    // The whole sum of a row for this thread's pair.
+    static __device__ __forceinline__ Real total(const Real* part, int row) {
+        Real sum = part[row * PAIRS + threadIdx.x];
+#pragma unroll
+        for (int split = 1; split < SPLIT; ++split) sum += part[(split * ROWS + row) * PAIRS + threadIdx.x];
+        return sum;
+    }
+};
