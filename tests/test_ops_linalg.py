@@ -87,9 +87,9 @@ def test_square_matrices_of_any_stack(xp: Any, stack: Any, n: int) -> None:
         )
         check_along_a_line(getattr(mg.linalg, name), a)
     check_along_a_line(lambda x: mg.linalg.slogdet(x)[1], a)
-    check_along_a_line(lambda x: mg.linalg.cholesky(x @ mg.swapaxes(x, -1, -2)), a)
-    check_along_a_line(lambda x: mg.linalg.eigvalsh(x + mg.swapaxes(x, -1, -2)), a)
-    check_along_a_line(lambda x: mg.linalg.eigh(x + mg.swapaxes(x, -1, -2))[1] ** 2, a)
+    check_along_a_line(mg.linalg.cholesky, a)
+    check_along_a_line(mg.linalg.eigvalsh, a)
+    check_along_a_line(lambda x: mg.linalg.eigh(x)[1] ** 2, a)
     check_along_a_line(lambda x: mg.real(mg.linalg.eigvals(x)), a)
     check_along_a_line(lambda x: mg.linalg.expm(x * 0.3), a)
     np.testing.assert_allclose(

@@ -163,6 +163,11 @@ def _without(n: int, axes: Sequence[int]) -> list[int]:
     return [k for k in range(n) if k not in axes]
 
 
+def _listed(x: Any) -> Any:
+    """A list as an array; what is one, as it is."""
+    return x if hasattr(x, "shape") else reshape(x, np.shape(x))
+
+
 def _ndim(x: Any) -> int:
     return int(x.ndim) if hasattr(x, "ndim") else np.ndim(x)
 
@@ -209,6 +214,7 @@ def _vecdot(xp: Any, a: Array, b: Array) -> Any:
 @composed
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
     """The inner products of vectors along `axis`; the other axes broadcast, complex values of the first conjugated."""
+    x1, x2 = _listed(x1), _listed(x2)
     if x1.shape[axis] != x2.shape[axis]:
         raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, want as many values along axis {axis}")
     return _vecdot(_conjugate(_moved(x1, axis, -1)), _moved(x2, axis, -1))
@@ -217,6 +223,7 @@ def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
 @composed
 def matvec(x1: Any, x2: Any) -> Tensor:
     """Matrices times vectors, both in stacks that broadcast: (..., m, n) and (..., n) give (..., m)."""
+    x1, x2 = _listed(x1), _listed(x2)
     if x1.ndim == 2:
         return matmul(x2, transpose(x1))
     return matmul(x1, x2) if x2.ndim == 1 else squeeze(matmul(x1, expand_dims(x2, -1)), -1)
@@ -225,7 +232,7 @@ def matvec(x1: Any, x2: Any) -> Tensor:
 @composed
 def vecmat(x1: Any, x2: Any) -> Tensor:
     """Vectors (complex ones conjugated) times matrices, in stacks: (..., n) and (..., n, m) give (..., m)."""
-    x1 = _conjugate(x1)
+    x1, x2 = _conjugate(_listed(x1)), _listed(x2)
     return matmul(x1, x2) if x2.ndim == 2 or x1.ndim == 1 else squeeze(matmul(expand_dims(x1, -2), x2), -2)
 
 
@@ -267,7 +274,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = _moved(a, axisa, -1), _moved(b, axisb, -1)
+    a, b = _moved(_listed(a), axisa, -1), _moved(_listed(b), axisb, -1)
     flat = a.shape[-1] == b.shape[-1] == 2
     if any(x.shape[-1] not in (2, 3) for x in (a, b)):
         raise ValueError(f"cross: got vectors of {a.shape[-1]} and {b.shape[-1]}, want two or three coordinates")

@@ -205,6 +205,21 @@ CATALOGUE = [
     Sample("eigh", lambda m, x, s: m.linalg.eigh(symmetric(m, x, s))[0], (STACK, SPREAD), torch=None, autograd=True,
            label="values"),
     *(
+        Sample("eigvalsh", lambda m, x, s, uplo=uplo: m.linalg.eigvalsh(x + s, uplo), (shape, SPREAD), autograd=False,
+               label=label_of("triangle", shape, uplo))
+        for shape, uplo in (((3, 3), "U"), (STACK, "L"))
+    ),
+    *(
+        Sample("eigh", lambda m, x, s, uplo=uplo: m.linalg.eigh(x * 0.5 + s, uplo)[1] ** 2, (shape, SPREAD),
+               label=label_of("triangle", shape, uplo))
+        for shape, uplo in (((3, 3), "U"), (STACK, "L"))
+    ),
+    *(
+        Sample("cholesky", lambda m, x, s, u=u: m.linalg.cholesky(x * 0.5 + s, upper=u), (STACK, SHIFT),
+               label=f"triangle {u}")
+        for u in (False, True)
+    ),
+    *(
         Sample("eigvalsh", lambda m, x, s, uplo=uplo: m.linalg.eigvalsh(symmetric(m, x, s), uplo), (shape, SPREAD),
                torch=None, label=label_of(shape, uplo))
         for shape, uplo in (((3, 3), "L"), (STACK, "U"))
@@ -314,6 +329,8 @@ EDGES: list[Sample] = [
     Sample("solve", lambda m, a, b: m.linalg.solve(a, b), ((0, 0), (0,)), label="empty"),
     Sample("solve", lambda m, a, b: m.linalg.solve(a, b), ((0, 3, 3), (0, 3, 2)), label="empty"),
     Sample("svdvals", lambda m, x: m.linalg.svdvals(x), (np.zeros((2, 3)),), label="zero"),
+    Sample("norm", lambda m, x: m.linalg.norm([x, 2 * x], axis=0), ((3,),), label="list"),
+    Sample("vector_norm", lambda m, x: m.linalg.vector_norm([1.0, 2.0], ord=1) * x, ((3,),), label="numbers"),
     Sample("svd", lambda m, x: rebuilt(m, *m.linalg.svd(x)), (np.zeros((3, 4)),), label="zero"),
     Sample("eigh", lambda m, x: m.linalg.eigh(x)[0], (np.eye(3),), label="equal values"),
     *(

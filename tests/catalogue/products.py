@@ -184,6 +184,11 @@ EDGES: list[Sample] = [
         for shape, how in (((0, 3), ()), ((2, 3), (5,)), ((2, 3), (-2,)), ((1, 1), ()), ((3, 3, 0), ()))
     ),
     Sample("dot", lambda m, x: m.dot(2.0, x), (A,), label="number"),
+    *(
+        Sample(name, lambda m, x, name=name: getattr(m, name)([1.0, 2.0, 3.0], x), ((3, 3),), label="list",
+               numpy=lambda m, x, how=how: how(np.array([1, 2, 3], x.dtype), x))
+        for name, how in (("cross", np.cross), ("vecdot", lambda v, x: v @ x.T), ("vecmat", np.matmul))
+    ),
     Sample("kron", lambda m, x: m.kron(x, np.array([1.0, 2.0], x.dtype) if m is np else [1.0, 2.0]), (A,),
            label="list"),
 ]  # fmt: skip

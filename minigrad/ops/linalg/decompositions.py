@@ -47,13 +47,15 @@ class EighResult(NamedTuple):
     eigenvectors: Tensor
 
 
-def _symmetric(xp: Any, x: Array) -> Array:
-    return (x + turned(xp, x)) * 0.5
+def _halves(xp: Any, n: int, dtype: Any, upper: bool = False) -> Array:
+    """Ones below the diagonal (above, for `upper`) and halves on it: a triangle of a sum of a matrix and its turn."""
+    y = xp.tri(n, dtype=dtype) - 0.5 * xp.eye(n, dtype=dtype)
+    return y.T if upper else y
 
 
-def _halves(xp: Any, n: int, dtype: Any) -> Array:
-    """Ones below the diagonal and halves on it: what a symmetric matrix's lower triangle counts for."""
-    return xp.tri(n, dtype=dtype) - 0.5 * xp.eye(n, dtype=dtype)
+def _of_triangle(xp: Any, g: Array, halves: Array) -> Array:
+    """The gradient of a symmetric matrix, by the one triangle that was read of it."""
+    return (g + turned(xp, g)) * halves
 
 
 def _gaps(xp: Any, values: Array) -> Array:
@@ -77,7 +79,7 @@ def _cholesky(xp: Any, a: Array) -> Any:
         inner = xp.matmul(turned(xp, y), g) * halves
         inner = within(xp, solve_triangular, y, inner, trans=1, lower=True)
         outer = within(xp, solve_triangular, y, turned(xp, inner), trans=1, lower=True)
-        return _symmetric(xp, outer)
+        return _of_triangle(xp, outer, halves)
 
     y = xp.linalg.cholesky(a)
     return y, (y, _halves(xp, a.shape[-1], a.dtype)), rule
@@ -87,7 +89,7 @@ def _cholesky(xp: Any, a: Array) -> Any:
 def cholesky(a: Any, upper: bool = False) -> Tensor:
     """The lower triangular `L` with `L @ L.T = a`, or the upper one with `U.T @ U = a`.
 
-    Of `a` one triangle is read. It is taken for symmetric, and so is its gradient.
+    Of `a`, taken for symmetric, only that triangle is read, and so it alone has a gradient.
     """
     return swapaxes(_cholesky(swapaxes(a, -1, -2)), -1, -2) if upper else _cholesky(a)
 
@@ -196,20 +198,20 @@ def svdvals(xp: Any, a: Array) -> Any:
 
 @primitive_with_outputs
 def _eigh(xp: Any, a: Array, UPLO: str = "L") -> Any:
-    def rule(xp: Any, gs: Any, needs: Any, w: Array, v: Array) -> Any:
+    def rule(xp: Any, gs: Any, needs: Any, w: Array, v: Array, halves: Array) -> Any:
         g_w, g_v = gs
         vt = turned(xp, v)
         inner = xp.matmul(v, _gaps(xp, w) * xp.matmul(vt, g_v)) + v * xp.expand_dims(g_w, -2)
-        return (_symmetric(xp, xp.matmul(inner, vt)),)
+        return (_of_triangle(xp, xp.matmul(inner, vt), halves),)
 
     w, v = xp.linalg.eigh(a, UPLO)
-    return (w, v), (w, v), Joint(rule)
+    return (w, v), (w, v, _halves(xp, a.shape[-1], w.dtype, UPLO.upper() == "U")), Joint(rule)
 
 
 def eigh(a: Any, UPLO: str = "L") -> EighResult:
     """`(values, vectors)` of a symmetric matrix, the values rising, the vectors in columns.
 
-    Of `a` one triangle is read. It is taken for symmetric, and so is its gradient.
+    Of `a`, taken for symmetric, only the triangle `UPLO` is read, and so it alone has a gradient.
     """
     return EighResult(*_eigh(a, UPLO=UPLO))
 
@@ -218,11 +220,12 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
 def eigvalsh(xp: Any, a: Array, UPLO: str = "L") -> Any:
     """The eigenvalues of a symmetric matrix, rising; see `eigh`."""
 
-    def rule(xp: Any, g: Array, a: Array) -> Array:
+    def rule(xp: Any, g: Array, a: Array, halves: Array) -> Array:
         v = xp.linalg.eigh(a, UPLO)[1]
-        return xp.matmul(v * xp.expand_dims(g, -2), turned(xp, v))
+        return _of_triangle(xp, xp.matmul(v * xp.expand_dims(g, -2), turned(xp, v)), halves)
 
-    return xp.linalg.eigvalsh(a, UPLO), (a,), rule
+    w = xp.linalg.eigvalsh(a, UPLO)
+    return w, (a, _halves(xp, a.shape[-1], w.dtype, UPLO.upper() == "U")), rule
 
 
 @primitive_with_outputs

@@ -11,7 +11,7 @@ from ...primitive import Joint, composed, primitive, primitive_with_outputs, wit
 from ...tensor import Tensor
 from ..constant import equal, greater, not_equal
 from ..elementwise import astype, divide, multiply, where
-from ..reduce import max as largest, sum as sum_over
+from ..reduce import as_tensor, max as largest, sum as sum_over
 from .decompositions import svdvals
 from .norms import norm
 from .solving import inv, turned
@@ -113,9 +113,9 @@ def cond(x: Any, p: Any = None) -> Tensor:
     return where(none, math.inf, divide(top, where(none, 1, bottom)))
 
 
-def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Tensor:
+def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
     """How many singular values are above `tol`, or `rtol` times the largest. Constant; of a vector, whether not 0."""
-    A = A.detach() if isinstance(A, Tensor) else A
+    A = as_tensor(A).detach()
     if A.ndim < 2:
         return astype(largest(astype(not_equal(A, 0), np.float32)), np.int64)
     s = svdvals(A)

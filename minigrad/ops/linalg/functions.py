@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ... import backend as seam
-from ...primitive import composed, settle
+from ...primitive import composed
 from ...tensor import Tensor
 from .. import diagonals, products
 from ..elementwise import multiply, positive, where
 from ..products import matmul, outer as outer, tensordot as tensordot, vecdot as vecdot
-from ..reduce import max as largest, sum as sum_over
+from ..reduce import as_tensor, max as largest, sum as sum_over
 from ..shape import matrix_transpose as matrix_transpose, reshape
 from .solving import inv, solve
 
@@ -37,20 +37,20 @@ __all__ = [
 @composed
 def matrix_power(a: Any, n: int) -> Tensor:
     """The product of `n` factors `a`, by repeated squaring; of the inverse for negative n. For 0 a constant."""
+    a = as_tensor(a)
     if a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power: got shape {a.shape}, want square matrices")
     if n == 0:
-        xp = seam.backend_of(a._data if isinstance(a, Tensor) else a).xp
+        xp = seam.backend_of(a._data).xp
         return Tensor(xp.zeros(a.shape, dtype=a.dtype) + xp.eye(a.shape[-1], dtype=a.dtype))
     square, n = (inv(a), -n) if n < 0 else (a, n)
-    power = None
-    while True:
-        if n % 2:
-            power = square if power is None else matmul(power, square)
-        n //= 2
-        if not n:
-            return power if isinstance(power, Tensor) else positive(power)
+    while n % 2 == 0:
+        square, n = matmul(square, square), n // 2
+    power = square
+    while n := n // 2:
         square = matmul(square, square)
+        power = matmul(power, square) if n % 2 else power
+    return power
 
 
 @composed
@@ -58,6 +58,7 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
     """The product of matrices in the order that costs least; the first and the last may be vectors."""
     if len(arrays) < 2:
         raise ValueError(f"multi_dot: arrays: got {len(arrays)}, want at least two")
+    arrays = [as_tensor(a) for a in arrays]
     first, last = arrays[0].ndim == 1, arrays[-1].ndim == 1
     chain = list(arrays)
     chain[0] = reshape(chain[0], (1, -1)) if first else chain[0]
@@ -103,7 +104,7 @@ def expm(a: Any) -> Tensor:
     Higham, The scaling and squaring method for the matrix exponential revisited (2005). How often each matrix is
     halved follows from its norm, which the host has to wait for.
     """
-    a = a if isinstance(a, Tensor) else Tensor(settle(None, [a])[1][0])
+    a = as_tensor(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"expm: got shape {a.shape}, want square matrices")
     if not a.size:

@@ -11,7 +11,8 @@ from ...primitive import composed, primitive
 from ...tensor import Tensor
 from ..constant import not_equal
 from ..elementwise import abs as absolute, astype
-from ..reduce import max as largest, min as smallest, sum as sum_over
+from ..joining import stack
+from ..reduce import as_tensor, max as largest, min as smallest, sum as sum_over
 from ..shape import expand_dims, squeeze, transpose
 from .decompositions import svdvals
 
@@ -28,7 +29,11 @@ def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     """The root of the sum of squares over a tuple of axes, or all."""
     real, kept = x.dtype.kind != "c", _kept(x.shape, axis)
-    y = xp.sqrt(xp.sum(xp.square(x) if real else xp.real(x * xp.conj(x)), axis=axis, keepdims=keepdims))
+    if real and axis is None and not keepdims:
+        flat = xp.ravel(x)
+        y = xp.sqrt(xp.dot(flat, flat))
+    else:
+        y = xp.sqrt(xp.sum(xp.square(x) if real else xp.real(x * xp.conj(x)), axis=axis, keepdims=keepdims))
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
         zero = y == 0
@@ -90,6 +95,11 @@ def _of_matrices(x: Any, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Ten
     return expand_dims(y, tuple(sorted(axis))) if keepdims else y
 
 
+def _together(x: Any) -> Any:
+    """A list of numbers or of tensors as one tensor."""
+    return stack([_together(part) for part in x]) if isinstance(x, (list, tuple)) and len(x) else as_tensor(x)
+
+
 @composed
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
     """NumPy's norm: over one axis of vectors, over two of matrices, over all of `x` where none is named.
@@ -97,6 +107,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     `ord` of vectors: None, a number, inf, -inf; of matrices: None, "fro", "nuc", 1, -1, 2, -2, inf, -inf. The largest
     or smallest of equal values share the gradient.
     """
+    x = _together(x)
     if axis is None:
         if ord is None or (ord in ("fro", "f") and x.ndim == 2) or (ord == 2 and x.ndim == 1):
             return _euclidean_norm(x, keepdims=keepdims)
@@ -113,6 +124,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 @composed
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """The norm of vectors along any number of axes, or of all values as one vector."""
+    x = _together(x)
     if axis is not None:
         axis = (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
     return _of_vectors(x, ord, axis, keepdims)
