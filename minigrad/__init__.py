@@ -41,6 +41,9 @@ from .serialize import CheckpointError as CheckpointError, load as load, save as
 from .tape import GraphError as GraphError, enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
 from .tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
 from .transforms import (
+    assign_gradients as assign_gradients,
+    checkpoint as checkpoint,
+    custom_rule as custom_rule,
     grad as grad,
     hessian as hessian,
     hvp as hvp,
