@@ -38,6 +38,8 @@ def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options
     asked = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if options.pop("out", None) is not None:
         raise TypeError(f"{asked}: out: tensors are not written in place, nor arrays with what is on the tape")
+    # A NumPy number comes here as an array without axes: it belongs to no backend.
+    inputs = tuple(a[()] if type(a) is np.ndarray and not a.ndim else a for a in inputs)
     if method == "__call__" and ufunc in OURS:
         return OURS[ufunc](*inputs, **options)
     if method == "outer" and ufunc in OURS:

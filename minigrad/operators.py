@@ -70,6 +70,20 @@ TABLE: dict[str, Any] = {
     "__rpow__": _swapped(ops.power),
     "__matmul__": ops.matmul,
     "__rmatmul__": _swapped(ops.matmul),
+    "__floordiv__": ops.floor_divide,
+    "__rfloordiv__": _swapped(ops.floor_divide),
+    "__mod__": ops.mod,
+    "__rmod__": _swapped(ops.mod),
+    "__divmod__": ops.divmod,
+    "__rdivmod__": _swapped(ops.divmod),
+    "__and__": ops.bitwise_and,
+    "__rand__": _swapped(ops.bitwise_and),
+    "__or__": ops.bitwise_or,
+    "__ror__": _swapped(ops.bitwise_or),
+    "__xor__": ops.bitwise_xor,
+    "__rxor__": _swapped(ops.bitwise_xor),
+    "__invert__": ops.invert,
+    "__round__": lambda x, ndigits=0: ops.round(x, ndigits),
     "__neg__": ops.negative,
     "__pos__": ops.positive,
     "__abs__": ops.abs,
@@ -81,16 +95,11 @@ TABLE: dict[str, Any] = {
     "__ne__": ops.not_equal,
     "__getitem__": ops.getitem,
     "T": property(lambda x: ops.transpose(x), doc="The tensor with its axes reversed."),
-    "sum": ops.sum,
-    "mean": ops.mean,
-    "max": ops.max,
-    "min": ops.min,
-    "var": ops.var,
-    "argmax": ops.argmax,
+    "mT": property(lambda x: ops.matrix_transpose(x), doc="The tensor with its last two axes exchanged."),
+    "real": property(lambda x: ops.real(x), doc="The real part."),
+    "imag": property(lambda x: ops.imag(x), doc="The imaginary part."),
     "reshape": _shape_method,
     "transpose": _transpose_method,
-    "swapaxes": ops.swapaxes,
-    "squeeze": ops.squeeze,
     "astype": _astype,
     "to": to,
     "backward": functional.backward,
@@ -101,6 +110,11 @@ TABLE: dict[str, Any] = {
     "__dlpack__": numpy_protocol.to_dlpack,
     "__dlpack_device__": lambda x: x._data.__dlpack_device__(),
 }
+
+SAME_NAME = """all any argmax argmin argsort choose clip conj copy cumprod cumsum diagonal dot flatten max mean min
+nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var"""
+"""Methods of NumPy's arrays that are our functions of the same name. (`sort` is not: an array's works in place.)"""
+TABLE |= {name: getattr(ops, name) for name in SAME_NAME.split()}
 
 for _name, _meaning in TABLE.items():
     setattr(Tensor, _name, _meaning)

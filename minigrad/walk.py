@@ -138,7 +138,7 @@ def walk(
                 pools[parent.serial] = contribution
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
-        g = saved = contribution = None  # nothing of this entry lives on while the next one's rule computes
+        g, saved, contribution = None, (), None  # nothing of this entry lives on while the next one's rule computes
     return found
 
 

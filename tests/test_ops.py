@@ -280,6 +280,25 @@ def test_methods_are_the_functions(xp: Any) -> None:
         "abs": abs,
         "neg": operator.neg,
         "pos": operator.pos,
+        "std": lambda a: a.std(axis=1),
+        "prod": lambda a: a.prod(axis=0),
+        "cumsum": lambda a: a.cumsum(axis=2),
+        "cumprod": lambda a: a.cumprod(1),
+        "ravel": lambda a: a.ravel(),
+        "flatten": lambda a: a.flatten(),
+        "repeat": lambda a: a.repeat(2, axis=1),
+        "take": lambda a: a.take(np.array([0, 2]), axis=1) if isinstance(a, np.ndarray) else a.take([0, 2], axis=1),
+        "trace": lambda a: a.trace(0, 1, 2),
+        "diagonal": lambda a: a.diagonal(1, 0, 2),
+        "dot": lambda a: a[0].dot(a[0].T),
+        "clip": lambda a: a.clip(-0.5, 0.5),
+        "copy": lambda a: a.copy(),
+        "conj": lambda a: a.conj(),
+        "real": lambda a: a.real,
+        "mT": lambda a: a.mT,
+        "mod": lambda a: a % 0.7,
+        "rmod": lambda a: 0.7 % a,
+        "divmod": lambda a: divmod(a, 0.7)[1],
         "iter": lambda a: list(a)[1],
     }
     for name, call in calls.items():
@@ -287,7 +306,19 @@ def test_methods_are_the_functions(xp: Any) -> None:
         np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-12, err_msg=name)
         assert ours.dtype == theirs.dtype, name
         assert ours.requires_grad, name
-    np.testing.assert_array_equal(x.argmax(axis=1).numpy(), host.argmax(axis=1))
+    constants: list[Callable[[Any], Any]] = [
+        lambda a: a.argmax(axis=1),
+        lambda a: a.argmin(axis=1),
+        lambda a: a.argsort(axis=1),
+        lambda a: a // 0.7,
+        lambda a: (a > 0).any(axis=1),
+        lambda a: (a > 0).all(),
+        lambda a: (a > 0) & (a < 1) | ~(a > -1) ^ (a > 0.5),
+        lambda a: a.round(1),
+    ]
+    for call in constants:
+        np.testing.assert_array_equal(call(x).numpy(), call(host))
+        assert not call(x).requires_grad
     assert len(x) == 2
 
 
