@@ -58,3 +58,6 @@ from .transforms import (
 )
 
 __version__ = "0.1.0"
+
+# Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
+from .table import Tape as Tape, tape as tape  # noqa: E402
