@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend as seam
 from ..primitive import composed, primitive
 from ..tensor import Tensor
 
@@ -43,7 +44,7 @@ __all__ = [
 _ADD = (lambda xp, g: g, lambda xp, g: g)
 _SUBTRACT = (lambda xp, g: g, lambda xp, g: -g)
 _MULTIPLY = (lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a)
-_DIVIDE = (lambda xp, g, a, b: g / b, lambda xp, g, a, b: -g * a / (b * b))
+_DIVIDE = (lambda xp, g, a, b: g / b, lambda xp, g, a, b: -g * (a / b) / b)
 
 
 @primitive
@@ -209,8 +210,7 @@ def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Any:
 
 
 @primitive
-def where(xp: Any, condition: Array, a: Array, b: Array) -> Any:
-    """`a` where the condition holds, else `b`; all three broadcast. No gradient flows to the condition."""
+def _where(xp: Any, condition: Array, a: Array, b: Array) -> Any:
     return (
         xp.where(condition, a, b),
         (condition,),
@@ -220,6 +220,18 @@ def where(xp: Any, condition: Array, a: Array, b: Array) -> Any:
             lambda xp, g, condition: xp.where(condition, xp.zeros_like(g), g),
         ),
     )
+
+
+def where(condition: Any, *choices: Any) -> Any:
+    """`a` where the condition holds, else `b`; all three broadcast. No gradient flows to the condition.
+
+    `where(condition)` alone gives the places where it holds, as `nonzero`: a device is waited for.
+    """
+    if choices:
+        return _where(condition, *choices)
+    array = condition._data if isinstance(condition, Tensor) else condition
+    found = (seam.backend_of(array).xp if seam.is_array(array) else np).nonzero(array)
+    return tuple(Tensor(places) for places in found)
 
 
 @primitive
