@@ -222,6 +222,14 @@ def test_exponentials_of_stacks_whose_norms_differ(xp: Any) -> None:
     assert mg.linalg.expm(mg.tensor(np.eye(2), dtype=np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("name", ["svd", "svdvals", "qr", "eigh", "eigvalsh", "cholesky", "pinv"])
+def test_complex_matrices_are_refused_where_the_rule_is_for_real_ones(xp: Any, name: str) -> None:
+    x = mg.tensor(np.eye(2), requires_grad=True)
+    y = getattr(mg.linalg, name)(x * (1 + 0j))
+    with pytest.raises(TypeError, match=f"{name}: got a complex128 matrix"):
+        mg.abs(y[-1] if isinstance(y, tuple) else y).sum().backward()
+
+
 def test_powers(xp: Any) -> None:
     x = mg.tensor(np.stack([apart(3, 3)] * 2), requires_grad=True)
     one = mg.linalg.matrix_power(x, 0)

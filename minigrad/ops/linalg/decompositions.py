@@ -2,7 +2,8 @@
 
 The factors of `svd`, `eigh` and `eig` are not unique: columns may change their signs (phases), and those that belong
 to equal values may be rotated. A loss must not depend on that choice; then its gradient is right where the values
-that it keeps apart are distinct. Between values that are exactly equal nothing flows, rather than an infinity.
+that it keeps apart are distinct. Between values that are exactly equal nothing flows, rather than an infinity. Complex
+matrices have a gradient in `eig` alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
 from ...tensor import Tensor
 from ..shape import swapaxes
-from .solving import solve_triangular, turned
+from .solving import real_only, solve_triangular, turned
 
 Array = Any
 __all__ = ["cholesky", "eig", "eigh", "eigvals", "eigvalsh", "qr", "svd", "svdvals"]
@@ -76,6 +77,7 @@ def _inverse_or_zero(xp: Any, x: Array) -> Array:
 def _cholesky(xp: Any, a: Array) -> Any:
     def rule(xp: Any, g: Array, y: Array, halves: Array) -> Array:
         """Murray, Differentiation of the Cholesky decomposition (2016), equation 10."""
+        real_only("cholesky", y)
         inner = xp.matmul(turned(xp, y), g) * halves
         inner = within(xp, solve_triangular, y, inner, trans=1, lower=True)
         outer = within(xp, solve_triangular, y, turned(xp, inner), trans=1, lower=True)
@@ -109,6 +111,7 @@ def _qr(xp: Any, a: Array, mode: str) -> Any:
         return turned(xp, within(xp, solve_triangular, r, turned(xp, g)))
 
     def rule(xp: Any, gs: Any, needs: Any, a: Array, q: Array, r: Array, halves: Array) -> Any:
+        real_only("qr", a)
         g_q, g_r = gs
         if q.shape[-1] > k:  # `complete`: the further columns turn as the first ones do
             rest, q = q[..., k:], q[..., :k]
@@ -147,6 +150,7 @@ def _svd(xp: Any, a: Array, full_matrices: bool = True) -> Any:
 
     def rule(xp: Any, gs: Any, needs: Any, u: Array, s: Array, vt: Array) -> Any:
         """Townsend, Differentiating the singular value decomposition (2016)."""
+        real_only("svd", u)
         v, (g_u, g_s, g_v) = turned(xp, vt), (gs[0], gs[1], turned(xp, gs[2]))
         (u, g_u), (v, g_v) = _leading(xp, u, g_u, k), _leading(xp, v, g_v, k)
         ut, vt = turned(xp, u), turned(xp, v)
@@ -187,6 +191,7 @@ def svdvals(xp: Any, a: Array) -> Any:
     """The singular values, falling. At a value of exactly 0 the derivative is taken as 0."""
 
     def rule(xp: Any, g: Array, a: Array) -> Array:
+        real_only("svdvals", a)
         u, s, vt = xp.linalg.svd(a, False)
         return xp.matmul(u * xp.expand_dims(xp.where(s > 0, g, 0), -2), vt)
 
@@ -199,6 +204,7 @@ def svdvals(xp: Any, a: Array) -> Any:
 @primitive_with_outputs
 def _eigh(xp: Any, a: Array, UPLO: str = "L") -> Any:
     def rule(xp: Any, gs: Any, needs: Any, w: Array, v: Array, halves: Array) -> Any:
+        real_only("eigh", v)
         g_w, g_v = gs
         vt = turned(xp, v)
         inner = xp.matmul(v, _gaps(xp, w) * xp.matmul(vt, g_v)) + v * xp.expand_dims(g_w, -2)
@@ -221,6 +227,7 @@ def eigvalsh(xp: Any, a: Array, UPLO: str = "L") -> Any:
     """The eigenvalues of a symmetric matrix, rising; see `eigh`."""
 
     def rule(xp: Any, g: Array, a: Array, halves: Array) -> Array:
+        real_only("eigvalsh", a)
         v = xp.linalg.eigh(a, UPLO)[1]
         return _of_triangle(xp, xp.matmul(v * xp.expand_dims(g, -2), turned(xp, v)), halves)
 

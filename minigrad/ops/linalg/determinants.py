@@ -36,8 +36,8 @@ def det(xp: Any, a: Array) -> Any:
 @primitive
 def _cofactors(xp: Any, a: Array) -> Any:
     """`det(a) * inv(a).T` without a division: with `a = U S Vt`, U times the products of the other values times Vt."""
-    u, s, vt = xp.linalg.svd(a)
-    y = xp.matmul(u * _products_of_others(xp, s)[..., None, :], vt) * _turns(xp, u, vt)
+    u, s, vt, turns = _frame(xp, a)
+    y = xp.matmul(u * _products_of_others(xp, s)[..., None, :], vt) * turns
     return y, (a,), lambda xp, g, a: within(xp, _cofactors_change, a, g)
 
 
@@ -48,7 +48,7 @@ def _cofactors_change(xp: Any, a: Array, h: Array) -> Any:
     In the frame of the singular values, with p[i, j] the product of all others: of the diagonal of h, p; of the rest
     -p * h.T. The rule by `a`, for the third derivative of a determinant, needs the inverse.
     """
-    u, s, vt = xp.linalg.svd(a)
+    u, s, vt, turns = _frame(xp, a)
     one = xp.eye(s.shape[-1], dtype=bool)
     p = xp.where(one, 0, _products_of_others(xp, xp.where(one, 1, s[..., None, :])))
     h_s = xp.matmul(xp.matmul(turned(xp, u), h), turned(xp, vt))
@@ -64,7 +64,7 @@ def _cofactors_change(xp: Any, a: Array, h: Array) -> Any:
         return size * turned(xp, (trace_g * trace_h - both) * inverse + xp.matmul(inner, inverse))
 
     rules = (by_a, lambda xp, g, a, h: within(xp, _cofactors_change, a, g))
-    return xp.matmul(change, vt) * _turns(xp, u, vt), (a, h), rules
+    return xp.matmul(change, vt) * turns, (a, h), rules
 
 
 def _trace(xp: Any, x: Array) -> Array:
@@ -79,9 +79,11 @@ def _products_of_others(xp: Any, s: Array) -> Array:
     return before * after[..., ::-1]
 
 
-def _turns(xp: Any, u: Array, vt: Array) -> Array:
-    """1 or -1: the determinant of the two rotations."""
-    return xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None, None]
+def _frame(xp: Any, a: Array) -> tuple[Array, Array, Array, Array]:
+    """The singular values and what turns them to the matrix of cofactors: 1 or -1 (a phase), and two rotations."""
+    u, s, vt = xp.linalg.svd(a)
+    turns = xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None, None]
+    return (xp.conj(u), s, xp.conj(vt), turns) if a.dtype.kind == "c" else (u, s, vt, turns)
 
 
 @primitive_with_outputs

@@ -20,6 +20,12 @@ def turned(xp: Any, x: Array) -> Array:
     return xp.swapaxes(x, -1, -2)
 
 
+def real_only(name: str, x: Array) -> None:
+    """Refuse the rule of a function that is not analytic, rather than be wrong: with complex matrices it is another."""
+    if x.dtype.kind == "c":
+        raise TypeError(f"{name}: got a {x.dtype} matrix; its rule is for real ones")
+
+
 @primitive
 def inv(xp: Any, a: Array) -> Any:
     """The inverse of every matrix of a stack."""
@@ -40,6 +46,7 @@ def pinv(xp: Any, a: Array, rcond: Any = None) -> Any:
     """
 
     def rule(xp: Any, g: Array, a: Array, p: Array) -> Array:
+        real_only("pinv", a)
         q, g = turned(xp, p), turned(xp, g)
         by_range = xp.matmul(xp.matmul(g - xp.matmul(a, xp.matmul(p, g)), p), q)
         h = xp.matmul(q, xp.matmul(p, g))
@@ -121,6 +128,7 @@ def _lstsq(xp: Any, a: Array, b: Array, rcond: Any = None) -> Any:
     counted = squares.shape[0] > 0  # where the equations are more than the unknowns, and the rank is full
 
     def rule(xp: Any, gs: Any, needs: Any, a: Array, b: Array, x: Array) -> Any:
+        real_only("lstsq", a)
         g, g_squares = gs[0], gs[1]
         if vector:
             g, b, x = (xp.expand_dims(v, -1) for v in (g, b, x))
