@@ -54,6 +54,16 @@ def variable(x: Tensor, node: tape.Node | None = None) -> Tensor:
     return Tensor(x._data[...], variable_like(x.shape, x.dtype, seam.backend_of(x._data).xp, node))
 
 
+def constant(x: Tensor) -> Tensor:
+    """A tensor of x's value off the tape, through which x's array cannot be written into."""
+    if x.node is None:
+        return x
+    array = x._data[...]
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return Tensor(array)
+
+
 def outside(roots: Iterable[tape.Node], first: int, own: Iterable[int]) -> dict[int, tape.Node]:
     """The entries from which `roots` were computed that were there before serial `first`, nearest ones only.
 
@@ -183,7 +193,7 @@ class Application:
                 return leaf
             if id(leaf.node) in own:
                 return own[id(leaf.node)]
-            return leaf if self.recorded else leaf.detach()
+            return leaf if self.recorded else constant(leaf)
 
         leaves, tree = tree_flatten(made)
         return tree_unflatten(tree, [free(leaf) for leaf in leaves])

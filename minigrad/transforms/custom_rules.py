@@ -13,7 +13,7 @@ from ..primitive import Joint, record
 from ..saved import watch_saved
 from ..tape import Node
 from ..tensor import Tensor, tensor
-from .application import named
+from .application import constant, named
 from .nodes import TreeDef
 from .pytree import matched, tree_flatten, tree_unflatten
 
@@ -83,7 +83,7 @@ class CustomRule:
             if any(isinstance(leaf, Tensor) and leaf.node is not None for leaf in tree_flatten(option)[0]):
                 raise TypeError(f"{self._name}: {name}: got a tensor on the tape in a keyword-only argument")
         leaves, tree = tree_flatten(args, is_leaf=lambda value: isinstance(value, Module))
-        made, kept = self._run(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves], options)
+        made, kept = self._run(tree, [constant(x) if isinstance(x, Tensor) else x for x in leaves], options)
         outputs, structure = tree_flatten(made)
         outputs = [Tensor(y) if seam.is_array(y) else y for y in outputs]
         for y in [*outputs, *tree_flatten(kept)[0]]:
@@ -127,7 +127,7 @@ class CustomRule:
 
         def rule(xp: Any, g: Any, needs: Sequence[bool], *saved: Any) -> list[Any]:
             recorded = xp is ops
-            given = list(leaves) if recorded else [x.detach() if isinstance(x, Tensor) else x for x in leaves]
+            given = list(leaves) if recorded else [constant(x) if isinstance(x, Tensor) else x for x in leaves]
             seeds, result = _in_places(g if len(values) > 1 else (g,), live), _in_places(saved[len(arrays) :], live)
             handed: Any = tree_unflatten(structure, [result.get(k, outputs[k]) for k in range(len(outputs))])
             if self._keeps:

@@ -20,7 +20,7 @@ def jacobian(
 
     One graph is walked many times. Where there are no more results (numbers, all together) than inputs, once for each
     result, which gives a row; where there are fewer inputs, the recorded walk g ↦ Jᵀg is itself walked once for each
-    input, which gives a column (see `jvp`).
+    input, which gives a column (see `jvp`); so it is for complex results.
 
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: x * x)(mg.tensor([1.0, 2.0])).tolist()
@@ -44,8 +44,10 @@ def jacobian(
         made, aux = parted(run, has_aux)
         outputs, structure = run.tensors(made)
         fewer_inputs = sum(x.size for x in run.inputs) < sum(y.size for y in outputs)
+        # Of a complex result's row a walk gives the real part.
+        by_columns = fewer_inputs or any(y.dtype.kind == "c" for y in outputs)
         with tape.recording(run.recorded):
-            blocks = _columns(run, outputs) if fewer_inputs else _rows(run, outputs)
+            blocks = _columns(run, outputs) if by_columns else _rows(run, outputs)
         found = [run.split(row, plain=True) for row in blocks]
         result = tree_unflatten(structure, [row[0] if is_single(argnums) else tuple(row) for row in found])
         return (result, run.outward(aux)) if has_aux else result

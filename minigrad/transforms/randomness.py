@@ -21,8 +21,9 @@ Source = tuple[Callable[[], Any], Callable[[Any], None]]
 def generators_of(values: Sequence[Any]) -> list[np.random.Generator]:
     """The library's own generator, and those that functions and modules among `values` refer to.
 
-    Of a function: what it closes over, its defaults, the globals that it names and the object that it is a method of;
-    of a module the attributes of all its modules; of lists, tuples and dicts what is in them.
+    Of a function: what it closes over, its defaults, the generators, modules and functions of its own file that it
+    names, and the attributes of the object that it is a method of; of a module the attributes of all its modules; of
+    lists, tuples and dicts what is in them.
     """
     found: dict[int, np.random.Generator] = {id(default_generator()): default_generator()}
     seen: set[int] = set()
@@ -57,9 +58,10 @@ def _referred_to(function: types.FunctionType) -> list[Any]:
             values.append(cell.cell_contents)
         except ValueError:  # not assigned yet
             continue
-    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    helpers = [v for v in named if isinstance(v, types.FunctionType) and v.__module__ == function.__module__]
     wrapped = getattr(function, "__wrapped__", None)
-    return [*values, wrapped, *(v for v in named if isinstance(v, (np.random.Generator, Module, types.FunctionType)))]
+    return [*values, wrapped, *helpers, *(v for v in named if isinstance(v, (np.random.Generator, Module)))]
 
 
 def _source(generator: np.random.Generator) -> Source:
