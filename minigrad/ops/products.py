@@ -143,7 +143,9 @@ def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
         y = xp.tensordot(a, g, axes=(kept, range(n)))
         return xp.transpose(y, tuple(np.argsort(order_b).tolist()))
 
-    return xp.tensordot(a, b, axes=(left, right)), (a, b), (by_left, by_right)
+    as_it_is = b.ndim == 2 and (left, right) == ([a.ndim - 1], [0])
+    y = _product(xp, a, b) if as_it_is else xp.tensordot(a, b, axes=(left, right))
+    return y, (a, b), (by_left, by_right)
 
 
 def _summed(axes: Any, n: int, m: int) -> tuple[list[int], list[int]]:
@@ -263,7 +265,11 @@ def _moved(x: Any, source: int, target: int) -> Any:
 
 @primitive
 def _cross(xp: Any, a: Array, b: Array) -> Any:
-    return xp.cross(a, b), (a, b), (lambda xp, g, a, b: xp.cross(b, g), lambda xp, g, a, b: xp.cross(g, a))
+    a0, a1, a2 = a[..., 0], a[..., 1], a[..., 2]
+    b0, b1, b2 = b[..., 0], b[..., 1], b[..., 2]
+    y = xp.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
+    rules = (lambda xp, g, a, b: within(xp, _cross, b, g), lambda xp, g, a, b: within(xp, _cross, g, a))
+    return y, (a, b), rules
 
 
 @composed
