@@ -11,7 +11,7 @@ from typing import Any
 
 from ..primitive import primitive, within
 from ..tensor import Tensor
-from .error_function import polynomial
+from .error_function import in_blocks, polynomial
 
 Array = Any
 __all__ = ["digamma", "gammaln", "i0", "i1", "lgamma", "polygamma"]
@@ -61,6 +61,10 @@ def lgamma(xp: Any, x: Array) -> Any:
     For x < 8 it is brought to ln Γ(2 + y) by the recurrence Γ(x + 1) = x Γ(x), beyond that Stirling's series; below
     zero it is reflected, Γ(x) Γ(−x) = −π / (x sin πx).
     """
+    return in_blocks(xp, _lgamma, x), (x,), lambda xp, g, x: g * within(xp, digamma, x)
+
+
+def _lgamma(xp: Any, x: Array) -> Array:
     size = xp.abs(x)
     below = size < 8
     u = xp.where(below, size, 2.0)
@@ -83,8 +87,7 @@ def lgamma(xp: Any, x: Array) -> Any:
     between = off > 0
     sine = xp.sin(math.pi * xp.where(between, off, 0.5))
     value = xp.where(x < 0, math.log(math.pi) - xp.log(sine) - xp.log(size) - value, value)
-    value = xp.where((x == 0) | (x == -math.inf) | ~between, math.inf, value)
-    return value, (x,), lambda xp, g, x: g * within(xp, digamma, x)
+    return xp.where((x == 0) | (x == -math.inf) | ~between, math.inf, value)
 
 
 gammaln = lgamma
@@ -93,7 +96,7 @@ gammaln = lgamma
 @primitive
 def digamma(xp: Any, x: Array) -> Any:
     """The derivative of `lgamma`: ∓∞ at ±0, NaN at the poles below."""
-    return _digamma(xp, x), (x,), lambda xp, g, x: g * within(xp, polygamma, 1, x)
+    return in_blocks(xp, _digamma, x), (x,), lambda xp, g, x: g * within(xp, polygamma, 1, x)
 
 
 def _digamma(xp: Any, x: Array) -> Array:
@@ -139,7 +142,7 @@ def polygamma(xp: Any, n: int, x: Array) -> Any:
         raise ValueError(f"n: got {n}, want 0 or more")
     rules = (None, lambda xp, g, x: g * within(xp, polygamma, n + 1, x))
     if n == 0:
-        return _digamma(xp, x), (x,), rules
+        return in_blocks(xp, _digamma, x), (x,), rules
     s, sign = n + 1, (-1) ** (n + 1)
     u = xp.where(x <= 0, 1 - x, x)
     many = 10 + n
