@@ -18,9 +18,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
     const Real* dcT1, Real* dY_rows, Real* dZ0, Real* dZ1, Real* dh0, Real* dc0, int T, int B, int backward, int* flag) {
     DYNAMIC_SHARED(memory);
     Real* const x = reinterpret_cast<Real*>(memory);
-    Real* const part = x + BATCH * padded(ROW);
+    Real* const resident = x + BATCH * padded(ROW);
+    Real* const part = resident + Product::SHARED;
     Real* const state = part + Product::PART;  // dh and dc of every pair of every tile
-    Real* const resident = state + 2 * TILES * PAIRS;
     __shared__ int stopped;
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;

@@ -16,9 +16,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
     const int* lengths, Real* X, Real* C, Real* S, Real* Y0, Real* Y1, int T, int B, int backward, int* flag) {
     DYNAMIC_SHARED(memory);
     Real* const x = reinterpret_cast<Real*>(memory);
-    Real* const part = x + BATCH * padded(H);
+    Real* const resident = x + BATCH * padded(H);
+    Real* const part = resident + Product::SHARED;
     Real* const state = part + Product::PART;  // h and c of every pair of every tile
-    Real* const resident = state + 2 * TILES * PAIRS;
     __shared__ int stopped;
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;

@@ -12,6 +12,7 @@ struct TwoProducts {
     using A = Resident<ROWS_A, COLUMNS_A>;
     using B = Resident<ROWS_B, COLUMNS_B>;
     static constexpr int X_A = BATCH * padded(COLUMNS_A), X = X_A + BATCH * padded(COLUMNS_B);
+    static constexpr int SHARED = A::SHARED + B::SHARED;
     static constexpr int PART = A::PART > B::PART ? A::PART : B::PART;
 };
 
@@ -21,9 +22,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
     using Products = TwoProducts<2, H, 1, H>;
     DYNAMIC_SHARED(memory);
     Real *const x = reinterpret_cast<Real*>(memory), *const x_b = x + Products::X_A;
-    Real* const part = x + Products::X;
+    Real* const resident = x + Products::X;
+    Real* const part = resident + Products::SHARED;
     Real* const state = part + Products::PART;  // h of every pair of every tile
-    Real* const resident = state + TILES * PAIRS;
     __shared__ int stopped;
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;
@@ -79,9 +80,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
     using Products = TwoProducts<1, H, 1, 2 * H>;
     DYNAMIC_SHARED(memory);
     Real *const x = reinterpret_cast<Real*>(memory), *const x_b = x + Products::X_A;
-    Real* const part = x + Products::X;
+    Real* const resident = x + Products::X;
+    Real* const part = resident + Products::SHARED;
     Real* const state = part + Products::PART;  // dh of every pair of every tile
-    Real* const resident = state + TILES * PAIRS;
     __shared__ int stopped;
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;

@@ -55,12 +55,17 @@ class _Launch(ctypes.Structure):
 
 @dataclasses.dataclass
 class Settings:
-    """How launches run: see `Launch` in cuda_on_cpu.h. `spins` is how often a block polls before it gives up, `change`
-    what is done to a source before it is compiled."""
+    """How launches run.
+
+    folder: of compiled kernels. seed, resident: see `Launch` in cuda_on_cpu.h. held: whether a cooperative launch of
+    more blocks than that is refused, as it should be. spins: how often a block polls before it gives up. change: what
+    is done to a source before it is compiled. sanitize: whether reads and writes are checked. launched: what ran.
+    """
 
     folder: Path
     seed: int = 0
     resident: int = 0
+    held: bool = True
     spins: int = 3000
     change: Callable[[str], str] | None = None
     sanitize: bool = False
@@ -96,7 +101,10 @@ def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.C
         if changed == source:
             raise AssertionError("the change did not find its place in the source")
         source = changed
-    flags = [*FLAGS, *(["-fsanitize=address", "-g"] if settings.sanitize else [])]
+    flags = [
+        *FLAGS,
+        *(["-fsanitize=address,alignment,bounds", "-fno-sanitize-recover=all", "-g"] if settings.sanitize else []),
+    ]
     names = KERNEL.findall(source)
     text = source + "".join(
         f'\nextern "C" int launch_{name}(const on_cpu::Launch* how, void** addresses) '
@@ -136,7 +144,12 @@ def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
         held = [_bytes_of(name, k, arg, kind) for k, (arg, kind) in enumerate(zip(args, want))]
         addresses = (ctypes.c_void_p * len(held))(*(ctypes.addressof(b) for b in held))
         how = _Launch(
-            (ctypes.c_uint * 3)(*grid), threads, shared_memory, settings.seed, settings.resident, int(cooperative)
+            (ctypes.c_uint * 3)(*grid),
+            threads,
+            shared_memory,
+            settings.seed,
+            settings.resident,
+            int(cooperative and settings.held),
         )
         settings.launched.append((name, grid, threads))
         outcome = getattr(library, f"launch_{name}")(ctypes.byref(how), addresses)

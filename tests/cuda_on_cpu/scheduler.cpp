@@ -64,6 +64,7 @@ void* body_arguments;
 Outcome outcome;
 std::mt19937 chance;
 std::vector<Store> under_way;
+std::vector<std::unique_ptr<char[]>> spare_stacks;  // of fibers that are done
 ucontext_t scheduler __attribute__((unused));
 void* scheduler_stack __attribute__((unused));
 
@@ -107,7 +108,9 @@ void entry() {
 }
 
 void prepare(Fiber& fiber) {
-    fiber.stack.reset(new char[STACK]);
+    if (spare_stacks.empty()) spare_stacks.emplace_back(new char[STACK]);
+    fiber.stack = std::move(spare_stacks.back());
+    spare_stacks.pop_back();
 #ifdef OWN_SWITCH
     uintptr_t top = reinterpret_cast<uintptr_t>(fiber.stack.get() + STACK) & ~uintptr_t(15);
     void** at = reinterpret_cast<void**>(top) - 1;  // entry finds its stack as after a call
@@ -224,6 +227,8 @@ int run(const Launch& launch, void (*kernel)(void*), void* arguments) {
         }
         if (!somebody) outcome = DEADLOCK;
         let_stores_arrive();
+        for (auto& fiber : fibers)
+            if (fiber->done) spare_stacks.push_back(std::move(fiber->stack));
         fibers.erase(
             std::remove_if(fibers.begin(), fibers.end(), [](const auto& fiber) { return fiber->done; }), fibers.end());
         running.erase(
@@ -238,6 +243,7 @@ int run(const Launch& launch, void (*kernel)(void*), void* arguments) {
                 }),
             running.end());
     }
+    for (auto& fiber : fibers) spare_stacks.push_back(std::move(fiber->stack));
     while (!under_way.empty()) let_stores_arrive();
     return outcome;
 }

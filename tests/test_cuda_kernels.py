@@ -1,0 +1,135 @@
+"""Every kernel as C++ against NumPy's fused sequences in float64; shuffled schedules; planted faults."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu.cells import DIRECTIONS, KINDS, farthest, results
+from cuda_on_cpu.device import KernelFault, Settings
+
+from minigrad.backend import NUMPY, Backend, BackendError
+from minigrad_rnn.cuda.launches import check
+from minigrad_rnn.cuda.planner import Tile
+
+# warp_units, unit_warps, split, batch, tiles, vector, registers: every way to divide the work, at sizes that fit badly
+TILES = {
+    4: Tile(1, 2, 1, 1, 2, 2, True),
+    5: Tile(2, 2, 1, 2, 1, 1, False),
+    12: Tile(1, 3, 2, 4, 1, 2, True),
+    23: Tile(4, 2, 1, 4, 1, 1, True),
+    40: Tile(4, 2, 2, 8, 1, 2, False),
+}
+SINGLE = {4: Tile(2, 1, 2, 1, 3, 4, False), 40: Tile(2, 4, 1, 2, 1, 4, True)}
+"""For float32, whose vectors may be wider."""
+EXACT, ROUNDED = 1e-12, 1e-5
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def spans(T: int, B: int) -> list[list[int] | None]:
+    return [None, [max(1, T - 2 * b) for b in range(B)][::-1]]
+
+
+@cache
+def exact(kind: str, H: int, T: int, B: int, direction: str, steps: tuple[int, ...] | None) -> dict[str, Any]:
+    return results(kind, H, T, B, direction, steps and list(steps), np.float64, NUMPY)
+
+
+def compare(kind: str, H: int, dtype: Any, kernels_on_cpu: Backend, tile: Tile | None, tolerance: float) -> None:
+    for T, B, direction in itertools.product((1, 2, 17), (1, 3), DIRECTIONS):
+        for steps in spans(T, B):
+            want = exact(kind, H, T, B, direction, None if steps is None else tuple(steps))
+            got = results(kind, H, T, B, direction, steps, dtype, kernels_on_cpu, tile)
+            assert all(a.dtype == dtype for a in got.values())
+            assert farthest(got, want) < tolerance, (T, B, direction, steps)
+
+
+@kinds
+@pytest.mark.parametrize("H", TILES)
+def test_one_launch_in_float64(kernels_on_cpu: Backend, kind: str, H: int) -> None:
+    compare(kind, H, np.float64, kernels_on_cpu, TILES[H], EXACT)
+
+
+@kinds
+@pytest.mark.parametrize("H", SINGLE)
+def test_one_launch_in_float32(kernels_on_cpu: Backend, kind: str, H: int) -> None:
+    compare(kind, H, np.float32, kernels_on_cpu, SINGLE[H], ROUNDED)
+
+
+@kinds
+@pytest.mark.parametrize(("H", "dtype", "tolerance"), [(5, np.float64, EXACT), (12, np.float32, ROUNDED)])
+def test_two_launches_a_step(kernels_on_cpu: Backend, kind: str, H: int, dtype: Any, tolerance: float) -> None:
+    compare(kind, H, dtype, kernels_on_cpu, None, tolerance)
+
+
+@kinds
+def test_shuffled_schedules_are_equal_bit_by_bit(kernels_on_cpu: Backend, launch_settings: Settings, kind: str) -> None:
+    for steps in spans(6, 3):
+        runs = []
+        for seed in (0, 1, 2, 3):
+            launch_settings.seed = seed
+            runs.append(results(kind, 40, 6, 3, "both", steps, np.float32, kernels_on_cpu, SINGLE[40]))
+        for other, name in itertools.product(runs[1:], runs[0]):
+            assert other[name].tobytes() == runs[0][name].tobytes(), name
+
+
+def test_both_directions_are_one_launch(kernels_on_cpu: Backend, launch_settings: Settings) -> None:
+    results("lstm", 12, 17, 3, "both", None, np.float64, kernels_on_cpu, TILES[12])
+    assert launch_settings.launched == [("forward", (4, 1, 2), 192), ("backward", (4, 1, 2), 192)]
+
+
+def without(text: str) -> Callable[[str], str]:
+    return lambda source: source.replace(text, "")
+
+
+FAULTS = {
+    "no barrier before the product": without("__syncthreads();  // x is whole"),
+    "no barrier after the product": without("__syncthreads();  // part is whole, and x free again"),
+    "no wait": lambda source: source.replace("if (there || !wait) break;", "break;"),
+    "a wait for the first value only": lambda source: source.replace(
+        "written &= w.of[e] != UNWRITTEN", "written &= w.of[0] != UNWRITTEN"
+    ),
+    "a lane's sum left out": lambda source: source.replace("bit > 0; bit /= 2", "bit > 1; bit /= 2"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", ["rnn_tanh", "gru_published"])
+def test_a_planted_fault_is_caught(kernels_on_cpu: Backend, launch_settings: Settings, kind: str, fault: str) -> None:
+    want = exact(kind, 40, 6, 3, "both", None)
+    launch_settings.change = FAULTS[fault]
+    wrong = 0
+    for seed in range(1, 5):
+        launch_settings.seed = seed
+        try:
+            wrong += (
+                farthest(results(kind, 40, 6, 3, "both", None, np.float32, kernels_on_cpu, SINGLE[40]), want) > ROUNDED
+            )
+        except (KernelFault, BackendError):
+            wrong += 1
+    assert wrong
+
+
+def test_too_few_resident_blocks_are_refused(kernels_on_cpu: Backend, launch_settings: Settings) -> None:
+    launch_settings.resident = 2
+    with pytest.raises(KernelFault, match="more blocks than run together"):
+        results("lstm", 12, 3, 3, "forward", None, np.float64, kernels_on_cpu, TILES[12])
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_wait_that_never_ends_is_given_up_and_reported(kernels_on_cpu: Backend, launch_settings: Settings) -> None:
+    """Were such a launch let through, the blocks that run would wait for those that do not: what they leave is NaN, and
+    whoever launches next is told."""
+    launch_settings.resident, launch_settings.held, launch_settings.spins = 2, False, 200
+    with pytest.raises(BackendError, match="gave up waiting"):
+        results("lstm", 12, 3, 3, "forward", None, np.float64, kernels_on_cpu, TILES[12])
+    launch_settings.resident = 0
+    assert kernels_on_cpu.kernels is not None
+    kernels_on_cpu.kernels().flags[0] = 1
+    with pytest.raises(BackendError, match="gave up waiting"):
+        check(kernels_on_cpu.kernels())
+    check(kernels_on_cpu.kernels())  # it is said once
