@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -222,7 +222,11 @@ def _where(xp: Any, condition: Array, a: Array, b: Array) -> Any:
     )
 
 
-def where(condition: Any, *choices: Any) -> Any:
+@overload
+def where(condition: Any, /) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Any, a: Any, b: Any, /) -> Tensor: ...
+def where(condition: Any, /, *choices: Any) -> Any:
     """`a` where the condition holds, else `b`; all three broadcast. No gradient flows to the condition.
 
     `where(condition)` alone gives the places where it holds, as `nonzero`: a device is waited for.
@@ -234,9 +238,16 @@ def where(condition: Any, *choices: Any) -> Any:
     return tuple(Tensor(places) for places in found)
 
 
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+    """`x` held between two bounds, either of which may be None; a value outside gives its gradient to the bound.
+
+    `min` and `max` are the Array API's names of the same.
+    """
+    return _clip(x, a_min if min is None else min, a_max if max is None else max)
+
+
 @primitive
-def clip(xp: Any, x: Array, low: Any, high: Any) -> Any:
-    """`x` held between two bounds, either of which may be None; a value outside gives its gradient to the bound."""
+def _clip(xp: Any, x: Array, low: Any, high: Any) -> Any:
 
     def inside(xp: Any, g: Array, x: Array, low: Any, high: Any) -> Array:
         g = g if low is None else xp.where(x < low, xp.zeros_like(g), g)

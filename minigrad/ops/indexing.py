@@ -19,6 +19,8 @@ __all__ = ["choose", "compress", "extract", "getitem", "take", "take_along_axis"
 
 BASIC = frozenset((int, bool, slice, type(None), type(...)))
 """An index of these alone picks every element at most once."""
+FEW = 1024
+"""Elements that `add.at` adds faster than their places are counted out for it."""
 BLOCK = 1 << 14
 """Elements that are added at their places at once: the places take eight bytes each."""
 
@@ -84,6 +86,10 @@ def _put(xp: Any, g: Array, index: Any, shape: Any) -> Any:
 
 def put_repeated(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """`g` added up at the places of an index that may name them more than once, in zeros of `shape`."""
+    if xp is np and g.size < FEW:
+        y = np.zeros(shape, g.dtype)
+        np.add.at(y, index, g)
+        return y
     parts = index if type(index) is tuple else (index,)
     lead = len(parts)
     if lead <= len(shape) and all(type(p) is int or (is_array(p) and p.dtype != bool) for p in parts):
@@ -120,7 +126,7 @@ def added_rows(xp: Any, rows: Array, ids: Array, n: int) -> Array:
         return y
     if xp is np:
         length = math.prod(width)
-        if not width or rows.size < 128:
+        if not width or rows.size < FEW:
             np.add.at(y, ids, rows)
         elif length < 1024:
             flat, columns, step = y.reshape(-1), np.arange(length), max(BLOCK // length, 1)
@@ -157,12 +163,17 @@ def _take(xp: Any, x: Array, ids: Array, axis: int = 0) -> Any:
 def _sum_rows(xp: Any, g: Array, ids: Array, n: int, axis: int = 0) -> Any:
     """Part k along `axis` of the result is the sum of the parts of `g` whose id is k. Of `g` the axes of `ids` are
     those from `axis` on."""
-    axes = tuple(range(axis, axis + ids.ndim))
-    front = xp.moveaxis(g, axes, tuple(range(ids.ndim))) if axis else g
-    flat = ids.reshape(-1)
-    rows = front.reshape((flat.shape[0], *front.shape[ids.ndim :]))
-    y = added_rows(xp, rows, xp.where(flat < 0, flat + n, flat), n)
-    return xp.moveaxis(y, 0, axis) if axis else y, (ids,), (lambda xp, g, ids: xp.take(g, ids, axis=axis), None)
+    if axis or xp is not np or g.size >= FEW:
+        axes = tuple(range(axis, axis + ids.ndim))
+        front = xp.moveaxis(g, axes, tuple(range(ids.ndim))) if axis else g
+        flat = ids.reshape(-1)
+        rows = front.reshape((flat.shape[0], *front.shape[ids.ndim :]))
+        y = added_rows(xp, rows, xp.where(flat < 0, flat + n, flat), n)
+        y = xp.moveaxis(y, 0, axis) if axis else y
+    else:
+        y = np.zeros((n, *g.shape[ids.ndim :]), g.dtype)
+        np.add.at(y, ids, g)
+    return y, (ids,), (lambda xp, g, ids: xp.take(g, ids, axis=axis), None)
 
 
 def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Tensor:
@@ -213,8 +224,13 @@ def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int) -> Any:
 @primitive
 def _add_along_axis(xp: Any, g: Array, indices: Array, axis: int, shape: Any) -> Any:
     """`g` added up in zeros of `shape` where `take_along_axis` with these indices would take."""
-    rows = row_numbers(xp, along_axis(xp, indices, axis, shape), shape)
-    y = added_rows(xp, g.reshape(-1), xp.broadcast_to(rows, g.shape).reshape(-1), math.prod(shape)).reshape(shape)
+    places = along_axis(xp, indices, axis, shape)
+    if xp is np and g.size < FEW:
+        y = np.zeros(shape, g.dtype)
+        np.add.at(y, places, g)
+    else:
+        rows = xp.broadcast_to(row_numbers(xp, places, shape), g.shape).reshape(-1)
+        y = added_rows(xp, g.reshape(-1), rows, math.prod(shape)).reshape(shape)
     return y, (indices,), (lambda xp, g, indices: xp.take_along_axis(g, indices, axis=axis), None)
 
 

@@ -32,17 +32,15 @@ __all__ = [
 @primitive
 def _concatenate(xp: Any, *arrays: Array, axis: int = 0) -> Any:
     joined = xp.concatenate(arrays, axis=axis)
-    lead = (slice(None),) * (axis % joined.ndim)
-    sizes = [a.shape[axis] for a in arrays]
-
-    def rule(xp: Any, g: Array, needs: Sequence[bool]) -> list[Any]:
-        parts, end = [], 0
-        for size, needed in zip(sizes, needs):
-            start, end = end, end + size
-            parts.append(g[(*lead, slice(start, end))] if needed else None)
-        return parts
-
-    return joined, (), Joint(rule)
+    axis = axis % joined.ndim
+    lead = (slice(None),) * axis
+    rules = []
+    start = 0
+    for array in arrays:
+        piece = (*lead, slice(start, start + array.shape[axis]))
+        rules.append(lambda xp, g, piece=piece: g[piece])
+        start += array.shape[axis]
+    return joined, (), tuple(rules)
 
 
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Tensor:
@@ -67,11 +65,8 @@ concat = concatenate
 def _stack(xp: Any, *arrays: Array, axis: int = 0) -> Any:
     joined = xp.stack(arrays, axis=axis)
     lead = (slice(None),) * (axis % joined.ndim)
-
-    def rule(xp: Any, g: Array, needs: Sequence[bool]) -> list[Any]:
-        return [g[(*lead, k)] if needed else None for k, needed in enumerate(needs)]
-
-    return joined, (), Joint(rule)
+    rules = tuple(lambda xp, g, piece=(*lead, k): g[piece] for k in range(len(arrays)))
+    return joined, (), rules
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:

@@ -11,6 +11,7 @@ from .. import backend as seam
 from ..primitive import composed, primitive
 from ..tensor import Tensor
 from .indexing import backend_at, take
+from .joining import concatenate
 from .shape import ndim, ravel, reshape, size
 
 Array = Any
@@ -58,7 +59,7 @@ def resize(x: Any, new_shape: Any) -> Tensor:
     """The values of `x` in row-major order, from the beginning again as often as it takes, under another shape."""
     wanted = tuple(new_shape) if isinstance(new_shape, (tuple, list)) else (new_shape,)
     n, there = math.prod(wanted), size(x)
-    if not there:
-        x, there = backend_at(x).xp.zeros((1,), dtype=x.dtype), 1
     flat = ravel(x)
+    if not there:  # zeros: there is nothing to repeat
+        flat, there = concatenate([flat, backend_at(x).xp.zeros((1,), dtype=x.dtype)]), 1
     return reshape((flat if n <= there else tile(flat, -(-n // there)))[:n], wanted)
