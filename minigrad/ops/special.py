@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..primitive import primitive, within
+from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 from .error_function import in_blocks, polynomial
 
@@ -172,11 +172,13 @@ def _cotangents(n: int) -> list[float]:
     return p[::-1]
 
 
+@composed
 def i0(x: Any) -> Tensor:
     """The modified Bessel function of the first kind, order 0."""
     return _bessel(x, n=0)
 
 
+@composed
 def i1(x: Any) -> Tensor:
     """The modified Bessel function of the first kind, order 1: the derivative of `i0`."""
     return _bessel(x, n=1)

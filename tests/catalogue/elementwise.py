@@ -37,6 +37,10 @@ CATALOGUE = [
            numpy=lambda m, a, b: a + 0.3 * (b - a), label="number"),
     Sample("where", lambda m, c, a, b: m.where(c, a, b), (MASK, A, V), torch=None),
     Sample("clip", lambda m, x: m.clip(x, -0.5, 0.7), (A,), torch=None, autograd=True),
+    Sample("clip", lambda m, x, a, b: m.clip(x, a, b), (A, [-0.5, -0.1, -2.0, 0.0], [[0.2], [0.5], [1.0]]),
+           torch=None, label="arrays"),
+    Sample("clip", lambda m, x: m.clip(x, max=0.3), (A,), torch=None, label="by name"),
+    Sample("clip", lambda m, x: m.clip(x, a_min=0.3, a_max=None), (A,), label="by older name"),
     Sample(
         "astype",
         lambda m, x: x.astype(x.dtype),
