@@ -125,22 +125,23 @@ class _Segment:
         arrays = [x._data if isinstance(x, Tensor) else x for x in (*inputs, *looked_at)]
         parents = [x.node for x in inputs] + [None] * len(looked_at) + list(self.outers)
         values = [y._data for y in outputs]
+        single, n = len(values) == 1, len(inputs)
         xp = seam.backend_of(values[0]).xp
 
         def rule(xp: Any, g: Any, needs: Sequence[bool], *_: Any) -> list[Any]:
             places = [k for k, needed in enumerate(needs) if needed]
-            wanted = [k if k < len(inputs) else k - len(looked_at) for k in places]
-            seeds = [g] if len(values) == 1 else list(g)
+            wanted = [k if k < n else k - len(looked_at) for k in places]
+            seeds = [g] if single else list(g)
             answers = self._recorded if xp is ops else self._first_order
             contributions: list[Any] = [None] * len(parents)
             for k, answer in zip(places, answers(inputs, seeds, wanted)):
                 contributions[k] = answer
             return contributions
 
-        value = values[0] if len(values) == 1 else tuple(values)
+        value = values[0] if single else tuple(values)
         ids: list[Any] = [*arrays, *(None for _ in self.outers)]
         made = record("checkpoint", Node(), xp, value, tuple(arrays), Joint(rule), ids, parents, self.label)
-        made = [made] if len(values) == 1 else list(made)
+        made = [made] if single else list(made)
         users = [not isinstance(x, Tensor) for x in (*inputs, *looked_at)]
         watch_saved(made[0].node, "checkpoint", arrays, users, seam.fingerprint)
         return made

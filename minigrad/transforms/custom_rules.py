@@ -33,11 +33,12 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
     >>> mg.grad(lambda x: rounded(x * 3.0) ** 2)(0.9).item()
     18.0
 
-    `rule(g, y, *args)` is handed the gradient of the result, the result and the arguments, and returns the gradients
-    of the arguments: a tuple with one for each, of the argument's structure and shapes, None where there is none to
-    bring; of a single argument that one will do. `function` sees its arguments as constants, so that it may hand
-    them to any library. The rule's own operations are recorded where the walk is, with g, y and the arguments on the
-    tape: written in minigrad's functions it can be differentiated to every order.
+    `rule(g, y, *args)` is handed the gradient of the result, the result and the arguments (defaults included, and
+    keyword-only ones by name), and returns the gradients of the positional arguments: a tuple with one for each, of
+    its structure and shapes, None where there is none to bring; of a single argument that one will do. `function` sees
+    its arguments as constants, so that it may hand them to any library. The rule's own operations are recorded where
+    the walk is, with g, y and the arguments on the tape: written in minigrad's functions it can be differentiated to
+    every order.
 
     Args:
         function: of trees; returns a tensor or a tree of them. Gradients flow to its positional arguments.
@@ -66,6 +67,10 @@ class CustomRule:
         functools.update_wrapper(self, function)
         self._function, self._rule, self._keeps = function, rule, keeps
         self._name = named(function)
+        try:
+            self._signature: inspect.Signature | None = inspect.signature(function)
+        except (TypeError, ValueError):  # some built-in functions have none
+            self._signature = None
 
     def rule(self, rule: Rule) -> CustomRule:
         """Give the rule; a decorator."""
@@ -75,8 +80,8 @@ class CustomRule:
     def __call__(self, *args: Any, **options: Any) -> Any:
         if self._rule is None:
             raise TypeError(f"{self._name}: a custom_rule without a rule; give one with @{self._name}.rule")
-        if options:
-            bound = inspect.signature(self._function).bind(*args, **options)
+        if self._signature is not None:
+            bound = self._signature.bind(*args, **options)
             bound.apply_defaults()
             args, options = bound.args, bound.kwargs
         for name, option in options.items():
@@ -125,16 +130,21 @@ class CustomRule:
         taken = {id(a) for a in arrays}
         values = [outputs[k]._data[...] if id(outputs[k]._data) in taken else outputs[k]._data for k in live]
 
+        single, size = len(values) == 1, len(outputs)
+        whole_numbers = {k: y for k, y in enumerate(outputs) if k not in live}
+
         def rule(xp: Any, g: Any, needs: Sequence[bool], *saved: Any) -> list[Any]:
             recorded = xp is ops
             given = list(leaves) if recorded else [constant(x) if isinstance(x, Tensor) else x for x in leaves]
-            seeds, result = _in_places(g if len(values) > 1 else (g,), live), _in_places(saved[len(arrays) :], live)
-            handed: Any = tree_unflatten(structure, [result.get(k, outputs[k]) for k in range(len(outputs))])
+            seeds, result = _in_places((g,) if single else g, live), _in_places(saved[-len(live) :], live)
+            handed: Any = tree_unflatten(
+                structure, [result[k] if k in result else whole_numbers[k] for k in range(size)]
+            )
             if self._keeps:
                 handed = self._run(tree, given, options)[1] if recorded else kept
             assert self._rule is not None
             answer = self._rule(
-                tree_unflatten(structure, [seeds.get(k) for k in range(len(outputs))]),
+                tree_unflatten(structure, [seeds.get(k) for k in range(size)]),
                 handed,
                 *tree_unflatten(tree, given),
                 **options,
@@ -148,16 +158,14 @@ class CustomRule:
 
         parents = [leaves[k].node if isinstance(leaves[k], Tensor) else None for k in places]
         xp = seam.backend_of(values[0]).xp
-        value = values[0] if len(values) == 1 else tuple(values)
+        value = values[0] if single else tuple(values)
         saved = (*arrays, *values)
         made = record(self._name, Node(), xp, value, saved, Joint(rule), arrays, parents, tape.mode().time_step)
-        made = made if len(values) > 1 else (made,)
+        made = (made,) if single else made
         users = [not isinstance(leaves[k], Tensor) for k in places]
         watch_saved(made[0].node, self._name, arrays, users, seam.fingerprint)
-        outputs = list(outputs)
-        for k, y in zip(live, made):
-            outputs[k] = y
-        return outputs
+        recorded = dict(zip(live, made))
+        return [recorded.get(k, y) for k, y in enumerate(outputs)]
 
     def _answers(self, answer: Any, tree: TreeDef) -> list[Any]:
         """The rule's gradients, one for each leaf of the arguments."""

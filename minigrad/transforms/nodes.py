@@ -78,6 +78,9 @@ class TreeDef:
         return f"{self.kind.__name__}({body})"
 
 
+LEAF = TreeDef(None)
+
+
 def same(a: Any, b: Any) -> bool:
     try:
         return a is b or bool(a == b)
@@ -211,21 +214,23 @@ def _twin(tree: TreeDef, values: list[Any]) -> Any:
         )
     twins: dict[int, Any] = {id(parameters[name]): _placed(parameters[name], v) for name, v in zip(tree.data, values)}
 
-    def twin_of(value: Any) -> Any:
-        if id(value) in twins:
-            return twins[id(value)]
-        if isinstance(value, Module):
-            twins[id(value)] = made = type(value).__new__(type(value))
-            own = {name: twin_of(held) for name, held in vars(value).items() if name != "_set_aside"}
-            vars(made).update(own)
-            return made
-        if type(value) in (list, tuple) and any(isinstance(held, (Module, Parameter)) for held in value):
-            return type(value)(twin_of(held) for held in value)
-        if type(value) is dict and any(isinstance(held, (Module, Parameter)) for held in value.values()):
-            return {key: twin_of(held) for key, held in value.items()}
-        return value
+    return _twin_of(module, twins)
 
-    return twin_of(module)
+
+def _twin_of(value: Any, twins: dict[int, Any]) -> Any:
+    """What stands for `value` in a copy, where `twins` is what stands for modules and parameters already."""
+    if id(value) in twins:
+        return twins[id(value)]
+    if isinstance(value, Module):
+        twins[id(value)] = made = type(value).__new__(type(value))
+        own = {name: _twin_of(held, twins) for name, held in vars(value).items() if name != "_set_aside"}
+        vars(made).update(own)
+        return made
+    if type(value) in (list, tuple) and any(isinstance(held, (Module, Parameter)) for held in value):
+        return type(value)(_twin_of(held, twins) for held in value)
+    if type(value) is dict and any(isinstance(held, (Module, Parameter)) for held in value.values()):
+        return {key: _twin_of(held, twins) for key, held in value.items()}
+    return value
 
 
 def _placed(parameter: Parameter, value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..nn.module import Module
-from .nodes import TreeDef, apart, registered, same, together
+from .nodes import LEAF, TreeDef, apart, registered, same, together
 
 
 def with_paths(
@@ -17,20 +17,20 @@ def with_paths(
 ) -> tuple[list[tuple[str, Any]], TreeDef]:
     """Every leaf with how it is reached, as written in Python, and the structure."""
     found: list[tuple[str, Any]] = []
+    return found, _gather(tree, path, is_leaf, found)
 
-    def descend(value: Any, path: str) -> TreeDef:
-        parts = None if is_leaf is not None and is_leaf(value) else apart(value)
-        if parts is None:
-            found.append((path, value))
-            return TreeDef(None)
-        if parts.kind in registered or not issubclass(parts.kind, Module):
-            below = [descend(child, path + name) for name, child in zip(parts.names, parts.children)]
-            return TreeDef(parts, below)
-        found.extend((path + name, child) for name, child in zip(parts.names, parts.children))
-        return TreeDef(parts, [TreeDef(None)] * len(parts.children))
 
-    structure = descend(tree, path)
-    return found, structure
+def _gather(value: Any, path: str, is_leaf: Callable[[Any], bool] | None, found: list[tuple[str, Any]]) -> TreeDef:
+    # No closure: one that calls itself is a cycle, and would keep the leaves until that is collected.
+    parts = None if is_leaf is not None and is_leaf(value) else apart(value)
+    if parts is None:
+        found.append((path, value))
+        return LEAF
+    if parts.kind in registered or not issubclass(parts.kind, Module):
+        below = [_gather(child, path + name, is_leaf, found) for name, child in zip(parts.names, parts.children)]
+        return TreeDef(parts, below)
+    found.extend((path + name, child) for name, child in zip(parts.names, parts.children))
+    return TreeDef(parts, [LEAF] * len(parts.children))
 
 
 def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
@@ -74,14 +74,13 @@ def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
     given = list(leaves)
     if len(given) != treedef.num_leaves:
         raise ValueError(f"tree_unflatten: leaves: got {len(given)}, want {treedef.num_leaves} for {treedef}")
-    remaining: Iterator[Any] = iter(given)
+    return _build(treedef, iter(given), plain)
 
-    def build(tree: TreeDef) -> Any:
-        if tree.is_leaf:
-            return next(remaining)
-        return together(tree, [build(child) for child in tree.children], plain)
 
-    return build(treedef)
+def _build(tree: TreeDef, remaining: Iterator[Any], plain: bool) -> Any:
+    if tree.is_leaf:
+        return next(remaining)
+    return together(tree, [_build(child, remaining, plain) for child in tree.children], plain)
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
@@ -109,23 +108,23 @@ def matched(asked: str, name: str, structure: TreeDef, value: Any) -> list[Any]:
         ValueError: it has another structure: where, what is there and what should be.
     """
     found: list[Any] = []
-
-    def descend(tree: TreeDef, value: Any, path: str) -> None:
-        if tree.is_leaf:
-            found.append(value)
-            return
-        parts = apart(value)
-        if parts is not None and isinstance(tree.kind, type) and issubclass(tree.kind, Module):
-            held: Any = dict(value.named_parameters()) if isinstance(value, Module) else value
-            if isinstance(held, Mapping) and held.keys() == set(tree.data):
-                found.extend(held[key] for key in tree.data)
-                return
-        elif parts is not None and parts.kind is tree.kind and same(parts.data, tree.data):
-            for child, label, below in zip(tree.children, parts.names, parts.children):
-                descend(child, below, path + label)
-            return
-        got = type(value).__name__ if parts is None else with_paths(value)[1].drawn()
-        raise ValueError(f"{asked}: {name}{path}: got {got}, want {tree.drawn()}")
-
-    descend(structure, value, "")
+    _match(f"{asked}: {name}", structure, value, found)
     return found
+
+
+def _match(place: str, tree: TreeDef, value: Any, found: list[Any]) -> None:
+    if tree.is_leaf:
+        found.append(value)
+        return
+    parts = apart(value)
+    if parts is not None and isinstance(tree.kind, type) and issubclass(tree.kind, Module):
+        held: Any = dict(value.named_parameters()) if isinstance(value, Module) else value
+        if isinstance(held, Mapping) and held.keys() == set(tree.data):
+            found.extend(held[key] for key in tree.data)
+            return
+    elif parts is not None and parts.kind is tree.kind and same(parts.data, tree.data):
+        for child, label, below in zip(tree.children, parts.names, parts.children):
+            _match(place + label, child, below, found)
+        return
+    got = type(value).__name__ if parts is None else with_paths(value)[1].drawn()
+    raise ValueError(f"{place}: got {got}, want {tree.drawn()}")
