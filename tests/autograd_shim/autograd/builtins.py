@@ -1,0 +1,20 @@
+"""autograd.builtins: here a list is a list; only a tensor has to pass for the number or array that it stands for."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+__all__ = ["dict", "isinstance", "list", "tuple", "type"]
+dict, list, tuple, type = builtins.dict, builtins.list, builtins.tuple, builtins.type
+
+
+def isinstance(value: Any, kinds: Any) -> bool:
+    if builtins.isinstance(value, mg.Tensor):
+        kinds = kinds if builtins.isinstance(kinds, builtins.tuple) else (kinds,)
+        return any(issubclass(np.ndarray if value.ndim else float, kind) for kind in kinds)
+    return builtins.isinstance(value, kinds)
