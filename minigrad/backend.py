@@ -5,6 +5,7 @@ Inside an operation the arrays decide where it runs. `use_backend` says only whe
 
 from __future__ import annotations
 
+import re
 import threading
 import zlib
 from collections.abc import Callable
@@ -95,6 +96,18 @@ class Backend:
         return f"Backend({self.name!r})"
 
 
+OLDEST = 60
+"""The compute capability, times ten, from which on all blocks of a launch can be held to run together."""
+
+
+def _cupy_packages() -> list[str]:
+    """The distributions of CuPy that are installed; more than one is one too many."""
+    from importlib import metadata  # here, since it takes a fifth of what minigrad takes to import
+
+    names = (found.metadata["Name"].lower() for found in metadata.distributions() if found.metadata["Name"])
+    return sorted({name for name in names if re.fullmatch(r"cupy(-cuda\d+x|-rocm.*)?", name)})
+
+
 def _load_cupy() -> Backend:
     try:
         import cupy
@@ -103,10 +116,24 @@ def _load_cupy() -> Backend:
             "backend 'cupy': the package cupy cannot be imported; install it with "
             f"pip install 'minigrad-rnn[cuda13]' (CUDA 13) or 'minigrad-rnn[cuda12]' (CUDA 12). Python said: {error}"
         ) from error
-    if not cupy.is_available():
+    if len(installed := _cupy_packages()) > 1:
         raise BackendError(
-            "backend 'cupy': cupy is installed but finds no usable GPU; check the driver with nvidia-smi, "
-            "or use the backend 'numpy'"
+            f"backend 'cupy': the packages {' and '.join(installed)} are installed at once and overwrite each other's "
+            f"files; pip uninstall {' '.join(installed)}, then install the one for your CUDA"
+        )
+    try:
+        devices = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise BackendError(
+            "backend 'cupy': cupy is installed but finds no usable GPU; check the driver with nvidia-smi, or use the "
+            f"backend 'numpy'. CUDA said: {error}"
+        ) from error
+    if not devices:
+        raise BackendError("backend 'cupy': cupy is installed but finds no usable GPU; use the backend 'numpy'")
+    if (capability := int(cupy.cuda.Device().compute_capability)) < OLDEST:
+        raise BackendError(
+            f"backend 'cupy': the GPU has compute capability {capability / 10}, want at least {OLDEST / 10}; use the "
+            "backend 'numpy'"
         )
     return Backend(
         "cupy",

@@ -1,4 +1,5 @@
-"""`python -m minigrad_rnn verify`: the tape, the fused road, the manual BPTT and finite differences in one table."""
+"""`verify`: the tape, the fused road, the manual BPTT and finite differences in one table. `doctor`: what this machine
+can do, with a check of a few seconds."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import numpy as np
 
 import minigrad as mg
 
+from . import doctor
 from .classics import FIGURES, NARX, TDNN, Classic, Elman, GeneralRecurrence, Jordan, StateSpace
 from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .recurrence import Recurrence
@@ -145,6 +147,14 @@ def verify(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def examine(arguments: argparse.Namespace) -> int:
+    found = doctor.examined(backends=tuple(arguments.backend or doctor.BACKENDS))
+    wrong = [name for name, passed in found.items() if passed is False]
+    missing = [name for name, passed in found.items() if passed is None and arguments.backend]
+    print(f"\nnot well: {', '.join(wrong + missing)}" if wrong or missing else "\neverything that is here works")
+    return 1 if wrong or missing else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m minigrad_rnn", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -159,10 +169,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--backend", default="numpy", choices=("numpy", "cupy"))
     command.add_argument("--tables", action="store_true", help="print every model's table, not the largest one alone")
+    command.set_defaults(run=verify)
+    command = commands.add_parser("doctor", help="backends, versions, roads, and a check of a few seconds")
+    command.add_argument("--backend", action="append", choices=doctor.BACKENDS, help="only these; a missing one fails")
+    command.set_defaults(run=examine)
+    arguments = parser.parse_args(argv)
     try:
-        return verify(parser.parse_args(argv))
+        return int(arguments.run(arguments))
     except (mg.BackendError, ValueError) as error:
-        print(f"python -m minigrad_rnn verify: {error}", file=sys.stderr)
+        print(f"python -m minigrad_rnn {arguments.command}: {error}", file=sys.stderr)
         return 2
 
 

@@ -87,6 +87,7 @@ FLOORS = {
         ["questions", "character_model", "sampling", "loss_picture", "ctc_decoding", "torch_state"],
         ["classic_question", "decoding", "onnx_graph"],
         ["verify", "onnx_export"],
+        ["doctor"],
         ["__main__"],
     ],
 }
