@@ -28,7 +28,7 @@ def test_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(blocks) >= 3
     exec("\n".join(blocks), {})
     printed = capsys.readouterr().out
-    assert printed.startswith("True\nfused\nLSTM(28, 64")
+    assert printed.startswith("True\nTrue\nfused\nLSTM(28, 64")
     assert "\n  passed: " in printed
 
 
