@@ -53,7 +53,8 @@ def piecewise(x: Any, condlist: Sequence[Any], funclist: Sequence[Any], *args: A
     value: Any = zeros_like(x)
     for condition, function in zip(conditions, funclist):
         if callable(function):
-            part = function(getitem(x, condition), *args, **kw)
-            function = _put(part, index=settled(x, condition), shape=shape(x))
+            function = function(getitem(x, condition), *args, **kw)
+            if shape(function):  # else it is one number for all of them
+                function = _put(function, index=settled(x, condition), shape=shape(x))
         value = where(condition, function, value)
     return value  # type: ignore[no-any-return]

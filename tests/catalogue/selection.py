@@ -20,6 +20,8 @@ CATALOGUE = [
     Sample("select", lambda m, a, b: m.select([a < b, a > 1], [b, a]), (A, V), label="broadcast"),
     Sample("piecewise", lambda m, x: pieces(m, x, lambda v: v - 1), (X,), waits=True),
     Sample("piecewise", lambda m, x: pieces(m, x), (X,), waits=True, label="no rest"),
+    Sample("piecewise", lambda m, x: m.piecewise(x, [x < 0, x > 1], [lambda v: v * v, lambda v: 1.1]), (X,), waits=True,
+           label="a number for all"),
     Sample("piecewise", lambda m, x: m.piecewise(x, [x < 1, x < 0], [lambda v, k: k * v, 0.5], 3.0), (X,), waits=True,
            label="overlapping"),
 ]  # fmt: skip
