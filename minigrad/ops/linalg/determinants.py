@@ -119,7 +119,8 @@ def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
     """How many singular values are above `tol`, or `rtol` times the largest. Constant; of a vector, whether not 0."""
     A = as_tensor(A).detach()
     if A.ndim < 2:
-        return astype(largest(astype(not_equal(A, 0), np.float32)), np.int64)
+        found: Tensor = astype(largest(astype(not_equal(A, 0), np.float32)), np.int64)
+        return found
     s = svdvals(A)
     if tol is None:
         share = max(A.shape[-2:]) * float(np.finfo(s.dtype).eps) if rtol is None else rtol
