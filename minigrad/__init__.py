@@ -25,6 +25,7 @@ from .backend import (
     synchronize as synchronize,
     use_backend as use_backend,
 )
+from .drawing import Drawing as Drawing, draw as draw
 from .functional import Ledger as Ledger, gradients as gradients, ledger as ledger
 from .gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
@@ -60,4 +61,4 @@ from .transforms import (
 __version__ = "0.1.0"
 
 # Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
-from .table import Tape as Tape, tape as tape  # noqa: E402
+from .table import Tape as Tape, tape as tape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -15,16 +14,12 @@ from typing import Any
 import numpy as np
 
 from . import backend as seam
-from .observer import Watching, aside, noted
+from .observer import Line, Watching, aside, noted, users_line
 from .pool import Outer, OverTime, RowSum
 from .primitive import REGISTRY, _functions
 from .tape import Node, Rule, mode
 from .tensor import Tensor
 
-Line = tuple[str, int, Any]
-"""A file, a line number, and the globals there, for a source that is in no file."""
-OURS = frozenset(("minigrad", "minigrad_rnn", "numpy", "contextlib", "functools", "runpy", "threading", "asyncio"))
-"""Packages whose frames are not the user's."""
 _rules: ContextVar[int] = ContextVar("minigrad rules that run now", default=0)
 
 
@@ -287,22 +282,3 @@ def last_step(made: Sequence[Any]) -> tuple[int | None, Any]:
                 if not all_finite(share):
                     return t, share
     return None, None
-
-
-# Where
-
-
-def users_line() -> Line | None:
-    """The innermost line that is not in a package of `OURS`; if all are, the outermost of minigrad_rnn's."""
-    frame = sys._getframe(1)
-    last: Line | None = None
-    while frame is not None:
-        file, names = frame.f_code.co_filename, frame.f_globals
-        package = (names.get("__package__") or names.get("__name__") or "").partition(".")[0]
-        typed_in = file.startswith("<") and not file.startswith("<frozen")
-        if typed_in or package not in OURS:
-            return file, frame.f_lineno, names
-        if package == "minigrad_rnn":
-            last = file, frame.f_lineno, names
-        frame = frame.f_back  # type: ignore[assignment]
-    return last

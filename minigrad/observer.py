@@ -7,6 +7,7 @@ most entries never set: it dies with the entry. This file knows no array library
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -17,6 +18,12 @@ from .tape import Mode, Node, Rule, _Within, serials
 
 Hook = Callable[[Any], Any]
 """From an entry's pooled gradient, an array or (in a recorded walk) a tensor, to the one that the walk goes on with."""
+
+
+Line = tuple[str, int, Any]
+"""A file, a line number, and the globals there, for a source that is in no file."""
+OURS = frozenset(("minigrad", "minigrad_rnn", "numpy", "contextlib", "functools", "runpy", "threading", "asyncio"))
+"""Packages whose frames are not the user's."""
 
 
 class Hooks(dict[int, Any]):
@@ -67,8 +74,8 @@ class Aside:
 
     def __init__(self) -> None:
         self.hooks: dict[int, Hooks] = {}
-        self.line: tuple[str, int, Any] | None = None
-        """File, line number and globals of the user's frame that recorded the entry."""
+        self.line: Line | None = None
+        """The user's line that recorded the entry."""
         self.module: Any = None
         """A label of the module that was being called then."""
 
@@ -177,3 +184,19 @@ class Watching(Observer, _Within):
 
     def _mode(self, before: Mode) -> Mode:
         return Mode(before.recording, before.time_step, self if before.watch is None else Both(before.watch, self))
+
+
+def users_line() -> Line | None:
+    """The innermost line that is not in a package of `OURS`; if all are, the outermost of minigrad_rnn's."""
+    frame = sys._getframe(1)
+    last: Line | None = None
+    while frame is not None:
+        file, names = frame.f_code.co_filename, frame.f_globals
+        package = (names.get("__package__") or names.get("__name__") or "").partition(".")[0]
+        typed_in = file.startswith("<") and not file.startswith("<frozen")
+        if typed_in or package not in OURS:
+            return file, frame.f_lineno, names
+        if package == "minigrad_rnn":
+            last = file, frame.f_lineno, names
+        frame = frame.f_back  # type: ignore[assignment]
+    return last

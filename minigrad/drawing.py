@@ -1,0 +1,132 @@
+"""Drawings of a result's graph: DOT for Graphviz, Mermaid for Markdown, SVG for everybody."""
+
+from __future__ import annotations
+
+import os
+
+from .entries import Names
+from .layout import layout_of
+from .picture import Box, Picture, picture_of
+from .svg import svg_of
+from .tensor import Tensor
+
+FORMATS = ("svg", "dot", "mermaid")
+
+
+class Drawing(str):
+    """A drawing as the text that it is; a notebook shows an SVG as a picture."""
+
+    __slots__ = ()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the text to a file."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self)
+
+    def _repr_svg_(self) -> str | None:
+        return str(self) if self.startswith("<svg") else None
+
+
+def draw(result: Tensor, format: str = "svg", names: Names = None, fold: bool = True) -> Drawing:
+    """Draw the graph of a result: leaves, constants and operations, from the inputs down to the result.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> print(mg.draw(mg.tanh(x).sum(), "mermaid", names={"x": x}))
+    flowchart TD
+        n1(["x<br>(2,)"])
+        n2["tanh<br>(2,)"]
+        n3[["sum<br>()"]]
+        n1 --> n2
+        n2 --> n3
+
+    Args:
+        result: a tensor on the tape, not walked yet.
+        format: "svg", laid out by minigrad itself; "dot", for Graphviz; "mermaid", for Markdown pages.
+        names: tensors by name, or a module, whose parameters then have their names.
+        fold: draw steps in time that are alike once, with an arrow from the step to the next one.
+
+    Returns:
+        The drawing as text, with a method `save(path)`.
+
+    Raises:
+        ValueError: another format. GraphError: the tape was walked before. TypeError: `result` is not on the tape.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"draw: format: got {format!r}, want one of {list(FORMATS)}")
+    picture = picture_of(result, names, fold)
+    if format == "dot":
+        return Drawing(dot_of(picture))
+    if format == "mermaid":
+        return Drawing(mermaid_of(picture))
+    return Drawing(svg_of(picture, layout_of(picture)))
+
+
+DOT_LOOK = {
+    "leaf": 'shape=ellipse, fillcolor="#e3f3e6"',
+    "const": 'shape=hexagon, fillcolor="#f1f1ee"',
+    "op": 'shape=box, fillcolor="#ffffff"',
+    "result": 'shape=box, peripheries=2, fillcolor="#fff1d6"',
+}
+
+
+def dot_of(picture: Picture) -> str:
+    """The picture in Graphviz's language."""
+    lines = [
+        "digraph tape {",
+        f"  label={_quoted(picture.title)};",
+        '  node [style=filled, fontname="Helvetica", fontsize=12];',
+        '  edge [fontname="Helvetica", fontsize=10];',
+    ]
+    for g, label in enumerate(picture.groups):
+        lines += [f"  subgraph cluster_{g} {{", f"    label={_quoted(label)};"]
+        lines += [f"    {_dot_box(box)}" for box in picture.boxes if box.group == g]
+        lines.append("  }")
+    lines += [f"  {_dot_box(box)}" for box in picture.boxes if box.group is None]
+    for a in picture.arrows:
+        look = [f"label={_quoted(a.label)}"] if a.label else []
+        look += ["style=dashed, constraint=false"] if a.kind == "back" else []
+        lines.append(f"  {_id(a.start)} -> {_id(a.end)}" + (f" [{', '.join(look)}]" if look else "") + ";")
+    return "\n".join([*lines, "}"])
+
+
+def _dot_box(box: Box) -> str:
+    text = _quoted(box.title + (f"\n{box.detail}" if box.detail else ""))
+    return f"{_id(box.key)} [label={text}, {DOT_LOOK[box.kind]}];"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+MERMAID_SHAPE = {"leaf": ("([", "])"), "const": ("{{", "}}"), "op": ("[", "]"), "result": ("[[", "]]")}
+
+
+def mermaid_of(picture: Picture) -> str:
+    """The picture in Mermaid's language."""
+    lines = ["flowchart TD"]
+    for g, label in enumerate(picture.groups):
+        lines.append(f'    subgraph g{g}["{_entities(label)}"]')
+        lines += [f"        {_mermaid_box(box)}" for box in picture.boxes if box.group == g]
+        lines.append("    end")
+    lines += [f"    {_mermaid_box(box)}" for box in picture.boxes if box.group is None]
+    for a in picture.arrows:
+        line = "-.->" if a.kind == "back" else "-->"
+        lines.append(f"    {_id(a.start)} {line}" + (f'|"{_entities(a.label)}"|' if a.label else "") + f" {_id(a.end)}")
+    return "\n".join(lines)
+
+
+def _mermaid_box(box: Box) -> str:
+    left, right = MERMAID_SHAPE[box.kind]
+    text = _entities(box.title) + (f"<br>{_entities(box.detail)}" if box.detail else "")
+    return f'{_id(box.key)}{left}"{text}"{right}'
+
+
+def _entities(text: str) -> str:
+    """Text that Mermaid reads as text, whatever is in it."""
+    special = {'"': "quot", "<": "lt", ">": "gt", "&": "amp", "#": "35", "`": "96", "\\": "92", "\n": "10"}
+    return "".join(f"#{special[c]};" if c in special else c for c in text)
+
+
+def _id(key: int) -> str:
+    return f"n{key}" if key > 0 else f"c{-key}"
