@@ -272,6 +272,6 @@ def mixed(name: str, args: Sequence[Any]) -> seam.BackendError:
 
 
 def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
-    kind = next(k for k in (ValueError, TypeError, IndexError) if isinstance(error, k))
+    kind = next(k for k in (np.linalg.LinAlgError, ValueError, TypeError, IndexError) if isinstance(error, k))
     got = ", ".join(f"{tuple(a.shape)} {a.dtype}" if hasattr(a, "dtype") else repr(a)[:60] for a in arrays)
     return kind(f"{name}: got ({got}): {error}")
