@@ -51,7 +51,17 @@ examples: $(VENV)/.stamp-examples        ## the lessons
 bench: $(VENV)/.stamp-$(EXTRAS)          ## our speed beside PyTorch's (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
+test-gpu: $(VENV)/.stamp-$(EXTRAS)       ## on a GPU: the suite with CuPy, verify on it, the sanitizer on small sizes
+	$(BIN)/python -c "from minigrad.backend import get_backend; get_backend('cupy')"
+	$(BIN)/python -m pytest -q -m "not soak" -k "cupy or cuda"
+	$(BIN)/python -m minigrad_rnn verify --backend cupy
+	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python -m minigrad_rnn doctor --backend cupy
+	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python -m minigrad_rnn doctor --backend cupy
+
+bench-gpu: $(VENV)/.stamp-$(EXTRAS)      ## on a GPU: beside cuDNN and our own op-by-op road, into benchmarks/gpu.md
+	$(BIN)/python -m benchmarks.gpu --write
+
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
 
-.PHONY: demo test autograd-sdist autograd-tests soak lint verify examples bench clean
+.PHONY: demo test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu clean

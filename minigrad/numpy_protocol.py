@@ -31,6 +31,10 @@ def _pairs() -> Iterator[tuple[Any, Callable[..., Any]]]:
 
 OURS: dict[Any, Callable[..., Any]] = dict(_pairs())
 """NumPy's functions and ufuncs, and what they are on tensors."""
+IN_PLACE = (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
+"""Functions that write into their first argument: ours of that name, if there is one, returns a new tensor instead."""
+for _function in IN_PLACE:
+    OURS.pop(_function, None)
 
 
 def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -56,6 +60,9 @@ def array_function(
 ) -> Any:
     """What NumPy calls for `numpy.function(..., x, ...)`."""
     asked = f"{function.__module__}.{function.__name__}"
+    if function in IN_PLACE:
+        own = f"minigrad.{function.__name__}" if hasattr(ops, function.__name__) else "minigrad.at(x)[...].set(value)"
+        raise TypeError(f"{asked}: it writes in place, and tensors are not written into; {own} gives a new one")
     if function in OURS:
         return OURS[function](*args, **options)
     return _on_constants(asked, function, args, options)

@@ -15,10 +15,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import chain, fused, import_time, machine, memory, mlp, op_by_op
+from benchmarks import chain, fused, gpu, import_time, machine, memory, mlp, op_by_op
 from benchmarks.__main__ import ALL, main
 from benchmarks.page import README, Target, block, milliseconds, replaced, table, timing_tables
 from benchmarks.timing import Contestant, Plan, Standing, Work, Worker, contest, largest_difference, ratio
+from minigrad.backend import BackendError, get_backend
 
 PLAN = Plan(total=0.0, turn=0.0, rounds=4, sittings=1, pause=0.0, patience=0.0)
 TINY = {"T": 4, "B": 2, "I": 3, "H": 5}
@@ -279,3 +280,30 @@ def test_a_truncated_run_needs_no_more_memory_for_a_longer_sequence() -> None:
     for way, work in ways.items():
         before, after = (memory.peak(functools.partial(work, xs)) for xs in (short, long))
         assert after < 1.1 * before if "truncated" in way else 2.5 * before < after
+
+
+def test_the_gpus_benchmark_runs_on_a_host() -> None:
+    """All but the clock: the same tables, from the same comparisons."""
+    pytest.importorskip("torch")
+    text = gpu.report(gpu.QUICK_GRID, "numpy", "cpu", gpu.wall_clock, (1e-4, 2), lambda line: None)
+    rows = [line for line in text.splitlines() if line.startswith("| 20, 2, 16, 16")]
+    assert len(rows) == len(gpu.CELLS)
+    for row in rows:
+        _, _, road, *figures, apart, _ = (cell.strip() for cell in row.split("|"))
+        assert road == "fused"
+        assert all(float(figure) > 0 for figure in figures)
+        assert float(apart) < 1e-4
+    assert "A training step of the character model (LSTM, V = 11, H = 16, T = 10, B = 2)" in text
+
+
+def test_without_a_gpu_nothing_is_measured_or_written(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        get_backend("cupy")
+    except BackendError:
+        before = gpu.PAGE.read_text(encoding="utf-8")
+        assert gpu.main(["--write"]) == 2
+        assert "not measured" in capsys.readouterr().err
+        assert gpu.PAGE.read_text(encoding="utf-8") == before
+    begin, end = block("gpu")
+    assert begin in gpu.PAGE.read_text(encoding="utf-8")
+    assert end in gpu.PAGE.read_text(encoding="utf-8")

@@ -78,6 +78,11 @@ def test_every_function_that_both_have_is_ours() -> None:
         (lambda x: np.add.reduceat(x, [0, 1]), r"numpy\.add\.reduceat: minigrad has no rule"),
         (lambda x: np.add(x, 1.0, out=np.zeros((3, 4))), r"numpy\.add: out: tensors are not written in place"),
         (lambda x: operator.iadd(np.zeros((3, 4)), x), r"numpy\.add: out: tensors are not written in place"),
+        (
+            lambda x: np.fill_diagonal(x, 0.0),
+            r"numpy\.fill_diagonal: it writes in place.*minigrad\.fill_diagonal gives",
+        ),
+        (lambda x: np.copyto(x, 0.0), r"numpy\.copyto: it writes in place.*minigrad\.at"),
         (lambda x: np.sum(x, where=noise(3, 4) > 0.5), r"sum.*where"),
         (lambda x: np.polyfit(x[0], x[1], 1), r"numpy\.polyfit: minigrad has no rule"),
     ],
