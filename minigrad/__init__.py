@@ -38,6 +38,7 @@ from .primitive import (
     primitive_with_outputs as primitive_with_outputs,
     within as within,
 )
+from .profile import profile as profile
 from .serialize import CheckpointError as CheckpointError, load as load, save as save
 from .tape import GraphError as GraphError, enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
 from .tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor

@@ -48,7 +48,7 @@ FLOORS = {
         ["anomaly", "entries", "functional", "hooks", "numpy_protocol", "registry"],
         ["operators"],
         ["folding"],
-        ["gradcheck", "picture", "table"],
+        ["gradcheck", "picture", "profile", "table"],
         ["layering"],
         ["layout"],
         ["svg"],
