@@ -24,6 +24,7 @@ VIEWS = frozenset(
         "getitem",
         "imag",
         "real",
+        "real_if_close",
         "reshape",
         "resized",
         "split",

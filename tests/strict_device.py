@@ -66,9 +66,9 @@ PINNED_NAMES = _words(
     isinf isnan isneginf isposinf isreal lcm ldexp left_shift less less_equal lexsort lib linalg linspace log log10
     log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul max maximum mean min
     minimum mod modf moveaxis multiply nan nan_to_num nanargmax nanargmin ndarray negative newaxis nonzero not_equal
-    ones ones_like outer pad pi positive power prod radians random ravel real reciprocal remainder repeat reshape
-    result_type right_shift rint roll round searchsorted sign signbit sin sinc sinh sort split sqrt square squeeze
-    stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose tri tril triu
+    ones ones_like outer pad pi positive power prod radians random ravel real real_if_close reciprocal remainder repeat
+    reshape result_type right_shift rint roll round searchsorted sign signbit sin sinc sinh sort split sqrt square
+    squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose tri tril triu
     true_divide trunc uint32 uint8 unique unwrap var vstack where zeros zeros_like"""
 )
 PINNED_LINALG = _words("cholesky det eig eigh eigvalsh inv lstsq norm pinv qr slogdet solve svd")

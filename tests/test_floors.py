@@ -23,7 +23,7 @@ FLOORS = {
         ["ops.activations", "ops.special"],
         ["ops.joining"],
         ["ops.applying", "ops.creation", "ops.places", "ops.indexing", "ops.products", "ops.reduce", "ops.windows"],
-        ["ops.editing", "ops.padding", "ops.repeating", "ops.selection", "ops.updating"],
+        ["ops.brackets", "ops.editing", "ops.padding", "ops.repeating", "ops.selection", "ops.updating"],
         ["ops.diagonals"],
         [
             "ops.cumulative",

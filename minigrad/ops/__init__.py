@@ -8,6 +8,7 @@ from .. import primitive as _primitive
 from . import (
     activations,
     applying,
+    brackets,
     complex_parts,
     constant,
     convolution,
@@ -46,6 +47,7 @@ from . import (
 )
 from .activations import *
 from .applying import *
+from .brackets import *
 from .complex_parts import *
 from .constant import *
 from .convolution import *
@@ -87,6 +89,7 @@ _GATHERED = (
     _shape,
     activations,
     applying,
+    brackets,
     complex_parts,
     constant,
     convolution,

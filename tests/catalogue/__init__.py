@@ -3,6 +3,7 @@
 from . import (
     activations,
     applying,
+    brackets,
     complex_parts,
     convolution,
     creation,
@@ -42,6 +43,7 @@ from .sample import Sample as Sample
 _FILES = (
     activations,
     applying,
+    brackets,
     complex_parts,
     convolution,
     creation,

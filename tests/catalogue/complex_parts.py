@@ -13,6 +13,9 @@ CATALOGUE = [
     Sample("conj", lambda m, x: m.real(m.conj(x * Z) * x * 1j), (A,), torch=None, autograd=True),
     Sample("conj", lambda m, x: m.conj(x), (A,), torch=None, autograd=True, label="of real"),
     Sample("conj", lambda m, x: m.imag(m.conjugate(x * Z)), (A,), label="other name"),
+    Sample("real_if_close", lambda m, x: m.real_if_close(x), (A,), autograd=True, label="of real"),
+    Sample("real_if_close", lambda m, x: m.real_if_close((x + 1e-20j) * x), (A,), waits=True, label="close"),
+    Sample("real_if_close", lambda m, x: m.real(m.real_if_close(x * Z) * Z), (A,), waits=True, label="not close"),
     Sample("angle", lambda m, x, y: m.angle(x + 1j * y), (A, A), torch=None, autograd=True),
     Sample("angle", lambda m, x: m.angle(x * Z + 1, deg=True), (A,), label="degrees"),
 ]  # fmt: skip
