@@ -101,6 +101,46 @@ def test_what_waits_stays_bounded(monkeypatch: pytest.MonkeyPatch, kind: str) ->
     np.testing.assert_array_equal(summed.result()[0], 2000.0)
 
 
+@pytest.mark.parametrize(
+    ("contribution", "most"),
+    [
+        (Outer(np.ones((1, 8)), np.ones((1, 8))), 960),
+        (RowSum(np.ones((1, 8))), 960),
+        (Outer(np.ones((1, 30)), np.ones((1, 20))), 4 * 30 * 20),
+    ],
+    ids=["outer", "rows", "outer of a large weight"],
+)
+def test_as_much_waits_as_a_block_or_four_weights_hold(
+    monkeypatch: pytest.MonkeyPatch, contribution: Any, most: int
+) -> None:
+    monkeypatch.setattr(pool, "BLOCK", 960)
+    summed, waited = Pool(np), []
+    for _ in range(200):
+        summed.add(contribution)
+        waited.append(sum(a.size for a in (*summed.left, *summed.right, *summed.rows)))
+    assert max(waited) == most
+    assert 0 in waited
+
+
+@pytest.mark.parametrize("kind", ["outer", "rows"])
+def test_what_the_pool_itself_computed_is_its_own(xp: Any, kind: str) -> None:
+    contribution, expected = factors(xp, 3, 5, 4) if kind == "outer" else rows(xp, 3, 5)
+    assert contribution.count == 3
+    summed = Pool(xp.xp)
+    assert summed.result() == (None, False)
+    summed.add(contribution)
+    total, owned = summed.result()
+    assert owned, "or it would be copied for the leaf"
+    np.testing.assert_allclose(host(total), expected)
+    if kind == "outer":
+        twice = Pool(xp.xp)
+        twice.add(contribution)
+        twice.add(contribution)
+        kept, owned = twice.result(keep_factors=True)
+        assert owned
+        np.testing.assert_allclose(host(kept.dense()), 2 * expected)
+
+
 def test_factors_stay_factors_only_where_asked(xp: Any) -> None:
     (a, host_a), (b, host_b) = factors(xp, 3, 5, 4), factors(xp, 2, 5, 4)
     summed = Pool(xp.xp)
@@ -143,6 +183,18 @@ def test_unbroadcast_undoes_broadcasting(xp: Any, shape: Any, target: Any, defer
     assert (type(found) is RowSum) == (defer and len(target) == 1 and len(shape) > 1)
     found = found.dense() if type(found) is RowSum else found
     np.testing.assert_allclose(host(found), expected.reshape(target), atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "waits"), [(255, True), (256, False)])
+def test_many_rows_do_not_wait(n: int, waits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a weight and of a bias: a product or a sum of so many rows is at full speed alone."""
+    assert (type(unbroadcast(np, np.ones((n, 2)), (2,), defer=True)) is RowSum) == waits
+    W = mg.tensor(RNG.standard_normal((4, 3)), requires_grad=True)
+    x = mg.tensor(RNG.standard_normal((n, 4)))
+    loss = (x @ W).sum() + (x @ W).sum()
+    seen = products_kept(monkeypatch)
+    loss.backward()
+    assert [max(shape) for shape in seen] == ([2 * n] if waits else [n, n])
 
 
 def products_kept(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
