@@ -395,3 +395,18 @@ def test_piecewise_calls_functions_on_what_they_are_for(xp: Any) -> None:
     y.sum().backward()
     assert y.tolist() == [0, 2, 3]
     np.testing.assert_allclose(x.grad.numpy(), [0, 1 / 4, 1 / 6])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_tail_of_the_logistic_function_keeps_its_digits(xp: Any, dtype: Any) -> None:
+    """σ(x) = exp(x) as x → −∞; and nothing overflows on the other side."""
+    far = np.array([-80.0, -40.0, -20.0], dtype)
+    x = mg.tensor(far, requires_grad=True)
+    y = mg.sigmoid(x)
+    np.testing.assert_allclose(y.numpy(), np.exp(far) / (1 + np.exp(far)), rtol=4 * np.finfo(dtype).eps)
+    (g,) = mg.gradients(y.sum(), [x])
+    np.testing.assert_allclose(g.numpy(), np.exp(far), rtol=1e-5)
+    np.testing.assert_allclose(mg.silu(x).numpy(), far * np.exp(far), rtol=1e-5)
+    extremes = mg.sigmoid(mg.tensor(np.array([-1e30, 1e30], dtype)))
+    assert extremes.numpy()[0] < np.finfo(dtype).tiny * 100
+    assert extremes.numpy()[1] == 1

@@ -45,10 +45,19 @@ __all__ = [
 ]
 
 
+LARGEST = {2: 11.0, 4: 88.0}
+"""Where the exponential of a dtype of so many bytes still is a number; 708 for float64."""
+
+
+def _logistic(xp: Any, x: Array) -> Array:
+    """`1 / (1 + exp(-x))` with all digits of its tail; the exponential is kept from overflowing."""
+    return 1 / (xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0))) + 1)
+
+
 @primitive
 def sigmoid(xp: Any, x: Array) -> Any:
-    """`1 / (1 + exp(-x))`, computed as `tanh(x / 2) / 2 + 1 / 2`, which never overflows."""
-    y = xp.tanh(x * 0.5) * 0.5 + 0.5
+    """`1 / (1 + exp(-x))`, without overflow."""
+    y = _logistic(xp, x)
     return y, (y,), lambda xp, g, y: g * (y - y * y)
 
 
@@ -59,7 +68,7 @@ expit = sigmoid
 def log_sigmoid(xp: Any, x: Array) -> Any:
     """`log(sigmoid(x))`, without overflow."""
     y = xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
-    return y, (x,), lambda xp, g, x: g * (0.5 - xp.tanh(x * 0.5) * 0.5)
+    return y, (x,), lambda xp, g, x: g * _logistic(xp, -x)
 
 
 logsigmoid = log_sigmoid
@@ -131,7 +140,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Tenso
 
 @primitive
 def _softplus(xp: Any, x: Array) -> Any:
-    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * (xp.tanh(x * 0.5) * 0.5 + 0.5)
+    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * _logistic(xp, x)
 
 
 @primitive
@@ -172,10 +181,10 @@ def silu(xp: Any, x: Array) -> Any:
     """`x * sigmoid(x)`, also called swish."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
-        s = xp.tanh(x * 0.5) * 0.5 + 0.5
+        s = _logistic(xp, x)
         return g * (s + x * (s - s * s))
 
-    return x * (xp.tanh(x * 0.5) * 0.5 + 0.5), (x,), rule
+    return x * _logistic(xp, x), (x,), rule
 
 
 swish = silu
@@ -187,7 +196,7 @@ def mish(xp: Any, x: Array) -> Any:
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
         t = xp.tanh(within(xp, _softplus, x))
-        return g * (t + x * (1 - t * t) * (xp.tanh(x * 0.5) * 0.5 + 0.5))
+        return g * (t + x * (1 - t * t) * _logistic(xp, x))
 
     return x * xp.tanh(xp.logaddexp(x, xp.zeros_like(x))), (x,), rule
 
