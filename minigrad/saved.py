@@ -23,6 +23,8 @@ VIEWS = frozenset(
         "flip",
         "getitem",
         "imag",
+        "module_inputs",
+        "module_outputs",
         "real",
         "real_if_close",
         "reshape",

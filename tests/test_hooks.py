@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import threading
 import weakref
@@ -254,6 +255,22 @@ def test_a_backward_hook_without_a_live_argument() -> None:
     assert len(seen) == 1
 
 
+def test_a_write_into_an_argument_is_noticed_behind_a_backward_hook(xp: Any) -> None:
+    class Square(mg.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * x
+
+    module = Square()
+    module.register_full_backward_hook(lambda m, into, out: None)
+    x = mg.tensor(xp.array([1.0, 2.0]), requires_grad=True)
+    loss = module(x).sum()
+    with mg.no_grad():
+        x._data[...] = 7.0
+        x.written()
+    with pytest.raises(mg.GraphError, match="was written into since"):
+        loss.backward()
+
+
 def test_a_backward_hook_of_nested_outputs_and_a_recorded_walk() -> None:
     from minigrad_rnn import LSTM
 
@@ -264,6 +281,44 @@ def test_a_backward_hook_of_nested_outputs_and_a_recorded_walk() -> None:
     (g,) = mg.gradients((hs * hs).sum() + c.sum(), [xs], create_graph=True)
     assert seen == [[(4, 1, 2), (4, 1, 3), (1, 1, 3), (1, 1, 3)]]
     assert mg.gradients(g.sum(), [xs])[0].shape == (4, 1, 2)
+
+
+def test_a_graph_with_a_backward_hook_is_freed_by_reference_count() -> None:
+    module = Twice()
+    module.register_full_backward_hook(lambda m, into, out: None)
+    gc.collect()
+    gc.disable()
+    try:
+        x = leaf(1.0)
+        y, _ = module(x * 1.0)
+        gone = weakref.ref(y)
+        loss = (y * y).sum()
+        loss.backward()
+        del y, loss
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_backward_hook_may_take_a_gradient_away() -> None:
+    module = Twice()
+    module.register_full_backward_hook(lambda m, into, out: (None, into[1]))
+    module.register_full_backward_hook(lambda m, into, out: None if into[0] is None else pytest.fail("still there"))
+    x, y = leaf(1.0), leaf(2.0)
+    a, b = module(x, y)
+    (a + b).sum().backward()
+    assert x.grad is None
+    assert y.grad.tolist() == [3.0]
+
+
+def test_copies_have_hooks_of_their_own() -> None:
+    module, calls = Twice(), []
+    handle = module.register_forward_hook(lambda m, a, y: calls.append(m))
+    twin = copy.deepcopy(module)
+    handle.remove()
+    twin(leaf(1.0))
+    module(leaf(1.0))
+    assert calls == [twin]
 
 
 def test_wrong_answers_of_a_backward_hook() -> None:

@@ -63,7 +63,7 @@ class _WatchedCall:
             answers = self._through_hooks(dict(zip(places, gs)))
             return tuple(answers[k] for k in places)
 
-        passed = _passed_on("module inputs", [args[k] for k in places], rule)
+        passed = _passed_on("module_inputs", [args[k] for k in places], rule)
         taken = dict(zip(places, passed))
         return tuple(taken.get(k, arg) for k, arg in enumerate(args))
 
@@ -78,7 +78,7 @@ class _WatchedCall:
                 self._through_hooks({})
             return tuple(gs)
 
-        taken = dict(zip(places, _passed_on("module outputs", [found[k] for k in places], rule)))
+        taken = dict(zip(places, _passed_on("module_outputs", [found[k] for k in places], rule)))
         return _rebuilt(made, iter([taken.get(k, x) for k, x in enumerate(found)]))
 
     def _through_hooks(self, gs: dict[int, Any]) -> dict[int, Any]:
@@ -105,7 +105,8 @@ def _passed_on(op: str, tensors: list[Tensor], rule: Callable[..., Any]) -> tupl
     arrays = tuple(x._data for x in tensors)
     xp = seam.backend_of(arrays[0]).xp
     nodes = [x.node for x in tensors]
-    made: tuple[Tensor, ...] = record(op, ManyNode(), xp, arrays, (), Joint(rule), arrays, nodes, mode().time_step)
+    views = tuple(a.view() for a in arrays)  # so that a write into a leaf is noticed behind the entry too
+    made: tuple[Tensor, ...] = record(op, ManyNode(), xp, views, (), Joint(rule), arrays, nodes, mode().time_step)
     return made
 
 
