@@ -435,6 +435,8 @@ def test_every_derivative_on_every_backend(xp: Any) -> None:
             mg.hessian(f)(x),
             mg.vjp(mg.tanh, x)[1](v)[0],
             mg.checkpoint(mg.tanh)(x),
+            mg.grad(lambda x: mg.checkpoint(f)(x * v))(x),
+            mg.hvp(mg.checkpoint(f), x, v),
         ]
     assert {(y.backend, str(y.dtype)) for y in found} == {(xp.name, "float32")}
     np.testing.assert_allclose(found[4].numpy() @ v.numpy(), found[1].numpy(), rtol=1e-5)

@@ -3,9 +3,11 @@
 Common to all of them:
 
 - Every tensor, array and Python float in a differentiated argument is a variable; the function is handed a tensor for
-  it. A module there is handed over as a copy with variables for parameters, and in a result has a dict by the
-  parameters' names in its place, which `tree_map` takes beside the module and `assign_gradients` brings to an
-  optimizer. Frozen parameters stay constants: their derivative is zero. Other arguments are passed as they are.
+  it (a Python float makes a float32 one, as everywhere; arrays and NumPy's numbers keep their dtype). A module there
+  is handed over as a copy with variables for parameters (what `forward` assigns to its attributes stays in the copy),
+  and in a result has a dict by the parameters' names in its place, which `tree_map` takes beside the module and
+  `assign_gradients` brings to an optimizer. Frozen parameters stay constants: their derivative is zero. Other
+  arguments are passed as they are.
 - Nesting is exact, and so is reference to tensors on the caller's tape: what is returned can be differentiated again
   with respect to whatever it depends on. For that the walk is recorded, at two to four times its cost, but only where
   there is something on the tape to depend on: an argument or a tensor that the function refers to. Parameters handed
