@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil
+from itertools import product
+from math import ceil, inf, prod
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,12 @@ class Shape:
     cell: str
     B: int
     H: int
-    dtype: Any
+    dtype: np.dtype[Any]
     directions: int
 
     @property
     def itemsize(self) -> int:
-        return int(np.dtype(self.dtype).itemsize)
+        return int(self.dtype.itemsize)
 
     def products(self, backward: bool) -> tuple[tuple[int, int], ...]:
         """(rows per unit, columns) of each product of a step, of the matrices that stay resident."""
@@ -176,8 +177,8 @@ def plan(device: Device, shape: Shape) -> Plan:
 
 def road_of(device: Device, shape: Shape, backward: bool) -> Road:
     """The road of one pass."""
-    if np.dtype(shape.dtype) not in (np.float32, np.float64):
-        return op_by_op(f"dtype {np.dtype(shape.dtype)}: kernels are written for float32 and float64")
+    if shape.dtype not in (np.float32, np.float64):
+        return op_by_op(f"dtype {shape.dtype}: kernels are written for float32 and float64")
     if device.compute_capability < OLDEST:
         got, want = (".".join(map(str, version)) for version in (device.compute_capability, OLDEST))
         return op_by_op(f"compute capability {got}: kernels want {want} or later")
@@ -212,42 +213,40 @@ def best_tile(device: Device, shape: Shape, backward: bool) -> tuple[Tile | None
     fitting = [
         (cost(device, shape, backward, tile), k, tile) for k, tile in enumerate(tilings(device, shape, backward))
     ]
-    return (None, np.inf) if not fitting else (min(fitting)[2], min(fitting)[0])
+    return (None, inf) if not fitting else (min(fitting)[2], min(fitting)[0])
 
 
 def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
-    """Every tiling that the device can hold with all its blocks at the same time."""
-    vectors = [v for v in (4, 2, 1) if shape.H % v == 0 and v * shape.itemsize <= 16]
+    """Every tiling that the device can hold with all its blocks at the same time, but for some that others beat."""
+    columns = max(columns for _, columns in shape.products(backward))
     batches = [b for b in (1, 2, 4, 8) if b < 2 * shape.B]
-    for unit_warps in (1, 2, 3, 4, 5, 6, 8):
-        for split in (1, 2, 4, 8):
-            threads = 32 * unit_warps * split
-            if not 64 <= threads <= min(512, device.threads):
+    for unit_warps, split, warp_units in product((1, 2, 3, 4, 5, 6, 8), (1, 2, 4), (1, 2, 4, 8)):
+        threads, units = 32 * unit_warps * split, warp_units * unit_warps
+        if not 64 <= threads <= min(512, device.threads) or units >= 2 * max(shape.H, 2):
+            continue
+        # As many tiles one after the other as it takes for the grid to fit.
+        groups = device.multiprocessors // (ceil(shape.H / units) * shape.directions)
+        if not groups:
+            continue
+        vectors = [v for v in (4, 2, 1) if shape.H % v == 0 and v * shape.itemsize <= 16]
+        least = min(Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in vectors)
+        vectors = [v for v in vectors if Tile(1, 1, split, 1, 1, v, True).padded(columns) == least]
+        for batch in batches:
+            if warp_units * batch > min(64, 32 * split):
                 continue
-            for warp_units in (1, 2, 4, 8):
-                unit_blocks = -(-shape.H // (warp_units * unit_warps)) * shape.directions
-                if unit_blocks > device.multiprocessors or warp_units * unit_warps >= 2 * max(shape.H, 2):
-                    continue
-                for batch in batches:
-                    if warp_units * batch > min(64, 32 * split):
-                        continue
-                    # As many tiles one after the other as it takes for the grid to fit.
-                    groups = device.multiprocessors // unit_blocks
-                    tiles = ceil(ceil(shape.B / batch) / groups)
-                    for vector in vectors:
-                        for registers in (True, False):
-                            tile = Tile(warp_units, unit_warps, split, batch, tiles, vector, registers)
-                            if fits(device, shape, backward, tile):
-                                yield tile
+            tiles = ceil(ceil(shape.B / batch) / groups)
+            for vector, registers in [(vectors[0], True), *((v, False) for v in vectors)]:
+                tile = Tile(warp_units, unit_warps, split, batch, tiles, vector, registers)
+                if fits(device, shape, backward, tile):
+                    yield tile
 
 
 def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
     """Whether a block finds room in a multiprocessor, and every block finds one."""
-    blocks = int(np.prod(tile.grid(shape)))
     return (
-        blocks <= device.multiprocessors
+        tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
         and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory
-        and tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
+        and prod(tile.grid(shape)) <= device.multiprocessors
     )
 
 
@@ -261,7 +260,7 @@ def multiply_adds(device: Device, itemsize: int) -> int:
 def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
     """Estimated clocks of one step."""
     size, warps = shape.itemsize, tile.threads // 32
-    blocks = float(np.prod(tile.grid(shape)))
+    blocks = prod(tile.grid(shape))
     rate = multiply_adds(device, size) * min(1.0, warps / 4)
     products = shape.products(backward)
     work = 0.0
