@@ -147,6 +147,10 @@ def gradient(call: Any, host: Any) -> Any:
         (lambda x: mg.cummin(x), [2, 3, 2, 1, 1], [2, 0, 1, 1, 1]),
         (lambda x: mg.cummax(x)[:3], [1, np.nan, 3], [1, 2, 0]),
         (lambda x: mg.sort(x, stable=True) * mg.tensor([1.0, 2.0, 3.0], dtype=np.float64), [5, 5, 1], [2, 3, 1]),
+        *(
+            (lambda x, how=how: mg.sort(x, **how) * mg.arange(200.0), [5.0] * 200, list(range(200)))
+            for how in ({"stable": True}, {"kind": "stable"}, {"kind": "mergesort"})
+        ),
         (lambda x: mg.nansum(x), [1, np.nan], [1, 0]),
         (lambda x: mg.nanmean(x), [1, np.nan, 2], [0.5, 0, 0.5]),
         (lambda x: mg.median(x), [3, 1, 2, 9], [0.5, 0, 0.5, 0]),

@@ -203,6 +203,12 @@ def test_errors_say_what_is_wanted(xp: Any, call: Any, words: str) -> None:
         call(mg.tensor(np.ones((2, 3)), requires_grad=True))
 
 
+@pytest.mark.parametrize("reps", [2, (2, 1), [2, 1], [3], np.int64(2), np.array(2), np.array([2, 1])], ids=repr)
+def test_tile_takes_its_numbers_in_any_form(reps: Any) -> None:
+    host = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(mg.tile(mg.tensor(host), reps).numpy(), np.tile(host, reps))
+
+
 def test_pieces_are_views_whose_memory_is_watched() -> None:
     """A write into the array before the walk is noticed through a piece that was saved."""
     x = mg.tensor(np.ones((4, 2)), requires_grad=True)

@@ -49,7 +49,7 @@ def window_count(n: int, size: int, step: int, dilation: int) -> int:
     return count
 
 
-def window_view(xp: Any, x: Array, count: int, size: int, axis: int, step: int = 1, dilation: int = 1) -> Array:
+def window_view(xp: Any, x: Array, count: int, size: int, axis: int, step: int, dilation: int) -> Array:
     """The first `count` windows along `axis`, with a new last axis, in the memory of `x`."""
     stride = x.strides[axis]
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], size)
