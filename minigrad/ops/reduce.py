@@ -164,8 +164,12 @@ def degrees_of_freedom(ddof: float, correction: float | None) -> float:
 
 
 def _deviations(xp: Any, x: Array, axis: Any, by: float) -> Array:
-    """`x` less its mean, divided by the number of values less what `by` takes off."""
+    """`x` less its mean, divided by the number of values less what `by` takes off; the conjugate of a complex one.
+
+    |z|² moves by 2 Re(z̄·dz).
+    """
     n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+    x = xp.conj(x) if x.dtype.kind == "c" else x
     return (x - xp.mean(x, axis=axis, keepdims=True)) * (1.0 / (n - by) if n != by else math.inf)
 
 

@@ -126,7 +126,11 @@ def tanh(xp: Any, x: Array) -> Any:
 @primitive
 def arcsinh(xp: Any, x: Array) -> Any:
     """The inverse of `sinh`."""
-    return xp.arcsinh(x), (x,), lambda xp, g, x: g / xp.hypot(x, 1.0)
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        return g / (xp.sqrt(x * x + 1) if x.dtype.kind == "c" else xp.hypot(x, 1.0))
+
+    return xp.arcsinh(x), (x,), rule
 
 
 @primitive

@@ -31,6 +31,10 @@ CATALOGUE = [
         for how in ({"ddof": 1}, {"correction": 1})
         for axis in (None, (0, -1))
     ),
+    *(
+        Sample(name, lambda m, x, name=name: getattr(m, name)(x * x * 1j + x, axis=1), ((2, 3),), label="complex")
+        for name in ("var", "std")
+    ),
     Sample("prod", lambda m, x: m.prod(x, axis=-1), (ZEROS,), torch=None, label="zeros"),
     Sample("prod", lambda m, x: m.prod(x, axis=0, keepdims=True), (ZEROS,), label="zeros kept"),
     Sample("prod", lambda m, x: m.prod(x), (ZEROS[3],), torch=None, label="none of them zero"),

@@ -10,6 +10,7 @@ INSIDE = np.array([[-0.9, -0.5, 0.0], [0.2, 0.6, 0.8]])
 JUMPS = np.array([[0.0, 1.0, 7.5, 8.0], [3.0, -3.0, 9.0, 0.5]])
 
 CATALOGUE = [
+    Sample("arcsinh", lambda m, x: m.real(m.arcsinh(x * 0.5j + x)), (A,), autograd=True, label="complex"),
     *(unary(name) for name in ("sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh", "arcsinh")),
     *(unary(name).of(INSIDE) for name in ("arcsin", "arccos", "arctanh")),
     unary("arccosh", low=1.1),
