@@ -191,6 +191,16 @@ def test_a_hooks_own_nan() -> None:
     assert error.source == "x.register_hook(lambda g: mg.log(g - 2.0))"
 
 
+def test_the_first_line_outside_is_the_users() -> None:
+    from minigrad.observer import users_line
+
+    names = {"__package__": "minigrad_rnn", "look": users_line, "__name__": "__main__"}
+    exec(compile("found = look()", "/elsewhere/minigrad_rnn/__main__.py", "exec"), names)
+    assert names["found"][0] == __file__  # type: ignore[index]  # the test stands further out
+    exec(compile("\n\nfound = look()", "<stdin>", "exec"), names)
+    assert names["found"][:2] == ("<stdin>", 3)  # type: ignore[index]
+
+
 def test_another_thread_is_not_watched() -> None:
     found: list[Any] = []
 

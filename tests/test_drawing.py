@@ -145,6 +145,18 @@ def test_dot_is_what_it_was() -> None:
     )
 
 
+def test_dot_of_folded_steps() -> None:
+    rnn, loss = unrolled(T=20)
+    lines = mg.draw(loss, "dot", names=rnn).splitlines()
+    start = lines.index("  subgraph cluster_0 {")
+    assert lines[start + 1] == '    label="t = 0 … 19  (× 20)";'
+    assert [line.split("[")[1].split("\\n")[0] for line in lines[start + 2 : start + 7]] == [
+        'label="getitem', 'label="linear', 'label="linear', 'label="add', 'label="tanh',
+    ]  # fmt: skip
+    assert lines[start + 7] == "  }"
+    assert sum(line.endswith('[label="t−1", style=dashed, constraint=false];') for line in lines) == 1
+
+
 def test_whatever_a_tensor_is_called() -> None:
     x = leaf(2)
     loss = mg.exp(x).sum()

@@ -143,8 +143,10 @@ def test_anomalies_and_hooks_beside_a_profile() -> None:
         h.sum().backward()
         with pytest.raises(mg.AnomalyError):
             mg.log(x - 1.0)
+        nn.Linear(3, 1, dtype="float64")(x)
     assert x.grad is not None
-    assert {s.name for s in p.by()} == {"tanh", "sum", "multiply", "subtract"}
+    assert {s.name for s in p.by()} == {"tanh", "sum", "multiply", "subtract", "linear"}
+    assert {s.name for s in p.by("module")} == {"Linear", "no module"}
 
 
 def test_threads_and_tasks() -> None:
