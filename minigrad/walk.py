@@ -60,11 +60,11 @@ class Gradient:
 def walk(
     roots: Sequence[tuple[Node, Any]],
     *,
-    wanted: set[int] | None = None,
-    retain: bool = False,
-    lift: Callable[[Array, Node | None], Any] | None = None,
-    xp: Any = None,
-    ledger: dict[int, list[tuple[int | None, Any]]] | None = None,
+    wanted: set[int] | None,
+    retain: bool,
+    lift: Callable[[Array, Node | None], Any] | None,
+    xp: Any,
+    ledger: dict[int, list[tuple[int | None, Any]]] | None,
 ) -> dict[int, Gradient]:
     """Run the tape backwards from `roots`, pairs of an entry and the gradient of the result with respect to it.
 

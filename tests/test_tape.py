@@ -138,7 +138,11 @@ def test_a_second_walk_names_the_operation(xp: Any) -> None:
     y = mg.tanh(x)
     loss = y.sum()
     loss.backward()
-    with pytest.raises(GraphError, match=r"walked before and its entry '(sum|tanh)'.*retain_graph=True"):
+    message = (
+        r"^backward: the graph was walked before and its entry '(sum|tanh)' \S+ is gone; pass retain_graph=True to the "
+        r"first walk, or cut the graph with \.detach\(\) where it should end$"
+    )
+    with pytest.raises(GraphError, match=message):
         loss.backward()
     with pytest.raises(GraphError, match="entry 'tanh'"):
         (y * 2).sum().backward()
@@ -614,6 +618,17 @@ def test_time_steps_nest_and_end(xp: Any) -> None:
             assert (x * 2).node.time_step == 2
         assert (x * 2).node.time_step == 1
     assert (x * 2).node.time_step is None
+
+
+def test_an_entry_says_what_it_is() -> None:
+    x = leaf([1.0, 2.0])
+    with mg.time_step(3):
+        y = mg.tanh(x)
+    z = y.sum()
+    assert repr(x.node) == f"<leaf #{x.node.serial} (2,) float64>"
+    assert repr(y.node) == f"<tanh #{y.node.serial} (2,) float64, t=3>"
+    assert repr(z.node) == f"<sum #{z.node.serial} () float64>"
+    assert x.node.serial < y.node.serial < z.node.serial
 
 
 # Several outputs
