@@ -90,6 +90,31 @@ class RowSum:
         return self.rows.sum(axis=0)
 
 
+class Placed:
+    """The contribution of values `g` at a basic `index`, and of zeros elsewhere, to an array of `shape`.
+
+    `x[t]` at every t contributes T of them: the pool adds each at its place, where T arrays of x's shape would be T²
+    work.
+    """
+
+    __slots__ = ("g", "index", "shape", "xp")
+
+    def __init__(self, xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> None:
+        self.xp, self.g, self.index, self.shape = xp, g, index, shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.g.dtype
+
+    def astype(self, dtype: Any) -> Placed:
+        return Placed(self.xp, self.g.astype(dtype), self.index, self.shape)
+
+    def dense(self) -> Array:
+        y = self.xp.zeros(self.shape, dtype=self.g.dtype)
+        y[self.index] = self.g
+        return y
+
+
 class OverTime:
     """What a whole sequence contributes at once: the total, and on request what each step's share of it was."""
 
@@ -114,14 +139,20 @@ class Pool:
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
-        self.total: Array | None = None
+        self.total: Any = None
         self.owned = False
         self.left = self.right = self.rows = NONE  # lists, once there are factors
         self.waiting = 0
 
     def add(self, contribution: Any) -> None:
         kind = type(contribution)
-        if self.owned and kind is not Outer and kind is not RowSum:
+        if kind is Placed:
+            if not self.owned:
+                self.total = contribution.dense() if self.total is None else self.total + contribution.dense()
+                self.owned = True
+            else:
+                self.total[contribution.index] += contribution.g
+        elif self.owned and kind is not Outer and kind is not RowSum:
             if contribution.size > SMALL:
                 self.total += contribution
             else:

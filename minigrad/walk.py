@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from .observer import hooked, through_hooks
-from .pool import MANY, Outer, OverTime, Pool, RowSum, unbroadcast
+from .pool import MANY, Outer, OverTime, Placed, Pool, RowSum, unbroadcast
 from .saved import check_saved
 from .tape import GraphError, Node, mode, output_of
 
@@ -149,8 +149,8 @@ def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
     return contribution if contribution.dtype == dtype else contribution.astype(dtype)
 
 
-UNFINISHED = frozenset((Outer, RowSum, OverTime))
-POOLED = frozenset((Outer, RowSum, Pool))
+UNFINISHED = frozenset((Outer, RowSum, OverTime, Placed))
+POOLED = frozenset((Outer, RowSum, Placed, Pool))
 
 
 def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
@@ -159,7 +159,7 @@ def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
     if kind is Pool:
         total: tuple[Any, bool] = held.result(keep_factors)
         return total
-    if kind is RowSum or (kind is Outer and not keep_factors):
+    if kind is RowSum or kind is Placed or (kind is Outer and not keep_factors):
         return held.dense(), True
     return held, False
 
@@ -172,6 +172,8 @@ def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
     """Factors stay factors only where a pool will gather many of them."""
     if type(contribution) is OverTime:
         return contribution.total
+    if type(contribution) is Placed:
+        return contribution
     return contribution if first_order and parent.keeps_factors and contribution.count < MANY else contribution.dense()
 
 

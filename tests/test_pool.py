@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import pool
-from minigrad.pool import Outer, OverTime, Pool, RowSum, unbroadcast
+from minigrad.pool import Outer, OverTime, Placed, Pool, RowSum, unbroadcast
 from minigrad.primitive import primitive
 
 RNG = np.random.default_rng(0)
@@ -53,6 +53,31 @@ def test_a_pool_is_the_sum_of_its_contributions(xp: Any, kinds: str, uses: int) 
             summed.add(contribution)
         total, _ = summed.result()
     np.testing.assert_allclose(host(total), sum(expected for _, expected in made), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("index", [1, slice(None, None, -2), (slice(1, None), 0), (..., None, 1), -1])
+def test_values_at_places_are_added_there(xp: Any, index: Any) -> None:
+    """Alone, among themselves, before and after dense contributions and factors."""
+    rng = np.random.default_rng(2)
+    whole = rng.standard_normal((4, 3))
+    values = [rng.standard_normal(whole[index].shape) for _ in range(3)]
+    spread = np.zeros((4, 3))
+    for g in values:
+        spread[index] += g
+    placed = [Placed(xp.xp, xp.array(g), index, (4, 3)) for g in values]
+    np.testing.assert_allclose(host(placed[0].dense())[index], values[0])
+    assert placed[0].astype(np.float32).dtype == np.float32
+    rows = rng.standard_normal((5, 4)), rng.standard_normal((5, 3))
+    for others in ([], [xp.array(whole)], [Outer(*map(xp.array, rows))]):
+        for order in (placed + others, others + placed, placed[:1] + others + placed[1:]):
+            summed = Pool(xp.xp)
+            for contribution in order:
+                summed.add(contribution)
+            total, owned = summed.result()
+            expected = spread + sum(whole if type(o) is not Outer else rows[0].T @ rows[1] for o in others)
+            np.testing.assert_allclose(host(total), expected, atol=1e-14)
+            assert owned
+    np.testing.assert_array_equal(host(placed[0].g), values[0])
 
 
 @pytest.mark.parametrize("rows", [3, 300])

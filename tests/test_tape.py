@@ -416,6 +416,23 @@ def test_a_constant_that_shares_its_array_with_a_leaf_stays_constant(
     np.testing.assert_allclose(gg.numpy(), second(np.array([2.0, 3.0])), atol=1e-12)
 
 
+def test_a_loop_over_rows_takes_work_that_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`x[t]` at every t: one array of x's shape is made in the walk, not T of them."""
+    x = leaf(noise(50, 3))
+    made = []
+    zeros = np.zeros
+    monkeypatch.setattr(np, "zeros", lambda shape, **options: made.append(shape) or zeros(shape, **options))
+    y = x * 2.0
+    total: Any = 0.0
+    for t in range(50):
+        total = total + (y[t] * y[t]).sum() + y[t, 1:].sum()
+    total.backward()
+    assert made.count((50, 3)) == 1
+    expected = 8 * x.numpy()
+    expected[:, 1:] += 2
+    np.testing.assert_allclose(x.grad.numpy(), expected, atol=1e-12)
+
+
 # Arrays written into
 
 

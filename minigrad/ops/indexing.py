@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, Backend, backend_of, default_backend, is_array
+from ..pool import Placed
 from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 from .constant import less
@@ -70,7 +71,14 @@ def _getitem(xp: Any, x: Array, index: Any) -> Any:
     shape = x.shape
     if type(index) in BY_ARRAY_TYPE and index.dtype != bool and shape:
         return x.take(index, axis=0), (), (lambda xp, g: within(xp, _sum_rows, g, index, n=shape[0]), None)
+    if is_basic(index):
+        return x[index], (), (lambda xp, g: _placed(xp, g, index, shape), None)
     return x[index], (), (lambda xp, g: within(xp, _put, g, index=index, shape=shape), None)
+
+
+def _placed(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Any:
+    """The adjoint of a basic index: recorded, zeros with `g` in their place; else what the pool puts there itself."""
+    return _put(g, index=index, shape=shape) if isinstance(g, Tensor) else Placed(xp, g, index, shape)
 
 
 @primitive
