@@ -106,19 +106,17 @@ def _base(array: Array) -> Array:
     return base if hasattr(base, "dtype") else array
 
 
-def check_saved(nodes: dict[int, Node], order: Sequence[int], leaves: Sequence[Node]) -> None:
+def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
     """Refuse a walk over an entry whose saved array was written into after it was recorded.
 
     Args:
-        nodes: the entries to be walked, by serial number; order: those numbers, rising; leaves: the leaves among them.
+        nodes: the entries to be walked, by serial number; order: those numbers, rising.
 
     Raises:
         GraphError: names the operation and the array's shape.
     """
-    oldest = next((serial for serial in order if nodes[serial].parents), 0)
-    for leaf in leaves:
-        if type(leaf) is Leaf and leaf.written_at > oldest:
-            _refuse_older_uses(nodes, order, leaf)
+    if Leaf.last_written_at > next((serial for serial in order if nodes[serial].parents), Leaf.last_written_at):
+        _refuse_older_uses(nodes)
     if not handed_out:
         return
     for serial in order:
@@ -133,20 +131,29 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int], leaves: Sequence[N
                 raise GraphError(_stale(node, tuple(kept.shape)))
 
 
-def _refuse_older_uses(nodes: dict[int, Node], order: Sequence[int], leaf: Leaf) -> None:
-    memory = {leaf.serial}  # the entries whose arrays lie in the leaf's memory
-    for serial in order:
-        if serial > leaf.written_at:
-            break
-        node = nodes[serial]
-        if any(p is not None and p.serial in memory for p in node.parents):
-            if any(_saves(node, p) for p in node.parents if p is not None and p.serial in memory):
-                raise GraphError(_stale(node, leaf.shape))
-            if node.op in VIEWS:
-                memory.add(serial)
+def _refuse_older_uses(nodes: dict[int, Node]) -> None:
+    """Some leaf was written into: refuse uses older than that. A leaf need not lie on the way of the walk itself."""
+    whole, stack = dict(nodes), list(nodes.values())
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent.serial not in whole:
+                whole[parent.serial] = parent
+                stack.append(parent)
+    lies_in: dict[int, Leaf] = {}  # the leaf in whose memory an entry's array lies
+    for serial in sorted(whole):
+        node = whole[serial]
+        if type(node) is Leaf:
+            lies_in[serial] = node
+        for parent in node.parents:
+            leaf = None if parent is None else lies_in.get(parent.serial)
+            if leaf is not None and serial < leaf.written_at:
+                if serial in nodes and _saves(node, parent):
+                    raise GraphError(_stale(node, leaf.shape))
+                if node.op in VIEWS:
+                    lies_in[serial] = leaf
 
 
-def _saves(node: Node, parent: Node) -> bool:
+def _saves(node: Node, parent: Node | None) -> bool:
     """Whether the entry keeps its parent's array for its rule. Of a view, only one that still lies in the memory."""
     kept = {id(a): a for a in node.saved}
     return any(

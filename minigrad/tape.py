@@ -104,6 +104,8 @@ class Leaf(Node):
     grad: Any
     written_at: int
     """The serial number at which the library last wrote into the array, such as an optimizer's step."""
+    last_written_at = 0
+    """The same of all leaves together."""
 
 
 def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:

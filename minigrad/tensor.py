@@ -79,7 +79,7 @@ class Tensor:
     def written(self) -> None:
         """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
         if type(self.node) is Leaf:
-            self.node.written_at = next(serials)
+            self.node.written_at = Leaf.last_written_at = next(serials)
 
     @property
     def shape(self) -> tuple[int, ...]:

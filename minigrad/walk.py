@@ -74,12 +74,11 @@ def walk(
     In a first-order walk gradients are plain arrays. With `lift`, which makes a tensor of an array and its entry, the
     same rules run on tensors with the namespace `xp`, and what they do is recorded.
     """
-    nodes, leaves = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
+    nodes, _ = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
     if wanted is not None:
         nodes = only_towards(nodes, wanted)
-        leaves = [leaf for leaf in leaves if leaf.serial in nodes]
     order = sorted(nodes)
-    check_saved(nodes, order, leaves)
+    check_saved(nodes, order)
     pools: dict[int, Any] = {}
     for node, g in roots:
         if node.serial in nodes:

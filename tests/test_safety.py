@@ -105,6 +105,41 @@ def test_an_optimizer_step_is_seen_through_a_detached_weight() -> None:
         y.backward()
 
 
+WEIGHT_USES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "itself": lambda w, x: w * x,
+    "a view": lambda w, x: w.T * x,
+    "a view of a view": lambda w, x: mg.reshape(w.T, (4,)) * mg.reshape(x, (4,)),
+    "a part": lambda w, x: w[0] * x,
+    "in a chain": lambda w, x: mg.tanh(x * 0.5) @ w,
+}
+
+
+@pytest.mark.parametrize("use", WEIGHT_USES)
+@pytest.mark.parametrize("older", ["the weight", "the input"])
+def test_an_optimizer_step_is_seen_by_a_walk_to_another_leaf(xp: Any, use: str, older: str) -> None:
+    """The walk to x alone never comes to w, but what its rules need is w's array."""
+    leaves = [leaf(2, 2), leaf(2, 2)]
+    w, x = leaves if older == "the weight" else reversed(leaves)
+    optimizer = mg.optim.SGD([w], lr=0.1)
+    w.grad = mg.tensor(noise(2, 2))
+    y = WEIGHT_USES[use](w, x).sum()
+    optimizer.step()
+    with pytest.raises(mg.GraphError, match="was written into since"):
+        mg.gradients(y, [x])
+    mg.gradients(WEIGHT_USES[use](w, x).sum(), [x])
+
+
+def test_a_step_on_what_no_rule_of_the_walk_needs_is_no_matter(xp: Any) -> None:
+    w, x = leaf(3), leaf(3)
+    optimizer = mg.optim.SGD([w], lr=0.1)
+    w.grad = mg.tensor(noise(3))
+    copied, turned = (w + x).sum(), (w.T + x).sum()
+    squared = w * w + x  # whose square is off the walk to x
+    optimizer.step()
+    for y in (copied, turned, squared.sum()):
+        assert mg.gradients(y, [x])[0].tolist() == [1.0, 1.0, 1.0]
+
+
 def test_of_two_graphs_over_one_leaf_each_notices(xp: Any) -> None:
     """Walking one must not make the other forget what it saved."""
     w = leaf(3)
