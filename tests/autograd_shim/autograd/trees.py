@@ -97,9 +97,6 @@ class VSpace:
         self.size = sum(a.size for a in self.arrays)
         self.iscomplex = any(a.dtype.kind == "c" for a in self.arrays)
 
-    def _description(self) -> Any:
-        return rebuilt(self.like, [(*a.shape, a.dtype.str) for a in self.arrays])
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VSpace) and repr(self) == repr(other)
 
