@@ -60,7 +60,7 @@ def rows_of(asked: str, result: Tensor, names: Names = None) -> tuple[list[Row],
         raise TypeError(f"{asked}: result: the tensor of shape {result.shape} is not on the tape")
     called = names_by_serial(asked, names)
     try:
-        nodes, _ = reachable([result.node])
+        nodes = reachable([result.node])
     except GraphError as error:
         raise GraphError(str(error).replace("backward", asked, 1)) from None
     entries = [node for _, node in sorted(nodes.items()) if node.slot is None]

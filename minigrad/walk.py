@@ -14,10 +14,9 @@ from .tape import GraphError, Node, mode, output_of
 Array = Any
 
 
-def reachable(roots: Iterable[Node], lowest: int = 0) -> tuple[dict[int, Node], list[Node]]:
-    """All entries from which `roots` were computed, by serial number, none older than `lowest`; and the leaves."""
+def reachable(roots: Iterable[Node], lowest: int = 0) -> dict[int, Node]:
+    """All entries from which `roots` were computed, by serial number, none older than `lowest`."""
     nodes: dict[int, Node] = {}
-    leaves: list[Node] = []
     stack = list(roots)
     while stack:
         node = stack.pop()
@@ -30,12 +29,10 @@ def reachable(roots: Iterable[Node], lowest: int = 0) -> tuple[dict[int, Node], 
                 "retain_graph=True to the first walk, or cut the graph with .detach() where it should end"
             )
         nodes[serial] = node
-        if not node.parents:
-            leaves.append(node)
         for parent in node.parents:
             if parent is not None and parent.serial >= lowest:
                 stack.append(parent)
-    return nodes, leaves
+    return nodes
 
 
 def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
@@ -74,7 +71,7 @@ def walk(
     In a first-order walk gradients are plain arrays. With `lift`, which makes a tensor of an array and its entry, the
     same rules run on tensors with the namespace `xp`, and what they do is recorded.
     """
-    nodes, _ = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
+    nodes = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
     if wanted is not None:
         nodes = only_towards(nodes, wanted)
     order = sorted(nodes)
