@@ -102,7 +102,7 @@ def walk(
         if node.slot is not None:  # one of several outputs: wait for its siblings
             whole: Any = parents[0]
             slots = pools.setdefault(whole.serial, [None] * len(whole.outputs))
-            slots[node.slot] = g if slots[node.slot] is None else slots[node.slot] + g
+            slots[node.slot] = g
             continue
         if node.outputs is not None:
             g = tuple(_or_zeros(g[k], like, here, lift) for k, like in enumerate(node.outputs))

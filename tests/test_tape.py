@@ -750,6 +750,18 @@ def test_a_joint_rule_may_have_nothing_to_give(xp: Any, missing: int) -> None:
     assert inputs[missing].grad.tolist() == [1.0]
 
 
+def test_an_entry_that_gets_nothing_does_not_end_the_walk(xp: Any) -> None:
+    @primitive
+    def only_second(xp: Any, a: Any, b: Any) -> Any:
+        return a + b, (), (lambda xp, g: None, lambda xp, g: g)
+
+    x = leaf([1.0, 3.0])
+    older = x * 2.0
+    newer = mg.tanh(x)  # the walk comes here first
+    only_second(newer, older).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
 # Higher orders
 
 
