@@ -10,6 +10,8 @@
 
 # mypy: implicit-reexport
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     losses as losses,
     nn as nn,
@@ -25,7 +27,6 @@ from .backend import (
     synchronize as synchronize,
     use_backend as use_backend,
 )
-from .drawing import Drawing as Drawing, draw as draw
 from .functional import Ledger as Ledger, gradients as gradients, ledger as ledger
 from .gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
@@ -59,7 +60,20 @@ from .transforms import (
     vjp as vjp,
 )
 
+if TYPE_CHECKING:
+    from .drawing import Drawing as Drawing, draw as draw
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """What draws is imported when somebody draws."""
+    if name not in ("Drawing", "draw"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import drawing
+
+    return getattr(drawing, name)
+
 
 # Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
 from .table import Tape as Tape, tape as tape

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from itertools import pairwise
-from xml.sax.saxutils import escape
 
 from .layering import Place
 from .layout import DENT, HEIGHT, Frame, Layout, Line, text_width
@@ -44,7 +44,7 @@ def svg_of(picture: Picture, layout: Layout) -> str:
 
 def _safe(text: str) -> str:
     """The text as XML takes it; control characters, which it does not take at all, as a question mark."""
-    return escape("".join(c if c.isprintable() or c == " " else "?" for c in text), {'"': "&quot;"})
+    return escape("".join(c if c.isprintable() or c == " " else "?" for c in text))
 
 
 def _marker(name: str, color: str) -> str:
