@@ -60,6 +60,9 @@ from .transforms import (
     vjp as vjp,
 )
 
+# Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
+from .table import Tape as Tape, tape as tape
+
 if TYPE_CHECKING:
     from .drawing import Drawing as Drawing, draw as draw
 
@@ -73,7 +76,3 @@ def __getattr__(name: str) -> Any:
     from . import drawing
 
     return getattr(drawing, name)
-
-
-# Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
-from .table import Tape as Tape, tape as tape
