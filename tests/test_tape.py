@@ -940,6 +940,18 @@ def test_random_graphs_against_finite_differences(data: st.DataObject) -> None:
     assert mg.gradcheck(run, inputs)
 
 
+@pytest.mark.parametrize("lifted", [False, True])
+def test_a_real_input_feels_the_real_part_and_a_complex_one_the_whole(xp: Any, lifted: bool) -> None:
+    x, W = leaf([[1.0, 2.0]]), leaf([[0.5, -1.0], [2.0, 0.3]])
+    turned = x * 1j  # whose gradient by the next is complex
+    back = mg.real(turned * 1j)  # -x
+    through = mg.real((turned * (2 - 3j)) @ W) + mg.real((x * (1 + 1j)) @ W)  # 3 x W + x W
+    dx, dW = mg.gradients((back + through).sum(), [x, W], create_graph=lifted)
+    assert dx.dtype == dW.dtype == np.float64
+    np.testing.assert_allclose(dx.numpy(), [[-1 + 4 * (0.5 - 1.0), -1 + 4 * (2.0 + 0.3)]])
+    np.testing.assert_allclose(dW.numpy(), [[4.0, 4.0], [8.0, 8.0]])
+
+
 @pytest.mark.parametrize("pair", [("numpy", "strict"), ("strict", "numpy")])
 def test_a_tensor_moves_between_backends_and_its_gradient_back(pair: tuple[str, str]) -> None:
     source, target = pair
