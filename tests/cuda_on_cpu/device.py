@@ -23,7 +23,8 @@ from minigrad.backend import Backend, Device, Kernels, Launch
 
 HERE = Path(__file__).parent
 KERNEL = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(')
-FLAGS = ["-O1", "-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off"]
+FLAGS = ["-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off"]
+FAST, SANITIZED = ["-O1"], ["-O0", "-g", "-fsanitize=address,alignment,bounds", "-fno-sanitize-recover=all"]
 OUTCOMES = {
     2: "deadlock: every thread waits at a barrier",
     3: "a thread left while others wait at a barrier",
@@ -101,10 +102,7 @@ def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.C
         if changed == source:
             raise AssertionError("the change did not find its place in the source")
         source = changed
-    flags = [
-        *FLAGS,
-        *(["-fsanitize=address,alignment,bounds", "-fno-sanitize-recover=all", "-g"] if settings.sanitize else []),
-    ]
+    flags = [*FLAGS, *(SANITIZED if settings.sanitize else FAST)]
     names = KERNEL.findall(source)
     text = source + "".join(
         f'\nextern "C" int launch_{name}(const on_cpu::Launch* how, void** addresses) '
@@ -116,7 +114,7 @@ def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.C
     key = hashlib.sha256("\0".join([text, *told, *flags]).encode()).hexdigest()[:24]
     scheduler = _made(
         settings.folder / f"scheduler{int(settings.sanitize)}.o",
-        ["g++", "-O2", *flags[1:], "-c", str(HERE / "scheduler.cpp")],
+        ["g++", *flags, "-O2", "-c", str(HERE / "scheduler.cpp")],
     )
     file = settings.folder / f"{key}.cpp"
     file.write_text(text, encoding="utf-8")
