@@ -41,7 +41,6 @@ from .primitive import (
 )
 from .profile import profile as profile
 from .serialize import CheckpointError as CheckpointError, load as load, save as save
-from .table import Tape as Tape, tape as tape  # the file of this name is reached by `from minigrad.tape import`
 from .tape import GraphError as GraphError, enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
 from .tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
 from .transforms import (
@@ -60,6 +59,10 @@ from .transforms import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
+
+# isort: split
+# Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
+from .table import Tape as Tape, tape as tape
 
 if TYPE_CHECKING:
     from .drawing import Drawing as Drawing, draw as draw
