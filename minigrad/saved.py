@@ -19,6 +19,7 @@ Fingerprint = Callable[[Array], int | None]
 VIEWS = frozenset(
     (
         "broadcast_to",
+        "diagonal",
         "expand_dims",
         "flip",
         "getitem",

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from catalogue import CATALOGUE
 
 import minigrad as mg
-from minigrad.saved import handed_out
+from minigrad.observer import Watching
+from minigrad.saved import VIEWS, handed_out
 from minigrad.tensor import Tensor
 
 
@@ -102,6 +104,40 @@ def test_an_optimizer_step_is_seen_through_a_detached_weight() -> None:
     y = (x * w.detach()).sum()
     w.data -= 1.0
     with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+
+
+class SharedMemory(Watching):
+    """The operations whose result lay in an input's memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def finished(self, token: Any, op: str, arrays: Any, options: Any, made: Any) -> None:
+        for result in made if type(made) is tuple else (made,):
+            if any(isinstance(a, np.ndarray) and a.size and np.shares_memory(a, result._data) for a in arrays):
+                self.seen.add(op)
+
+
+def test_every_operation_that_gives_a_view_is_listed() -> None:
+    """Else a write into the input would not be noticed by an entry that saved the view."""
+    watching = SharedMemory()
+    for sample in CATALOGUE:
+        tensors = [mg.tensor(a, requires_grad=a.dtype.kind == "f") for a in sample.arrays()]
+        with watching:
+            sample.call(mg, *tensors)
+    elsewhere = {"module_inputs", "module_outputs", "variable", "resized"}  # made by modules, functions and rules
+    assert watching.seen == VIEWS - elsewhere
+
+
+def test_a_step_on_a_matrix_is_seen_through_its_saved_diagonal() -> None:
+    w = leaf(3, 3)
+    diagonal = mg.diagonal(w)
+    y = (diagonal * diagonal).sum()
+    w.grad = mg.tensor(noise(3, 3))
+    mg.optim.SGD([w], lr=0.1).step()
+    with pytest.raises(mg.GraphError, match="'multiply' saved a tensor"):
         y.backward()
 
 
