@@ -14,6 +14,7 @@ from catalogue import CATALOGUE
 
 import minigrad as mg
 from minigrad.observer import Watching
+from minigrad.primitive import Joint, primitive, primitive_with_outputs
 from minigrad.saved import VIEWS, handed_out
 from minigrad.tensor import Tensor
 
@@ -45,7 +46,8 @@ def test_a_write_into_the_users_own_array_is_caught(use: str, how: str) -> None:
     x, a = leaf(3, 3), noise(3, 3, seed=1)
     before = a.reshape(-1)[:]
     constant = Tensor(a)
-    _ = constant.data  # for the last of the uses: a tensor made around an array is known once it is asked for
+    if use == "as a constant tensor's data":  # a tensor made around an array is known once it is asked for
+        _ = constant.data
     y = OWN_ARRAYS[use](x, a).sum()
     if how == "one entry":
         a[1, 1] += 1e-9
@@ -63,6 +65,22 @@ def test_a_write_into_the_users_own_array_is_caught(use: str, how: str) -> None:
     OWN_ARRAYS[use](x, a).sum().backward()  # what is recorded afterwards is right
     (expected,) = mg.gradients(OWN_ARRAYS[use](x, a.copy()).sum(), [x])
     np.testing.assert_array_equal(x.grad.numpy(), expected.numpy())
+
+
+def test_own_arrays_are_watched_behind_numbers_and_in_operations_of_several_outputs() -> None:
+    @primitive
+    def scaled(xp: Any, by: Any, x: Any, a: Any) -> Any:
+        return by * x * a, (a,), (None, lambda xp, g, a: by * g * a, None)
+
+    @primitive_with_outputs
+    def both_ways(xp: Any, x: Any, a: Any) -> Any:
+        return (x * a, x + a), (a,), Joint(lambda xp, g, needs, a: (g[0] * a + g[1], None))
+
+    x, a = leaf(3), noise(3, seed=1)
+    for y in (scaled(2.0, x, a), both_ways(x, a)[0], both_ways(x, a)[1]):
+        a[0] += 1.0
+        with pytest.raises(mg.GraphError, match="saved a tensor of shape"):
+            y.sum().backward()
 
 
 @pytest.mark.parametrize("size", [3, 1000, 100_003])
