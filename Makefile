@@ -41,6 +41,17 @@ lint: $(VENV)/.stamp-$(EXTRAS)           ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The tests of minigrad, without those of minigrad_rnn.
+ENGINE = anomaly checkpointing cuda_cupy cupy_names custom_rule drawing floors gradcheck hooks layers losses nn \
+         numpy_protocol ops ops_* optim pool profile pytree registry safety serialize strict_device table tape transforms*
+
+coverage: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-coverage  ## lines of minigrad that its own tests reach
+	$(BIN)/python -m pytest -q -n 2 -m "not soak" --cov=minigrad --cov-report=term-missing:skip-covered \
+	  $(wildcard $(ENGINE:%=tests/test_%.py))
+
+mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## mutation testing (hours): docs/tested.md
+	env PATH="$(abspath $(BIN)):$$PATH" mutmut run --simple-output --no-progress; $(BIN)/mutmut results
+
 verify: $(VENV)/.stamp-examples          ## graph, fused, witness and finite differences in one table
 	$(BIN)/python -m minigrad_rnn verify
 
@@ -64,4 +75,4 @@ bench-gpu: $(VENV)/.stamp-$(EXTRAS)      ## on a GPU: beside cuDNN and our own o
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
 
-.PHONY: demo test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu clean
+.PHONY: demo test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu coverage mutants clean
