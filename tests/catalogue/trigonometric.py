@@ -21,6 +21,7 @@ CATALOGUE = [
     unary("sinc"),
     Sample("sinc", lambda m, x: m.sinc(x), ([0.0, 1e-5, -1e-3, 0.954, 0.956, 2.0],), label="at 0"),
     Sample("unwrap", lambda m, x: m.unwrap(x), (JUMPS,)),
+    Sample("unwrap", lambda m, x: m.unwrap(x), (np.stack([JUMPS, -JUMPS, JUMPS + 1.0]),), label="the last axis"),
     Sample("unwrap", lambda m, x: m.unwrap(x, 4.0, axis=0, period=5.0), (JUMPS * 1.1,), label="period"),
 ]  # fmt: skip
 
