@@ -163,8 +163,8 @@ class Recurrence(nn.Module):
 
     @property
     def road(self) -> str | None:
-        """The road that the last call took: "graph" or "fused"; on a device how its kernels ran, and why: "persistent",
-        one launch for all steps; "two launches a step", a product and a kernel; "op by op", "fused" without kernels."""
+        """The road that the last call took: "graph" or "fused"; on a device how the last layer's kernels ran, and why:
+        "persistent", one launch for all steps; "two launches a step", a product and a kernel; "op by op", none."""
         return self._road if self._plan is None else str(self._plan)
 
     def _weights(self) -> Tensor:

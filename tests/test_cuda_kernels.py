@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu.cells import DIRECTIONS, KINDS, farthest, results
+from cuda_on_cpu.cells import DIRECTIONS, KINDS, farthest, made_cell, planned, results
 from cuda_on_cpu.device import KernelFault, Settings
 
+import minigrad as mg
 from minigrad.backend import NUMPY, Backend, BackendError
+from minigrad_rnn.cells import Lengths
+from minigrad_rnn.cuda import sequence
 from minigrad_rnn.cuda.launches import check
 from minigrad_rnn.cuda.planner import Tile
 
@@ -26,6 +29,8 @@ TILES = {
 }
 SINGLE = {4: Tile(2, 1, 2, 1, 3, 4, False), 40: Tile(2, 4, 1, 2, 1, 4, True)}
 """For float32, whose vectors may be wider."""
+SIZES = [*itertools.product((1, 2, 17), (1, 3))]  # (T, B)
+LARGE = [(1, 1), (2, 3), (17, 3)]
 EXACT, ROUNDED = 1e-12, 1e-5
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -40,7 +45,7 @@ def exact(kind: str, H: int, T: int, B: int, direction: str, steps: tuple[int, .
 
 
 def compare(kind: str, H: int, dtype: Any, kernels_on_cpu: Backend, tile: Tile | None, tolerance: float) -> None:
-    for T, B, direction in itertools.product((1, 2, 17), (1, 3), DIRECTIONS):
+    for (T, B), direction in itertools.product(LARGE if H == 40 else SIZES, DIRECTIONS):
         for steps in spans(T, B):
             want = exact(kind, H, T, B, direction, None if steps is None else tuple(steps))
             got = results(kind, H, T, B, direction, steps, dtype, kernels_on_cpu, tile)
@@ -75,6 +80,42 @@ def test_shuffled_schedules_are_equal_bit_by_bit(kernels_on_cpu: Backend, launch
             runs.append(results(kind, 40, 6, 3, "both", steps, np.float32, kernels_on_cpu, SINGLE[40]))
         for other, name in itertools.product(runs[1:], runs[0]):
             assert other[name].tobytes() == runs[0][name].tobytes(), name
+
+
+@kinds
+def test_every_example_of_a_large_batch(kernels_on_cpu: Backend, kind: str) -> None:
+    """Blocks of examples, of which each has several tiles, the last of them with few examples."""
+    steps = [1 + b % 2 for b in range(128)]
+    for B in (128, 101):
+        want = results(kind, 12, 2, B, "both", steps[:B], np.float64, NUMPY)
+        got = results(kind, 12, 2, B, "both", steps[:B], np.float64, kernels_on_cpu, Tile(2, 2, 1, 8, 4, 2, True))
+        assert farthest(got, want) < EXACT
+
+
+@kinds
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tile", [Tile(1, 2, 1, 2, 2, 1, True), None], ids=["one launch", "two launches"])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_nan_stays_with_its_example(kernels_on_cpu: Backend, kind: str, dtype: Any, tile: Tile | None) -> None:
+    """Also the NaN whose bits say "not yet": who publishes it publishes another, and nobody waits for ever."""
+    unwritten = np.full(1, -1, np.int32 if dtype == np.float32 else np.int64).view(dtype)[0]
+
+    def outputs(wrong: Any) -> list[np.ndarray[Any, Any]]:
+        rng = np.random.default_rng(0)
+        cell = made_cell(kind, 5, 1, dtype, "strict")
+        xs, *state = (rng.standard_normal(s).astype(dtype) for s in [(4, 3, 3), *[(3, 5)] * len(cell.state_names)])
+        if wrong is not None:
+            xs[1, 0], state[0][1] = wrong, wrong
+        xs, *state = (mg.tensor(kernels_on_cpu.from_numpy(a), requires_grad=True) for a in (xs, *state))
+        lengths = Lengths([4, 2, 4], 4, 3, kernels_on_cpu, "test")
+        plan = planned(kind, 5, 3, dtype, 1, tile)
+        ((y, *_),) = sequence.run(kernels_on_cpu, plan, [cell], [(xs, tuple(state))], False, lengths, False)
+        return [a.numpy() for a in (y, *mg.gradients((y * y).sum(), [xs, *state]))]
+
+    got = outputs(unwritten)
+    for one, want in zip(got, outputs(None)):
+        np.testing.assert_array_equal(one[..., 2, :], want[..., 2, :])
+    assert np.isnan(got[0][1:, 0]).all()
 
 
 def test_both_directions_are_one_launch(kernels_on_cpu: Backend, launch_settings: Settings) -> None:

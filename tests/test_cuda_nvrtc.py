@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import compiler
-from cuda_on_cpu.devices import A100, DEVICES, H100
+from cuda_on_cpu.devices import A100, H100, RTX_3060
 
 from minigrad.backend import Device
 from minigrad_rnn.cuda.planner import CELLS, PERSISTENT, Shape, Tile, plan
@@ -75,13 +75,11 @@ def test_kernels_of_one_step(device: Device, cell: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)
+@pytest.mark.parametrize("device", [A100, H100, RTX_3060], ids=architecture)
 @pytest.mark.parametrize("cell", CELLS)
-def test_everything_that_is_offered_spills_nothing(device: Device, cell: str) -> None:
-    compiled = 0
-    for B, H, dtype, D in itertools.product((1, 8, 32, 128), (64, 128, 256, 512, 1024), (F32, F64), (1, 2)):
-        compiled += compile_offer(device, Shape(cell, B, H, dtype, D))
-    assert compiled
+def test_what_is_offered_spills_nothing(device: Device, cell: str) -> None:
+    sizes = itertools.product((1, 32, 128), (64, 256, 512, 1024), ((F32, 1), (F64, 2)))
+    assert sum(compile_offer(device, Shape(cell, B, H, dtype, D)) for B, H, (dtype, D) in sizes)
 
 
 def test_a_spill_is_seen() -> None:

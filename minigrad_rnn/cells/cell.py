@@ -22,13 +22,13 @@ State = Any
 class KernelForm:
     """What those who run a cell's whole sequence in a kernel are told of it.
 
-    kind: the cell's name there. refused: the option that no kernel serves, or nothing. weights: Wc, Wr, b and br, of
-    which the biases may be None. step: `step(x, state, h, *weights)`, one step op by op.
+    kind: the cell's name there. refused: the option that no kernel serves, or nothing. weights: gives Wc, Wr, b and br,
+    of which the biases may be None. step: `step(x, state, h, *weights)`, one step op by op.
     """
 
     kind: str
     refused: str
-    weights: tuple[Any, Any, Any, Any]
+    weights: Callable[[], tuple[Any, Any, Any, Any]]
     step: Callable[..., tuple[Tensor, ...]]
 
 

@@ -82,9 +82,8 @@ class GRUCell(Cell):
 
     def kernel_form(self) -> KernelForm:
         kind = "gru" if self.reset_after else "gru_published"
-        return KernelForm(
-            kind, "", (self.Wc, self.Wr, self.b, self.br), partial(gru_step, reset_after=self.reset_after)
-        )
+        step = partial(gru_step, reset_after=self.reset_after)
+        return KernelForm(kind, "", lambda: (self.Wc, self.Wr, self.b, self.br), step)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")

@@ -117,7 +117,7 @@ class LSTMCell(Cell):
 
         options = {"peephole": self.peephole, "proj_size": self.proj_size}
         refused = next((f"no kernel serves {name}={value}" for name, value in options.items() if value), "")
-        return KernelForm("lstm", refused, (self.Wc, self.Wr, self.both_biases(), None), step)
+        return KernelForm("lstm", refused, lambda: (self.Wc, self.Wr, self.both_biases(), None), step)
 
     def extra_repr(self) -> str:
         said = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]

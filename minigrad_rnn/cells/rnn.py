@@ -74,7 +74,7 @@ class RNNCell(Cell):
         def step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> tuple[Tensor, ...]:
             return rnn_step(x, state, h, Wc, Wr, b, self.nonlinearity)
 
-        return KernelForm(f"rnn_{self.nonlinearity}", "", (self.Wc, self.Wr, self.both_biases(), None), step)
+        return KernelForm(f"rnn_{self.nonlinearity}", "", lambda: (self.Wc, self.Wr, self.both_biases(), None), step)
 
 
 def rnn_step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:

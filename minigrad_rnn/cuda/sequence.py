@@ -11,7 +11,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.backend import Backend, Device, Kernels
+from minigrad.backend import Backend, Kernels
 from minigrad.pool import OverTime
 
 from ..cells import Cell, Lengths, unroll
@@ -206,14 +206,15 @@ def run(
     xs = inputs[0][0]
     T, B, states = xs.shape[0], xs.shape[1], len(inputs[0][1])
     if lengths is None:
-        steps = _full_lengths(backend, backend.kernels().device, T, B)
+        steps = _full_lengths(backend, backend.kernels(), T, B)
     else:
         steps = backend.from_numpy(lengths.host.astype(np.int32))
     call = Call(plan, backend.kernels(), forms, states, backward, lengths, steps, every_state and states > 1)
-    row = [part for (xs, state), form in zip(inputs, forms) for part in (xs, *state, *form.weights)]
+    row = [part for (xs, state), form in zip(inputs, forms) for part in (xs, *state, *form.weights())]
     return call.by_direction(kernel_sequences(*row, call=call))
 
 
 @lru_cache(maxsize=64)
-def _full_lengths(backend: Backend, device: Device, T: int, B: int) -> Array:
+def _full_lengths(backend: Backend, kernels: Kernels, T: int, B: int) -> Array:
+    """Lengths where there is no padding; `kernels` are those of the device that they are made on."""
     return backend.from_numpy(np.full(B, T, np.int32))
