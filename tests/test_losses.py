@@ -181,3 +181,11 @@ def test_errors_name_what_is_wrong(call: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
     assert message in str(caught.value)
+
+
+def test_plain_arrays_are_taken_and_other_things_refused() -> None:
+    host = np.array([[1.0, -2.0], [0.5, 3.0]])
+    assert mg.mse(host, np.zeros((2, 2))).item() == np.mean(host**2)
+    np.testing.assert_allclose(mg.cross_entropy(host, [0, 1]).item(), mg.cross_entropy(mg.tensor(host), [0, 1]).item())
+    with pytest.raises(TypeError, match="mse: prediction: got list, want a Tensor or an array"):
+        mg.mse([1.0], [1.0])

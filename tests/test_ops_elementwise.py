@@ -410,3 +410,15 @@ def test_the_tail_of_the_logistic_function_keeps_its_digits(xp: Any, dtype: Any)
     extremes = mg.sigmoid(mg.tensor(np.array([-1e30, 1e30], dtype)))
     assert extremes.numpy()[0] < np.finfo(dtype).tiny * 100
     assert extremes.numpy()[1] == 1
+
+
+@pytest.mark.parametrize("name", ["erf", "erfc", "ndtr", "gammaln", "digamma"])
+def test_large_arrays_are_what_their_parts_are(xp: Any, name: str) -> None:
+    """A host computes them a block at a time."""
+    host = np.random.default_rng(0).uniform(0.1, 5.0, (3, 9001))
+    function = getattr(mg, name)
+    whole = function(mg.tensor(host)).numpy()
+    assert whole.shape == host.shape
+    for part in (slice(0, 5), slice(8190, 8195), slice(8996, None)):
+        alone = function(mg.tensor(host[:, part].copy())).numpy()
+        np.testing.assert_allclose(whole[:, part], alone, rtol=1e-14, atol=1e-15)

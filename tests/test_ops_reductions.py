@@ -331,3 +331,10 @@ def test_second_order_of_the_scale(xp: Any) -> None:
     (g,) = mg.gradients(mg.std(x, axis=1).sum(), [x], create_graph=True)
     (second,) = mg.gradients((g * g).sum(), [x])
     np.testing.assert_array_equal(second.numpy(), 0)
+
+
+def test_nanquantiles_of_integers(xp: Any) -> None:
+    whole = np.array([[3, 1, 2], [5, 4, 9]])
+    np.testing.assert_array_equal(
+        mg.nanquantile(mg.tensor(whole), 0.5, axis=1).numpy(), np.quantile(whole, 0.5, axis=1)
+    )

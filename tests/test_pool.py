@@ -222,6 +222,15 @@ def test_many_rows_do_not_wait(n: int, waits: bool, monkeypatch: pytest.MonkeyPa
     assert [max(shape) for shape in seen] == ([2 * n] if waits else [n, n])
 
 
+def test_a_bias_of_another_dtype_is_pooled_in_its_own(xp: Any) -> None:
+    b = mg.tensor(np.array([1.0, 2.0], np.float32), requires_grad=True)
+    x = mg.tensor(RNG.standard_normal((3, 2)))
+    loss = ((x + b) * x).sum() + (b * x).sum()
+    loss.backward()
+    assert b.grad.dtype == np.float32
+    np.testing.assert_allclose(b.grad.numpy(), 2 * x.numpy().sum(0), rtol=1e-6)
+
+
 def products_kept(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes of the factors of every contraction, in order."""
     seen: list[tuple[int, ...]] = []

@@ -546,6 +546,14 @@ def test_a_write_that_no_rule_needs_is_no_matter(xp: Any) -> None:
     assert w.grad.tolist() == [2.0, 2.0]
 
 
+def test_a_leafs_data_may_be_given_as_a_tensor() -> None:
+    w = leaf([1.0, 2.0])
+    w.data = mg.tensor(np.array([3.0, 4.0]))
+    assert w.tolist() == [3.0, 4.0]
+    assert [part.tolist() for part in w.detach()] == [3.0, 4.0]
+    assert [part.requires_grad for part in w] == [True, True]
+
+
 def test_empty_leaves_are_watched_too() -> None:
     w = leaf(np.zeros((0, 3)))
     _ = w.data
