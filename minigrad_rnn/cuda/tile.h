@@ -11,7 +11,7 @@ constexpr int WARP_UNITS = K_WARP_UNITS, UNIT_WARPS = K_UNIT_WARPS, SPLIT = K_SP
 constexpr int UNITS = WARP_UNITS * UNIT_WARPS, THREADS = 32 * UNIT_WARPS * SPLIT;
 constexpr int PAIRS = UNITS * BATCH;  // (example, unit), unit fastest: what one thread each works on between products
 constexpr bool IN_REGISTERS = K_REGISTERS;
-constexpr int AT_ONCE = 4;  // loads of one thread that are under way together
+constexpr int MOST_AT_ONCE = 4;  // loads of one thread that are under way together
 static_assert(PAIRS <= THREADS, "a thread has one pair of a tile");
 static_assert(H % VEC == 0, "rows of the exchange hold whole vectors");
 static_assert(((WARP_UNITS * BATCH) & (WARP_UNITS * BATCH - 1)) == 0, "halving needs a power of two");
@@ -25,32 +25,29 @@ __device__ constexpr int padded(int columns) {
 // x[b][k], from a buffer (rows, COLUMNS) in which others publish. False if they did not in time.
 template <int COLUMNS>
 __device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool wait, int* flag) {
-    constexpr int PER_ROW = COLUMNS / VEC;
+    constexpr int PER_ROW = COLUMNS / VEC, SHARE = (BATCH * PER_ROW + THREADS - 1) / THREADS;
+    constexpr int AT_ONCE = SHARE < MOST_AT_ONCE ? SHARE : MOST_AT_ONCE;
     const int n = rows * PER_ROW;
     for (int first = threadIdx.x; first < n; first += THREADS * AT_ONCE) {
         Words w[AT_ONCE];
         for (int tries = 0;; ++tries) {
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i)  // all are asked for before the first is looked at
+                load_relaxed(from + min(first + i * THREADS, n - 1) * VEC, w[i]);
             bool there = true;
 #pragma unroll
-            for (int i = 0; i < AT_ONCE; ++i) {
-                const int k = first + i * THREADS;
-                if (k < n) {
-                    load_relaxed(from + k * VEC, w[i]);
-                    there &= is_written(w[i]);
-                }
-            }
+            for (int i = 0; i < AT_ONCE; ++i) there &= is_written(w[i]);
             if (there || !wait) break;
             if (give_up(tries, flag)) return false;
         }
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             const int k = first + i * THREADS;
-            if (k < n) {
-                Vec v;
+            if (k >= n) break;
+            Vec v;
 #pragma unroll
-                for (int e = 0; e < VEC; ++e) v.of[e] = value_of(w[i].of[e]);
-                *reinterpret_cast<Vec*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * VEC) = v;
-            }
+            for (int e = 0; e < VEC; ++e) v.of[e] = value_of(w[i].of[e]);
+            *reinterpret_cast<Vec*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * VEC) = v;
         }
     }
     return true;
