@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import minigrad as mg
-from minigrad import GraphError, Joint, Tensor
+from minigrad import GraphError, Joint, Parameter, Tensor, fast_lane
+from minigrad.fast_lane import number
 from minigrad.primitive import REGISTRY, primitive, primitive_with_outputs
 
 
@@ -958,6 +959,90 @@ def test_a_real_input_feels_the_real_part_and_a_complex_one_the_whole(xp: Any, l
     assert dx.dtype == dW.dtype == np.float64
     np.testing.assert_allclose(dx.numpy(), [[-1 + 4 * (0.5 - 1.0), -1 + 4 * (2.0 + 0.3)]])
     np.testing.assert_allclose(dW.numpy(), [[4.0, 4.0], [8.0, 8.0]])
+
+
+# The fast lane
+
+
+def functions_called(call: Callable[[], Any]) -> list[str]:
+    """The names of the Python functions that a call runs, one by one."""
+    names: list[str] = []
+    sys.setprofile(lambda frame, event, arg: names.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return names
+
+
+CONSTANT = mg.tensor([3.0, 4.0])
+LANES: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "one": lambda x, y: mg.tanh(x),
+    "two": lambda x, y: mg.add(x, y),
+    "a Parameter": lambda x, y: mg.tanh(mg.multiply(x, y)),
+    "the first a constant": lambda x, y: mg.multiply(CONSTANT, y),
+    "the second a constant": lambda x, y: mg.multiply(x, CONSTANT),
+    **{
+        f"{name}, a number {side}": (
+            lambda x, y, name=name, side=side: getattr(mg, name)(*((x, 2.5) if side == "right" else (2.5, x)))
+        )
+        for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+        for side in ("left", "right")
+    },
+    "a whole number left": lambda x, y: mg.power(2, x),
+    "a whole number right": lambda x, y: mg.power(x, 2),
+}
+
+
+@pytest.mark.parametrize("kind", [Tensor, Parameter])
+@pytest.mark.parametrize("lane", LANES)
+def test_small_operations_on_numpy_go_by_the_fast_lane(lane: str, kind: Any) -> None:
+    host = np.array([0.5, 1.5], np.float32)
+    x, y = (mg.tensor(host, requires_grad=True) if kind is Tensor else Parameter(mg.tensor(host)) for _ in range(2))
+    LANES[lane](x, y)  # whatever is done only once
+    names = functions_called(lambda: LANES[lane](x, y))
+    assert "operation" in names
+    assert not {"general", "finish", "record"} & set(names)
+    assert ("number" in names) == ("a number" in lane)
+    assert LANES[lane](x, y).dtype == np.float32
+    held = x.data, y.data  # now the user could write into them
+    assert "general" in functions_called(lambda: LANES[lane](x, y))
+    del held
+
+
+def test_options_keep_an_operation_off_the_fast_lane(xp: Any) -> None:
+    @primitive
+    def named(xp: Any, x: Any, *, by: Any = 1.0) -> Any:
+        return x * by, (), lambda xp, g: g * by
+
+    @primitive
+    def several(xp: Any, x: Any, *more: Any) -> Any:
+        return x * len(more), (), (lambda xp, g: g * len(more), *(None for _ in more))
+
+    @primitive
+    def any_names(xp: Any, a: Any, b: Any, **how: Any) -> Any:
+        return a * b * how["by"], (), (lambda xp, g: g * b * how["by"], None)
+
+    x = leaf([1.0, 2.0])
+    for y, by in ((named(x, by=3.0), 3.0), (several(x, 1, 2), 2.0), (any_names(x, 2.0, by=3.0), 6.0)):
+        assert y.tolist() == [by, 2 * by]
+        assert mg.gradients(y.sum(), [x])[0].tolist() == [by, by]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_beside_arrays_are_stored_once(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_lane, "_numbers", {})
+    stored = number(2.5, np.dtype(dtype))
+    assert stored.dtype == dtype
+    assert number(2.5, np.dtype(dtype)) is stored
+    assert not stored.flags.writeable
+    assert str(number(-0.0, np.dtype(dtype))) == "-0.0"
+    assert str(number(0.0, np.dtype(dtype))) == "0.0"
+    assert number(2.5, np.dtype(np.int64)) == 2.5
+    x = leaf([1.0, 2.0])
+    for k in range(2000):
+        assert (x * (k + 0.125)).numpy()[1] == 2 * k + 0.25
+    assert len(fast_lane._numbers) == 1001
 
 
 @pytest.mark.parametrize("pair", [("numpy", "strict"), ("strict", "numpy")])
