@@ -92,30 +92,44 @@ def test_every_example_of_a_large_batch(kernels_on_cpu: Backend, kind: str) -> N
         assert farthest(got, want) < EXACT
 
 
+def of_a_wrong_example(backend: Backend, kind: str, dtype: Any, tile: Tile | None, wrong: Any) -> list[Any]:
+    """The output and the gradients of xs and h(−1) of three examples, the second of them with padding; `wrong` stands
+    in the first one's input and the second one's h(−1)."""
+    rng = np.random.default_rng(0)
+    cell = made_cell(kind, 5, 1, dtype, "strict")
+    xs, *state = (rng.standard_normal(s).astype(dtype) for s in [(4, 3, 3), *[(3, 5)] * len(cell.state_names)])
+    if wrong is not None:
+        xs[1, 0], state[0][1] = wrong, wrong
+    xs, *state = (mg.tensor(backend.from_numpy(a), requires_grad=True) for a in (xs, *state))
+    lengths = Lengths([4, 2, 4], 4, 3, backend, "test")
+    plan = planned(kind, 5, 3, dtype, 1, tile)
+    ((y, *_),) = sequence.run(backend, plan, [cell], [(xs, tuple(state))], False, lengths, False)
+    return [a.numpy() for a in (y, *mg.gradients((y * y).sum(), [xs, *state]))]
+
+
+def unwritten(dtype: Any) -> Any:
+    """The NaN whose bits say "not yet"."""
+    return np.full(1, -1, np.int32 if dtype == np.float32 else np.int64).view(dtype)[0]
+
+
 @kinds
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("tile", [Tile(1, 2, 1, 2, 2, 1, True), None], ids=["one launch", "two launches"])
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_nan_stays_with_its_example(kernels_on_cpu: Backend, kind: str, dtype: Any, tile: Tile | None) -> None:
-    """Also the NaN whose bits say "not yet": who publishes it publishes another, and nobody waits for ever."""
-    unwritten = np.full(1, -1, np.int32 if dtype == np.float32 else np.int64).view(dtype)[0]
-
-    def outputs(wrong: Any) -> list[np.ndarray[Any, Any]]:
-        rng = np.random.default_rng(0)
-        cell = made_cell(kind, 5, 1, dtype, "strict")
-        xs, *state = (rng.standard_normal(s).astype(dtype) for s in [(4, 3, 3), *[(3, 5)] * len(cell.state_names)])
-        if wrong is not None:
-            xs[1, 0], state[0][1] = wrong, wrong
-        xs, *state = (mg.tensor(kernels_on_cpu.from_numpy(a), requires_grad=True) for a in (xs, *state))
-        lengths = Lengths([4, 2, 4], 4, 3, kernels_on_cpu, "test")
-        plan = planned(kind, 5, 3, dtype, 1, tile)
-        ((y, *_),) = sequence.run(kernels_on_cpu, plan, [cell], [(xs, tuple(state))], False, lengths, False)
-        return [a.numpy() for a in (y, *mg.gradients((y * y).sum(), [xs, *state]))]
-
-    got = outputs(unwritten)
-    for one, want in zip(got, outputs(None)):
-        np.testing.assert_array_equal(one[..., 2, :], want[..., 2, :])
+    """Also the one that means "not yet": who publishes it publishes another, and nobody waits for ever."""
+    got, want = (of_a_wrong_example(kernels_on_cpu, kind, dtype, tile, x) for x in (unwritten(dtype), None))
+    for one, other in zip(got, want):
+        np.testing.assert_array_equal(one[..., 2, :], other[..., 2, :])
     assert np.isnan(got[0][1:, 0]).all()
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_nan_that_is_published_as_it_is_is_waited_for(kernels_on_cpu: Backend, launch_settings: Settings) -> None:
+    launch_settings.change = lambda source: source.replace("w == UNWRITTEN ? UNWRITTEN >> 1 : w", "w")
+    launch_settings.spins = 200
+    with pytest.raises(BackendError, match="gave up waiting"):
+        of_a_wrong_example(kernels_on_cpu, "rnn_relu", np.float32, Tile(1, 2, 1, 2, 2, 1, True), unwritten(np.float32))
 
 
 def test_both_directions_are_one_launch(kernels_on_cpu: Backend, launch_settings: Settings) -> None:

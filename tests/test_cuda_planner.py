@@ -13,6 +13,7 @@ from cuda_on_cpu.devices import A100, DEVICES, H100, H200, RTX_3060, RTX_3090, R
 from minigrad.backend import Device
 from minigrad_rnn.cuda import planner
 from minigrad_rnn.cuda.planner import CELLS, OP_BY_OP, PERSISTENT, TWO_LAUNCHES, Plan, Shape, Tile, plan
+from minigrad_rnn.cuda.source import options, program
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 
@@ -126,3 +127,21 @@ def test_the_least_estimate_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "cost", lambda device, shape, backward, tile: float(tile != wanted))
     assert planner.best_tile(H100, shape, False) == (wanted, 0.0)
     planner.best_tile.cache_clear()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_program_is_one_text(cell: str) -> None:
+    """Every header once, and nothing left to include: a compiler needs no files, and its cache sees every change."""
+    names = (
+        ["published.cu", "published_steps.cu"] if cell == "gru_published" else ["forward.cu", "backward.cu", "steps.cu"]
+    )
+    for name in names:
+        text = program(name, cell)
+        assert "#include" not in text
+        assert "#pragma once" not in text
+        assert text.count("struct Order") == text.count("typedef float Real") == 1
+
+
+def test_options_are_constants_of_a_kernel() -> None:
+    assert options("rnn_relu", 8, 8, {"K_VECTOR": 1}) == ("-DK_H=8", "-DK_VECTOR=1", "-DK_DOUBLE=1", "-DK_RELU=1")
+    assert options("lstm", 8, 4, {}) == ("-DK_H=8",)
