@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -52,14 +53,22 @@ def registry_as_it_was() -> Iterator[None]:
     REGISTRY.update(before)
 
 
+@functools.cache
+def missing(backend: str) -> str | None:
+    """Why there is no such backend here, asked once and not for each of thousands of tests."""
+    try:
+        get_backend(backend)
+    except BackendError as error:
+        return "no GPU" if "no usable GPU" in str(error) else "not installed"
+    return None
+
+
 @pytest.fixture(params=["numpy", "strict", "cupy"])
 def xp(request: pytest.FixtureRequest) -> Iterator[TestedBackend]:
     """Each backend in turn, as the default one while the test runs."""
-    try:
-        backend = get_backend(request.param)
-    except BackendError as error:
-        reason = "no GPU" if "no usable GPU" in str(error) else "not installed"
+    if reason := missing(request.param):
         pytest.skip(f"backend {request.param}: {reason}")
+    backend = get_backend(request.param)
     with mg.use_backend(backend):
         yield TestedBackend(
             backend.name,
