@@ -45,7 +45,7 @@ CATALOGUE = [
     *(
         padded(shape, width, mode, reflect_type="odd")
         for mode in ("reflect", "symmetric")
-        for shape, width in ((A, 2), (A, (7, 8)), ((1, 2), 3), ((4,), (2, 9)))
+        for shape, width in ((A, 2), ((3,), (7, 8)), ((1, 2), 3), ((4,), (2, 9)))
     ),
     *(padded(A, 2, mode, stat_length=n) for mode in ("mean", "maximum") for n in (2, (1, 9), ((1, 2), (2, 3)), None)),
     padded(A, 2, "linear_ramp", end_values=(1.0, -1.0)),
