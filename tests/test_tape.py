@@ -17,7 +17,7 @@ from hypothesis import given, strategies as st
 import minigrad as mg
 from minigrad import GraphError, Joint, Parameter, Tensor, fast_lane
 from minigrad.fast_lane import number
-from minigrad.primitive import REGISTRY, primitive, primitive_with_outputs
+from minigrad.primitive import REGISTRY, primitive, primitive_with_outputs, within
 
 
 @pytest.fixture
@@ -919,8 +919,18 @@ def test_a_rule_missing_for_a_live_input_is_refused(xp: Any) -> None:
 
     a, b = leaf([2.0]), leaf([3.0])
     assert forgetful(a, b.detach()).requires_grad
-    with pytest.raises(TypeError, match="forgetful: no rule brings a gradient to argument 1"):
+    with pytest.raises(TypeError, match="^forgetful: no rule brings a gradient to argument 1, which requires one$"):
         forgetful(a, b)
+
+    @primitive
+    def last_forgotten(xp: Any, a: Any, b: Any, c: Any) -> Any:
+        return a * b * c, (), (lambda xp, g: g * b * c, lambda xp, g: g * a * c)
+
+    assert last_forgotten(a, b, 2.0).requires_grad
+    with pytest.raises(
+        TypeError, match="^last_forgotten: no rule brings a gradient to argument 2, which requires one$"
+    ):
+        last_forgotten(a, 2.0, b)
 
 
 @given(data=st.data())
@@ -1060,6 +1070,42 @@ def test_a_tensor_moves_between_backends_and_its_gradient_back(pair: tuple[str, 
         assert not x.to(target).requires_grad
     with pytest.raises(mg.BackendError, match=r"backend: got 'abacus', want one of \["):
         x.to("abacus")
+
+
+def test_the_arrays_decide_where_an_operation_runs(xp: Any) -> None:
+    x = leaf([1.0, 2.0])
+    with mg.use_backend("numpy"):
+        for y in (mg.tanh(x), x * x, x * 2.0, mg.where(x > 1.0, x, 0.0), mg.sum(x)):
+            assert y.backend == xp.name
+            assert y.node.xp is xp.xp
+
+
+@pytest.mark.parametrize("order", [("numpy", "strict", "strict"), ("strict", "strict", "numpy")])
+def test_what_lies_on_different_backends_is_named(order: tuple[str, ...]) -> None:
+    parts = [leaf([[1.0, 2.0]]).to(where) for where in order]
+    words = r"^where: argument 0 of shape \(1, 2\) is on {}, argument 1 of .* on {}, argument 2 of .* on {}; move one"
+    with pytest.raises(mg.BackendError, match=words.format(*order)):
+        mg.where(*parts)
+
+
+def test_an_operation_inside_a_rule_runs_on_what_the_walk_runs_on(xp: Any) -> None:
+    seen: list[type] = []
+
+    @primitive
+    def squared(xp: Any, x: Any) -> Any:
+        def by_x(xp: Any, g: Any, x: Any) -> Any:
+            made = within(xp, mg.multiply, g * 2.0, x)
+            seen.append(type(made))
+            return made
+
+        return x * x, (x,), by_x
+
+    x = leaf([1.0, 2.0])
+    squared(x).sum().backward()
+    assert seen == [type(x.numpy() if xp.name == "numpy" else x._data)]
+    (g,) = mg.gradients(squared(x).sum(), [x], create_graph=True)
+    assert seen[1:] == [Tensor]
+    assert mg.gradients(g.sum(), [x])[0].tolist() == [2.0, 2.0]
 
 
 def test_moving_copies() -> None:
