@@ -22,9 +22,9 @@ from minigrad_rnn.cuda.planner import Tile
 # warp_units, unit_warps, split, batch, tiles, vector, registers: every way to divide the work, at sizes that fit badly
 TILES = {
     4: Tile(1, 2, 1, 1, 2, 2, True),
-    5: Tile(2, 2, 1, 2, 1, 1, False),
+    5: Tile(2, 2, 1, 2, 1, 2, False),
     12: Tile(1, 3, 2, 4, 1, 2, True),
-    23: Tile(4, 2, 1, 4, 1, 1, True),
+    23: Tile(4, 2, 1, 4, 1, 2, True),
     40: Tile(4, 2, 2, 8, 1, 2, False),
 }
 SINGLE = {4: Tile(2, 1, 2, 1, 3, 4, False), 40: Tile(2, 4, 1, 2, 1, 4, True)}

@@ -14,18 +14,15 @@ typedef unsigned int Word;
 #endif
 
 constexpr Word UNWRITTEN = ~Word(0);
-constexpr int VEC = K_VECTOR;  // values that one load brings; divides H
+// Values that one load brings: 16 bytes where rows of H values hold them whole.
+constexpr int MOST = 16 / sizeof(Real), WIDE = K_H % MOST == 0 ? MOST : K_H % 2 == 0 ? 2 : 1;
 
 #ifndef K_SPINS
 #define K_SPINS (1 << 23)  // a few seconds
 #endif
 
-struct alignas(sizeof(Real) * VEC) Vec {
-    Real of[VEC];
-};
-
-struct alignas(sizeof(Word) * VEC) Words {
-    Word of[VEC];
+struct alignas(sizeof(Word) * WIDE) Words {
+    Word of[WIDE];
 };
 
 #ifndef CUDA_ON_CPU  // there the same functions are plain C++
@@ -33,16 +30,16 @@ struct alignas(sizeof(Word) * VEC) Words {
 
 __device__ __forceinline__ void load_relaxed(const Real* from, Words& w) {
 #ifdef K_DOUBLE
-    if constexpr (VEC == 2)
+    if constexpr (WIDE == 2)
         asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];"
                      : "=l"(w.of[0]), "=l"(w.of[1]) : "l"(from) : "memory");
     else
         asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(w.of[0]) : "l"(from) : "memory");
 #else
-    if constexpr (VEC == 4)
+    if constexpr (WIDE == 4)
         asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
                      : "=r"(w.of[0]), "=r"(w.of[1]), "=r"(w.of[2]), "=r"(w.of[3]) : "l"(from) : "memory");
-    else if constexpr (VEC == 2)
+    else if constexpr (WIDE == 2)
         asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
                      : "=r"(w.of[0]), "=r"(w.of[1]) : "l"(from) : "memory");
     else
@@ -97,7 +94,7 @@ __device__ __forceinline__ void publish(Real* to, Real x) {
 __device__ __forceinline__ bool is_written(const Words& w) {
     bool written = true;
 #pragma unroll
-    for (int e = 0; e < VEC; ++e) written &= w.of[e] != UNWRITTEN;
+    for (int e = 0; e < WIDE; ++e) written &= w.of[e] != UNWRITTEN;
     return written;
 }
 

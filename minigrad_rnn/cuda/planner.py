@@ -32,6 +32,8 @@ RESERVED = 16
 EXCHANGE, TILE = 1800.0, 900.0
 """Clocks from one block's store to another's load of it, with the barriers and shuffles between; and what is left of
 that for a tile whose data came while the block was at another one."""
+LATENCY, AT_ONCE = 600.0, 8
+"""Clocks until a load from another multiprocessor's store has come, and how many of a thread are under way together."""
 LAUNCH = 20_000.0
 """Clocks that a launch costs where the host cannot run ahead."""
 
@@ -49,6 +51,11 @@ class Shape:
     @property
     def itemsize(self) -> int:
         return int(self.dtype.itemsize)
+
+    @property
+    def wide(self) -> int:
+        """Values that one load of the exchange brings: 16 bytes where rows of H values hold them whole."""
+        return next(w for w in (4, 2, 1) if self.H % w == 0 and w * self.itemsize <= 16)
 
     def products(self, backward: bool) -> tuple[tuple[int, int], ...]:
         """(rows per unit, columns) of each product of a step, of the matrices that stay resident."""
@@ -228,7 +235,7 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
         groups = device.multiprocessors // (ceil(shape.H / units) * shape.directions)
         if not groups:
             continue
-        vectors = [v for v in (4, 2, 1) if shape.H % v == 0 and v * shape.itemsize <= 16]
+        vectors = [v for v in (4, 2, 1) if v * shape.itemsize <= 16]
         least = min(Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in vectors)
         vectors = [v for v in vectors if Tile(1, 1, split, 1, 1, v, True).padded(columns) == least]
         for batch in batches:
@@ -271,6 +278,8 @@ def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
         read = size * wide * (tile.unit_warps * tile.batch + (0 if tile.registers else rows * tile.units)) / 128
         shuffled = warps * rows * tile.warp_units * tile.batch * size / 4
         gathered = size * tile.batch * columns * max(1 / 48, blocks / 2600)
+        loads = ceil(tile.batch * columns / (shape.wide * tile.threads))  # of one thread, so many at once
+        gathered += LATENCY * (ceil(loads / AT_ONCE) - 1)
         work += max(multiplied, read) + shuffled + gathered + 10 * tile.split
     return max(EXCHANGE * len(products) + work, tile.tiles * (TILE * len(products) + work))
 

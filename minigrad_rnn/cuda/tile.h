@@ -7,14 +7,20 @@
 #pragma once
 
 constexpr int H = K_H;
+constexpr int VEC = K_VECTOR;  // values that one load from shared memory brings
 constexpr int WARP_UNITS = K_WARP_UNITS, UNIT_WARPS = K_UNIT_WARPS, SPLIT = K_SPLIT, BATCH = K_BATCH, TILES = K_TILES;
 constexpr int UNITS = WARP_UNITS * UNIT_WARPS, THREADS = 32 * UNIT_WARPS * SPLIT;
 constexpr int PAIRS = UNITS * BATCH;  // (example, unit), unit fastest: what one thread each works on between products
 constexpr bool IN_REGISTERS = K_REGISTERS;
-constexpr int MOST_AT_ONCE = 4;  // loads of one thread that are under way together
+constexpr int MOST_AT_ONCE = 8;  // loads of one thread that are under way together
 static_assert(PAIRS <= THREADS, "a thread has one pair of a tile");
-static_assert(H % VEC == 0, "rows of the exchange hold whole vectors");
 static_assert(((WARP_UNITS * BATCH) & (WARP_UNITS * BATCH - 1)) == 0, "halving needs a power of two");
+
+template <int N>
+struct alignas(sizeof(Real) * N) Values {
+    Real of[N];
+};
+using Vec = Values<VEC>;
 
 constexpr int STRIDE = 32 * VEC;  // columns that a warp takes at once
 
@@ -25,7 +31,7 @@ __device__ constexpr int padded(int columns) {
 // x[b][k], from a buffer (rows, COLUMNS) in which others publish. False if they did not in time.
 template <int COLUMNS>
 __device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool wait, int* flag) {
-    constexpr int PER_ROW = COLUMNS / VEC, SHARE = (BATCH * PER_ROW + THREADS - 1) / THREADS;
+    constexpr int PER_ROW = COLUMNS / WIDE, SHARE = (BATCH * PER_ROW + THREADS - 1) / THREADS;
     constexpr int AT_ONCE = SHARE < MOST_AT_ONCE ? SHARE : MOST_AT_ONCE;
     const int n = rows * PER_ROW;
     for (int first = threadIdx.x; first < n; first += THREADS * AT_ONCE) {
@@ -33,7 +39,7 @@ __device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool
         for (int tries = 0;; ++tries) {
 #pragma unroll
             for (int i = 0; i < AT_ONCE; ++i)  // all are asked for before the first is looked at
-                load_relaxed(from + min(first + i * THREADS, n - 1) * VEC, w[i]);
+                load_relaxed(from + min(first + i * THREADS, n - 1) * WIDE, w[i]);
             bool there = true;
 #pragma unroll
             for (int i = 0; i < AT_ONCE; ++i) there &= is_written(w[i]);
@@ -44,10 +50,10 @@ __device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool
         for (int i = 0; i < AT_ONCE; ++i) {
             const int k = first + i * THREADS;
             if (k >= n) break;
-            Vec v;
+            Values<WIDE> v;
 #pragma unroll
-            for (int e = 0; e < VEC; ++e) v.of[e] = value_of(w[i].of[e]);
-            *reinterpret_cast<Vec*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * VEC) = v;
+            for (int e = 0; e < WIDE; ++e) v.of[e] = value_of(w[i].of[e]);
+            *reinterpret_cast<Values<WIDE>*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * WIDE) = v;
         }
     }
     return true;
