@@ -919,7 +919,7 @@ def test_a_rule_missing_for_a_live_input_is_refused(xp: Any) -> None:
 
     a, b = leaf([2.0]), leaf([3.0])
     assert forgetful(a, b.detach()).requires_grad
-    with pytest.raises(TypeError, match="^forgetful: no rule brings a gradient to argument 1, which requires one$"):
+    with pytest.raises(TypeError, match=r"^forgetful: no rule brings a gradient to argument 1, which requires one$"):
         forgetful(a, b)
 
     @primitive
@@ -928,7 +928,7 @@ def test_a_rule_missing_for_a_live_input_is_refused(xp: Any) -> None:
 
     assert last_forgotten(a, b, 2.0).requires_grad
     with pytest.raises(
-        TypeError, match="^last_forgotten: no rule brings a gradient to argument 2, which requires one$"
+        TypeError, match=r"^last_forgotten: no rule brings a gradient to argument 2, which requires one$"
     ):
         last_forgotten(a, 2.0, b)
 
