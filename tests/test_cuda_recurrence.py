@@ -1,4 +1,4 @@
-"""Models on a device with kernels: the roads that they take, and that nothing else about them changes."""
+"""Models on a device with kernels (`kernel_sequences`): the roads they take, and that nothing else of them changes."""
 
 from __future__ import annotations
 
