@@ -9,7 +9,7 @@ import numpy as np
 
 from . import backend as seam, ops
 from .tape import GraphError, Leaf, Node, recording
-from .tensor import Operand, Tensor
+from .tensor import Operand, Tensor, around
 from .walk import Gradient, walk
 
 
@@ -211,7 +211,7 @@ def _seed(asked: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
         array = backend.xp.ones(output.shape, dtype=output.dtype)
         return Tensor(array) if create_graph else array
     if not isinstance(seed, Tensor):
-        seed = Tensor(seed if seam.is_array(seed) else backend.from_numpy(np.asarray(seed)))
+        seed = around(seed) if seam.is_array(seed) else Tensor(backend.from_numpy(np.asarray(seed)))
     if seed.shape != output.shape:
         raise ValueError(f"{asked}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")
     if seam.backend_of(seed._data) is not backend:

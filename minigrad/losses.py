@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import backend as seam, ops
-from .tensor import Tensor
+from .tensor import Tensor, around
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
@@ -132,7 +132,7 @@ def _tensor(name: str, argument: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if seam.is_array(value):
-        return Tensor(value)
+        return around(value)
     raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")
 
 

@@ -265,6 +265,8 @@ def settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backen
             a = backend.from_numpy(np.asarray(a))
         elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is seam.NUMPY:
             a = a.view(np.ndarray)  # a subclass, such as memmap
+        elif backend is seam.NUMPY and hasattr(a, "__array__") and not isinstance(a, (np.ndarray, type)):
+            a = np.asarray(a)  # another library's array, such as torch's or pandas'
         settled.append(a)
     return backend, settled
 

@@ -56,19 +56,32 @@ class Noted:
 
 
 handed_out: dict[int, Noted] = {}
-"""The arrays that the user holds, by their ids, as long as they live."""
+"""The arrays whose memory the user holds, by ids, as long as they live: not views, but what they are views of."""
 
 
 def hand_out(array: Array, fingerprint: Fingerprint) -> None:
-    """Note that the user can write into the array from now on."""
-    key = id(array)
-    if key not in handed_out:
-        handed_out[key] = Noted(array, fingerprint, lambda _: handed_out.pop(key, None))
+    """Note that the user can write into the array from now on, and what is in it."""
+    owner = owner_of(array)
+    key = id(owner)
+    held = handed_out.get(key)
+    if held is None or held.before is None:
+        handed_out[key] = Noted(owner, fingerprint, lambda _: handed_out.pop(key, None))
+
+
+def note_as_users(array: Array) -> None:
+    """Note that the array is the user's own. Whoever saves it looks what is in it then; nobody has looked before."""
+    owner = owner_of(array)
+    if id(owner) not in handed_out:
+        hand_out(owner, _not_looked_at)
+
+
+def _not_looked_at(array: Array) -> None:
+    return None
 
 
 def is_handed_out(array: Array) -> bool:
     """Whether the user can write into the array or into what it is a view of."""
-    return id(array) in handed_out or id(array.base) in handed_out
+    return id(array if array.base is None else owner_of(array)) in handed_out
 
 
 class Watched(tuple[int, ...]):
@@ -89,22 +102,28 @@ def watch_saved(
     for array, users in zip(arrays, own):
         if not hasattr(array, "dtype"):
             continue
-        memory = {id(array), id(_base(array))}
-        if not users and memory.isdisjoint(handed_out):
+        owner = owner_of(array)
+        if users:
+            note_as_users(owner)  # whoever saves a view of it shall know
+        elif id(owner) not in handed_out:
             continue
-        hand_out(_base(array), fingerprint)  # whoever saves a view of it shall know
         for kept in () if node is None else node.saved:
-            if not memory.isdisjoint((id(kept), id(_base(kept)))):
+            if owner_of(kept) is owner:
                 notes.append((kept, Noted(kept, fingerprint)))
     if node is not None and notes:
         node.sources = Watched(node.sources)
         node.sources.notes = notes
 
 
-def _base(array: Array) -> Array:
+def owner_of(array: Array) -> Array:
     """The array that owns the memory, or first lay on somebody else's; many views share it."""
     base = getattr(array, "base", None)
-    return base if hasattr(base, "dtype") else array
+    while base is not None:  # through what a memmap, or an array made by strides, has between
+        deeper = getattr(base, "base", None)
+        if hasattr(base, "dtype") and hasattr(base, "base"):
+            array = base
+        base = deeper
+    return array
 
 
 def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
@@ -127,7 +146,7 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
                 if not noted.unchanged():
                     raise GraphError(_stale(node, tuple(kept.shape)))
         for kept in node.saved:
-            held = handed_out.get(id(kept)) or handed_out.get(id(_base(kept)))
+            held = handed_out.get(id(owner_of(kept)))
             if held is not None and held.serial > serial and not held.unchanged():
                 raise GraphError(_stale(node, tuple(kept.shape)))
 

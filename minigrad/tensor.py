@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend as seam
-from .saved import hand_out
+from .saved import hand_out, note_as_users
 from .tape import Leaf, Node, new_leaf, serials
 
 if TYPE_CHECKING:
@@ -291,6 +291,12 @@ class Tensor:
             self, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False
         ) -> None: ...
         def register_hook(self, function: Callable[[Tensor], Tensor | None]) -> Handle: ...
+
+
+def around(array: Array) -> Tensor:
+    """A constant on an array of the user's, not a copy: what saves it will notice when he writes into it."""
+    note_as_users(array)
+    return Tensor(array)
 
 
 class Parameter(Tensor):

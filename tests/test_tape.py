@@ -971,6 +971,15 @@ def test_a_real_input_feels_the_real_part_and_a_complex_one_the_whole(xp: Any, l
     np.testing.assert_allclose(dW.numpy(), [[4.0, 4.0], [8.0, 8.0]])
 
 
+def test_a_complex_input_of_another_precision_feels_the_whole(xp: Any) -> None:
+    x = mg.tensor(np.array([1.0, 2.0], np.float32), requires_grad=True)
+    turned = x * 1j
+    assert turned.dtype == np.complex64
+    y = mg.real(turned * xp.array(np.array([2 - 3j, 2 - 3j])))  # 3 x, in double precision
+    (g,) = mg.gradients(y.sum(), [x])
+    assert (g.dtype, g.tolist()) == (np.float32, [3.0, 3.0])
+
+
 # The fast lane
 
 
@@ -1078,6 +1087,7 @@ def test_the_arrays_decide_where_an_operation_runs(xp: Any) -> None:
         for y in (mg.tanh(x), x * x, x * 2.0, mg.where(x > 1.0, x, 0.0), mg.sum(x)):
             assert y.backend == xp.name
             assert y.node.xp is xp.xp
+            assert (y.node.shape, y.node.dtype) == (y.shape, y.dtype)
 
 
 @pytest.mark.parametrize("order", [("numpy", "strict", "strict"), ("strict", "strict", "numpy")])
@@ -1106,6 +1116,39 @@ def test_an_operation_inside_a_rule_runs_on_what_the_walk_runs_on(xp: Any) -> No
     (g,) = mg.gradients(squared(x).sum(), [x], create_graph=True)
     assert seen[1:] == [Tensor]
     assert mg.gradients(g.sum(), [x])[0].tolist() == [2.0, 2.0]
+
+
+class Labelled(np.ndarray):
+    """As `np.memmap` is one: a subclass of NumPy's arrays."""
+
+
+def test_an_operation_computes_on_plain_arrays_whatever_it_is_given() -> None:
+    seen: list[Any] = []
+
+    @primitive
+    def scaled(xp: Any, by: Any, x: Any, c: Any = 0.0) -> Any:
+        seen.extend((by, x, c))
+        return by * x + c, (), (None, lambda xp, g: g, None)
+
+    labelled = np.array([1.0, 2.0], np.float16).view(Labelled)
+    for beside in (labelled, np.float16(3.0), np.array([3.0, 4.0], np.float16)):
+        with mg.use_backend("strict"):
+            y = scaled(2.0, labelled, beside)
+        assert (y.backend, y.dtype) == ("numpy", np.float16)
+    assert {type(a) for a in seen} == {float, np.ndarray}
+    assert scaled(2.0, mg.tensor([1.0, 2.0]), [0.5, 1.5]).dtype == np.float32
+    assert scaled(2.0, [1.0, 2.0], mg.tensor([0.5, 1.5], dtype=np.float64)).dtype == np.float64
+    assert scaled(2.0, 3).dtype == np.float32
+    assert scaled(2, 3, 4).dtype == np.int64
+
+
+def test_what_is_passed_by_name_is_an_input_of_the_operation() -> None:
+    x, W = leaf([[1.0, 2.0]]), leaf([[3.0, 4.0]])
+    y = mg.linear(x, W=W)
+    assert y.node.op == "linear"
+    assert list(y.node.parents[:2]) == [x.node, W.node]
+    with pytest.raises(TypeError, match=r"^linear: missing argument: x$"):
+        mg.linear(W=W)
 
 
 def test_moving_copies() -> None:

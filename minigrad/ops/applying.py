@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
@@ -25,7 +26,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, x: Any, *args: Any, 
     axis = axis % ndim(x)
     vectors = moveaxis(x, axis, -1)
     apart = vectors.shape[:-1]
-    made = [func1d(v, *args, **options) for v in unstack(reshape(vectors, (-1, vectors.shape[-1])))]
+    made = [func1d(v, *args, **options) for v in unstack(reshape(vectors, (math.prod(apart), vectors.shape[-1])))]
     if not made:
         raise ValueError(f"apply_along_axis: got shape {shape(x)}, want at least one vector along axis {axis}")
     found = stack([y if hasattr(y, "dtype") else tensor(y, dtype=vectors.dtype) for y in made])

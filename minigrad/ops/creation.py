@@ -131,6 +131,8 @@ def _shares(ends: Any, num: int, endpoint: bool) -> Any:
     steps = num - 1 if endpoint else num
     share = np.arange(num) / steps if steps else np.zeros(num)
     dtypes = [e.dtype for e in ends if hasattr(e, "dtype") and e.dtype.kind == "f"]
+    if not dtypes and any(hasattr(e, "dtype") for e in ends):
+        dtypes = [np.dtype(np.float64)]  # arrays of whole numbers
     share = share.astype(np.result_type(*dtypes) if dtypes else np.float32)
     arrays = [e._data if isinstance(e, Tensor) else e for e in ends]
     backend = next((seam.backend_of(a) for a in arrays if seam.is_array(a)), seam.default_backend())

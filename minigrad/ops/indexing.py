@@ -13,7 +13,7 @@ from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 from .constant import less
 from .elementwise import clip, where
-from .shape import broadcast_arrays, ndim, ravel, shape as shape_of
+from .shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of
 
 Array = Any
 __all__ = ["choose", "compress", "extract", "getitem", "take", "take_along_axis"]
@@ -192,6 +192,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     """
     if axis is None:
         x, axis = ravel(x), 0
+    x = x if ndim(x) else reshape(x, (1,))  # a number has an axis 0 to NumPy
     axes = ndim(x)
     if not -axes <= axis < axes:
         raise ValueError(f"take: axis: got {axis}, want one of the {axes} axes of shape {shape_of(x)}")

@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend as seam
 from ..pool import unbroadcast
 from ..primitive import composed, mixed, primitive, within
-from ..tensor import Tensor
+from ..tensor import Tensor, around
 from .constant import argsort, floor
 from .elementwise import where
 from .indexing import take
@@ -84,7 +84,7 @@ def _floating(*given: Any) -> list[Tensor]:
         if not seam.is_array(array):
             made.append(Tensor(backend.from_numpy(np.asarray(array, real))))
         elif array.dtype.kind in "fc":
-            made.append(one if isinstance(one, Tensor) else Tensor(array))
+            made.append(one if isinstance(one, Tensor) else around(array))
         else:
             made.append(Tensor(array.astype(real)))
     return made

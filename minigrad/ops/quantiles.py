@@ -12,8 +12,8 @@ from ..primitive import composed
 from ..tensor import Tensor
 from .elementwise import add, multiply, where
 from .indexing import take_along_axis
-from .reduce import as_tensor, axes_of, mean
-from .shape import reshape, transpose
+from .reduce import as_tensor, axes_of, mean, sum as total
+from .shape import broadcast_to, reshape, transpose
 from .sorting import gathered
 
 Array = Any
@@ -175,7 +175,8 @@ def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, kee
     rows, kept = _in_one_axis(x, axis)
     array = rows._data
     if array.shape[-1] == 0:
-        return reshape(add(mean(multiply(x, 0), axis=axis), math.nan), kept)
+        nothing = add(total(rows, axis=-1, keepdims=True), math.nan)
+        return _arranged(broadcast_to(nothing, (*nothing.shape[:-1], q.size)), q.shape, kept, keepdims)
     xp = seam.backend_of(array).xp
     order = xp.argsort(array, axis=-1)  # NaN stands last
     n = xp.maximum(xp.sum(array == array, axis=-1, keepdims=True, dtype=np.float64), 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend import is_array
 from ..primitive import composed, primitive, settle
-from ..tensor import Tensor
+from ..tensor import Tensor, around
 from .elementwise import subtract
 
 Array = Any
@@ -18,7 +18,7 @@ __all__ = ["amax", "amin", "logsumexp", "max", "mean", "min", "prod", "ptp", "st
 
 def as_tensor(x: Any) -> Tensor:
     """A tensor as it is; an array, a number or a list of numbers as a constant."""
-    return x if isinstance(x, Tensor) else Tensor(x if is_array(x) else settle(None, [x])[1][0])
+    return x if isinstance(x, Tensor) else around(x if is_array(x) else settle(None, [x])[1][0])
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:

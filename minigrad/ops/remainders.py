@@ -7,6 +7,7 @@ from typing import Any
 from ..primitive import composed, primitive
 from ..tensor import Tensor
 from .constant import floor_divide, frexp_exponent, trunc
+from .elementwise import astype
 
 Array = Any
 __all__ = ["copysign", "divmod", "fmod", "frexp", "ldexp", "mod", "modf", "nan_to_num", "remainder"]
@@ -41,7 +42,8 @@ def _fraction(xp: Any, x: Array) -> Any:
 @composed
 def modf(x: Any) -> tuple[Tensor, Tensor]:
     """The fractional part, whose derivative is 1, and the integral part, a constant; both with the sign of x."""
-    return _fraction(x), trunc(x)
+    fraction, whole = _fraction(x), trunc(x)
+    return fraction, whole if whole.dtype == fraction.dtype else astype(whole, fraction.dtype)
 
 
 @primitive

@@ -46,6 +46,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
 
     Without an axis the elements are repeated, as one axis. Numbers in a device's tensor are waited for.
     """
+    if axis is not None and not ndim(x):
+        x = reshape(x, (1,))  # a number has an axis 0 to NumPy
     if not isinstance(repeats, (list, tuple)) and not ndim(repeats):
         return _repeat(x, repeats=int(repeats), axis=axis)
     counts = repeats._data if isinstance(repeats, Tensor) else repeats

@@ -122,6 +122,8 @@ def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
         found: Tensor = astype(largest(astype(not_equal(A, 0), np.float32)), np.int64)
         return found
     s = svdvals(A)
+    if not s.shape[-1]:
+        return sum_over(astype(s, np.int64), axis=-1)
     if tol is None:
         share = max(A.shape[-2:]) * float(np.finfo(s.dtype).eps) if rtol is None else rtol
         tol = multiply(largest(s, axis=-1, keepdims=True), share)

@@ -96,8 +96,11 @@ def _of_matrices(x: Any, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Ten
 
 
 def _together(x: Any) -> Any:
-    """A list of numbers or of tensors as one tensor."""
-    return stack([_together(part) for part in x]) if isinstance(x, (list, tuple)) and len(x) else as_tensor(x)
+    """A list of numbers or of tensors as one tensor; whole numbers as floats, as NumPy's norms are."""
+    if isinstance(x, (list, tuple)) and len(x):
+        return stack([_together(part) for part in x])
+    x = as_tensor(x)
+    return x if x.dtype.kind in "fc" else astype(x, np.float64)
 
 
 @composed
