@@ -107,9 +107,9 @@ def timing_tables(
     agree = max((s.difference for standings in results for s in standings if s.rounds), default=0.0)
     parts = [
         "Median of a call, ms:",
-        table(["T, B, I, H", *(s.name for s in first)], times),
+        table([", ".join(sizes[0]), *(s.name for s in first)], times),
         "Theirs / ours, median over the rounds [quartiles] (target):",
-        table(["T, B, I, H", *(s.name for s in first[1:])], ratios),
+        table([", ".join(sizes[0]), *(s.name for s in first[1:])], ratios),
         *_said(remarks),
         *beside_others(disturbed, rounds),
         *(_verdict(met, missed) if quiet else []),
