@@ -422,3 +422,22 @@ def test_large_arrays_are_what_their_parts_are(xp: Any, name: str) -> None:
     for part in (slice(0, 5), slice(8190, 8195), slice(8996, None)):
         alone = function(mg.tensor(host[:, part].copy())).numpy()
         np.testing.assert_allclose(whole[:, part], alone, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "first"), [("maximum", 0.0), ("fmax", 0.0), ("minimum", 1.0), ("fmin", 1.0)])
+def test_equal_values_share_the_gradient_evenly(xp: Any, name: str, first: float) -> None:
+    a, b = mg.tensor([1.0, -0.0, 2.0], requires_grad=True), mg.tensor([1.0, 0.0, 3.0], requires_grad=True)
+    by_a, by_b = mg.gradients(getattr(mg, name)(a, b).sum(), [a, b])
+    assert by_a.tolist() == [0.5, 0.5, first]
+    assert by_b.tolist() == [0.5, 0.5, 1.0 - first]
+
+
+def test_where_there_is_no_slope_the_gradient_is_zero(xp: Any) -> None:
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    for y in (mg.power(0.0, x), mg.power(0, x), mg.power(mg.zeros(2), x), mg.power(x, 0), mg.angle(-x)):
+        assert mg.gradients(y.sum(), [x])[0].tolist() == [0.0, 0.0]
+
+
+def test_astype_takes_plain_arrays(xp: Any) -> None:
+    whole = mg.astype(xp.array(np.array([1.5, -2.5])), np.int64)
+    assert (whole.tolist(), whole.dtype) == ([1, -2], np.int64)

@@ -299,3 +299,9 @@ X, W3 = np.ones((2, 4, 6)), np.ones((4, 2, 3))
 def test_what_does_not_fit_is_named(xp: Any, call: Any, words: str) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         call()
+
+
+def test_no_differences_are_the_values_themselves(xp: Any) -> None:
+    host = np.array([1.0, 4.0, 9.0])
+    found = mg.diff(mg.tensor(host), n=0, prepend=0.0, append=[1.0])
+    np.testing.assert_array_equal(found.numpy(), np.diff(host, n=0, prepend=0.0, append=[1.0]))
