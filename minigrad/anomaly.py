@@ -20,6 +20,7 @@ from .primitive import REGISTRY, _functions
 from .tape import Node, Rule, mode
 from .tensor import Tensor
 
+_quiet: ContextVar[tuple[Any, ...]] = ContextVar("minigrad NumPy's settings of the blocks that are open", default=())
 _rules: ContextVar[int] = ContextVar("minigrad rules that run now", default=0)
 
 
@@ -79,17 +80,19 @@ class detect_anomaly(Watching):
     def __init__(self, warn: bool = False) -> None:
         super().__init__()
         self.warn = warn
-        self._quiet: list[Any] = []
 
     def __enter__(self) -> None:
         super().__enter__()
-        self._quiet.append(np.errstate(divide="ignore", over="ignore", invalid="ignore"))
-        self._quiet[-1].__enter__()
+        quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+        quiet.__enter__()
+        _quiet.set((*_quiet.get(), quiet))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._quiet.pop().__exit__(kind, error, trace)
+        *others, quiet = _quiet.get()
+        _quiet.set(tuple(others))
+        quiet.__exit__(kind, error, trace)
         super().__exit__(kind, error, trace)
 
     def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], made: Any) -> None:

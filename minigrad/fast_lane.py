@@ -27,10 +27,12 @@ def number(value: float, dtype: Any) -> Any:
     """A Python float as an array of a floating dtype, from a store of those seen before; else as it is."""
     found = _numbers.get((value, dtype))
     if found is None:
-        if dtype.kind != "f" or len(_numbers) > 1000 or not value:  # 0.0 and -0.0 are one key
+        # 0.0 and -0.0 are one key, a NaN is none, and of what is too large for the dtype NumPy shall say so each time
+        if dtype.kind != "f" or len(_numbers) > 1000 or not 0.0 < abs(value) <= float(np.finfo(dtype).max):
             return value
-        found = _numbers[value, dtype] = np.array(value, dtype)
+        found = np.array(value, dtype)
         found.flags.writeable = False
+        _numbers[value, dtype] = found
     return found
 
 

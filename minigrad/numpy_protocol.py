@@ -42,6 +42,8 @@ def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options
     asked = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if options.pop("out", None) is not None:
         raise TypeError(f"{asked}: out: tensors are not written in place, nor arrays with what is on the tape")
+    if method == "at" and isinstance(inputs[0], Tensor):
+        raise TypeError(f"{asked}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
     # A NumPy number comes here as an array without axes: it belongs to no backend.
     inputs = tuple(a[()] if type(a) is np.ndarray and not a.ndim else a for a in inputs)
     if method == "__call__" and ufunc in OURS:

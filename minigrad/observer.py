@@ -180,10 +180,23 @@ class Both(Observer):
 
 
 class Watching(Observer, _Within):
-    """An observer that is one inside its `with` block, in this thread and task, beside those that are there."""
+    """An observer that is one inside its `with` block, in this thread and task, beside those that are there.
+
+    In a block of its own inside its block it is there once.
+    """
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(before.recording, before.time_step, self if before.watch is None else Both(before.watch, self))
+        watch = before.watch if _among(self, before.watch) else _both(before.watch, self)
+        return Mode(before.recording, before.time_step, watch, before)
+
+
+def _both(outer: Observer | None, inner: Observer) -> Observer:
+    return inner if outer is None else Both(outer, inner)
+
+
+def _among(one: Observer, watch: Observer | None) -> bool:
+    """Whether `one` is, or is among, those that watch."""
+    return watch is one or (isinstance(watch, Both) and (_among(one, watch.outer) or _among(one, watch.inner)))
 
 
 def users_line() -> Line | None:

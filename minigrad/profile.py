@@ -74,13 +74,15 @@ class profile(Watching):
 
     def __enter__(self) -> profile:  # type: ignore[override]
         super().__enter__()
-        self._begun.append(self._now())
+        self._begun.append(self._begun[0] if self._begun else self._now())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.wall += self._now() - self._begun.pop()
+        begun = self._begun.pop()
+        if not self._begun:  # a block inside, or another thread's at the same time, is in this time already
+            self.wall += self._now() - begun
         super().__exit__(kind, error, trace)
 
     _clock = staticmethod(time.perf_counter)

@@ -23,15 +23,15 @@ class GraphError(RuntimeError):
 
 
 class Mode:
-    """How operations are recorded: whether at all, under which time step, and who watches. Only ever replaced."""
+    """How operations are recorded: whether at all, under which time step, who watches, and what was `before`."""
 
-    __slots__ = ("recording", "time_step", "watch")
+    __slots__ = ("before", "recording", "time_step", "watch")
 
-    def __init__(self, recording: bool, time_step: int | None, watch: Any) -> None:
-        self.recording, self.time_step, self.watch = recording, time_step, watch
+    def __init__(self, recording: bool, time_step: int | None, watch: Any, before: Mode | None) -> None:
+        self.recording, self.time_step, self.watch, self.before = recording, time_step, watch, before
 
 
-_at_first = Mode(True, None, None)
+_at_first = Mode(True, None, None, None)
 _mode: ContextVar[Mode] = ContextVar("minigrad mode", default=_at_first)
 mode = _mode.get
 """The mode of this thread and this asynchronous task: another's `no_grad` is none of ours."""
@@ -118,37 +118,34 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
 
 
 class _Within:
-    """Replace the mode inside a `with` block and put back afterwards what was there."""
+    """Replace the mode inside a `with` block and put back afterwards what was there.
 
-    def __init__(self) -> None:
-        self._before: list[Mode] = []
+    What was there is kept in the mode, not here: one `no_grad()` may be used by several threads and tasks at once.
+    """
 
     def _mode(self, before: Mode) -> Mode:
         raise NotImplementedError
 
     def __enter__(self) -> None:
-        before = mode()
-        self._before.append(before)
-        _mode.set(self._mode(before))
+        _mode.set(self._mode(mode()))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _mode.set(self._before.pop())
+        _mode.set(mode().before or _at_first)
 
 
 class recording(_Within, ContextDecorator):
     """Write to the tape, or not, inside a `with` block or a decorated function."""
 
     def __init__(self, on: bool) -> None:
-        super().__init__()
         self._on = on
 
     def _recreate_cm(self) -> recording:  # a decorated function may run in several threads at once
         return recording(self._on)
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(self._on, before.time_step, before.watch)
+        return Mode(self._on, before.time_step, before.watch, before)
 
 
 class no_grad(recording):
@@ -169,11 +166,10 @@ class time_step(_Within):
     """Label what is recorded inside with a time step; the ledger shows contributions under it."""
 
     def __init__(self, t: int | None) -> None:
-        super().__init__()
         self._t = t
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(before.recording, self._t, before.watch)
+        return Mode(before.recording, self._t, before.watch, before)
 
 
 def output_of(node: Node, k: int) -> Node:

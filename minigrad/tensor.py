@@ -186,6 +186,8 @@ class Tensor:
             )
         if self.backend != "numpy":
             raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
+        if copy is False:
+            raise ValueError("numpy.asarray(Tensor, copy=False): what NumPy gets is a copy; .data is the array itself")
         return np.array(self._data, dtype=dtype)
 
     def __setitem__(self, index: Any, value: Any) -> None:

@@ -272,6 +272,12 @@ def _cross(xp: Any, a: Array, b: Array) -> Any:
     return y, (a, b), rules
 
 
+def _in_space(x: Any) -> Tensor:
+    """Vectors of a plane with a third component of zero, in their own dtype."""
+    one = 1.0 if x.dtype.kind in "fc" else 1
+    return matmul(x, [[one, 0 * one, 0 * one], [0 * one, one, 0 * one]])
+
+
 @composed
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
     """The cross product of vectors of three, along the last axis or those that are named; the other axes broadcast.
@@ -284,7 +290,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     flat = a.shape[-1] == b.shape[-1] == 2
     if any(x.shape[-1] not in (2, 3) for x in (a, b)):
         raise ValueError(f"cross: got vectors of {a.shape[-1]} and {b.shape[-1]}, want two or three coordinates")
-    a, b = (matmul(x, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) if x.shape[-1] == 2 else x for x in (a, b))
+    a, b = (_in_space(x) if x.shape[-1] == 2 else x for x in (a, b))
     c = _cross(a, b)
     return c[..., 2] if flat else _moved(c, -1, axisc)
 

@@ -1,0 +1,85 @@
+"""Whole numbers, numbers without axes, and nothing at all: in value, dtype and shape as NumPy has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+WHOLE = np.array([[1, -2, 3], [4, 0, 1]])
+NUMBER, NOTHING = np.array(2.0, np.float32), np.zeros((3, 0))
+
+
+@pytest.mark.parametrize(
+    ("call", "host"),
+    [
+        *((lambda m, x, ord=ord: m.linalg.norm(x, ord), WHOLE) for ord in (None, 1, -np.inf, 2)),
+        *((lambda m, x, ord=ord: m.linalg.norm(x, ord, axis=0), WHOLE) for ord in (0, 1, np.inf)),
+        (lambda m, x: m.linalg.vector_norm(x, ord=1), WHOLE),
+        (lambda m, x: m.linalg.matrix_norm(x, ord=1), WHOLE > 0),
+        (lambda m, x: m.modf(x)[0], WHOLE),
+        (lambda m, x: m.modf(x)[1], WHOLE),
+        (lambda m, x: m.modf(x)[1], WHOLE > 0),
+        (lambda m, x: m.linspace(x, 7, 4), WHOLE),
+        (lambda m, x: m.cross(x, x[::-1]), WHOLE),
+        (lambda m, x: m.repeat(x, 2, axis=0), NUMBER),
+        (lambda m, x: m.repeat(x, [2], axis=-1), NUMBER),
+        (lambda m, x: m.take(x, [0, 0], axis=0), NUMBER),
+        (lambda m, x: m.take(x, 0, axis=-1), NUMBER),
+        (lambda m, x: m.apply_along_axis(lambda v: v.sum(), -1, x), NOTHING),
+        (lambda m, x: m.linalg.matrix_rank(x), NOTHING),
+        (lambda m, x: m.linalg.matrix_rank(x), np.zeros((2, 3, 0), np.float32)),
+    ],
+)
+def test_corners_are_numpys(xp: Any, call: Any, host: np.ndarray) -> None:
+    x = mg.tensor(host, requires_grad=host.dtype.kind == "f")
+    y, expected = call(mg, x), np.asarray(call(np, host))
+    assert (y.dtype, y.shape, y.backend) == (expected.dtype, expected.shape, xp.name)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-13)
+    if y.requires_grad:
+        (g,) = mg.gradients(y, [x], mg.ones_like(y))
+        assert (g.dtype, g.shape) == (x.dtype, x.shape)
+        np.testing.assert_array_equal(g.numpy(), y.size)
+
+
+def test_a_cross_product_of_whole_numbers_is_whole(xp: Any) -> None:
+    flat = mg.tensor(WHOLE[:, :2])
+    y = mg.cross(flat, mg.tensor(WHOLE))
+    with_third = np.concatenate([WHOLE[:, :2], np.zeros((2, 1), int)], axis=1)
+    assert y.dtype == WHOLE.dtype
+    np.testing.assert_array_equal(y.numpy(), np.cross(with_third, WHOLE))
+
+
+@pytest.mark.parametrize("name", ["nanquantile", "nanpercentile"])
+@pytest.mark.parametrize(
+    ("q", "axis", "keepdims", "shape"),
+    [
+        (0.3, None, False, ()),
+        (0.3, -1, False, (3,)),
+        (0.3, -1, True, (3, 1)),
+        ((0.1, 0.9), (0, 1), True, (2, 1, 1)),
+        ((0.1, 0.9), 1, False, (2, 3)),
+        ((0.1, 0.9), 0, False, (2, 0)),
+    ],
+)
+def test_quantiles_of_nothing_have_their_shape(
+    xp: Any, name: str, q: Any, axis: Any, keepdims: bool, shape: Any
+) -> None:
+    """NumPy forgets the axes of `q` there."""
+    x = mg.tensor(NOTHING.astype(np.float32), requires_grad=True)
+    y = getattr(mg, name)(x, q, axis=axis, keepdims=keepdims)
+    assert (y.dtype, y.shape) == (np.float32, shape)
+    assert np.isnan(y.numpy()).all()
+    assert mg.gradients(y, [x], mg.ones_like(y))[0].shape == x.shape
+
+
+@pytest.mark.parametrize(("axis", "keepdims"), [(None, False), (None, True), (-1, False), ((0, 1), False), (1, True)])
+def test_medians_of_nothing_have_their_shape(xp: Any, axis: Any, keepdims: bool) -> None:
+    with pytest.warns(RuntimeWarning):
+        expected = np.median(NOTHING, axis=axis, keepdims=keepdims)
+    y = mg.nanmedian(mg.tensor(NOTHING), axis=axis, keepdims=keepdims)
+    assert y.shape == np.shape(expected)
+    assert np.isnan(y.numpy()).all()
