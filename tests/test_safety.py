@@ -125,6 +125,20 @@ def test_a_constants_data_is_watched_from_when_it_is_handed_out() -> None:
         y.backward()
 
 
+def test_to_look_at_the_data_again_makes_no_write_forgotten() -> None:
+    x = leaf(3)
+    y = (x * x).sum()
+    held = x.data
+    held[0] += 1.0
+    _ = x.data
+    message = (
+        r"^backward: 'multiply' saved a tensor of shape \(3,\) that was written into since, so its gradient would be "
+        r"wrong\. Change parameters after the walk, or work on a copy$"
+    )
+    with pytest.raises(mg.GraphError, match=message):
+        y.backward()
+
+
 def test_an_optimizer_step_is_seen_through_a_detached_weight() -> None:
     w, x = leaf(3), leaf(3)
     y = (x * w.detach()).sum()
