@@ -200,7 +200,7 @@ class Pool:
         """The sum, and whether its memory is the pool's own. `keep_factors` leaves a sum of pure `Outer`s as one."""
         if keep_factors and self.left and self.total is None and not self.rows:
             return Outer(self._joined(self.left), self._joined(self.right)), True
-        if self.waiting:
+        if self.left or self.rows:  # not `waiting`: factors of no rows have no elements
             self._contract()
         return self.total, self.owned
 

@@ -290,3 +290,12 @@ def test_a_whole_sequence_gives_its_total_and_its_lines(xp: Any) -> None:
     assert w.grad.tolist() == [6.0, 6.0]
     book = mg.ledger(scaled_over_time(w, 4).sum(), [w])
     assert [(t, g.tolist()) for t, g in book[w]] == [(t, [float(t)] * 2) for t in (3, 2, 1, 0)]
+
+
+def test_factors_of_no_rows_pool_to_zeros(xp: Any) -> None:
+    W = mg.tensor(np.ones((2, 3)), requires_grad=True)
+    b = mg.tensor(np.ones(2), requires_grad=True)
+    x = mg.tensor(np.zeros((0, 3)))
+    (mg.linear(x, W, b).sum() + mg.linear(x, W, b).sum()).backward()
+    np.testing.assert_array_equal(W.grad.numpy(), np.zeros((2, 3)))
+    np.testing.assert_array_equal(b.grad.numpy(), np.zeros(2))
