@@ -73,5 +73,5 @@ def pre_mutation(context: mutmut.Context) -> None:
     context.skip = (mutant.line_number, mutant.index) not in sample(context.filename)
     family = next((f"tests/test_ops_{family}.py" for family, of in FAMILIES.items() if file.stem in of.split()), "")
     left_out = "cupy or against or (test_ops_ and strict)"
-    which = f"({names(context.filename)} or test_ops_ or off_the_tape) and not ({left_out})"
+    which = f"({names(context.filename)} or test_ops_ or off_the_tape or every_primitive) and not ({left_out})"
     context.config.test_command = runner(f"tests/test_ops.py {family}", which)
