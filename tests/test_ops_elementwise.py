@@ -441,3 +441,15 @@ def test_where_there_is_no_slope_the_gradient_is_zero(xp: Any) -> None:
 def test_astype_takes_plain_arrays(xp: Any) -> None:
     whole = mg.astype(xp.array(np.array([1.5, -2.5])), np.int64)
     assert (whole.tolist(), whole.dtype) == ([1, -2], np.int64)
+
+
+def test_logit_keeps_its_digits_around_one_half(xp: Any) -> None:
+    """logit(1/2 + d) = 4 d + 16 d³/3 + …; by the logarithm of the quotient digits would be lost."""
+    d = np.array([2.0**-30, -(2.0**-20), 2.0**-40])
+    np.testing.assert_allclose(mg.logit(mg.tensor(0.5 + d)).numpy(), 4 * d + 16 / 3 * d**3, rtol=1e-15)
+
+
+def test_logit_passes_a_gradient_on_up_to_the_bounds(xp: Any) -> None:
+    x = mg.tensor(np.array([0.25, 0.75, 0.2, 0.8]), requires_grad=True)
+    (g,) = mg.gradients(mg.logit(x, 0.25).sum(), [x])
+    np.testing.assert_allclose(g.numpy(), [16 / 3, 16 / 3, 0, 0])
