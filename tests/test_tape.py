@@ -1118,6 +1118,12 @@ def test_an_operation_inside_a_rule_runs_on_what_the_walk_runs_on(xp: Any) -> No
     assert mg.gradients(g.sum(), [x])[0].tolist() == [2.0, 2.0]
 
 
+def test_an_error_of_the_array_library_comes_with_the_operation_and_what_it_got() -> None:
+    message = r"^add: got \(\(2,\) float64, \(3,\) float64\): operands could not be broadcast .*\(2,\) \(3,\) ?$"
+    with pytest.raises(ValueError, match=message):
+        leaf([1.0, 2.0]) + leaf([1.0, 2.0, 3.0])
+
+
 class Labelled(np.ndarray):
     """As `np.memmap` is one: a subclass of NumPy's arrays."""
 
