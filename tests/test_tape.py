@@ -1084,7 +1084,7 @@ def test_a_tensor_moves_between_backends_and_its_gradient_back(pair: tuple[str, 
 def test_the_arrays_decide_where_an_operation_runs(xp: Any) -> None:
     x = mg.tensor([1.0, 2.0], requires_grad=True)  # float32: NumPy takes None for float64
     with mg.use_backend("numpy"):
-        for y in (mg.tanh(x), x * x, x * 2.0, mg.where(x > 1.0, x, 0.0), mg.sum(x)):
+        for y in (mg.tanh(x), x * x, x * 2.0, mg.where(x > 1.0, x, 0.0), mg.sum(x), x[[1, 0]], mg.take(x, [1])):
             assert y.backend == xp.name
             assert y.node.xp is xp.xp
             assert (y.node.shape, y.node.dtype) == (y.shape, y.dtype)
