@@ -453,3 +453,10 @@ def test_logit_passes_a_gradient_on_up_to_the_bounds(xp: Any) -> None:
     x = mg.tensor(np.array([0.25, 0.75, 0.2, 0.8]), requires_grad=True)
     (g,) = mg.gradients(mg.logit(x, 0.25).sum(), [x])
     np.testing.assert_allclose(g.numpy(), [16 / 3, 16 / 3, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_erfcx_falls_as_the_reciprocal_to_the_end(xp: Any, dtype: Any) -> None:
+    x = np.array([1e10, 1e29, 3e30, 1e37, np.finfo(dtype).max ** 0.97, np.inf], dtype)
+    found = mg.erfcx(mg.tensor(x)).numpy()
+    np.testing.assert_allclose(found, dtype(1 / np.sqrt(np.pi)) / x, rtol=8 * np.finfo(dtype).eps)

@@ -101,14 +101,13 @@ def _erf_near(xp: Any, x: Array) -> Array:
 
 def _scaled(xp: Any, size: Array) -> Array:
     """exp(x²) erfc(x) where x ≥ 0."""
-    size = xp.minimum(size, 1e30)
+    held = xp.minimum(size, 1e30)  # so that t at infinity is 1
     centre, terms = SINGLE if size.dtype.itemsize < 8 else DOUBLE
-    t = size - centre
-    t /= size + centre
+    t = held - centre
+    t /= held + centre
     y = polynomial(t, terms)
-    size = size * 2
-    size += 1
-    y /= size
+    y /= size + 0.5
+    y *= 0.5
     return y
 
 
