@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .page import Benchmark, Options, Tables, Target, timing_tables
-from .timing import Contestant, Work, contest
+from .page import Benchmark, Options, Tables, timing_tables
+from .tapes import OTHERS, contestants, targets
+from .timing import Work, contest
 
 SIZES = [{"n": 1}, {"n": 100}, {"n": 10_000}]
 ROUNDS = 250
@@ -79,14 +80,8 @@ def mygrad(n: int) -> Work:
     return Work(run, lambda result: {"loss": result[0].data, "x": result[1]})
 
 
-CONTESTANTS = [
-    Contestant("minigrad", ours, "minigrad"),
-    Contestant("PyTorch eager", torch_eager, "torch"),
-    Contestant("autograd", autograd, "autograd"),
-    Contestant("MyGrad", mygrad, "mygrad"),
-]
-WANTED = {"PyTorch eager": 1.5, "autograd": 5.0, "MyGrad": 3.0}
-TARGETS = [Target(who, tuple(size.values()), wanted) for size in SIZES for who, wanted in WANTED.items()]
+CONTESTANTS = contestants(ours, torch_eager, autograd, mygrad)
+TARGETS = targets(SIZES)
 
 
 def measured(options: Options) -> Tables:
@@ -95,4 +90,4 @@ def measured(options: Options) -> Tables:
     return timing_tables(sizes, standings, TARGETS)
 
 
-BENCHMARK = Benchmark("chain", measured, ("torch", "autograd", "mygrad"))
+BENCHMARK = Benchmark("chain", measured, OTHERS)

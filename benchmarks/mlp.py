@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .page import Benchmark, Options, Tables, Target, timing_tables
-from .timing import Contestant, Gradients, Work, contest
+from .page import Benchmark, Options, Tables, timing_tables
+from .tapes import OTHERS, contestants, targets
+from .timing import Gradients, Work, contest
 
 SIZES = [{"B": 1, "H": 16}, {"B": 16, "H": 16}, {"B": 32, "H": 64}]
 LAYERS = 8
@@ -92,14 +93,8 @@ def mygrad(B: int, H: int) -> Work:
     return Work(run, lambda result: _named(result[0].data, result[1]))
 
 
-CONTESTANTS = [
-    Contestant("minigrad", ours, "minigrad"),
-    Contestant("PyTorch eager", torch_eager, "torch"),
-    Contestant("autograd", autograd, "autograd"),
-    Contestant("MyGrad", mygrad, "mygrad"),
-]
-WANTED = {"PyTorch eager": 1.5, "autograd": 5.0, "MyGrad": 3.0}
-TARGETS = [Target(who, tuple(size.values()), wanted) for size in SIZES for who, wanted in WANTED.items()]
+CONTESTANTS = contestants(ours, torch_eager, autograd, mygrad)
+TARGETS = targets(SIZES)
 
 
 def measured(options: Options) -> Tables:
@@ -108,4 +103,4 @@ def measured(options: Options) -> Tables:
     return timing_tables(sizes, standings, TARGETS)
 
 
-BENCHMARK = Benchmark("mlp", measured, ("torch", "autograd", "mygrad"))
+BENCHMARK = Benchmark("mlp", measured, OTHERS)

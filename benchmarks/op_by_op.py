@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .page import Benchmark, Options, Tables, Target, timing_tables
+from .page import Benchmark, Options, Tables, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
-from .timing import Contestant, Gradients, Work, contest
+from .tapes import OTHERS, contestants, targets
+from .timing import Gradients, Work, contest
 
 WANTED = ("Wc", "Wr", "b", "h0")
 
@@ -105,14 +106,8 @@ def _named(loss: Any, gradients: Any) -> Gradients:
     return {"loss": loss, **dict(zip(WANTED, gradients, strict=True))}
 
 
-CONTESTANTS = [
-    Contestant("minigrad", ours, "minigrad"),
-    Contestant("PyTorch eager", torch_eager, "torch"),
-    Contestant("autograd", autograd, "autograd"),
-    Contestant("MyGrad", mygrad, "mygrad"),
-]
-WANTED_RATIOS = {"PyTorch eager": 1.5, "autograd": 5.0, "MyGrad": 3.0}
-TARGETS = [Target(who, tuple(size.values()), least) for size in SIZES[:4] for who, least in WANTED_RATIOS.items()]
+CONTESTANTS = contestants(ours, torch_eager, autograd, mygrad)
+TARGETS = targets(SIZES[:4])
 
 
 def measured(options: Options) -> Tables:
@@ -121,4 +116,4 @@ def measured(options: Options) -> Tables:
     return timing_tables(sizes, standings, TARGETS)
 
 
-BENCHMARK = Benchmark("op_by_op", measured, ("torch", "autograd", "mygrad"))
+BENCHMARK = Benchmark("op_by_op", measured, OTHERS)

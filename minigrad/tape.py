@@ -124,7 +124,9 @@ class _Within:
     """
 
     def _mode(self, before: Mode) -> Mode:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__}: a block defines the mode that it puts in the place of another"
+        )
 
     def __enter__(self) -> None:
         _mode.set(self._mode(mode()))

@@ -19,7 +19,7 @@ F32, F64 = np.dtype("float32"), np.dtype("float64")
 
 @pytest.fixture(autouse=True)
 def nvrtc() -> None:
-    if compiler.library() is None:
+    if compiler.load_nvrtc() is None:
         pytest.skip("NVRTC: the package nvidia-cuda-nvrtc is missing")
 
 

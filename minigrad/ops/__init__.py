@@ -5,46 +5,7 @@
 import sys
 
 from .. import primitive as _primitive
-from . import (
-    activations,
-    applying,
-    brackets,
-    complex_parts,
-    constant,
-    convolution,
-    creation,
-    cumulative,
-    diagonals,
-    differences,
-    editing,
-    einsum as _einsum,
-    elementwise,
-    error_function,
-    exponential,
-    fft as fft,
-    indexing,
-    interpolation,
-    joining,
-    linalg as linalg,
-    lookup,
-    loss,
-    padding,
-    places,
-    pooling,
-    products,
-    quantiles,
-    reduce,
-    remainders,
-    repeating,
-    selection,
-    shape as _shape,
-    sorting,
-    special,
-    statistics,
-    trigonometric,
-    updating,
-    windows,
-)
+from . import fft as fft, linalg as linalg
 from .activations import *
 from .applying import *
 from .brackets import *
@@ -84,43 +45,6 @@ from .windows import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-_GATHERED = (
-    _einsum,
-    _shape,
-    activations,
-    applying,
-    brackets,
-    complex_parts,
-    constant,
-    convolution,
-    creation,
-    cumulative,
-    diagonals,
-    differences,
-    editing,
-    elementwise,
-    error_function,
-    exponential,
-    indexing,
-    interpolation,
-    joining,
-    lookup,
-    loss,
-    padding,
-    places,
-    pooling,
-    products,
-    quantiles,
-    reduce,
-    remainders,
-    repeating,
-    selection,
-    sorting,
-    special,
-    statistics,
-    trigonometric,
-    updating,
-    windows,
-)
+_FILES = [module for name, module in sys.modules.items() if name.rpartition(".")[0] == __name__]
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
-globals()["__all__"] = sorted({"fft", "linalg"}.union(*(part.__all__ for part in _GATHERED)))
+globals()["__all__"] = sorted({"fft", "linalg"}.union(*(file.__all__ for file in _FILES if file not in (fft, linalg))))

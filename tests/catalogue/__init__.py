@@ -1,82 +1,10 @@
 """A sample of every operation, by the file of `minigrad/ops` that it stands in."""
 
-from . import (
-    activations,
-    applying,
-    brackets,
-    complex_parts,
-    convolution,
-    creation,
-    cumulative,
-    diagonals,
-    differences,
-    editing,
-    einsum,
-    elementwise,
-    error_function,
-    exponential,
-    fft,
-    indexing,
-    interpolation,
-    joining,
-    linalg,
-    lookup,
-    loss,
-    padding,
-    pooling,
-    products,
-    quantiles,
-    reduce,
-    remainders,
-    repeating,
-    selection,
-    shape,
-    sorting,
-    special,
-    statistics,
-    trigonometric,
-    updating,
-    windows,
-)
+import importlib
+import pkgutil
+
 from .sample import Sample as Sample
 
-_FILES = (
-    activations,
-    applying,
-    brackets,
-    complex_parts,
-    convolution,
-    creation,
-    cumulative,
-    diagonals,
-    differences,
-    editing,
-    einsum,
-    elementwise,
-    error_function,
-    exponential,
-    fft,
-    indexing,
-    interpolation,
-    joining,
-    linalg,
-    lookup,
-    loss,
-    padding,
-    pooling,
-    products,
-    quantiles,
-    reduce,
-    remainders,
-    repeating,
-    selection,
-    shape,
-    sorting,
-    special,
-    statistics,
-    trigonometric,
-    updating,
-    windows,
-)
-CATALOGUE = [sample for file in _FILES for sample in file.CATALOGUE]
-EDGES = [sample for file in _FILES for sample in file.EDGES]
+_FILES = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
+CATALOGUE = [sample for file in _FILES for sample in getattr(file, "CATALOGUE", [])]
+EDGES = [sample for file in _FILES for sample in getattr(file, "EDGES", [])]

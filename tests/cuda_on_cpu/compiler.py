@@ -21,7 +21,7 @@ class Compiled:
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def load_nvrtc() -> ctypes.CDLL | None:
     """libnvrtc of the package nvidia-cuda-nvrtc, or None."""
     folder = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
     found = sorted(folder.glob("*/lib/libnvrtc.so.*"))
@@ -34,7 +34,7 @@ def compile_for(architecture: str, source: str, options: tuple[str, ...]) -> dic
     Raises:
         ValueError: it does not compile, or the compiler warns.
     """
-    nvrtc = library()
+    nvrtc = load_nvrtc()
     assert nvrtc is not None
     made = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(made), source.encode(), b"kernel.cu", 0, None, None)
