@@ -7,14 +7,14 @@ of matrices, with the windows of the input, or of its gradient, laid out beside 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 from .complex_parts import conj
 from .indexing import _put
 from .shape import flip
-from .windows import add_windows, window_count, window_view
+from .windows import Geometry, add_windows, window_count
 
 Array = Any
 __all__ = ["conv1d", "conv_transpose1d", "convolve", "correlate"]
@@ -55,29 +55,6 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     n, m = y.size - v.size + 1, v.size
     start = (m - 1) // 2 if n >= m else n // 2  # NumPy exchanges the two, and so reads the middle from the other end
     return y[start : start + (n if n > m else m)]
-
-
-class Geometry(NamedTuple):
-    """How windows of `size` values lie on a sequence of `length`, the first `left` places before its begin."""
-
-    length: int
-    size: int
-    windows: int
-    left: int
-    step: int
-    dilation: int
-    groups: int
-
-    @property
-    def span(self) -> int:
-        """From the first place of the first window to the last of the last."""
-        return (self.windows - 1) * self.step + (self.size - 1) * self.dilation + 1
-
-    @property
-    def inside(self) -> tuple[slice, slice]:
-        """The places of the span that lie on the sequence, and the same places counted on the sequence."""
-        end = max(min(self.length, self.span - self.left), 0)
-        return slice(self.left, self.left + end), slice(0, end)
 
 
 @primitive
@@ -206,12 +183,7 @@ def _geometry(x: Array, W: Array, b: Array, step: int, padding: Any, dilation: i
 def _columns(xp: Any, x: Array, at: Geometry) -> Array:
     """Every window of x (N, C, L) as a column: (groups, C / groups · K, N · T), which is a copy."""
     batch, channels, _ = x.shape
-    on_span, on_x = at.inside
-    if at.left or on_span.stop < at.span:
-        padded = xp.zeros((batch, channels, at.span), dtype=x.dtype)
-        padded[:, :, on_span] = x[:, :, on_x]
-        x = padded
-    seen = window_view(xp, x, at.windows, at.size, 2, at.step, at.dilation)
+    seen = at.seen(xp, at.spread(xp, x, 0))
     return xp.transpose(seen, (1, 3, 0, 2)).reshape(at.groups, channels // at.groups * at.size, batch * at.windows)
 
 

@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import backend as seam
 from ..primitive import composed, primitive, within
 from ..tensor import Tensor
-from .windows import add_windows, window_view
+from .windows import Geometry, add_windows
 
 Array = Any
 __all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d"]
 
 FEW = 32
 """Up to so many places of a window are gone through one by one, each for all windows."""
-
-
-class Pooling(NamedTuple):
-    """How windows lie on the last axis, of `length`: the first begins `left` places before it."""
-
-    length: int
-    size: int
-    windows: int
-    left: int
-    step: int
-    dilation: int
-
-    @property
-    def span(self) -> int:
-        """From the first place of the first window to the last of the last."""
-        return (self.windows - 1) * self.step + (self.size - 1) * self.dilation + 1
-
-    def spread(self, xp: Any, x: Array, filling: float) -> Array:
-        """`x` on the span of the windows: cut, or filled up at both ends."""
-        end = min(self.length, self.span - self.left)
-        if not self.left and end == self.span:
-            return x
-        y = xp.full((*x.shape[:-1], self.span), filling, dtype=x.dtype)
-        y[..., self.left : self.left + end] = x[..., :end]
-        return y
-
-    def gathered(self, xp: Any, y: Array) -> Array:
-        """The adjoint of `spread`: what lies on the axis, zeros where no window reaches."""
-        end = min(self.length, self.span - self.left)
-        if end == self.length:
-            return y[..., self.left : self.left + end]
-        x = xp.zeros((*y.shape[:-1], self.length), dtype=y.dtype)
-        x[..., :end] = y[..., self.left : self.left + end]
-        return x
-
-    def seen(self, xp: Any, y: Array) -> Array:
-        return window_view(xp, y, self.windows, self.size, y.ndim - 1, self.step, self.dilation)
 
 
 @primitive
@@ -180,7 +143,7 @@ def _one(number: Any) -> int:
     return int(number[0] if isinstance(number, (tuple, list)) else number)
 
 
-def _pooling(x: Array, size: Any, step: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Pooling:
+def _pooling(x: Array, size: Any, step: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Geometry:
     size, left, dilation = _one(size), _one(padding), _one(dilation)
     step = size if step is None or step == () or step == [] else _one(step)
     reach = dilation * (size - 1) + 1
@@ -198,4 +161,4 @@ def _pooling(x: Array, size: Any, step: Any, padding: Any, dilation: Any, ceil_m
         raise ValueError(
             f"a window that reaches over {reach} does not fit in {length} places and {2 * left} of padding"
         )
-    return Pooling(length, size, windows, left, step, dilation)
+    return Geometry(length, size, windows, left, step, dilation)

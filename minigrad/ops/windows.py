@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 
 Array = Any
 __all__ = ["sliding_window_view"]
+
+
+class Geometry(NamedTuple):
+    """How windows of `size` values lie on a last axis of `length`, the first `left` places before its begin."""
+
+    length: int
+    size: int
+    windows: int
+    left: int
+    step: int
+    dilation: int
+    groups: int = 1
+    """Of a convolution's channels."""
+
+    @property
+    def span(self) -> int:
+        """From the first place of the first window to the last of the last."""
+        return (self.windows - 1) * self.step + (self.size - 1) * self.dilation + 1
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """The places of the span that lie on the axis, and the same places counted on the axis."""
+        end = max(min(self.length, self.span - self.left), 0)
+        return slice(self.left, self.left + end), slice(0, end)
+
+    def spread(self, xp: Any, x: Array, filling: float) -> Array:
+        """`x` on the span of the windows: cut, or filled up at both ends."""
+        on_span, on_x = self.inside
+        if not self.left and on_span.stop == self.span:
+            return x
+        y = xp.full((*x.shape[:-1], self.span), filling, dtype=x.dtype)
+        y[..., on_span] = x[..., on_x]
+        return y
+
+    def gathered(self, xp: Any, y: Array) -> Array:
+        """The adjoint of `spread`: what lies on the axis, zeros where no window reaches."""
+        on_span, on_x = self.inside
+        if on_x.stop == self.length:
+            return y[..., on_span]
+        x = xp.zeros((*y.shape[:-1], self.length), dtype=y.dtype)
+        x[..., on_x] = y[..., on_span]
+        return x
+
+    def seen(self, xp: Any, y: Array) -> Array:
+        """What each window sees of `y`, which lies on the span: (…, windows, size)."""
+        return window_view(xp, y, self.windows, self.size, y.ndim - 1, self.step, self.dilation)
 
 
 @primitive

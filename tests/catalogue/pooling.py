@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.pooling import Pooling
+from minigrad.ops.windows import Geometry
 
 from .sample import Sample, own
 
@@ -62,19 +62,19 @@ def pooled(name: str, theirs: Any, shape: tuple[int, ...], *sizes: Any, **how: A
     )
 
 
-AT = Pooling(length=8, size=3, windows=4, left=1, step=2, dilation=1)
-WIDE = Pooling(length=40, size=36, windows=3, left=1, step=2, dilation=1)
+AT = Geometry(length=8, size=3, windows=4, left=1, step=2, dilation=1)
+WIDE = Geometry(length=40, size=36, windows=3, left=1, step=2, dilation=1)
 PLACES = np.array([[1, 0, 2, 2], [2, 1, 0, 0]])
 
 
-def np_unpicked(m: Any, g: Any, at: Pooling, places: Any) -> Any:
+def np_unpicked(m: Any, g: Any, at: Geometry, places: Any) -> Any:
     x = np.zeros((*g.shape[:-1], at.length), g.dtype)
     for row, t in np.ndindex(g.shape):
         x[row, t * at.step - at.left + places[row, t] * at.dilation] += g[row, t]
     return x
 
 
-def np_window_spread(g: Any, at: Pooling) -> Any:
+def np_window_spread(g: Any, at: Geometry) -> Any:
     x = np.zeros((*g.shape[:-1], at.length + 2 * at.left), g.dtype)
     for t in range(at.windows):
         x[..., t * at.step : t * at.step + at.size] += g[..., t : t + 1]
