@@ -138,6 +138,7 @@ def test_pinned_names_are_cupys() -> None:
     pinned = [
         (strict_device.PINNED_NAMES, cupy),
         (strict_device.PINNED_LINALG, cupy.linalg),
+        (strict_device.PINNED_FFT, cupy.fft),
         (strict_device.PINNED_METHODS, cupy.ndarray),
         (strict_device.PINNED_UFUNC_METHODS, cupy.add),
     ]
