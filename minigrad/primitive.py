@@ -69,7 +69,8 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
 
     Raises (from the operation):
         BackendError: inputs live on different backends.
-        ValueError, TypeError: as the array library raises them, with the operation and the inputs' shapes in front.
+        ValueError, TypeError, IndexError: of the array library's own kind (NumPy's AxisError is two of these), with the
+            operation and the inputs' shapes in front.
     """
     name = function.__name__.strip("_")
     kind_of_node = TransposeNode if name == "transpose" else Node
@@ -281,6 +282,10 @@ def mixed(name: str, args: Sequence[Any]) -> seam.BackendError:
 
 
 def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
-    kind = next(k for k in (np.linalg.LinAlgError, ValueError, TypeError, IndexError) if isinstance(error, k))
+    """The same error with the operation and the inputs' shapes in front, so that `except AxisError` still finds it."""
     got = ", ".join(f"{tuple(a.shape)} {a.dtype}" if hasattr(a, "dtype") else repr(a)[:60] for a in arrays)
-    return kind(f"{name}: got ({got}): {error}")
+    words = f"{name}: got ({got}): {error}"
+    try:
+        return type(error)(words)
+    except TypeError:  # an error that is made of more than words
+        return next(k for k in (ValueError, TypeError, IndexError) if isinstance(error, k))(words)

@@ -1,0 +1,52 @@
+"""Errors are of NumPy's own kinds, so that what catches them there catches them here, and name the operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+
+def case(words: str, call: Any, *shape: int) -> Any:
+    return pytest.param(call, shape, words, id=f"{words.partition(':')[0]}{shape}")
+
+
+@pytest.mark.parametrize(
+    ("call", "shape", "words"),
+    [
+        case("sum: got .*axis 2 is out of bounds", lambda m, x: m.sum(x, axis=2), 2, 3),
+        case("mean: got .*axis -3 is out of bounds", lambda m, x: m.mean(x, axis=-3), 2, 3),
+        case("flip: got .*axis 1 is out of bounds", lambda m, x: m.flip(x, 1), 3),
+        case("linalg|inv: got .*at least two-dim", lambda m, x: m.linalg.inv(x), 3),
+        case("inv: got .*Singular", lambda m, x: m.linalg.inv(0 * x), 2, 2),
+        case("getitem: got .*out of bounds", lambda m, x: x[5], 3),
+        case("reshape: got .*cannot reshape", lambda m, x: m.reshape(x, (4,)), 3),
+    ],
+)
+def test_errors_are_of_numpys_kind(call: Any, shape: tuple[int, ...], words: str) -> None:
+    host = np.ones(shape)
+    with pytest.raises((ValueError, IndexError, TypeError, ZeroDivisionError), match=r".") as theirs:
+        call(np, host)
+    with pytest.raises(type(theirs.value), match=words) as ours:
+        call(mg, mg.tensor(host, requires_grad=True))
+    assert type(ours.value) is type(theirs.value)
+
+
+def test_an_axis_error_is_caught_by_all_of_its_names(xp: Any) -> None:
+    x = mg.tensor(np.ones((2, 3)), requires_grad=True)
+    for kind in (np.exceptions.AxisError, IndexError, ValueError):
+        with pytest.raises(kind, match=r"sum: got \(\(2, 3\) float64.*\): axis 2 is out of bounds"):
+            x.sum(axis=2)
+
+
+def test_an_error_that_is_made_of_more_than_words_keeps_its_kind() -> None:
+    @mg.primitive
+    def refuses(xp: Any, x: Any, text: Any) -> Any:
+        return text.decode("ascii"), (), (None, None)
+
+    with pytest.raises(ValueError, match=r"refuses: got \(\(2,\) float64.*can't decode") as found:
+        refuses(mg.tensor(np.ones(2)), text=b"\xff")
+    assert type(found.value) is ValueError
