@@ -279,3 +279,34 @@ def test_results_have_numpys_names(xp: Any) -> None:
 def test_what_does_not_fit_is_named(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call(mg.tensor(np.ones((2, 3)), requires_grad=True))
+
+
+ORDERS: list[Any] = [None, "fro", "nuc", 0, 1, -1, 2, -2, 3, math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3, 0), (0, 2, 2)])
+@pytest.mark.parametrize("ord", ORDERS, ids=str)
+def test_norms_of_nothing_are_numpys(xp: Any, shape: tuple[int, ...], ord: Any) -> None:
+    """0, or an empty array, or NumPy's error, whichever axes are empty."""
+    calls: list[Callable[..., Any]] = [lambda m, x: m.linalg.matrix_norm(x, ord=ord)]
+    for axis in (None, 0, -1, (0, 1), (-2, -1)):
+        calls += [lambda m, x, axis=axis: m.linalg.norm(x, ord, axis)]
+        calls += [lambda m, x, axis=axis: m.linalg.norm(x, ord, axis, keepdims=True)]
+        if not isinstance(ord, (str, type(None))):
+            calls += [lambda m, x, axis=axis: m.linalg.vector_norm(x, ord=ord, axis=axis)]
+    host = np.zeros(shape)
+    for call in calls:
+        x = mg.tensor(host, requires_grad=True)
+        try:
+            with np.errstate(all="ignore"):
+                expected = np.asarray(call(np, host))
+        except (ValueError, IndexError) as error:
+            with pytest.raises(type(error)):
+                call(mg, x)
+            continue
+        with np.errstate(divide="ignore"):  # the power of a negative order of an empty sum
+            y = call(mg, x)
+        assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_array_equal(y.numpy(), expected)
+        if ord != 0:
+            assert mg.gradients(y, [x], mg.ones_like(y))[0].shape == shape

@@ -56,7 +56,7 @@ def size(x: Any, axis: int | None = None) -> int:
     return math.prod(shape(x)) if axis is None else shape(x)[axis]
 
 
-def _axes(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
+def axes_in(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
     """`axis`, a number or several, counted from the front; an error of NumPy's own kind where there is none such."""
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     for a in axes:
@@ -127,7 +127,7 @@ def matrix_transpose(x: Any) -> Tensor:
 def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
     """Some axes moved to other places, the others kept in order. A view."""
     n = ndim(x)
-    here, there = _axes(source, n, "source"), _axes(destination, n, "destination")
+    here, there = axes_in(source, n, "source"), axes_in(destination, n, "destination")
     if len(here) != len(there):
         raise ValueError(f"moveaxis: got {len(here)} axes as source and {len(there)} as destination, want as many")
     order = [k for k in range(n) if k not in here]
@@ -140,7 +140,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
 def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     """One axis moved until it lies before the place `start`; `moveaxis` says it more plainly. A view."""
     n = ndim(x)
-    (axis,) = _axes(axis, n)
+    (axis,) = axes_in(axis, n)
     if not -n <= start <= n:
         raise np.exceptions.AxisError(f"'start' arg requires {-n} <= start < {n + 1}, but {start} was passed in")
     start = start + n if start < 0 else int(start)
@@ -227,7 +227,7 @@ def fliplr(x: Any) -> Tensor:
 @composed
 def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
     """The plane of two axes turned `k` times by 90 degrees, from the first of them towards the second. A view."""
-    a, b = _axes(axes, ndim(x), "axes")
+    a, b = axes_in(axes, ndim(x), "axes")
     k = k % 4
     if k == 2:
         return flip(x, (a, b))

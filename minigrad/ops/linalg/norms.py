@@ -13,7 +13,7 @@ from ..constant import not_equal
 from ..elementwise import abs as absolute, astype
 from ..joining import stack
 from ..reduce import as_tensor, max as largest, min as smallest, sum as sum_over
-from ..shape import expand_dims, squeeze, transpose
+from ..shape import axes_in, expand_dims, squeeze, transpose
 from .decompositions import svdvals
 
 Array = Any
@@ -62,6 +62,11 @@ def _sizes(x: Any) -> Any:
     return _euclidean_norm(expand_dims(x, -1), axis=(-1,)) if x.dtype.kind == "c" else absolute(x)
 
 
+def _largest(size: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    """The largest of numbers that are not negative: of none it is 0."""
+    return (largest if size.size else sum_over)(size, axis=axis, keepdims=keepdims)
+
+
 def _of_vectors(x: Any, ord: Any, axis: Any, keepdims: bool) -> Tensor:
     if ord is None or ord == 2:
         return _euclidean_norm(x, axis=axis, keepdims=keepdims)
@@ -71,7 +76,7 @@ def _of_vectors(x: Any, ord: Any, axis: Any, keepdims: bool) -> Tensor:
         return sum_over(astype(not_equal(x, 0), x.dtype), axis=axis, keepdims=keepdims)
     size = _sizes(x)
     if ord in (math.inf, -math.inf):
-        return (largest if ord > 0 else smallest)(size, axis=axis, keepdims=keepdims)
+        return (_largest if ord > 0 else smallest)(size, axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum_over(size, axis=axis, keepdims=keepdims)
     return _power_norm(size if x.dtype.kind == "c" else x, float(ord), axis=axis, keepdims=keepdims)
@@ -85,13 +90,16 @@ def _of_matrices(x: Any, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Ten
         if abs(ord) != 1:
             row, column = column, row
         sums = sum_over(_sizes(x), axis=row, keepdims=True)
-        y = (largest if ord > 0 else smallest)(sums, axis=column, keepdims=True)
+        y = (_largest if ord > 0 else smallest)(sums, axis=column, keepdims=True)
         return y if keepdims else squeeze(y, axis)
     if ord not in ("nuc", 2, -2):
         raise ValueError(f"norm: ord: got {ord!r} for matrices, want 'fro', 'nuc', 1, 2, inf, or their negatives")
     rest = [k for k in range(x.ndim) if k not in axis]
     s = svdvals(transpose(x, (*rest, row, column)))
-    y = sum_over(s, axis=-1) if ord == "nuc" else s[..., 0] if ord == 2 else s[..., -1]
+    if ord == "nuc" or s.shape[-1] == 0:
+        y = (smallest if ord == -2 else sum_over)(s, axis=-1)
+    else:
+        y = s[..., 0] if ord == 2 else s[..., -1]
     return expand_dims(y, tuple(sorted(axis))) if keepdims else y
 
 
@@ -108,7 +116,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     """NumPy's norm: over one axis of vectors, over two of matrices, over all of `x` where none is named.
 
     `ord` of vectors: None, a number, inf, -inf; of matrices: None, "fro", "nuc", 1, -1, 2, -2, inf, -inf. The largest
-    or smallest of equal values share the gradient.
+    or smallest of equal values share the gradient. The norm of nothing is 0, and its smallest value an error.
     """
     x = _together(x)
     if axis is None:
@@ -118,9 +126,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     axis = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     if len(axis) not in (1, 2):
         raise ValueError(f"norm: axis: got {len(axis)} of them, want one of vectors or two of matrices")
-    axis = tuple(range(x.ndim)[k] for k in axis)
-    if len(set(axis)) < len(axis):
-        raise ValueError(f"norm: axis: got {axis}, want two that differ")
+    axis = axes_in(axis, x.ndim, "norm: axis")
     return (_of_vectors if len(axis) == 1 else _of_matrices)(x, ord, axis, keepdims)
 
 
