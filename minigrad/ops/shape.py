@@ -96,10 +96,11 @@ def transpose(xp: Any, x: Array, axes: Any = None) -> Any:
     """The axes in another order, reversed where none is given. A view."""
     if axes is None:
         return xp.transpose(x), (), (lambda xp, g: g.T, None)
+    y = xp.transpose(x, axes)
     back = tuple(sorted(range(x.ndim), key=lambda k: axes[k] % x.ndim))
     if x.ndim == 2:  # `g` may be the factors of a weight's gradient
-        return xp.transpose(x, axes), (), ((lambda xp, g: g.T) if back == (1, 0) else (lambda xp, g: g), None)
-    return xp.transpose(x, axes), (), (lambda xp, g: xp.transpose(g, back), None)
+        return y, (), ((lambda xp, g: g.T) if back == (1, 0) else (lambda xp, g: g), None)
+    return y, (), (lambda xp, g: xp.transpose(g, back), None)
 
 
 permute_dims = transpose

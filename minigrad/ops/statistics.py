@@ -15,7 +15,7 @@ from .indexing import _sum_rows, getitem
 from .joining import concatenate
 from .products import matmul
 from .reduce import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
-from .shape import broadcast_to, reshape, squeeze, transpose
+from .shape import axes_in, broadcast_to, reshape, squeeze, transpose
 
 __all__ = [
     "average",
@@ -217,7 +217,8 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
     """The area under `y` along `axis` by the trapezoidal rule, over the points `x` or with `dx` between them."""
     y = as_tensor(y)
-    front = (slice(None),) * (axis % y.ndim)
+    (axis,) = axes_in(axis, y.ndim, "trapezoid: axis")
+    front = (slice(None),) * axis
     low, high = (*front, slice(None, -1)), (*front, slice(1, None))
     pairs = add(getitem(y, high), getitem(y, low))
     if x is None:
@@ -225,7 +226,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
     x = as_tensor(x)
     if x.ndim == 1:
         steps = subtract(getitem(x, slice(1, None)), getitem(x, slice(None, -1)))
-        steps = reshape(steps, [-1 if k == axis % y.ndim else 1 for k in range(y.ndim)])
+        steps = reshape(steps, [-1 if k == axis else 1 for k in range(y.ndim)])
     else:
         steps = subtract(getitem(x, high), getitem(x, low))
     return sum(multiply(multiply(steps, pairs), 0.5), axis=axis)

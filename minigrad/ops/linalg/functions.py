@@ -13,9 +13,9 @@ from ...primitive import composed
 from ...tensor import Tensor
 from .. import diagonals, products
 from ..elementwise import multiply, positive, where
-from ..products import matmul, outer as outer, tensordot as tensordot, vecdot as vecdot
+from ..products import matmul, tensordot as tensordot, vecdot as vecdot
 from ..reduce import as_tensor, max as largest, sum as sum_over
-from ..shape import matrix_transpose as matrix_transpose, reshape
+from ..shape import matrix_transpose as matrix_transpose, reshape, shape, size
 from .solving import inv, solve
 
 Array = Any
@@ -141,6 +141,13 @@ def trace(x: Any, offset: int = 0) -> Tensor:
 def diagonal(x: Any, offset: int = 0) -> Tensor:
     """A diagonal of every matrix of a stack (`minigrad.diagonal` looks at the first two axes)."""
     return diagonals.diagonal(x, offset, -2, -1)
+
+
+def outer(x1: Any, x2: Any) -> Tensor:
+    """All products of two vectors (`minigrad.outer` flattens what has more axes)."""
+    if shape(x1) != (size(x1),) or shape(x2) != (size(x2),):
+        raise ValueError(f"outer: got shapes {shape(x1)} and {shape(x2)}, want two vectors")
+    return products.outer(x1, x2)
 
 
 def cross(x1: Any, x2: Any, axis: int = -1) -> Tensor:
