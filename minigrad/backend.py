@@ -110,6 +110,11 @@ def _cupy_packages() -> list[str]:
 
 
 def _load_cupy() -> Backend:
+    if len(installed := _cupy_packages()) > 1:  # asked first: what they are together may not even be importable
+        raise BackendError(
+            f"backend 'cupy': the packages {' and '.join(installed)} are installed at once and overwrite each other's "
+            f"files; pip uninstall {' '.join(installed)}, then install the one for your CUDA"
+        )
     try:
         import cupy
     except ImportError as error:
@@ -117,11 +122,6 @@ def _load_cupy() -> Backend:
             "backend 'cupy': the package cupy cannot be imported; install it with "
             f"pip install 'minigrad-rnn[cuda13]' (CUDA 13) or 'minigrad-rnn[cuda12]' (CUDA 12). Python said: {error}"
         ) from error
-    if len(installed := _cupy_packages()) > 1:
-        raise BackendError(
-            f"backend 'cupy': the packages {' and '.join(installed)} are installed at once and overwrite each other's "
-            f"files; pip uninstall {' '.join(installed)}, then install the one for your CUDA"
-        )
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -171,6 +171,8 @@ def _cupy_kernels(cupy: Any, device: int) -> Kernels:
 
 
 def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Launch:
+    allowed = 0  # what the kernel declares itself counts against the usual 48 KiB too, so less is asked for as well
+
     def launch(
         grid: tuple[int, int, int],
         threads: int,
@@ -178,8 +180,9 @@ def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Lau
         shared_memory: int = 0,
         cooperative: bool = False,
     ) -> None:
-        if shared_memory > kernel.max_dynamic_shared_size_bytes:
-            kernel.max_dynamic_shared_size_bytes = shared_memory
+        nonlocal allowed
+        if shared_memory > allowed:
+            kernel.max_dynamic_shared_size_bytes = allowed = shared_memory
         function = kernel.kernel
         if cooperative:  # CuPy would shrink a grid that is too large
             together = multiprocessors * cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(

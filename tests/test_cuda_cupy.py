@@ -30,7 +30,7 @@ class Pinned(bytearray):
 
 
 def package(function: Function, together: int = 2) -> Any:
-    kernel = SimpleNamespace(kernel=function, max_dynamic_shared_size_bytes=48 << 10)
+    kernel = SimpleNamespace(kernel=function, max_dynamic_shared_size_bytes=None)
     modules: list[dict[str, Any]] = []
 
     def raw_module(**options: Any) -> Any:
@@ -77,6 +77,33 @@ def test_what_a_launch_hands_over() -> None:
     args, options = function.calls[0]
     assert args == ((2, 1, 3), (128, 1, 1), ("x", np.int32(1)))
     assert options == {"shared_mem": 60 << 10, "enable_cooperative_groups": True}
+
+
+def test_shared_memory_is_asked_for_below_the_usual_limit_too() -> None:
+    """48 KiB and the few bytes that a kernel declares itself are more than 48 KiB."""
+    cupy = package(Function())
+    launch = kernels(cupy).compile("source", ())("forward")
+    launch((1, 1, 1), 128, (), shared_memory=48 << 10)
+    assert cupy.kernel.max_dynamic_shared_size_bytes == 48 << 10
+    cupy.kernel.max_dynamic_shared_size_bytes = None
+    launch((1, 1, 1), 128, (), shared_memory=8 << 10)  # allowed already
+    assert cupy.kernel.max_dynamic_shared_size_bytes is None
+    launch((1, 1, 1), 128, (), shared_memory=64 << 10)
+    assert cupy.kernel.max_dynamic_shared_size_bytes == 64 << 10
+
+
+def test_the_host_writes_and_reads_flags_in_pinned_memory() -> None:
+    """CuPy's own pointer, around memory of our own: the array is a view of it, and holds it."""
+    cupy = pytest.importorskip("cupy")
+    words = np.arange(64, dtype=np.int32)
+    stand_in = package(Function())
+    held = type("Held", (), {"ptr": words.ctypes.data, "size": 256})()
+    stand_in.cuda.alloc_pinned_memory = lambda size: cupy.cuda.PinnedMemoryPointer(held, 0)
+    made = kernels(stand_in)
+    assert made.flags_pointer == words.ctypes.data
+    assert not words.any()
+    words[0] = 5
+    assert made.flags[0] == 5
 
 
 def test_an_oversized_cooperative_grid_is_an_error() -> None:
