@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,42 @@ def test_a_wrong_gradient_is_told(capsys: pytest.CaptureFixture[str], monkeypatc
     assert "not well: numpy" in said
 
 
+def test_wrong_outputs_in_float32_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device alone: the first call of a model is the host's."""
+    forward, calls = doctor.RNN.forward, []
+
+    def wrong(self: Any, xs: Any, *rest: Any, **options: Any) -> Any:
+        output, state = forward(self, xs, *rest, **options)
+        if xs.dtype == np.float32:
+            calls.append(xs)
+        return output + (1e-3 if xs.dtype == np.float32 and len(calls) % 2 == 0 else 0.0), state
+
+    monkeypatch.setattr(doctor.RNN, "forward", wrong)
+    assert main(["doctor", "--backend", "numpy"]) == 1
+    assert "in float32 1.0e-03" in capsys.readouterr().out
+
+
+def test_what_fails_is_told_and_the_others_are_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Any, *rest: Any, **options: Any) -> Any:
+        raise RuntimeError("failed to load libnvrtc")
+
+    monkeypatch.setattr(doctor.LSTM, "forward", failing)
+    assert main(["doctor", "--backend", "numpy"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("WRONG: LSTM: RuntimeError: failed to load libnvrtc") == 2
+    assert said.count("right: ") == 4
+
+
+def test_what_there_was_no_time_for_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "SECONDS", -1.0)
+    assert main(["doctor", "--backend", "numpy"]) == 0
+    assert "no time was left for 6 more" in capsys.readouterr().out
+
+
 class Runtime:
     """CuPy's runtime on a machine of our choice."""
 
@@ -95,6 +132,13 @@ def test_what_is_wrong_with_cupy_is_said_in_one_error(
     monkeypatch.setattr(cupy.cuda, "Device", lambda: type("Device", (), {"compute_capability": capability})())
     monkeypatch.setattr(seam, "_cupy_packages", lambda: packages)
     with pytest.raises(mg.BackendError, match=words):
+        seam._load_cupy()
+
+
+def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)  # an import raises ImportError
+    monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
+    with pytest.raises(mg.BackendError, match="cupy-cuda12x and cupy-cuda13x are installed at once"):
         seam._load_cupy()
 
 
