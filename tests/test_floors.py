@@ -23,7 +23,7 @@ FLOORS = {
         ["ops.activations", "ops.special"],
         ["ops.joining"],
         ["ops.applying", "ops.creation", "ops.places", "ops.indexing", "ops.products", "ops.reduce", "ops.windows"],
-        ["ops.brackets", "ops.editing", "ops.padding", "ops.repeating", "ops.selection", "ops.updating"],
+        ["ops.brackets", "ops.editing", "ops.repeating", "ops.selection", "ops.updating"],
         ["ops.diagonals"],
         [
             "ops.cumulative",
@@ -44,6 +44,7 @@ FLOORS = {
         ["ops.linalg.determinants"],
         ["ops.linalg"],
         ["ops.quantiles"],
+        ["ops.padding"],
         ["ops"],
         ["anomaly", "entries", "functional", "hooks", "numpy_protocol", "registry"],
         ["operators"],

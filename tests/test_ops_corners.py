@@ -83,3 +83,38 @@ def test_medians_of_nothing_have_their_shape(xp: Any, axis: Any, keepdims: bool)
     y = mg.nanmedian(mg.tensor(NOTHING), axis=axis, keepdims=keepdims)
     assert y.shape == np.shape(expected)
     assert np.isnan(y.numpy()).all()
+
+
+PADDING: dict[str, dict[str, Any]] = {
+    "constant": {"constant_values": 2.7},
+    "edge": {},
+    "linear_ramp": {"end_values": ((3.6, 7), (1, -2))},
+    "maximum": {"stat_length": 2},
+    "mean": {"stat_length": 2},
+    "median": {"stat_length": 2},
+    "minimum": {"stat_length": 2},
+    "reflect": {"reflect_type": "odd"},
+    "symmetric": {"reflect_type": "odd"},
+    "wrap": {},
+}
+
+
+@pytest.mark.parametrize("mode", PADDING)
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, bool])
+def test_whole_numbers_stay_whole_around_an_array(xp: Any, mode: str, dtype: Any) -> None:
+    host = np.array([[1, 4, 7, 90], [5, 3, 0, 2]]).astype(dtype)
+    for options in ({}, PADDING[mode]):
+        for width in (1, ((2, 7), (3, 0))):
+            y = mg.pad(mg.tensor(host), width, mode, **options)
+            expected = np.pad(host, width, mode, **options)
+            assert y.dtype == dtype
+            np.testing.assert_array_equal(y.numpy(), expected)
+
+
+@pytest.mark.parametrize("mode", PADDING)
+def test_a_mode_of_padding_refuses_the_options_of_others(mode: str) -> None:
+    for options in PADDING.values():
+        if options and options.keys() != PADDING[mode].keys():
+            for m in (np, mg):
+                with pytest.raises(ValueError, match=next(iter(options))):
+                    m.pad(np.ones(3), 1, mode, **options)

@@ -9,17 +9,27 @@ import numpy as np
 
 from ..primitive import composed, primitive
 from ..tensor import Tensor
+from .constant import floor, rint
 from .elementwise import astype
 from .indexing import backend_at, take
 from .joining import concatenate
+from .quantiles import median
 from .reduce import max, mean, min
 from .shape import broadcast_to, ndim, shape
 
 Array = Any
 __all__ = ["pad"]
 
-STATISTICS: dict[str, Any] = {"maximum": max, "mean": mean, "minimum": min}
+STATISTICS: dict[str, Any] = {"maximum": max, "mean": mean, "median": median, "minimum": min}
 MIRRORS = ("reflect", "symmetric", "wrap")
+OPTIONS = {
+    **dict.fromkeys(("edge", "wrap")),
+    **dict.fromkeys(("reflect", "symmetric"), "reflect_type"),
+    **dict.fromkeys(STATISTICS, "stat_length"),
+    "constant": "constant_values",
+    "linear_ramp": "end_values",
+}
+"""The modes, and what else may be said of each."""
 
 
 @primitive
@@ -41,24 +51,33 @@ def pad(
     pad_width: Any,
     mode: str = "constant",
     *,
-    constant_values: Any = 0,
-    end_values: Any = 0,
+    constant_values: Any = None,
+    end_values: Any = None,
     stat_length: Any = None,
-    reflect_type: str = "even",
+    reflect_type: str | None = None,
 ) -> Tensor:
     """`x` with values around it: `pad_width` of them in front and behind, one number for all, a pair, or a pair per
     axis.
 
-    Modes: "constant" (`constant_values`), "edge", "reflect", "symmetric" (both also with `reflect_type="odd"`),
-    "wrap", "linear_ramp" (towards `end_values`), and "maximum", "mean", "minimum" (of `stat_length` values at the
-    edge, or of all). The values that are given, and those of `x` that are used again, receive their gradients.
+    Modes: "constant" (`constant_values`, 0), "edge", "reflect", "symmetric" (both also with `reflect_type="odd"`),
+    "wrap", "linear_ramp" (towards `end_values`, 0), and "maximum", "mean", "median", "minimum" (of `stat_length` values
+    at the edge, or of all). The values that are given, and those of `x` that are used again, receive their gradients.
+    The dtype is that of `x`: a mean of whole numbers is rounded.
 
     Raises:
-        ValueError: the mode is none of these, a width is negative, or there is nothing to take values from.
+        ValueError: the mode is none of these, an option is not the mode's, a width is negative, or there is nothing to
+            take values from.
     """
     n = ndim(x)
     widths = _widths(pad_width, n)
+    if mode not in OPTIONS:
+        raise ValueError(f"pad: mode: got {mode!r}, want one of {sorted(OPTIONS)}")
+    given = {"constant_values": constant_values, "end_values": end_values, "stat_length": stat_length}
+    for name, value in {**given, "reflect_type": reflect_type}.items():
+        if value is not None and name != OPTIONS[mode]:
+            raise ValueError(f"pad: {name}: mode {mode!r} has no such option")
     if mode == "constant":
+        constant_values = 0 if constant_values is None else constant_values
         if _is_number(constant_values):
             return _pad_constant(x, widths=widths, value=constant_values)
         pairs = _pairs(constant_values, n)
@@ -67,12 +86,9 @@ def pad(
     elif mode in STATISTICS:
         pairs = _pairs(stat_length, n)
     elif mode == "linear_ramp":
-        pairs = _pairs(end_values, n)
-    elif mode in ("edge", *MIRRORS):
-        pairs = (("even" if mode == "wrap" else reflect_type,) * 2,) * n
+        pairs = _pairs(0 if end_values is None else end_values, n)
     else:
-        known = ["constant", "edge", "linear_ramp", *MIRRORS, *STATISTICS]
-        raise ValueError(f"pad: mode: got {mode!r}, want one of {sorted(known)}")
+        pairs = ((reflect_type or "even",) * 2,) * n
     for axis, (width, pair) in enumerate(zip(widths, pairs)):
         if any(width):
             x = _pad_axis(x, axis, width, mode, pair)
@@ -147,9 +163,16 @@ def _filled(x: Any, axis: int, side: int, width: int, mode: str, value: Any) -> 
     edge = _part(x, axis, slice(0, 1) if side == 0 else slice(-1, None))
     if mode == "edge":
         return broadcast_to(edge, long)
-    share = np.arange(width, dtype=x.dtype).reshape([-1 if k == axis else 1 for k in range(ndim(x))]) / (width or 1)
-    share = backend_at(x).from_numpy(np.ascontiguousarray(share if side == 0 else np.flip(share, axis)))
-    return edge * share + value * (1 - share)
+    whole = x.dtype.kind not in "fc"
+    steps = np.arange(width) if side == 0 else np.arange(width)[::-1]
+    steps = steps.astype(np.float64 if whole else x.dtype).reshape([-1 if k == axis else 1 for k in range(ndim(x))])
+    edge = astype(edge, np.float64) if whole else edge
+    return _like(x, value + backend_at(x).from_numpy(steps) * ((edge - value) / (width or 1)), floor)
+
+
+def _like(x: Any, y: Tensor, rounded: Any) -> Tensor:
+    """`y` in the dtype of `x`, and whole where that is."""
+    return y if y.dtype == x.dtype else astype(rounded(y) if x.dtype.kind in "iu" else y, x.dtype)
 
 
 def _statistics(x: Any, axis: int, width: Sequence[int], mode: str, lengths: Sequence[Any]) -> list[Any]:
@@ -162,7 +185,7 @@ def _statistics(x: Any, axis: int, width: Sequence[int], mode: str, lengths: Seq
         piece = slice(None) if whole else (slice(0, length) if side == 0 else slice(n - length, None))
         key = None if whole else side
         if key not in made:
-            made[key] = STATISTICS[mode](_part(x, axis, piece), axis=axis, keepdims=True)
+            made[key] = _like(x, STATISTICS[mode](_part(x, axis, piece), axis=axis, keepdims=True), rint)
         made[side, "filled"] = broadcast_to(made[key], _long(x, axis, width[side]))
     return [made[0, "filled"], made[1, "filled"]]
 

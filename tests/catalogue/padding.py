@@ -38,7 +38,7 @@ CATALOGUE = [
            torch=lambda m, x: m.nn.functional.pad(x, (0, 2, 1, 0))),
     *(
         padded(shape, width, mode)
-        for mode in ("edge", "reflect", "symmetric", "wrap", "maximum", "mean", "minimum", "linear_ramp")
+        for mode in ("edge", "reflect", "symmetric", "wrap", "maximum", "mean", "median", "minimum", "linear_ramp")
         for shape in (A, (1, 2))
         for width in (*WIDTHS, 0)
     ),
@@ -47,7 +47,11 @@ CATALOGUE = [
         for mode in ("reflect", "symmetric")
         for shape, width in ((A, 2), ((3,), (7, 8)), ((1, 2), 3), ((4,), (2, 9)))
     ),
-    *(padded(A, 2, mode, stat_length=n) for mode in ("mean", "maximum") for n in (2, (1, 9), ((1, 2), (2, 3)), None)),
+    *(
+        padded(A, 2, mode, stat_length=n)
+        for mode in ("mean", "median", "maximum")
+        for n in (2, (1, 9), ((1, 2), (2, 3)), None)
+    ),
     padded(A, 2, "linear_ramp", end_values=(1.0, -1.0)),
     filled(constant_values="constant"),
     filled(end_values="linear_ramp"),
