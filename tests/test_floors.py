@@ -43,7 +43,7 @@ FLOORS = {
         ["ops.linalg.norms"],
         ["ops.linalg.determinants"],
         ["ops.linalg"],
-        ["ops.quantiles"],
+        ["ops.covariance", "ops.quantiles"],
         ["ops.padding"],
         ["ops"],
         ["anomaly", "entries", "functional", "hooks", "numpy_protocol", "registry"],

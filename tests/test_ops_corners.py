@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,67 @@ def test_a_mode_of_padding_refuses_the_options_of_others(mode: str) -> None:
             for m in (np, mg):
                 with pytest.raises(ValueError, match=next(iter(options))):
                     m.pad(np.ones(3), 1, mode, **options)
+
+
+NUMBERS = [
+    np.array([[1, 2, 4], [3, 3, 1]]),
+    np.array([True, False, True]),
+    np.array([1.0, np.nan, 3.0]),
+    np.array([[np.nan, 1.0, 2.0], [3.0, np.nan, np.nan]]),
+    np.array([2, 2]),
+    np.array([1 + 1j, 2, 3j]),
+    np.array(3),
+    np.array(3.0),
+    np.zeros((2, 0)),
+    np.zeros((0, 2), int),
+]
+
+
+@pytest.mark.parametrize("options", [{}, {"ddof": 2}, {"ddof": 3}, {"ddof": 4}, {"axis": -1, "ddof": 2}], ids=str)
+@pytest.mark.parametrize("name", ["nanvar", "nanstd", "nanmean", "cov", "corrcoef"])
+def test_statistics_of_too_few_are_numpys(name: str, options: dict[str, Any]) -> None:
+    """NaN or infinity as there, and those of the NaN-functions without its warnings."""
+    known = {"nanmean": {"axis"}, "cov": {"ddof"}, "corrcoef": set()}.get(name, {"axis", "ddof"})
+    options = {key: value for key, value in options.items() if key in known}
+    for host in NUMBERS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                expected = np.asarray(getattr(np, name)(host, **options))
+            except np.exceptions.AxisError:
+                with pytest.raises(np.exceptions.AxisError):
+                    getattr(mg, name)(mg.tensor(host), **options)
+                continue
+            if not name.startswith("nan"):
+                found = getattr(mg, name)(mg.tensor(host), **options)
+        if name.startswith("nan"):
+            found = getattr(mg, name)(mg.tensor(host), **options)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"fweights": [1, 0.5, 1]}, TypeError, "fweights: got fractions"),
+        ({"fweights": [1, 1]}, RuntimeError, "fweights: got shape"),
+        ({"fweights": [1, -1, 1]}, ValueError, "fweights: got a negative"),
+        ({"aweights": [[1.0, 2.0, 1.0]]}, RuntimeError, "aweights: got shape"),
+        ({"aweights": [1.0, -2.0, 1.0]}, ValueError, "aweights: got a negative"),
+        ({"ddof": 1.5}, ValueError, "ddof: got 1.5"),
+    ],
+)
+def test_what_covariances_refuse(options: dict[str, Any], kind: Any, words: str) -> None:
+    with pytest.raises(kind):
+        np.cov(np.eye(3), **options)
+    with pytest.raises(kind, match=words):
+        mg.cov(mg.tensor(np.eye(3)), **options)
+
+
+def test_lists_of_weights_are_as_exact_as_what_they_weigh(xp: Any) -> None:
+    host, options = (
+        np.random.default_rng(0).standard_normal((2, 3)),
+        {"fweights": [1, 2, 1], "aweights": [0.1, 0.2, 0.7]},
+    )
+    np.testing.assert_allclose(mg.cov(mg.tensor(host), **options).numpy(), np.cov(host, **options), rtol=1e-13)
+    assert mg.cov(mg.tensor(host.astype(np.float32)), **options).dtype == np.float32

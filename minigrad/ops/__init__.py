@@ -12,6 +12,7 @@ from .brackets import *
 from .complex_parts import *
 from .constant import *
 from .convolution import *
+from .covariance import *
 from .creation import *
 from .cumulative import *
 from .diagonals import *

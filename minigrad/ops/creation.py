@@ -160,7 +160,10 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @composed
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, axis: int = 0) -> Tensor:
-    """`num` numbers of equal ratios from `start` to `stop`, two of one sign, along a new axis."""
+    """`num` numbers of equal ratios from `start` to `stop`, two of one sign, along a new axis.
+
+    float32 stays float32, as in `linspace`; NumPy makes float64 of it here.
+    """
     share = _shares((start, stop), num, endpoint)
     return _placed(start * power(stop / start, share), axis)
 

@@ -119,7 +119,10 @@ def polyval(xp: Any, p: Array, x: Array) -> Any:
 
 @primitive
 def vander(xp: Any, x: Array, N: int | None = None, increasing: bool = False) -> Any:
-    """The powers of a vector's elements, one row each: x^(N−1), …, x, 1, or in increasing order. N is by default n."""
+    """The powers of a vector's elements, one row each: x^(N−1), …, x, 1, or in increasing order. N is by default n.
+
+    float32 stays float32, as in `power`; NumPy makes float64 of it here.
+    """
     if x.ndim != 1:
         raise ValueError("want a vector")
     N = x.shape[0] if N is None else N

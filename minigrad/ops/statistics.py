@@ -1,4 +1,4 @@
-"""Statistics: what is there without the NaNs, weighted averages, covariances, counts, areas."""
+"""Statistics: what is there without the NaNs, weighted averages, counts, areas."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .. import backend as seam
 from ..primitive import composed
 from ..tensor import Tensor
+from .complex_parts import imag, real
 from .constant import isnan, logical_not, ones_like
-from .elementwise import add, astype, clip, divide, multiply, sqrt, subtract, where
+from .elementwise import add, astype, divide, multiply, sqrt, subtract, where
 from .indexing import _sum_rows, getitem
-from .joining import concatenate
-from .products import matmul
 from .reduce import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
-from .shape import axes_in, broadcast_to, reshape, squeeze, transpose
+from .shape import axes_in, broadcast_to, reshape, transpose
 
 __all__ = [
     "average",
     "bincount",
-    "corrcoef",
-    "cov",
     "nanmax",
     "nanmean",
     "nanmin",
@@ -67,9 +66,33 @@ def nanmean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False)
     """The mean along `axis` of what is no NaN; NaN, without a warning, where nothing is."""
     x, present = _present(x, dtype)
     if present is None:
-        return mean(x, axis=axis, keepdims=keepdims)
+        n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+        return (mean if n else _nothing)(x, axis=axis, keepdims=keepdims)
     total = sum(where(present, x, 0.0), axis=axis, keepdims=keepdims)
     return divide(total, _or_nan(_count(present, x, axis, keepdims)))
+
+
+def _nothing(x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    return per(sum(x, axis=axis, keepdims=keepdims), 0)
+
+
+def squares(x: Tensor) -> Tensor:
+    """The squared size of each value, real or complex."""
+    if x.dtype.kind != "c":
+        return multiply(x, x)
+    return add(multiply(real(x), real(x)), multiply(imag(x), imag(x)))
+
+
+def per(total: Tensor, count: Any) -> Tensor:
+    """`total / count`; where the count, a number or a tensor, is not positive, what a division by zero would give,
+    without its warning."""
+    if not isinstance(count, Tensor) and count > 0:
+        return divide(total, count)
+    none = astype(where(total == 0, math.nan, math.inf), total.dtype if total.dtype.kind == "f" else np.float64)
+    if not isinstance(count, Tensor):
+        return multiply(total, none)
+    positive = count > 0
+    return multiply(total, where(positive, divide(1.0, where(positive, count, 1.0)), none))
 
 
 def _or_nan(count: Tensor) -> Tensor:
@@ -89,10 +112,13 @@ def nanvar(
 ) -> Tensor:
     """`var` of what is no NaN; NaN, without a warning, where there are no more than `ddof` values."""
     x, present = _present(x, dtype)
-    present = logical_not(isnan(x)) if present is None else present
-    centred = where(present, subtract(x, nanmean(x, axis=axis, keepdims=True)), 0.0)
-    free = _count(present, centred, axis, keepdims) - float(degrees_of_freedom(ddof, correction))
-    return divide(sum(multiply(centred, centred), axis=axis, keepdims=keepdims), _or_nan(free))
+    less = float(degrees_of_freedom(ddof, correction))
+    centred = subtract(x, nanmean(x, axis=axis, keepdims=True))
+    if present is None:  # whole numbers, of which NumPy divides by 0 where there are too few
+        n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+        return per(sum(squares(centred), axis=axis, keepdims=keepdims), n - less)
+    total = sum(squares(where(present, centred, 0.0)), axis=axis, keepdims=keepdims)
+    return divide(total, _or_nan(_count(present, total, axis, keepdims) - less))
 
 
 @composed
@@ -158,39 +184,6 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     total = sum(weights, axis=axis, keepdims=keepdims)
     found = divide(sum(multiply(a, weights), axis=axis, keepdims=keepdims), total)
     return (found, broadcast_to(total, found.shape)) if returned else found
-
-
-def _centred(m: Any, y: Any, rowvar: bool) -> Tensor:
-    """The variables as rows, each less its mean."""
-    parts = []
-    for given in (m, y):
-        if given is not None:
-            x = as_tensor(given)
-            if x.ndim > 2:
-                raise ValueError(f"{'m' if given is m else 'y'}: got {x.ndim} axes, want at most 2")
-            x = reshape(x, (1, x.size)) if x.ndim < 2 else x if rowvar else transpose(x)
-            parts.append(x)
-    x = parts[0] if len(parts) == 1 else concatenate(parts)
-    return subtract(x, mean(x, axis=1, keepdims=True))
-
-
-@composed
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Tensor:
-    """The covariances of the variables in the rows of `m` (and `y`), or in the columns with `rowvar=False`.
-
-    Divided by n - 1, or by n with `bias`, or by n - `ddof`.
-    """
-    x = _centred(m, y, rowvar)
-    free = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
-    return squeeze(multiply(matmul(x, transpose(x)), 1.0 / free if free > 0 else math.nan))
-
-
-@composed
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Tensor:
-    """The correlations of the variables in the rows of `x` (and `y`), held between -1 and 1."""
-    x = _centred(x, y, rowvar)
-    x = divide(x, sqrt(sum(multiply(x, x), axis=1, keepdims=True)))
-    return squeeze(clip(matmul(x, transpose(x)), -1.0, 1.0))
 
 
 @composed

@@ -43,17 +43,6 @@ CATALOGUE = [
     Sample("average", lambda m, a, w: math.prod(m.average(a, 0, w, True)), ((2, 3), (2,)), 0.5, label="both"),
     Sample("average", lambda m, a: m.average(a, 0, returned=True)[0], ((2, 3),), label="returned"),
     *(
-        Sample("cov", lambda m, x, how=how: m.cov(x, **how), ((3, 4),), label=str(how),
-               torch=lambda m, x, how=how, by=by: m.cov(x.T if "rowvar" in how else x, correction=by))
-        for how, by in (({}, 1), ({"rowvar": False}, 1), ({"bias": True}, 0), ({"ddof": 2}, 2))
-    ),
-    Sample("cov", lambda m, x: m.cov(x), ((5,),), torch=None, label="one variable"),
-    Sample("cov", lambda m, x, y: m.cov(x, y), ((2, 4), (4,)), label="two parts"),
-    Sample("cov", lambda m, x, y: m.cov(x, y, rowvar=False), ((4, 2), (4, 1)), label="two parts in columns"),
-    Sample("corrcoef", lambda m, x: m.corrcoef(x), ((3, 5),), torch=None),
-    Sample("corrcoef", lambda m, x: m.corrcoef(x, rowvar=False), ((5, 3),), label="columns"),
-    Sample("corrcoef", lambda m, x, y: m.corrcoef(x, y), ((5,), (5,)), label="two variables"),
-    *(
         Sample("bincount", lambda m, w, x, n=n: m.bincount(x, w, minlength=n), ((5,), COUNTED), waits=True,
                torch=lambda m, w, x, n=n: m.zeros(max(n, 6), dtype=w.dtype).index_add(0, x, w),
                numpy=lambda m, w, x, n=n: np.bincount(x, w, n).astype(w.dtype), label=str(n))
