@@ -15,7 +15,7 @@ import hypothesis
 import numpy as np
 import pytest
 import strict_device
-from cuda_on_cpu.fixtures import compiled_kernels, kernels_on_cpu, launch_settings  # noqa: F401
+from cuda_on_cpu.fixtures import compiled_kernels, kernels_anywhere, kernels_on_cpu, launch_settings  # noqa: F401
 
 import minigrad as mg
 from minigrad.backend import BackendError, get_backend

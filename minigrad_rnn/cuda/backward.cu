@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
     const Backward k = {
         {lengths, T, B, read_backward(d, backward)}, X + d * rows, C + d * rows, S + d * steps, d ? dY1 : dY0,
         d ? dC1 : dC0, d ? dhT1 : dhT0, d ? dcT1 : dcT0, dY_rows + d * steps * Cell::GATES, d ? dZ1 : dZ0, dh0 + d * one,
-        dc0 + d * one, gridDim.z * steps};
+        dc0 ? dc0 + d * one : 0, gridDim.z * steps};
 
     Product product;
     product.load(d ? W1 : W0, 0, 1, H, first_unit, resident);
@@ -42,6 +42,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
     }
     __syncthreads();  // x is zero and the weights are there
 
+    const auto abandoned = [&](int s) {
+        for_each_pair(B, [&](int b, int unit) { abandon<Cell::GATES>(k, s, b, unit); });
+    };
+
     for (int s = T - 1; s >= -1; --s)
         for (int tile = 0; tile < TILES; ++tile) {
             const int first_b = (blockIdx.y * TILES + tile) * BATCH, b = first_b + pair / UNITS;
@@ -53,7 +57,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
                 const Real* from = k.dY_rows + k.row(s + 1, first_b) * ROW;
                 if (!gather<ROW>(from, min(BATCH, B - first_b), x, true, flag)) stopped = 1;
                 __syncthreads();  // x is whole
-                if (stopped) return;
+                if (stopped) return abandoned(s);
                 product.multiply(x, part);
                 __syncthreads();  // part is whole, and x free again
             }

@@ -39,6 +39,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
     }
     __syncthreads();  // x is zero and the weights are there
 
+    const auto abandoned = [&](int s) {
+        for_each_pair(B, [&](int b, int unit) { abandon(f, s, b, unit, Cell::SAVED, Cell::HAS_C); });
+    };
+
     for (int s = 0; s < T; ++s)
         for (int tile = 0; tile < TILES; ++tile) {
             const int first_b = (blockIdx.y * TILES + tile) * BATCH, b = first_b + pair / UNITS;
@@ -48,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
             if (mine) load_input<Cell::GATES>(f, s, b, unit, z);  // on its way while the block waits
             if (!gather<H>(f.h_before(s, first_b), min(BATCH, B - first_b), x, s > 0, flag)) stopped = 1;
             __syncthreads();  // x is whole
-            if (stopped) return;
+            if (stopped) return abandoned(s);
             product.multiply(x, part);
             __syncthreads();  // part is whole, and x free again
             if (!mine) continue;

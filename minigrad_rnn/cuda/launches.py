@@ -58,6 +58,9 @@ class Sequences:
     (D, T, B, H)), S the gates (arrays, D, T, B, H). Of every direction `ys` is the output (T, B, H) in straight time.
     `dZ` is what arrives at Wc x(t), (T, B, G·H) in straight time, and `dY` what arrives at the recurrent products, in
     the order read: pairs of that and of what was multiplied, one for each block of rows of Wr.
+
+    Raises:
+        TypeError: inputs of several dtypes.
     """
 
     xp: Any
@@ -65,10 +68,9 @@ class Sequences:
     plan: Plan
     inputs: Sequence[Inputs]
     lengths: Array
-    """(B,) whole numbers of 32 bits on the device; T where there is no padding."""
+    """(B,) whole numbers of 32 bits on the device; None where there is no padding."""
     backward: bool
     """Whether a single direction is read backward."""
-    padded: bool
 
     X: Array = field(init=False)
     C: Array = field(init=False, default=NOTHING)
@@ -79,8 +81,20 @@ class Sequences:
         xs = self.inputs[0].xs
         self.T, self.B, _ = xs.shape
         self.H, self.D, self.cell = self.plan.shape.H, len(self.inputs), self.plan.shape.cell
-        self.dtype = xs.dtype
+        self.dtype, self.padded = self.plan.shape.dtype, self.lengths is not None
+        for given in self.inputs:
+            self._check(given)
         self.weights = [self.xp.ascontiguousarray(given.Wr) for given in self.inputs]
+
+    def _check(self, given: Inputs) -> None:
+        """A kernel reads what it is given as numbers of the plan's kind, whatever they are."""
+        for name, a in vars(given).items():
+            if a is not None and a.dtype != self.dtype:
+                raise TypeError(f"kernels: {name}: got dtype {a.dtype}, want {self.dtype} for all of a layer")
+
+    @property
+    def _steps(self) -> Any:
+        return NOTHING if self.lengths is None else self.lengths
 
     def reads_backward(self, direction: int) -> bool:
         return self.backward or direction == 1
@@ -97,6 +111,10 @@ class Sequences:
         """One argument for each direction that a kernel may have; the null pointer for None."""
         given = [NOTHING if v is None else v for v in values]
         return given[0], given[-1]
+
+    def read(self, values: Sequence[Array]) -> tuple[Any, Any]:
+        """The same of what a kernel only reads, which may come with gaps between its numbers."""
+        return self.pair([None if v is None else self.xp.ascontiguousarray(v) for v in values])
 
     # Forward
 
@@ -118,10 +136,10 @@ class Sequences:
             self.S = self.empty(SAVED[self.cell], D, T, B, H)
         straight = [not self.reads_backward(d) and not self.padded for d in range(D)]
         out = [None if same else self.empty(T, B, H) for same in straight]
-        biases = [*self.pair([given.b for given in self.inputs])]
+        biases = [*self.read([given.b for given in self.inputs])]
         if self.cell != "gru_published":
-            biases += self.pair([given.br for given in self.inputs])
-        arrays = (self.lengths, self.X, self.C, self.S, *self.pair(out))
+            biases += self.read([given.br for given in self.inputs])
+        arrays = (self._steps, self.X, self.C, self.S, *self.pair(out))
         if self.plan.forward.name == PERSISTENT:
             self._persistent("forward", self.plan.forward, (Z, *self.pair(self.weights), *biases, *arrays))
         elif self.cell == "gru_published":
@@ -154,7 +172,7 @@ class Sequences:
 
     def bptt(self, arriving: Sequence[Arriving]) -> tuple[Array, Array, list[Array], list[list[tuple[Array, Array]]]]:
         """dh(−1) and dc(−1) (D, B, H), and of every direction dZ and dY (see the class)."""
-        xp, T, B, H, D = self.xp, self.T, self.B, self.H, self.D
+        T, B, H, D = self.T, self.B, self.H, self.D
         rows, published = self.inputs[0].Wc.shape[0], self.cell == "gru_published"
         dY = self.unwritten(D, T, B, 2 * H if published else rows)
         dN: Any = self.unwritten(D, T, B, H) if published else NOTHING
@@ -164,19 +182,18 @@ class Sequences:
         dc0 = self.empty(D, B, H) if self.cell == "lstm" else NOTHING
 
         def both(name: str) -> tuple[Any, Any]:
-            given = [getattr(a, name) for a in arriving]
-            return self.pair([None if a is None else xp.ascontiguousarray(a) for a in given])
+            return self.read([getattr(a, name) for a in arriving])
 
         dhs, dhT = both("dhs"), both("dhT")
         road, W = self.plan.backward, self.pair(self.weights)
         if published:
-            first, made = (self.lengths, self.X, self.S, *dhs), (dN, dY, *self.pair(dZ))
+            first, made = (self._steps, self.X, self.S, *dhs), (dN, dY, *self.pair(dZ))
             if road.name == PERSISTENT:
                 self._persistent("backward", road, (*W, *first, *dhT, *made, dh0))
             else:
                 self._published_backward_steps((*first, *made), arriving, dN, dY, dh0)
         else:
-            saved, made_here = (self.lengths, self.X, self.C, self.S, *dhs, *both("dcs")), (dY, *self.pair(dZ))
+            saved, made_here = (self._steps, self.X, self.C, self.S, *dhs, *both("dcs")), (dY, *self.pair(dZ))
             if road.name == PERSISTENT:
                 self._persistent("backward", road, (*W, *saved, *dhT, *both("dcT"), *made_here, dh0, dc0))
             else:
@@ -252,6 +269,7 @@ class Sequences:
         launch = compiled(
             self.kernels, file, name, self.cell, options(self.cell, self.H, self.plan.shape.itemsize, {"K_VECTOR": 1})
         )
+        check(self.kernels)
         sizes = (np.int32(self.T), np.int32(self.B), np.int32(self.backward))
         grid = (-(-self.B * self.H // STEP_THREADS), 1, self.D)
         return lambda arrays, s: launch(grid, STEP_THREADS, (*arrays, *sizes, np.int32(s)))

@@ -46,6 +46,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
     }
     __syncthreads();  // x is zero and the weights are there
 
+    const auto abandoned = [&](int s) {
+        for_each_pair(B, [&](int b, int unit) { abandon(f, s, b, unit, 3, false); });
+    };
+
     for (int s = 0; s < T; ++s)
         for (int tile = 0; tile < TILES; ++tile) {
             const int first_b = (blockIdx.y * TILES + tile) * BATCH, b = first_b + pair / UNITS;
@@ -57,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
             if (mine) load_input<3>(f, s, b, unit, a);  // on its way while the block waits
             if (!gather<H>(f.h_before(s, first_b), n, x, s > 0, flag)) stopped = 1;
             __syncthreads();  // x is whole
-            if (stopped) return;
+            if (stopped) return abandoned(s);
             gates.multiply(x, part);
             __syncthreads();  // part is whole, and x free again
             if (mine) {
@@ -66,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
             }
             if (!gather<H>(f.C + f.row(s, first_b) * H, n, x_b, true, flag)) stopped = 1;
             __syncthreads();  // x is whole
-            if (stopped) return;
+            if (stopped) return abandoned(s);
             candidate.multiply(x_b, part);
             __syncthreads();  // part is whole, and x free again
             if (mine) published_candidate(f, s, b, unit, a[2], Products::B::total(part, 0), r, z, h);
@@ -105,6 +109,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
     }
     __syncthreads();  // x is zero and the weights are there
 
+    const auto abandoned = [&](int s) { for_each_pair(B, [&](int b, int unit) { abandon<3>(k, s, b, unit); }); };
+
     for (int s = T - 1; s >= -1; --s)
         for (int tile = 0; tile < TILES; ++tile) {
             const int first_b = (blockIdx.y * TILES + tile) * BATCH, b = first_b + pair / UNITS;
@@ -117,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
             if (s < T - 1) {
                 if (!gather<2 * H>(k.dY_rows + k.row(s + 1, first_b) * 2 * H, n, x_b, true, flag)) stopped = 1;
                 __syncthreads();  // x is whole
-                if (stopped) return;
+                if (stopped) return abandoned(s);
                 through_gates.multiply(x_b, part);
                 __syncthreads();  // part is whole, and x free again
                 if (mine) dh += Products::B::total(part, 0);
@@ -130,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
             if (mine) published_candidate_backward(k, past, arriving_at_n, s, b, unit, dh, da);
             if (!gather<H>(arriving_at_n + k.row(s, first_b) * H, n, x, true, flag)) stopped = 1;
             __syncthreads();  // x is whole
-            if (stopped) return;
+            if (stopped) return abandoned(s);
             through_n.multiply(x, part);
             __syncthreads();  // part is whole, and x free again
             if (mine) published_gates_backward(k, past, s, b, unit, Products::A::total(part, 0), dh, da);

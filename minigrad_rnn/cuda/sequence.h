@@ -5,15 +5,16 @@
 #pragma once
 
 struct Order {
-    const int* lengths;  // (B,)
+    const int* lengths;  // (B,), or null where there is no padding
     int T, B;
     bool backward;
 
-    __device__ __forceinline__ bool padding(int s, int b) const { return s >= lengths[b]; }
+    __device__ __forceinline__ int length(int b) const { return lengths ? lengths[b] : T; }
+    __device__ __forceinline__ bool padding(int s, int b) const { return s >= length(b); }
     // Padding stays where it is.
     __device__ __forceinline__ int time(int s, int b) const {
-        const int length = lengths[b];
-        return backward && s < length ? length - 1 - s : s;
+        const int steps = length(b);
+        return backward && s < steps ? steps - 1 - s : s;
     }
 };
 
@@ -49,6 +50,19 @@ __device__ __forceinline__ void store_state(const Forward& f, int s, int b, int 
     if (f.Y) f.Y[f.row(f.order.time(s, b), b) * K_H + unit] = f.order.padding(s, b) ? Real(0) : h;
 }
 
+// What a block leaves that gave up waiting at step s: NaN wherever it would have written, so that nobody takes for a
+// result what lay there before. What others poll for stays unwritten.
+__device__ __forceinline__ void abandon(const Forward& f, int s, int b, int unit, int saved, bool has_c) {
+    const Real nan = value_of(UNWRITTEN);
+#pragma unroll 1
+    for (; s < f.order.T; ++s) {
+        const long long at = f.row(s, b) * K_H + unit;
+        if (f.Y) f.Y[f.row(f.order.time(s, b), b) * K_H + unit] = nan;
+        if (has_c) f.C[f.row(s + 1, b) * K_H + unit] = nan;
+        for (int k = 0; k < saved; ++k) f.S[k * f.plane + at] = nan;
+    }
+}
+
 // Arrays of one direction in the backward pass.
 struct Backward {
     Order order;
@@ -72,4 +86,16 @@ __device__ __forceinline__ void store_input_gradient(const Backward& k, int s, i
     Real* to = k.dZ + k.row(k.order.time(s, b), b) * GATES * K_H + unit;
 #pragma unroll
     for (int g = 0; g < GATES; ++g) to[g * K_H] = dz[g];
+}
+
+template <int GATES>
+__device__ __forceinline__ void abandon(const Backward& k, int s, int b, int unit) {
+    const Real nan = value_of(UNWRITTEN);
+#pragma unroll 1
+    for (; k.dZ && s >= 0; --s) {
+        Real* const to = k.dZ + k.row(k.order.time(s, b), b) * GATES * K_H + unit;
+        for (int g = 0; g < GATES; ++g) to[g * K_H] = nan;
+    }
+    k.dh0[(long long)b * K_H + unit] = nan;
+    if (k.dc0) k.dc0[(long long)b * K_H + unit] = nan;
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Call:
     """Whether a single direction is read backward; of two, the second is."""
     lengths: Lengths | None
     steps: Array
-    """The lengths on the device, in 32 bits."""
+    """The lengths on the device, in 32 bits; None where there is no padding."""
     every_state: bool
 
     @property
@@ -88,7 +88,7 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
     for row in call.by_direction(inputs):
         xs = call.lengths.without_padding(xp, row[0]) if call.padded and call.lengths is not None else row[0]
         given.append(Inputs(xs, row[1], row[2] if call.states > 1 else None, *row[n:]))
-    run = Sequences(xp, call.kernels, call.plan, given, call.steps, call.backward, call.padded)
+    run = Sequences(xp, call.kernels, call.plan, given, call.steps, call.backward)
     run.forward()
     value: list[Array] = []
     for d, y in enumerate(run.ys):
@@ -203,18 +203,9 @@ def run(
     """
     assert backend.kernels is not None
     forms = tuple(form for cell in cells if (form := cell.kernel_form()) is not None)
-    xs = inputs[0][0]
-    T, B, states = xs.shape[0], xs.shape[1], len(inputs[0][1])
-    if lengths is None:
-        steps = _full_lengths(backend, backend.kernels(), T, B)
-    else:
-        steps = backend.from_numpy(lengths.host.astype(np.int32))
+    states = len(inputs[0][1])
+    padded = lengths is not None and not lengths.full
+    steps = backend.from_numpy(lengths.host.astype(np.int32)) if padded and lengths is not None else None
     call = Call(plan, backend.kernels(), forms, states, backward, lengths, steps, every_state and states > 1)
     row = [part for (xs, state), form in zip(inputs, forms) for part in (xs, *state, *form.weights())]
     return call.by_direction(kernel_sequences(*row, call=call))
-
-
-@lru_cache(maxsize=64)
-def _full_lengths(backend: Backend, kernels: Kernels, T: int, B: int) -> Array:
-    """Lengths where there is no padding; `kernels` are those of the device that they are made on."""
-    return backend.from_numpy(np.full(B, T, np.int32))

@@ -85,6 +85,16 @@ __device__ __forceinline__ int add_over_lanes(Real (&v)[N]) {
     return first;
 }
 
+// left(b, unit) for every pair of this thread: what a block does that gave up waiting.
+template <class Left>
+__device__ __forceinline__ void for_each_pair(int B, Left left) {
+    const int pair = threadIdx.x, unit = blockIdx.x * UNITS + pair % UNITS;
+    for (int tile = 0; tile < TILES; ++tile) {
+        const int b = (blockIdx.y * TILES + tile) * BATCH + pair / UNITS;
+        if (pair < PAIRS && b < B && unit < H) left(b, unit);
+    }
+}
+
 // ROWS rows for each unit of the block, of a matrix with COLUMNS columns: in registers, or in shared memory.
 template <int ROWS, int COLUMNS>
 struct Resident {

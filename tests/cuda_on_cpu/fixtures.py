@@ -8,7 +8,7 @@ import pytest
 from strict_device import StrictArray
 
 from minigrad import backend as seam
-from minigrad.backend import Backend, get_backend
+from minigrad.backend import Backend, BackendError, get_backend
 
 from .device import Settings, make_backend, missing
 
@@ -36,3 +36,15 @@ def kernels_on_cpu(launch_settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(seam._by_name, "strict", backend)
     monkeypatch.setitem(seam.BY_ARRAY_TYPE, StrictArray, backend)
     return backend
+
+
+@pytest.fixture(params=["shim", "cupy"])
+def kernels_anywhere(request: pytest.FixtureRequest) -> Backend:
+    """A backend with kernels: C++ on this machine, and CuPy where there is a GPU."""
+    if request.param == "shim":
+        made: Backend = request.getfixturevalue("kernels_on_cpu")
+        return made
+    try:
+        return get_backend("cupy")
+    except BackendError as error:
+        pytest.skip(f"backend cupy: {'no GPU' if 'no usable GPU' in str(error) else 'not installed'}")

@@ -1,0 +1,163 @@
+"""Kernels where they run, as C++ here and on a GPU where there is one: at sizes that people train, twice the same, and
+what is left where something goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu.cells import KINDS, drawn, farthest, made_cell, planned, results
+from strict_device import StrictArray
+
+import minigrad as mg
+from minigrad.backend import NUMPY, Backend, BackendError
+from minigrad_rnn import GRU, LSTM, RNN, Recurrence
+from minigrad_rnn.cells import Lengths
+from minigrad_rnn.cuda import sequence
+from minigrad_rnn.cuda.launches import Arriving, Inputs, Sequences, check
+from minigrad_rnn.cuda.planner import Tile
+
+MODELS: dict[str, tuple[type[Recurrence], dict[str, Any]]] = {
+    "rnn": (RNN, {}),
+    "lstm": (LSTM, {}),
+    "gru": (GRU, {}),
+    "published": (GRU, {"reset_after": False}),
+}
+SMALL = [(7, 3, 12)]
+TRAINED = [(100, 1, 64), (100, 16, 256), (100, 64, 512), (100, 128, 128), (1000, 16, 256), (30, 32, 1024), (9, 5, 333)]
+"""T, B, H on a GPU."""
+TILE = Tile(1, 3, 2, 4, 1, 2, True)
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def trained(kind: str, backend: str, dtype: str, T: int, B: int, H: int) -> tuple[list[Any], str]:
+    """Output, state and gradients of two directions with lengths, and the road."""
+    network, options = MODELS[kind]
+    rng = np.random.default_rng(1)
+    model = network(8, H, bidirectional=True, dtype="float32", rng=rng, **options).to(backend, dtype=dtype)
+    lengths = [T - b % 3 for b in range(B)]
+    xs = mg.tensor(drawn(rng, T, B, 8).astype(dtype), requires_grad=True, backend=backend)
+    output, state = model(xs, lengths=lengths)
+    parts = [output, *(state if isinstance(state, tuple) else (state,))]
+    loss = sum((y * mg.tensor(drawn(rng, *y.shape).astype(dtype), backend=backend)).sum() for y in parts)
+    found = [*parts, *mg.gradients(loss, [xs, *model.parameters()])]
+    return [y.numpy() for y in found], str(model.road)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_float32_beside_float64_on_the_host_and_twice_the_same(kernels_anywhere: Backend, kind: str) -> None:
+    for size in SMALL if kernels_anywhere.name == "strict" else TRAINED:
+        want, _ = trained(kind, "numpy", "float64", *size)
+        got, road = trained(kind, kernels_anywhere.name, "float32", *size)
+        again, _ = trained(kind, kernels_anywhere.name, "float32", *size)
+        assert "persistent" in road or "two launches" in road
+        assert farthest(dict(enumerate(got)), dict(enumerate(want))) < 1e-5, (size, road)
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(got, again)), (size, road)
+
+
+@kinds
+def test_float64_on_every_road(kernels_anywhere: Backend, kind: str) -> None:
+    for tile in (TILE, dataclasses.replace(TILE, registers=False), None):
+        for direction, steps in (("both", None), ("backward", [6, 2, 5])):
+            want = results(kind, 12, 6, 3, direction, steps, np.float64, NUMPY)
+            got = results(kind, 12, 6, 3, direction, steps, np.float64, kernels_anywhere, tile)
+            assert farthest(got, want) < 1e-12, (tile, direction)
+
+
+@kinds
+@pytest.mark.parametrize("tile", [TILE, None], ids=["one launch", "two launches"])
+def test_biases_with_gaps_between_their_numbers(kernels_anywhere: Backend, kind: str, tile: Tile | None) -> None:
+    """A kernel has their address alone."""
+    backend, found = kernels_anywhere, []
+    for gaps in (False, True):
+        cell = made_cell(kind, 12, 3, np.float64, backend.name)
+        for name in ("b", "br"):
+            if gaps and getattr(cell, name, None) is not None:
+                bias = getattr(cell, name)
+                twice = np.repeat(bias.numpy(), 2)
+                twice[1::2] = 7
+                bias.data = backend.from_numpy(twice)[::2]
+        xs = mg.tensor(backend.from_numpy(np.ones((3, 2, 3))))
+        state = tuple(mg.tensor(backend.from_numpy(np.ones((2, 12)))) for _ in cell.state_names)
+        plan = planned(kind, 12, 2, np.float64, 1, tile)
+        ((y, *_),) = sequence.run(backend, plan, [cell], [(xs, state)], False, None, False)
+        found.append(y.numpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_cells_of_two_dtypes_are_refused(kernels_anywhere: Backend) -> None:
+    model = GRU(3, 12, 2).to(kernels_anywhere.name)
+    model.forward1.to(dtype="float64")
+    with pytest.raises(TypeError, match=r"kernels: xs: got dtype float32, want float64"):
+        model(mg.tensor(kernels_anywhere.from_numpy(np.ones((2, 1, 3), np.float32))))
+
+
+def sequences(backend: Backend, kind: str, steps: list[int]) -> Sequences:
+    """Two directions with lengths, in arrays that hold a 7 before anything is written."""
+    rng = np.random.default_rng(0)
+    T, B = max(steps), len(steps)
+    given = []
+    for seed in (1, 2):
+        form = made_cell(kind, 12, seed, np.float64, backend.name).kernel_form()
+        assert form is not None
+        arrays = (backend.from_numpy(drawn(rng, *s).astype(np.float64)) for s in [(T, B, 3), (B, 12), (B, 12)])
+        xs, h0, c0 = arrays
+        weights = [w if w is None else w.data for w in form.weights()]
+        given.append(Inputs(xs, h0, c0 if kind == "lstm" else None, *weights))
+    lengths = Lengths(steps, T, B, backend, "test")
+    assert backend.kernels is not None
+    plan = planned(kind, 12, B, np.float64, 2, TILE)
+    return Sequences(
+        backend.xp, backend.kernels(), plan, given, backend.from_numpy(lengths.host.astype(np.int32)), False
+    )
+
+
+def hosted(backend: Backend, arrays: list[Any]) -> list[Any]:
+    return [backend.to_numpy(a) for a in arrays if isinstance(a, (StrictArray, backend.array_type))]
+
+
+@kinds
+def test_what_was_given_up_is_nan_and_is_reported(
+    kernels_anywhere: Backend, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Some blocks never publish. Every number that comes out is right or NaN, and the host is told."""
+    backend, steps = kernels_anywhere, [5, 2, 4]
+    monkeypatch.setattr(Sequences, "empty", lambda self, *shape: self.xp.full(shape, 7.0, self.dtype))
+    arriving = [Arriving(*(backend.from_numpy(np.ones(s)) for s in [(5, 3, 12), (3, 12), (3, 12)])) for _ in range(2)]
+    right = sequences(backend, kind, steps)
+    right.forward()
+    kernels = right.kernels
+
+    def silent(source: str, told: tuple[str, ...]) -> Any:
+        changed = source.replace("(1 << 23)", "(1 << 12)")
+        changed = changed.replace("    store_relaxed(to,", "    if (blockIdx.x) store_relaxed(to,")
+        assert changed.count("if (blockIdx.x)") == 1
+        return kernels.compile(changed, told)
+
+    broken = dataclasses.replace(kernels, compile=silent)
+
+    def all_of(run: Sequences, backward: bool) -> list[Any]:
+        if not backward:
+            return hosted(backend, [*run.ys, run.X, run.C, run.S])
+        dh0, dc0, dZ, dY = run.bptt(arriving)
+        return hosted(backend, [dh0, dc0, *dZ, *(part for of in dY for part, _ in of)])
+
+    for backward in (False, True):
+        want = all_of(right, backward)
+        run = sequences(backend, kind, steps)
+        if backward:
+            run.forward()
+        run.kernels = broken
+        if not backward:
+            run.forward()
+        got = all_of(run, backward)
+        backend.synchronize()
+        assert kernels.flags[0] == 1
+        with pytest.raises(BackendError, match="gave up waiting"):
+            check(kernels)
+        assert any(np.isnan(a).any() for a in got)
+        for a, b in zip(got, want):
+            there = np.isfinite(a)
+            np.testing.assert_array_equal(a[there], b[there])
