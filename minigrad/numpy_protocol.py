@@ -1,17 +1,20 @@
 """NumPy's own functions on tensors: `np.tanh(t)` and `np.concatenate([t, a])` record on the tape (NEP 13, NEP 18).
 
 A function of NumPy's is minigrad's of the same name. What has no rule says so by name as soon as a tensor on the tape
-is among its arguments; constants go to NumPy as the arrays that they hold.
+is among its arguments; constants go to NumPy as the arrays that they hold. So does an argument that minigrad's has not.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from . import backend as seam, ops
+from .primitive import _functions
 from .saved import hand_out
 from .tensor import Tensor
 
@@ -37,23 +40,83 @@ for _function in IN_PLACE:
     OURS.pop(_function, None)
 
 
+NO_OUT = "tensors are not written in place, nor arrays with what is on the tape; take what it returns"
+INSTEAD = {
+    "out": NO_OUT,
+    "where": "choose with minigrad.where(mask, x, other) before it, or among its results",
+    "initial": "put it beside the result: with minigrad.add, multiply, maximum or minimum",
+    "dtype": "take .astype(dtype) of its argument or its result",
+    "weights": "leave it out, or see minigrad.average",
+    "mean": "leave it out: it is computed",
+}
+"""What to do where an argument of NumPy's is not taken."""
+DEFAULTS = {"out": None, "where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
+"""What changes nothing. (Ufuncs have no signature to read it from.)"""
+
+
+@cache
+def _signatures(theirs: Any, ours: Callable[..., Any]) -> tuple[float, dict[str, str], list[str], dict[str, Any]]:
+    """How many arguments stand at the same places, NumPy's names of arguments and ours, NumPy's in order, its defaults.
+
+    Where ours takes whatever it is given, all of them are at the same places, and no name is known.
+    """
+    own = list(inspect.signature(_functions.get(ours, ours)).parameters.values())[int(ours in _functions) :]
+    if any(p.kind is p.VAR_KEYWORD for p in own):
+        return float("inf"), {}, [], {}
+    names = [p.name for p in own]
+    known = {name: name for name in names}
+    if isinstance(theirs, np.ufunc):
+        return float("inf"), known, [], DEFAULTS
+    given = list(inspect.signature(theirs).parameters.values())
+    every = [p.name for p in given]
+    known.update((a, b) for a, b in zip(every, names) if a not in known and b not in every)  # under another name
+    rows = [k for k, a in enumerate(every) if known.get(a) != (names[k] if k < len(names) else None)]
+    starred = any(p.kind is p.VAR_POSITIONAL for p in (*own, *given))
+    same = float("inf") if starred or not rows else rows[0]
+    return same, known, every, {p.name: DEFAULTS.get(p.name, p.default) for p in given}
+
+
+def _called(asked: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Our function with arguments given as NumPy's are.
+
+    Raises:
+        TypeError: one of them is not taken, and says something.
+    """
+    same, known, every, defaults = _signatures(theirs, ours)
+    if len(args) > same:
+        options = {**dict(zip(every[int(same) :], args[int(same) :])), **options}
+        args = args[: int(same)]
+    if not options or not known:
+        return ours(*args, **options)
+    taken = {}
+    for name, value in options.items():
+        if name in known:
+            if value is not np._NoValue:
+                taken[known[name]] = value
+        elif value is not np._NoValue and not (name in defaults and value is defaults[name]):
+            own = f"minigrad.{ours.__name__}"
+            raise TypeError(f"{asked}: {name}: {own} does not take this; {INSTEAD.get(name, 'leave it out')}")
+    return ours(*args, **taken)
+
+
 def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """What NumPy calls for `ufunc(..., x, ...)` and its methods."""
     asked = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if options.pop("out", None) is not None:
-        raise TypeError(f"{asked}: out: tensors are not written in place, nor arrays with what is on the tape")
+        raise TypeError(f"{asked}: out: {NO_OUT}")
     if method == "at" and isinstance(inputs[0], Tensor):
         raise TypeError(f"{asked}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
     # A NumPy number comes here as an array without axes: it belongs to no backend.
     inputs = tuple(a[()] if type(a) is np.ndarray and not a.ndim else a for a in inputs)
     if method == "__call__" and ufunc in OURS:
-        return OURS[ufunc](*inputs, **options)
+        return _called(asked, ufunc, OURS[ufunc], inputs, options)
     if method == "outer" and ufunc in OURS:
         a, b = inputs
-        return OURS[ufunc](ops.reshape(a, (*np.shape(_array(a)), *(1,) * np.ndim(_array(b)))), b, **options)
+        columns = ops.reshape(a, (*np.shape(_array(a)), *(1,) * np.ndim(_array(b))))
+        return _called(asked, ufunc, OURS[ufunc], (columns, b), options)
     names = {"reduce": REDUCED, "accumulate": ACCUMULATED}.get(method, {})
     if ufunc in names:
-        return getattr(ops, names[ufunc])(*inputs, **{"axis": 0, **options})
+        return _called(asked, ufunc, getattr(ops, names[ufunc]), inputs, {"axis": 0, **options})
     return _on_constants(asked, getattr(ufunc, method), inputs, options)
 
 
@@ -66,7 +129,7 @@ def array_function(
         own = f"minigrad.{function.__name__}" if hasattr(ops, function.__name__) else "minigrad.at(x)[...].set(value)"
         raise TypeError(f"{asked}: it writes in place, and tensors are not written into; {own} gives a new one")
     if function in OURS:
-        return OURS[function](*args, **options)
+        return _called(asked, function, OURS[function], args, options)
     return _on_constants(asked, function, args, options)
 
 

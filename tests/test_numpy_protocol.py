@@ -45,6 +45,13 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "irfft of rfft": lambda x: np.fft.irfft(np.fft.rfft(x) * noise(3)),
     "sliding windows": lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, axis=1),
     "sort": lambda x: np.sort(x, axis=0),
+    "sum, all by position": lambda x: np.sum(x, 0, None, None, True),
+    "max, all by position": lambda x: np.max(x, 1, None, True),
+    "sum, all by name": lambda x: np.sum(a=x, axis=0, dtype=None, out=None, where=True),
+    "quantile, all by position": lambda x: np.quantile(x, 0.3, 0, None, False, "hazen", True),
+    "tanh, what changes nothing": lambda x: np.tanh(x, where=True, casting="same_kind", dtype=None),
+    "add.reduce, all by position": lambda x: np.add.reduce(x, 1, None, None, True),
+    "linspace, all by position": lambda x: np.linspace(x, 2.0, 3, True, False, None, -1),
 }
 
 
@@ -83,7 +90,16 @@ def test_every_function_that_both_have_is_ours() -> None:
             r"numpy\.fill_diagonal: it writes in place.*minigrad\.fill_diagonal gives",
         ),
         (lambda x: np.copyto(x, 0.0), r"numpy\.copyto: it writes in place.*minigrad\.at"),
-        (lambda x: np.sum(x, where=noise(3, 4) > 0.5), r"sum.*where"),
+        (lambda x: np.sum(x, where=noise(3, 4) > 0.5), r"numpy\.sum: where: minigrad\.sum .*minigrad\.where\(mask"),
+        (lambda x: np.sum(x, 0, None, np.zeros(4)), r"numpy\.sum: out: minigrad\.sum .*not written in place"),
+        (lambda x: np.max(x, 0, np.zeros(4)), r"numpy\.max: out: minigrad\.max does not take this"),
+        (lambda x: np.max(x, initial=3.0), r"numpy\.max: initial: .*minigrad\.add, multiply, maximum"),
+        (lambda x: np.add.reduce(x, initial=1.0), r"numpy\.add\.reduce: initial: minigrad\.sum"),
+        (lambda x: np.tanh(x, where=noise(3, 4) > 0.5), r"numpy\.tanh: where: minigrad\.tanh .*minigrad\.where"),
+        (lambda x: np.multiply(x, x, dtype=np.float32), r"numpy\.multiply: dtype: .*astype"),
+        (lambda x: np.stack([x, x], out=np.zeros((2, 3, 4))), r"numpy\.stack: out: "),
+        (lambda x: np.quantile(x, 0.5, weights=noise(3, 4)), r"numpy\.quantile: weights: "),
+        (lambda x: np.multiply.outer(x, x, where=x.data > 0), r"numpy\.multiply\.outer: where: "),
         (lambda x: np.polyfit(x[0], x[1], 1), r"numpy\.polyfit: minigrad has no rule"),
     ],
 )
