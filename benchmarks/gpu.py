@@ -1,21 +1,24 @@
 """Recurrences on a GPU: our kernels beside cuDNN, and beside our own op-by-op road; a step of the character model.
 
-    python -m benchmarks.gpu [--quick] [--write]
+    python -m benchmarks.gpu [--only RNN|LSTM|GRU|step] [--quick] [--write]
 
 All in one process on one device, taking turns; a time is what lies between two CUDA events around a batch of calls,
 and the medians of the rounds stand in the tables. torch runs twice, with its float32 products in IEEE arithmetic and in
-TF32; ours are IEEE. Gradients are compared before anything is timed. Without a GPU it says so, and writes nothing.
+TF32; ours are IEEE. Gradients are compared, in IEEE arithmetic, before anything is timed. What does not fit the
+device's memory has no time and stops nobody. Without a GPU it says so, and writes nothing. Each table is written as
+soon as it is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +36,9 @@ GRID = [
 ]
 QUICK_GRID = [{"T": 20, "B": 2, "I": 16, "H": 16}]
 CELLS = ("RNN", "LSTM", "GRU")
+STEP = "step"
+PARTS = (*CELLS, STEP)
+"""What has a block in gpu.md: a table for each cell, and the character model's step."""
 TOLERANCE = 1e-3
 Call = Callable[[], Any]
 
@@ -70,12 +76,32 @@ def wall_clock(work: Call, calls: int) -> float:
     return time.perf_counter() - begin
 
 
+@lru_cache(maxsize=1)
+def given_numbers(cell: str, size: tuple[int, ...]) -> dict[str, Any]:
+    """The numbers that all contestants of a size start from."""
+    return numbers(*size, gates=fused.GATES[cell])
+
+
+def release(backend: str) -> None:
+    """Give back what the two libraries keep of the device's memory: neither can take it from the other's pool."""
+    from minigrad.backend import get_backend
+
+    gc.collect()
+    pool = getattr(get_backend(backend).xp, "get_default_memory_pool", None)
+    if pool is not None:
+        pool().free_all_blocks()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def ours(cell: str, impl: str, backend: str, size: dict[str, int]) -> tuple[Call, Callable[[], Any], Any]:
     """One call, forward and backward; the gradients by name as NumPy arrays; and the model."""
     import minigrad as mg
     import minigrad_rnn
 
-    given = numbers(**size, gates=fused.GATES[cell])
+    given = given_numbers(cell, tuple(size.values()))
     model = getattr(minigrad_rnn, cell)(size["I"], size["H"], impl=impl)
     for name in ("Wc", "Wr", "b"):
         getattr(model.forward0, name).data = given[name]
@@ -98,13 +124,14 @@ def theirs(cell: str, device: str, size: dict[str, int]) -> tuple[Call, Callable
     """torch's module on its device."""
     import torch
 
-    given = numbers(**size, gates=fused.GATES[cell])
+    given = given_numbers(cell, tuple(size.values()))
     model = getattr(torch.nn, cell)(size["I"], size["H"])
     with torch.no_grad():
         model.weight_ih_l0.copy_(torch.from_numpy(given["Wc"]))
         model.weight_hh_l0.copy_(torch.from_numpy(given["Wr"]))
         model.bias_ih_l0.copy_(torch.from_numpy(given["b"]))
         model.bias_hh_l0.zero_()
+    model.bias_hh_l0.requires_grad_(False)
     model.to(device)
     xs, *states = (torch.from_numpy(given[n]).to(device).requires_grad_() for n in fused.WANTED[cell][:-3])
     leaves = [xs, *states, model.weight_ih_l0, model.weight_hh_l0, model.bias_ih_l0]
@@ -142,26 +169,53 @@ def medians(contestants: dict[str, Call], clock: Clock, seconds: float, rounds: 
     return {name: statistics.median(times) for name, times in found.items()}
 
 
+NO_TIMES = ["–"] * 4
+
+
+def failure(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}".replace("|", "/")
+
+
+def beside_graph(
+    cell: str, size: dict[str, int], backend: str, clock: Clock, plan: tuple[float, int], ours_took: float
+) -> str:
+    """Our op-by-op road's time over `ours_took`. It is slow, and the question is whether it is ten times as slow, so a
+    fifth of the rounds do."""
+    seconds, rounds = plan
+    try:
+        release(backend)
+        graph, _, _ = ours(cell, "graph", backend, size)
+        times = medians({"op by op": graph}, clock, seconds, max(1, rounds // 5))
+    except Exception as error:
+        return failure(error)
+    return f"{times['op by op'] / ours_took:.2f}"
+
+
 def one_size(
     cell: str, size: dict[str, int], backend: str, device: str, clock: Clock, plan: tuple[float, int]
 ) -> list[str]:
     """A row of the cell's table: our time, the road, and the others' times over ours."""
-    auto, gradients, model = ours(cell, "auto", backend, size)
-    graph, _, _ = ours(cell, "graph", backend, size)
-    torchs, their_gradients = theirs(cell, device, size)
-    apart = largest_difference(their_gradients(), gradients())
-    road = str(model.road)
-    if not apart < TOLERANCE:
-        return [label(size), road, "–", "–", "–", "–", f"gradients differ by {apart:.1e}"]
-    contestants = {
-        "ours": auto,
-        "ieee": in_arithmetic(False, torchs),
-        "tf32": in_arithmetic(True, torchs),
-        "op by op": graph,
-    }
-    times = medians(contestants, clock, *plan)
-    ratios = [f"{times[name] / times['ours']:.2f}" for name in ("ieee", "tf32", "op by op")]
-    return [label(size), road, milliseconds(times["ours"]), *ratios, f"{apart:.1e}"]
+    try:
+        release(backend)
+        auto, gradients, model = ours(cell, "auto", backend, size)
+        torchs, their_gradients = theirs(cell, device, size)
+        apart = largest_difference(in_arithmetic(False, their_gradients)(), gradients())
+        road = str(model.road)
+        if not apart < TOLERANCE:
+            return [label(size), road, *NO_TIMES, f"gradients differ by {apart:.1e}"]
+        contestants = {"ours": auto, "ieee": in_arithmetic(False, torchs), "tf32": in_arithmetic(True, torchs)}
+        times = medians(contestants, clock, *plan)
+    except Exception as error:  # most likely the device's memory; the next size is another question
+        return [label(size), "–", *NO_TIMES, failure(error)]
+    ratios = [f"{times[name] / times['ours']:.2f}" for name in ("ieee", "tf32")]
+    return [
+        label(size),
+        road,
+        milliseconds(times["ours"]),
+        *ratios,
+        beside_graph(cell, size, backend, clock, plan, times["ours"]),
+        f"{apart:.1e}",
+    ]
 
 
 HEAD = ["T, B, I, H", "road", "ours, ms", "cuDNN ieee", "cuDNN tf32", "op by op", "gradients apart"]
@@ -211,27 +265,36 @@ def character_step(
     )
 
 
-def report(
-    grid: Sequence[dict[str, int]], backend: str, device: str, clock: Clock, plan: tuple[float, int], told: Any
+def part(
+    name: str, grid: Sequence[dict[str, int]], backend: str, device: str, clock: Clock, plan: tuple[float, int]
 ) -> str:
-    parts = []
-    for cell in CELLS:
-        rows = []
-        for size in grid:
-            told(f"{cell} {label(size)}")
-            rows.append(one_size(cell, size, backend, device, clock, plan))
-        parts += [
-            f"{cell}; the columns after ours are their time over ours, above 1 ours is faster:",
-            table(HEAD, rows),
-        ]
-    small = grid is QUICK_GRID
-    parts.append(character_step(backend, device, clock, plan, *((11, 16, 10, 2) if small else (256, 512, 100, 32))))
-    return "\n\n".join(parts)
+    """The text of one of `PARTS`."""
+    if name == STEP:
+        release(backend)
+        sizes = (11, 16, 10, 2) if grid is QUICK_GRID else (256, 512, 100, 32)
+        return character_step(backend, device, clock, plan, *sizes)
+    rows = []
+    for size in grid:
+        print(f"{name} {label(size)}", file=sys.stderr, flush=True)
+        rows.append(one_size(name, size, backend, device, clock, plan))
+    return f"{name}; the columns after ours are their time over ours, above 1 ours is faster:\n\n{table(HEAD, rows)}"
+
+
+def measured_on(backend: Any) -> str:
+    """The device and the versions of all that ran on it."""
+    import torch
+
+    device, cuda = backend.kernels().device, backend.xp.cuda.runtime
+    versions = machine.described(("torch", "cupy-cuda13x", "cupy-cuda12x"))
+    theirs = f"torch's CUDA {torch.version.cuda} and cuDNN {torch.backends.cudnn.version()}"
+    under = f"CUDA {cuda.runtimeGetVersion()} under a driver for {cuda.driverGetVersion()}"
+    return f"{device.name}, {device.multiprocessors} multiprocessors. {versions}; {under}; {theirs}."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small size, to see that everything runs")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
     parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/gpu.md")
     arguments = parser.parse_args(argv)
     import minigrad as mg
@@ -247,15 +310,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("benchmarks.gpu: not measured: torch finds no GPU; install its CUDA build", file=sys.stderr)
         return 2
     assert backend.kernels is not None
-    told = partial(print, file=sys.stderr, flush=True)
-    grid, plan = (QUICK_GRID, (0.01, 3)) if arguments.quick else (GRID, (0.2, 15))
-    text = report(grid, "cupy", "cuda", CudaClock(), plan, told)
-    device = backend.kernels().device
-    versions = machine.described(("torch", "cupy-cuda13x", "cupy-cuda12x"))
-    text += f"\n\n{device.name}, {device.multiprocessors} multiprocessors. {versions}."
-    print(text)
-    if arguments.write and not arguments.quick:
-        PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), "gpu", text), encoding="utf-8")
+    grid, plan = (QUICK_GRID, (0.01, 3)) if arguments.quick else (GRID, (0.05, 15))
+    for name in arguments.only or PARTS:
+        text = f"{part(name, grid, 'cupy', 'cuda', CudaClock(), plan)}\n\n{measured_on(backend)}"
+        print(text, end="\n\n", flush=True)
+        if arguments.write and not arguments.quick:
+            page = PAGE.read_text(encoding="utf-8")
+            PAGE.write_text(replaced(page, f"gpu --only {name}", text), encoding="utf-8")
     return 0
 
 

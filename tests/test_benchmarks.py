@@ -8,6 +8,7 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from benchmarks import chain, fused, gpu, import_time, machine, memory, mlp, op_
 from benchmarks.__main__ import ALL, main
 from benchmarks.page import README, Target, block, milliseconds, replaced, table, timing_tables
 from benchmarks.timing import Contestant, Plan, Standing, Work, Worker, contest, largest_difference, ratio
+from minigrad import backend as seam
 from minigrad.backend import BackendError, get_backend
 
 PLAN = Plan(total=0.0, turn=0.0, rounds=4, sittings=1, pause=0.0, patience=0.0)
@@ -285,14 +287,15 @@ def test_a_truncated_run_needs_no_more_memory_for_a_longer_sequence() -> None:
 def test_the_gpus_benchmark_runs_on_a_host() -> None:
     """All but the clock: the same tables, from the same comparisons."""
     pytest.importorskip("torch")
-    text = gpu.report(gpu.QUICK_GRID, "numpy", "cpu", gpu.wall_clock, (1e-4, 2), lambda line: None)
-    rows = [line for line in text.splitlines() if line.startswith("| 20, 2, 16, 16")]
-    assert len(rows) == len(gpu.CELLS)
-    for row in rows:
+    given = (gpu.QUICK_GRID, "numpy", "cpu", gpu.wall_clock, (1e-4, 2))
+    for cell in gpu.CELLS:
+        (row,) = (line for line in gpu.part(cell, *given).splitlines() if line.startswith("| 20, 2, 16, 16"))
         _, _, road, *figures, apart, _ = (cell.strip() for cell in row.split("|"))
         assert road == "fused"
         assert all(float(figure) > 0 for figure in figures)
+        assert len(figures) == 4
         assert float(apart) < 1e-4
+    text = gpu.part(gpu.STEP, *given)
     assert "A training step of the character model (LSTM, V = 11, H = 16, T = 10, B = 2)" in text
 
 
@@ -304,6 +307,71 @@ def test_without_a_gpu_nothing_is_measured_or_written(capsys: pytest.CaptureFixt
         assert gpu.main(["--write"]) == 2
         assert "not measured" in capsys.readouterr().err
         assert gpu.PAGE.read_text(encoding="utf-8") == before
-    begin, end = block("gpu")
-    assert begin in gpu.PAGE.read_text(encoding="utf-8")
-    assert end in gpu.PAGE.read_text(encoding="utf-8")
+    for part in gpu.PARTS:
+        begin, end = block(f"gpu --only {part}")
+        assert begin in gpu.PAGE.read_text(encoding="utf-8")
+        assert end in gpu.PAGE.read_text(encoding="utf-8")
+
+
+def test_what_is_measured_is_written_into_its_own_block(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    runtime = SimpleNamespace(runtimeGetVersion=lambda: 13000, driverGetVersion=lambda: 13010)
+    device = SimpleNamespace(name="a GPU", multiprocessors=7)
+    stand_in = SimpleNamespace(
+        xp=SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)), kernels=lambda: SimpleNamespace(device=device)
+    )
+    page = tmp_path / "gpu.md"
+    page.write_text(gpu.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setitem(seam._by_name, "cupy", stand_in)  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "CudaClock", lambda: gpu.wall_clock)
+    monkeypatch.setattr(gpu, "PAGE", page)
+    monkeypatch.setattr(gpu, "part", lambda name, *rest: f"the figures of {name}")
+    before = page.read_text(encoding="utf-8")
+    assert gpu.main(["--quick", "--write"]) == 0
+    assert page.read_text(encoding="utf-8") == before
+    assert gpu.main(["--only", "LSTM", "--write"]) == 0
+    written = page.read_text(encoding="utf-8")
+    assert written.count("the figures of") == 1
+    assert "the figures of LSTM\n\na GPU, 7 multiprocessors. " in written
+    assert "CUDA 13000 under a driver for 13010; torch's CUDA" in written
+    assert written.count("Not measured") == before.count("Not measured") - 1
+
+
+@pytest.mark.parametrize(("impl", "column"), [("auto", -2), ("graph", -3)])
+def test_who_finds_no_memory_on_the_gpu_has_no_time_and_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, impl: str, column: int
+) -> None:
+    pytest.importorskip("torch")
+    made = gpu.ours
+
+    def too_large(cell: str, kind: str, *rest: Any) -> Any:
+        if kind == impl:
+            raise MemoryError("of | 80 GiB")
+        return made(cell, kind, *rest)
+
+    monkeypatch.setattr(gpu, "ours", too_large)
+    text = gpu.part("RNN", gpu.QUICK_GRID, "numpy", "cpu", gpu.wall_clock, (1e-4, 2))
+    assert text.splitlines()[-1].split("|")[column].strip() == "MemoryError: of / 80 GiB"
+
+
+def test_gradients_are_compared_in_ieee_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own default is TF32, which is as far from ours as a mistake would be."""
+    torch = pytest.importorskip("torch")
+    made, seen = gpu.theirs, []
+
+    def watched(*given: Any) -> Any:
+        run, gradients = made(*given)
+
+        def compared() -> Any:
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            return gradients()
+
+        return run, compared
+
+    monkeypatch.setattr(gpu, "theirs", watched)
+    for _ in range(2):  # the row before ends in TF32
+        gpu.one_size("RNN", gpu.QUICK_GRID[0], "numpy", "cpu", gpu.wall_clock, (1e-4, 1))
+    assert seen == [(False, False)] * 2
