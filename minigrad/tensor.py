@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
 Array = Any
 Operand = Any
 """What an operation takes: a tensor, an array, a Python number, or a nested list of numbers."""
+
+
+LOST = (
+    "array[...] = Tensor: this tensor is on the tape and the array would lose its gradient; store float(tensor) where "
+    "it shall, else stack tensors with minigrad.stack, or write with minigrad.at(x)[...].set(tensor)"
+)
+
+
+def _stored() -> bool:
+    """Whether the code that asks for a tensor's number is an assignment to an item."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_code[frame.f_lasti] == opmap["STORE_SUBSCR"]
 
 
 class Tensor:
@@ -158,9 +172,18 @@ class Tensor:
         return self.numpy().tolist()
 
     def __float__(self) -> float:
+        """The single value, without its gradient: `float(loss)` is for looking at it.
+
+        `array[0] = tensor` comes here too, and would lose a gradient that nobody meant to; that is refused, by the
+        caller's instruction. `math.exp(tensor)` and `array.fill(tensor)` look like `float(tensor)`, and pass.
+        """
+        if self.node is not None and _stored():
+            raise TypeError(LOST)
         return float(self.item())
 
     def __int__(self) -> int:
+        if self.node is not None and _stored():
+            raise TypeError(LOST)
         return int(self.item())
 
     def __bool__(self) -> bool:

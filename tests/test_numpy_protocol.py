@@ -135,6 +135,43 @@ def test_assignment_to_an_item_says_what_to_do() -> None:
         x[0] += 1.0
 
 
+def test_a_tensor_on_the_tape_is_not_stored_in_an_array() -> None:
+    x = mg.tensor(2.0, requires_grad=True)
+    y = x * 2
+    host, whole = np.zeros(3), np.zeros(3, int)
+
+    def each() -> None:
+        for k in range(3):
+            host[k] = y
+
+    def added() -> None:
+        host[0] += y
+
+    def rounded() -> None:
+        whole[0] = y
+
+    def leaf() -> None:
+        host[0] = x
+
+    for write in (each, added, rounded, leaf, lambda: host.__setitem__(slice(None), y)):
+        with pytest.raises((TypeError, ValueError)) as found:
+            write()
+        assert "lose its gradient" in f"{found.value} {found.value.__cause__}"
+    np.testing.assert_array_equal(host, 0)
+
+
+def test_a_tensor_is_looked_at_as_a_number() -> None:
+    y = mg.tensor(2.5, requires_grad=True) * 2
+    host = np.zeros(4)
+    host[0], host[1], host[2] = float(y), y.item(), y.detach()
+    host[int(y) - 2] = 5.0
+    assert [float(y)] * 4 == host.tolist() == list(map(float, [y] * 4))
+    assert f"{float(y):.2f} {int(y)}" == "5.00 5" == "%.2f %d" % (y, y)  # noqa: UP031
+    with mg.no_grad():
+        host[0] = y + 1
+    assert host[0] == 6
+
+
 def test_the_array_namespace_is_minigrad() -> None:
     x = mg.tensor(noise(3), requires_grad=True)
     xp = x.__array_namespace__()
