@@ -5,6 +5,8 @@ PY   ?= python3
 BIN   = $(VENV)/bin
 # What `make test` installs. CI adds the oracles (torch, autograd): EXTRAS=test,oracle
 EXTRAS ?= test
+# The same for a machine with a GPU; cuda12 where its driver is that old.
+GPU_EXTRAS ?= test,oracle,cuda13
 
 pip     = if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip $(1); else $(PY) -m pip --python $(BIN)/python $(1); fi
 install = $(call pip,install -q -e '.[$(1)]')
@@ -62,14 +64,15 @@ examples: $(VENV)/.stamp-examples        ## the lessons
 bench: $(VENV)/.stamp-$(EXTRAS)          ## our speed beside PyTorch's (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-test-gpu: $(VENV)/.stamp-$(EXTRAS)       ## on a GPU: the suite with CuPy, verify on it, the sanitizer on small sizes
+test-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)   ## on a GPU: the suite with CuPy, verify on it, the sanitizer on small sizes
 	$(BIN)/python -c "from minigrad.backend import get_backend; get_backend('cupy')"
 	$(BIN)/python -m pytest -q -m "not soak" -k "cupy or cuda"
 	$(BIN)/python -m minigrad_rnn verify --backend cupy
-	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python -m minigrad_rnn doctor --backend cupy
-	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python -m minigrad_rnn doctor --backend cupy
+	$(BIN)/python -m minigrad_rnn doctor --backend cupy
+	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python tests/cuda_on_gpu.py
+	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python tests/cuda_on_gpu.py
 
-bench-gpu: $(VENV)/.stamp-$(EXTRAS)      ## on a GPU: beside cuDNN and our own op-by-op road, into benchmarks/gpu.md
+bench-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)  ## on a GPU: beside cuDNN and our own op-by-op road, into benchmarks/gpu.md
 	$(BIN)/python -m benchmarks.gpu --write
 
 clean:

@@ -4,8 +4,10 @@ what is left where something goes wrong."""
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
+import cuda_on_gpu
 import numpy as np
 import pytest
 from cuda_on_cpu.cells import KINDS, drawn, farthest, made_cell, planned, results
@@ -64,6 +66,21 @@ def test_float64_on_every_road(kernels_anywhere: Backend, kind: str) -> None:
             want = results(kind, 12, 6, 3, direction, steps, np.float64, NUMPY)
             got = results(kind, 12, 6, 3, direction, steps, np.float64, kernels_anywhere, tile)
             assert farthest(got, want) < 1e-12, (tile, direction)
+
+
+def test_what_the_sanitizer_is_given(kernels_anywhere: Backend) -> None:
+    found = dict(cuda_on_gpu.checked(kernels_anywhere))
+    assert len(found) == 6 * len(KINDS)
+    assert all(found.values()), found
+
+
+def test_the_sanitizer_is_given_arrays_in_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    allocators: list[Any] = ["a pool"]
+    stand_in = SimpleNamespace(xp=SimpleNamespace(cuda=SimpleNamespace(set_allocator=allocators.append)))
+    monkeypatch.setattr(cuda_on_gpu, "get_backend", lambda name: stand_in)
+    monkeypatch.setattr(cuda_on_gpu, "checked", lambda backend: [("one", True), ("another", False)])
+    assert cuda_on_gpu.main() == 1
+    assert allocators[-1] is None
 
 
 @kinds
