@@ -3,7 +3,9 @@ what is left where something goes wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +13,13 @@ import cuda_on_gpu
 import numpy as np
 import pytest
 from cuda_on_cpu.cells import KINDS, drawn, farthest, made_cell, planned, results
-from strict_device import StrictArray
+from strict_device import StrictArray, SyncError, no_sync
 
 import minigrad as mg
 from minigrad.backend import NUMPY, Backend, BackendError
 from minigrad_rnn import GRU, LSTM, RNN, Recurrence
 from minigrad_rnn.cells import Lengths
+from minigrad_rnn.character_model import CharacterModel
 from minigrad_rnn.cuda import sequence
 from minigrad_rnn.cuda.launches import Arriving, Inputs, Sequences, check
 from minigrad_rnn.cuda.planner import Tile
@@ -178,3 +181,89 @@ def test_what_was_given_up_is_nan_and_is_reported(
         for a, b in zip(got, want):
             there = np.isfinite(a)
             np.testing.assert_array_equal(a[there], b[there])
+
+
+WAITING = ("get", "item", "tolist", "__float__", "__int__", "__bool__", "__complex__", "__array__")
+
+
+@contextlib.contextmanager
+def no_trips(array_type: Any) -> Iterator[None]:
+    """Inside, what brings a value of a CuPy array to the host raises `SyncError`."""
+
+    def refused(name: str) -> Any:
+        def refuse(self: Any, *rest: Any, **options: Any) -> Any:
+            raise SyncError(f"{name} waits for the device")
+
+        return refuse
+
+    indexed = array_type.__getitem__
+
+    def index(self: Any, key: Any) -> Any:
+        if any(getattr(part, "dtype", None) == np.dtype(bool) for part in (key if isinstance(key, tuple) else (key,))):
+            raise SyncError("indexing by a boolean mask waits for the device")
+        return indexed(self, key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in WAITING:
+            if hasattr(array_type, name):
+                patch.setattr(array_type, name, refused(name))
+        patch.setattr(array_type, "__getitem__", index)
+        yield
+
+
+@pytest.mark.parametrize(
+    "trip",
+    [float, bool, lambda a: a.item(), lambda a: a.get(), lambda a: a[a.mask], lambda a: a[0, a.mask]],
+    ids=["float", "bool", "item", "get", "mask", "mask in a tuple"],
+)
+def test_a_trip_to_the_host_is_refused(trip: Any) -> None:
+    class Array:
+        mask = np.ones(1, bool)
+
+        def __getitem__(self, key: Any) -> Any:
+            return key
+
+        def get(self) -> float:
+            return 1.0
+
+        item = __float__ = get
+
+        def __bool__(self) -> bool:
+            return True
+
+    trip(Array())
+    with no_trips(Array):
+        assert Array()[1:] == slice(1, None)
+        with pytest.raises(SyncError):
+            trip(Array())
+    trip(Array())
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_training_step_of_the_character_model_makes_no_trip(kernels_anywhere: Backend, cell: str) -> None:
+    """And its gradients after a first step are the host's."""
+    found = []
+    for backend in ("numpy", kernels_anywhere.name):
+        model = CharacterModel(7, cell, 4, 12, 2, dropout=0.2, rng=np.random.default_rng(2)).to(backend)
+        optimizer = mg.optim.Adam(model.parameters(), lr=1e-2)
+        ids = np.random.default_rng(3).integers(0, 7, (6, 3))
+        inputs, targets = (mg.tensor(part, backend=backend) for part in (ids[:-1], ids[1:].reshape(-1)))
+
+        def step(model: Any = model, optimizer: Any = optimizer, inputs: Any = inputs, targets: Any = targets) -> None:
+            logits, _ = model(inputs)
+            loss = mg.cross_entropy(mg.reshape(logits, (-1, 7)), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            mg.optim.clip_grad_norm(model.parameters(), 1.0)
+            optimizer.step()
+
+        step()  # kernels are compiled here
+        guard: Any = contextlib.nullcontext()
+        if backend != "numpy":
+            guard = no_sync() if backend == "strict" else no_trips(kernels_anywhere.array_type)
+        with guard:
+            step()
+        found.append([p.grad.numpy() for p in model.parameters()])
+    assert model.recurrence.road.startswith(("persistent", "forward", "two launches"))
+    for ours, expected in zip(found[1], found[0]):
+        assert np.abs(ours - expected).max() < 1e-3 * np.abs(expected).max()
