@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 
 from .entries import Names
 from .layout import layout_of
@@ -27,7 +28,9 @@ class Drawing(str):
         return str(self) if self.startswith("<svg") else None
 
 
-def draw(result: Tensor, format: str = "svg", names: Names = None, fold: bool = True) -> Drawing:
+def draw(
+    result: Tensor, format: str = "svg", names: Names = None, fold: bool = True, limit: int | None = 5000
+) -> Drawing:
     """Draw the graph of a result: leaves, constants and operations, from the inputs down to the result.
 
     >>> import minigrad as mg
@@ -45,16 +48,27 @@ def draw(result: Tensor, format: str = "svg", names: Names = None, fold: bool = 
         format: "svg", laid out by minigrad itself; "dot", for Graphviz; "mermaid", for Markdown pages.
         names: tensors by name, or a module, whose parameters then have their names.
         fold: draw steps in time that are alike once, with an arrow from the step to the next one.
+        limit: how many boxes to draw at most, for nobody reads a picture of so many; None for any number.
+
+    A leaf whose uses lie far apart stands above each of them again, with a broken edge.
 
     Returns:
         The drawing as text, with a method `save(path)`.
 
     Raises:
-        ValueError: another format. GraphError: the tape was walked before. TypeError: `result` is not on the tape.
+        ValueError: another format, or more boxes than `limit`. GraphError: the tape was walked before. TypeError:
+            `result` is not on the tape.
     """
     if format not in FORMATS:
         raise ValueError(f"draw: format: got {format!r}, want one of {list(FORMATS)}")
     picture = picture_of(result, names, fold)
+    if limit is not None and len(picture.boxes) > limit:
+        alike = "Record what repeats under `with mg.time_step(t):`" if fold else "Leave fold=True"
+        raise ValueError(
+            f"draw: limit: the graph has {len(picture.boxes)} boxes, more than limit={limit}. {alike}, so "
+            "that steps that are alike are one; draw a tensor nearer to the leaves; read it as a table, "
+            "mg.tape(result); or pass limit=None"
+        )
     if format == "dot":
         return Drawing(dot_of(picture))
     if format == "mermaid":
@@ -78,16 +92,24 @@ def dot_of(picture: Picture) -> str:
         '  node [style=filled, fontname="Helvetica", fontsize=12];',
         '  edge [fontname="Helvetica", fontsize=10];',
     ]
+    inside = _by_group(picture)
     for g, label in enumerate(picture.groups):
         lines += [f"  subgraph cluster_{g} {{", f"    label={_quoted(label)};"]
-        lines += [f"    {_dot_box(box)}" for box in picture.boxes if box.group == g]
+        lines += [f"    {_dot_box(box)}" for box in inside[g]]
         lines.append("  }")
-    lines += [f"  {_dot_box(box)}" for box in picture.boxes if box.group is None]
+    lines += [f"  {_dot_box(box)}" for box in inside[None]]
     for a in picture.arrows:
         look = [f"label={_quoted(a.label)}"] if a.label else []
         look += ["style=dashed, constraint=false"] if a.kind == "back" else []
         lines.append(f"  {_id(a.start)} -> {_id(a.end)}" + (f" [{', '.join(look)}]" if look else "") + ";")
     return "\n".join([*lines, "}"])
+
+
+def _by_group(picture: Picture) -> defaultdict[int | None, list[Box]]:
+    groups: defaultdict[int | None, list[Box]] = defaultdict(list)
+    for box in picture.boxes:
+        groups[box.group].append(box)
+    return groups
 
 
 def _dot_box(box: Box) -> str:
@@ -105,11 +127,12 @@ MERMAID_SHAPE = {"leaf": ("([", "])"), "const": ("{{", "}}"), "op": ("[", "]"), 
 def mermaid_of(picture: Picture) -> str:
     """The picture in Mermaid's language."""
     lines = ["flowchart TD"]
+    inside = _by_group(picture)
     for g, label in enumerate(picture.groups):
         lines.append(f'    subgraph g{g}["{_entities(label)}"]')
-        lines += [f"        {_mermaid_box(box)}" for box in picture.boxes if box.group == g]
+        lines += [f"        {_mermaid_box(box)}" for box in inside[g]]
         lines.append("    end")
-    lines += [f"    {_mermaid_box(box)}" for box in picture.boxes if box.group is None]
+    lines += [f"    {_mermaid_box(box)}" for box in inside[None]]
     for a in picture.arrows:
         line = "-.->" if a.kind == "back" else "-->"
         lines.append(f"    {_id(a.start)} {line}" + (f'|"{_entities(a.label)}"|' if a.label else "") + f" {_id(a.end)}")

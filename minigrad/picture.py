@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from .entries import Names, Row, rows_of
@@ -11,7 +12,7 @@ from .tensor import Tensor
 
 @dataclass(frozen=True)
 class Box:
-    """One thing of the graph. `kind` is "leaf", "const", "op" or "result"."""
+    """One thing of the graph. `kind` is "leaf", "const", "op" or "result"; "again" for a leaf that has a box above."""
 
     key: int
     kind: str
@@ -126,7 +127,7 @@ def _arrows(
 
 def _which(index: int, user: Part, parts: list[Part]) -> str:
     """Which of the steps that one box stands for an arrow out of it comes from."""
-    part = next(p for p in parts if p.start <= index < p.stop)
+    part = parts[bisect_right(parts, index, key=lambda p: p.start) - 1]
     if not part.folded or part is user:
         return ""
     return f"t = {part.steps[part.place(index)[0]]}"

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
+from .labels import Label, labels_of
 from .layering import Place
-from .layout import DENT, HEIGHT, Frame, Layout, Line, text_width
+from .layout import DENT, HEIGHT, Frame, Layout, Line
 from .picture import Picture
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
-FILL = {"leaf": "#e3f3e6", "const": "#f1f1ee", "op": "#ffffff", "result": "#fff1d6"}
-EDGE = {"leaf": "#3c8d52", "const": "#9a9a92", "op": "#3f6fb0", "result": "#c98a12"}
+FILL = {"leaf": "#e3f3e6", "again": "#f4faf5", "const": "#f1f1ee", "op": "#ffffff", "result": "#fff1d6"}
+EDGE = {"leaf": "#3c8d52", "again": "#3c8d52", "const": "#9a9a92", "op": "#3f6fb0", "result": "#c98a12"}
 BACK = "#c2571a"
 LINE = "#7d8794"
 CORNER = 8.0
@@ -21,6 +22,7 @@ CORNER = 8.0
 def svg_of(picture: Picture, layout: Layout) -> str:
     """The drawing as one SVG document, with a title and a description for those who do not see it."""
     width, height = round(layout.width), round(layout.height)
+    labels, corners = labels_of(layout.lines, layout.frames)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -33,9 +35,9 @@ def svg_of(picture: Picture, layout: Layout) -> str:
             f'<rect width="{width}" height="{height}" fill="#fcfcfa"/>',
             *(_frame(frame) for frame in layout.frames),
             *(_line(line) for line in layout.lines),
-            *(_frame_label(frame) for frame in layout.frames),
+            *(_frame_label(label) for label in corners),
             *(line for place in layout.places for line in _box(place)),
-            *(text for line in layout.lines if (text := _label(line))),
+            *(_label(label, line.arrow.kind) for label, line in zip(labels, layout.lines) if label is not None),
             "</svg>",
             "",
         ]
@@ -62,12 +64,11 @@ def _frame(frame: Frame) -> str:
     )
 
 
-def _frame_label(frame: Frame) -> str:
-    w = text_width(frame.label, 12) + 8
+def _frame_label(label: Label) -> str:
     return (
-        f'<rect x="{frame.left + 8:.1f}" y="{frame.top + 4:.1f}" width="{w:.1f}" height="18" rx="4" fill="#eef3fa" '
-        f'fill-opacity="0.85"/><text x="{frame.left + 12:.1f}" y="{frame.top + 17:.1f}" font-size="12" '
-        f'font-style="italic" fill="#4a6287">{_safe(frame.label)}</text>'
+        f'<rect x="{label.left:.1f}" y="{label.top:.1f}" width="{label.width:.1f}" height="{label.height:.0f}" rx="4" '
+        f'fill="#eef3fa" fill-opacity="0.85"/><text x="{label.left + 4:.1f}" y="{label.top + 13:.1f}" font-size="12" '
+        f'font-style="italic" fill="#4a6287">{_safe(label.text)}</text>'
     )
 
 
@@ -83,11 +84,12 @@ def _box(place: Place) -> list[str]:
         corners = [(in_, top), (out, top), (x + w, place.y), (out, bottom), (in_, bottom), (x, place.y)]
         shape = f'<polygon points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}" {look}/>'
     else:
-        radius = HEIGHT / 2 if box.kind == "leaf" else 6
+        radius = HEIGHT / 2 if box.kind in ("leaf", "again") else 6
+        dashes = ' stroke-dasharray="3 3"' if box.kind == "again" else ""
         stroke = 2 if box.kind == "result" else 1.3
         shape = (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{HEIGHT:.0f}" rx="{radius:.0f}" {look} '
-            f'stroke-width="{stroke}"/>'
+            f'stroke-width="{stroke}"{dashes}/>'
         )
     lines = [shape]
     title_y = place.y - 2 if box.detail else place.y + 4
@@ -140,20 +142,10 @@ def _towards(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, flo
     return a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
 
 
-def _label(line: Line) -> str:
-    text = line.arrow.label
-    if not text:
-        return ""
-    if line.arrow.kind == "back":
-        x, y = line.points[2][0], (line.points[2][1] + line.points[3][1]) / 2
-        color = BACK
-    else:
-        (x0, y0), (x1, y1) = line.points[:2]
-        u = 0.5 if abs(x1 - x0) < 80 else 0.3  # a flat arrow among others says it where it begins
-        x, y = x0 + (3 * u * u - 2 * u**3) * (x1 - x0), y0 + (1.5 * u * (1 - u) + u**3) * (y1 - y0)
-        color = "#5b6673"
-    w = text_width(text, 11) + 8
+def _label(label: Label, kind: str) -> str:
+    middle = label.left + label.width / 2
+    text = _text(label.text, middle, label.top + 12.5, 11, BACK if kind == "back" else "#5b6673", False)
     return (
-        f'<rect x="{x - w / 2:.1f}" y="{y - 9:.1f}" width="{w:.1f}" height="16" rx="4" fill="#fcfcfa" '
-        f'fill-opacity="0.9"/>{_text(text, x, y + 3.5, 11, color, False)}'
+        f'<rect x="{label.left:.1f}" y="{label.top:.1f}" width="{label.width:.1f}" height="{label.height:.0f}" rx="4" '
+        f'fill="#fcfcfa" fill-opacity="0.9"/>{text}'
     )

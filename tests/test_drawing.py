@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from itertools import combinations
+import time
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.labels import labels_of, on_smooth
 from minigrad.layout import HEIGHT, layout_of, spread
 from minigrad.picture import Picture, picture_of
 from minigrad_rnn import GRU, LSTM, RNN
@@ -60,7 +62,9 @@ def test_svg_is_xml_that_says_what_it_is(graph: str, fold: bool) -> None:
     assert "an arrow goes from a value to its use" in root.find(f"{SVG}desc").text
     picture = picture_of(loss, names, fold)
     texts = [t.text for t in root.iter(f"{SVG}text")]
-    assert sorted(t for t in texts if t in {b.title for b in picture.boxes}) == sorted(b.title for b in picture.boxes)
+    shown = [p.box for p in layout_of(picture).places if p.box is not None]
+    assert [b for b in shown if b.kind != "again"] == picture.boxes
+    assert sorted(t for t in texts if t in {b.title for b in shown}) == sorted(b.title for b in shown)
     assert len(list(root.iter(f"{SVG}path"))) == len(picture.arrows) + 2  # and two heads
     assert drawn._repr_svg_() == drawn
 
@@ -213,6 +217,56 @@ def test_a_long_chain_is_laid_out_in_time() -> None:
     for _ in range(1500):
         x = mg.tanh(x)
     assert ElementTree.fromstring(mg.draw(x.sum())).tag == f"{SVG}svg"
+
+
+def chain(n: int) -> tuple[mg.Tensor, mg.Tensor]:
+    x = y = leaf(3)
+    for _ in range(n):
+        y = mg.tanh(y) * 1.01 + x
+    return x, y.sum()
+
+
+def test_the_time_that_drawing_takes_grows_with_the_graph_and_no_faster() -> None:
+    x = y = leaf(1)
+    for _ in range(2500):
+        y = mg.tanh(y * 1.01 + mg.exp(x))
+    began = time.perf_counter()
+    mg.draw(y, limit=None)
+    assert time.perf_counter() - began < 7  # about 2 s; it was 11 s when every box looked at every arrow
+
+
+def test_a_picture_that_nobody_would_read() -> None:
+    _, y = chain(40)
+    with pytest.raises(ValueError, match=r"limit: the graph has 162 boxes, more than limit=100.* mg.time_step\(t\)"):
+        mg.draw(y, limit=100)
+    with pytest.raises(ValueError, match=r"more than limit=100. Leave fold=True"):
+        mg.draw(y, fold=False, limit=100)
+    assert mg.draw(y, limit=162) == mg.draw(y, limit=None)
+
+
+def test_a_chain_is_straight_and_a_leaf_used_along_it_stands_by_each_use() -> None:
+    x, y = chain(50)
+    picture = picture_of(y, {"x": x}, True)
+    layout = layout_of(picture)
+    assert layout.width < 400  # it leant further to one side with every constant
+    at = {p.box.key: p for p in layout.places if p.box is not None}
+    again = [p for p in layout.places if p.box is not None and p.box.kind == "again"]
+    assert [p.box.title for p in again if p.box is not None] == ["x"] * 50
+    assert all(at[line.arrow.end].layer - at[line.arrow.start].layer == 1 for line in layout.lines)
+
+
+def test_no_label_of_a_frame_lies_on_an_arrow_and_no_two_labels_overlap() -> None:
+    for kind in (RNN, LSTM, GRU):
+        rnn, loss = unrolled(kind, 5)
+        layout = layout_of(picture_of(loss, rnn, True))
+        labels, corners = labels_of(layout.lines, layout.frames)
+        for corner in corners:
+            for line in layout.lines:
+                if line.arrow.kind == "plain":
+                    for a, b in pairwise(line.points):
+                        assert not any(corner.holds(on_smooth(a, b, u / 50)) for u in range(51))
+        for one, other in combinations([label for label in labels if label is not None] + corners, 2):
+            assert not one.meets(other)
 
 
 def test_spread_is_least_squares_with_gaps() -> None:

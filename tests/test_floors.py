@@ -52,6 +52,7 @@ FLOORS = {
         ["gradcheck", "picture", "profile", "table"],
         ["layering"],
         ["layout"],
+        ["labels"],
         ["svg"],
         ["drawing"],
         ["nn.hooks"],
