@@ -136,6 +136,14 @@ def _load_cupy() -> Backend:
             f"backend 'cupy': the GPU has compute capability {capability / 10}, want at least {OLDEST / 10}; use the "
             "backend 'numpy'"
         )
+    try:  # CuPy loads them when they are first needed, which is in the middle of somebody's first operation
+        cupy.cuda.nvrtc.getVersion()
+        _ = cupy.cuda.cublas
+    except (ImportError, RuntimeError, OSError) as error:
+        raise BackendError(
+            "backend 'cupy': cupy is installed, but not the CUDA libraries that it loads; install the CUDA toolkit, or "
+            f"pip install '{(installed or ['cupy-cuda13x'])[0]}[ctk]'. CuPy said: {error}"
+        ) from error
     return Backend(
         "cupy",
         cupy,

@@ -135,6 +135,34 @@ def test_what_is_wrong_with_cupy_is_said_in_one_error(
         seam._load_cupy()
 
 
+@pytest.mark.parametrize(("library", "error"), [("nvrtc", RuntimeError), ("cublas", ImportError)])
+def test_missing_cuda_libraries_are_said_in_one_error(
+    monkeypatch: pytest.MonkeyPatch, library: str, error: type[Exception]
+) -> None:
+    """They are loaded late: without this the first operation would fail, deep inside CuPy."""
+    cupy = pytest.importorskip("cupy")
+
+    class Cuda:
+        runtime, cublas = Runtime(1), None
+        nvrtc = type("Nvrtc", (), {"getVersion": staticmethod(lambda: (13, 0))})
+
+        @staticmethod
+        def Device() -> Any:
+            return type("Device", (), {"compute_capability": "90"})()
+
+    def missing(*_: Any) -> Any:
+        raise error("no such file")
+
+    if library == "nvrtc":
+        monkeypatch.setattr(Cuda.nvrtc, "getVersion", missing)
+    else:
+        monkeypatch.setattr(Cuda, "cublas", property(missing))
+    monkeypatch.setattr(cupy, "cuda", Cuda())
+    monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x"])
+    with pytest.raises(mg.BackendError, match=r"not the CUDA libraries .*'cupy-cuda12x\[ctk\]'.*no such file"):
+        seam._load_cupy()
+
+
 def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # an import raises ImportError
     monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
