@@ -415,11 +415,11 @@ def test_the_tail_of_the_logistic_function_keeps_its_digits(xp: Any, dtype: Any)
 @pytest.mark.parametrize("name", ["erf", "erfc", "ndtr", "gammaln", "digamma"])
 def test_large_arrays_are_what_their_parts_are(xp: Any, name: str) -> None:
     """A host computes them a block at a time."""
-    host = np.random.default_rng(0).uniform(0.1, 5.0, (3, 9001))
+    host = np.random.default_rng(0).uniform(0.1, 5.0, (3, 30001))
     function = getattr(mg, name)
     whole = function(mg.tensor(host)).numpy()
     assert whole.shape == host.shape
-    for part in (slice(0, 5), slice(8190, 8195), slice(8996, None)):
+    for part in (slice(0, 5), slice(2765, 2770), slice(29996, None)):
         alone = function(mg.tensor(host[:, part].copy())).numpy()
         np.testing.assert_allclose(whole[:, part], alone, rtol=1e-14, atol=1e-15)
 

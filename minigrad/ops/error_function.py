@@ -1,34 +1,29 @@
 """The error function and its kin, to the last digits of float64, and the normal distribution in terms of them.
 
-Near 0 erf is W. J. Cody's rational approximation ("Rational Chebyshev approximations for the error function", Math.
-Comp. 23, 1969; coefficients as in his CALERF, Netlib). Everywhere else stands exp(x²) erfc(x), mapped as in M. M.
-Shepherd & J. G. Laframboise ("Chebyshev approximation of (1 + 2x) exp(x²) erfc(x) in 0 ≤ x < ∞", Math. Comp. 36,
-1981), with coefficients computed to 40 digits. The inverse is M. J. Wichura's ("Algorithm AS 241", Applied Statistics
-37, 1988). Every branch is computed for every element, so that no device is asked which it needs.
+erf, erfc and the normal distribution are integrals of a bell, known in close steps: from the nearest of them it is not
+far, and of the bell between a few powers do. exp(x²) erfc(x) is mapped as in M. M. Shepherd & J. G. Laframboise
+("Chebyshev approximation of (1 + 2x) exp(x²) erfc(x) in 0 ≤ x < ∞", Math. Comp. 36, 1981), with coefficients computed
+to 40 digits. The inverse is M. J. Wichura's ("Algorithm AS 241", Applied Statistics 37, 1988). Every branch is computed
+for every element, so that no device is asked which it needs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import backend as seam
 from ..primitive import primitive, within
 
 Array = Any
 __all__ = ["erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
 
 ROOT2, ROOT_PI, ROOT_2PI = math.sqrt(2), math.sqrt(math.pi), math.sqrt(2 * math.pi)
-SMALL = 0.46875
-"""Up to there erf is approximated itself."""
-
-# From the highest power down.
-NEAR = (
-    (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
-    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
-)
+# Polynomials stand from the highest power down.
 DOUBLE = (
     4.0,
     (9.3117449782340891213e-10, 1.5738283774192365523e-9, -1.2346866043824409786e-8, -1.6371779763567163537e-8,
@@ -65,7 +60,7 @@ FAR_TAIL = (
 )  # fmt: skip
 
 
-BLOCK = 1 << 13
+BLOCK = 1 << 15
 """Elements that are computed at once on the host: all the passes over them stay in its caches."""
 
 
@@ -74,8 +69,12 @@ def in_blocks(xp: Any, function: Callable[[Any, Array], Array], x: Array) -> Arr
     if xp is not np or x.size <= BLOCK:
         return function(xp, x)
     flat = x.reshape(-1)
-    parts = [function(xp, flat[start : start + BLOCK]) for start in range(0, flat.size, BLOCK)]
-    return np.concatenate(parts).reshape(x.shape)
+    first = function(xp, flat[:BLOCK])
+    y = np.empty(flat.size, first.dtype)
+    y[:BLOCK] = first
+    for start in range(BLOCK, flat.size, BLOCK):
+        y[start : start + BLOCK] = function(xp, flat[start : start + BLOCK])
+    return y.reshape(x.shape)
 
 
 def polynomial(x: Array, coefficients: Sequence[float]) -> Array:
@@ -93,12 +92,6 @@ def _quotient(x: Array, terms: tuple[Sequence[float], Sequence[float]]) -> Array
     return y
 
 
-def _erf_near(xp: Any, x: Array) -> Array:
-    """erf where |x| is SMALL at most, and something finite elsewhere."""
-    x = xp.clip(x, -SMALL, SMALL)
-    return x * _quotient(x * x, NEAR)
-
-
 def _scaled(xp: Any, size: Array) -> Array:
     """exp(x²) erfc(x) where x ≥ 0."""
     held = xp.minimum(size, 1e30)  # so that t at infinity is 1
@@ -111,61 +104,117 @@ def _scaled(xp: Any, size: Array) -> Array:
     return y
 
 
-def _bell(xp: Any, size: Array, by: float = 1.0) -> Array:
-    """exp(−by · x²), of which x² is taken in two parts, so that its rounding does not grow with it.
+PURE = [(-2.0) ** n / math.factorial(n + 1) for n in range(7, -1, -1)]
+MIXED = [(-2.0) ** n / (math.factorial(n) * (n + 3)) for n in range(4, -1, -1)]
 
-    0, rather than the difference of two infinities, where x is too large for anything else.
+
+class Bell(NamedTuple):
+    """An integral of a bell in steps: its value and its slope at k / `per` from `low` to `high`, and what lies between.
+
+    With v = t·h and w = h·h, halved where the bell is exp(−x²/2), the integral from t to t + h of exp(t² − x²) is
+    h (p(v) − w q(v) + w²/10 …): `pure` and `mixed` are p and q.
     """
-    size = xp.minimum(size, 60.0)
-    rough = xp.floor(size * 16)
-    rough *= 1 / 16
-    rest = rough - size
-    size += rough
-    rest *= size
-    rest *= by
-    rough *= rough
-    rough *= -by
-    bell = xp.exp(rough)
-    bell *= xp.exp(rest)
-    return bell
+
+    values: Array
+    slopes: Array
+    low: float
+    high: float
+    per: int
+    half: bool
+    pure: list[float]
+    mixed: list[float]
 
 
-def _exp_of_square(xp: Any, x: Array, by: float) -> Array:
-    """exp(by · x²) for the rules; beyond 40, where it is 0 anyway, nothing is squared that could overflow."""
-    x = xp.clip(x, -40.0, 40.0)
-    return xp.exp(by * x * x)
+@cache
+def _bell(name: str, double: bool, backend: seam.Backend, device: str) -> Bell:
+    """The steps of `erf`, `erfc` or `ndtr`, wide enough that it is constant beyond, on a device."""
+    low, high = {"erf": (-6.0, 6.0), "erfc": (-6.0, 27.5), "ndtr": (-39.0, 9.0)}[name]
+    per, half = 1024 if double and name == "erf" else 512, name == "ndtr"
+    pure, mixed = PURE[-4:] if name == "erf" else PURE, MIXED[-2:] if name == "erf" else MIXED
+    if not double:
+        low, high = {"erf": (-4.0, 4.0), "erfc": (-4.0, 10.5), "ndtr": (-15.0, 6.0)}[name]
+        pure, mixed = PURE[-2:] if name == "erf" else PURE[-3:], MIXED[-1:]
+    t = np.arange(int(low * per), int(high * per) + 1) / per
+    slopes = np.array([math.exp(-s) for s in (t * t / 2 if half else t * t).tolist()])
+    if half:
+        slopes *= 1 / ROOT_2PI
+        tail = 0.5 * np.array([math.erfc(s) for s in (np.abs(t) / ROOT2).tolist()]) - slopes * _lost(np.abs(t))
+        values = np.where(t < 0, tail, 1 - tail)
+    else:
+        slopes *= (2 if name == "erf" else -2) / ROOT_PI
+        values = np.array([getattr(math, name)(s) for s in t.tolist()])
+    dtype = np.float64 if double else np.float32
+    values, slopes = (backend.from_numpy(a.astype(dtype)) for a in (values, slopes))
+    return Bell(values, slopes, low, high, per, half, pure, mixed)
+
+
+def _lost(t: Array) -> Array:
+    """What the rounding of t / √2 takes off t, where t² is exact (Dekker's product)."""
+    y = t / ROOT2
+    c = 134217729.0 * y
+    high = c - (c - y)
+    low = y - high
+    square = y * y
+    error = ((high * high - square) + 2 * high * low) + low * low
+    return np.where(t > 0, ((t * t / 2 - square) - error) / np.where(t > 0, y * ROOT2, 1.0), 0.0)
+
+
+def _integral(name: str, xp: Any, x: Array) -> Array:
+    if x.dtype.itemsize < 4 or x.dtype.kind != "f":
+        wide = x.astype(np.float32 if x.dtype.kind == "f" else np.float64)
+        y = _integral(name, xp, wide)
+        return y.astype(x.dtype) if x.dtype.kind == "f" else y
+    double = x.dtype.itemsize > 4
+    bell = _bell(name, double, seam.backend_of(x), str(getattr(x, "device", "")))
+    h = xp.clip(x, bell.low, bell.high)
+    k = xp.fmax(h, bell.low)  # a NaN is no place
+    k *= bell.per
+    k = xp.rint(k)
+    places = (k - bell.low * bell.per).astype(np.intp)  # none negative: an array's end is found slower
+    k *= 1 / bell.per
+    h -= k
+    v, w = k, h * h
+    v *= h
+    if bell.half:
+        v *= 0.5
+        w *= 0.5
+    y = polynomial(v, bell.pure)
+    if double:
+        q = polynomial(v, bell.mixed)
+        q -= 0.1 * w
+        w *= q
+    else:
+        w *= bell.mixed[0]
+    y -= w
+    y *= h
+    y *= bell.slopes.take(places)
+    y += bell.values.take(places)
+    return y
+
+
+_erf, _erfc, _ndtr = (partial(_integral, name) for name in ("erf", "erfc", "ndtr"))
+
+
+def _exp_of_square(xp: Any, x: Array, by: float, times: float = 1.0) -> Array:
+    """times · exp(by · x²) for the rules; beyond 40, where it is 0 anyway, nothing is squared that could overflow."""
+
+    def function(xp: Any, x: Array) -> Array:
+        x = xp.clip(x, -40.0, 40.0)
+        return times * xp.exp(by * (x * x))
+
+    return in_blocks(xp, function, x)
 
 
 @primitive
 def erf(xp: Any, x: Array) -> Any:
     """2/√π · ∫₀ˣ exp(−t²) dt."""
-    return in_blocks(xp, _erf, x), (x,), lambda xp, g, x: g * (2 / ROOT_PI) * _exp_of_square(xp, x, -1.0)
-
-
-def _erf(xp: Any, x: Array) -> Array:
-    size = xp.minimum(xp.abs(x), 10.0)
-    beyond = xp.copysign(1 - xp.exp(-size * size) * _scaled(xp, size), x)
-    return xp.where(size <= SMALL, _erf_near(xp, x), beyond)
+    return in_blocks(xp, _erf, x), (x,), lambda xp, g, x: g * _exp_of_square(xp, x, -1.0, 2 / ROOT_PI)
 
 
 @primitive
 def erfc(xp: Any, x: Array) -> Any:
     """1 − erf(x), to all digits however small it is."""
-    return in_blocks(xp, _erfc, x), (x,), lambda xp, g, x: g * (-2 / ROOT_PI) * _exp_of_square(xp, x, -1.0)
-
-
-def _erfc(xp: Any, x: Array) -> Array:
-    return _tail(xp, x, _bell(xp, xp.abs(x)))
-
-
-def _tail(xp: Any, x: Array, bell: Array) -> Array:
-    """erfc(x), given exp(−x²)."""
-    bell *= _scaled(xp, xp.abs(x))
-    return xp.where(x < 0, 2 - bell, bell)
-
-
-def _ndtr(xp: Any, x: Array) -> Array:
-    return 0.5 * _tail(xp, x * (-1 / ROOT2), _bell(xp, xp.abs(x), 0.5))
+    return in_blocks(xp, _erfc, x), (x,), lambda xp, g, x: g * _exp_of_square(xp, x, -1.0, -2 / ROOT_PI)
 
 
 @primitive
@@ -212,7 +261,7 @@ def _normal_quantile(xp: Any, from_half: Array, smaller: Array) -> Array:
 @primitive
 def ndtr(xp: Any, x: Array) -> Any:
     """Φ, the normal distribution's cumulative probability."""
-    return in_blocks(xp, _ndtr, x), (x,), lambda xp, g, x: g * (1 / ROOT_2PI) * _exp_of_square(xp, x, -0.5)
+    return in_blocks(xp, _ndtr, x), (x,), lambda xp, g, x: g * _exp_of_square(xp, x, -0.5, 1 / ROOT_2PI)
 
 
 @primitive
