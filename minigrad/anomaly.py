@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
@@ -15,12 +15,21 @@ import numpy as np
 
 from . import backend as seam
 from .observer import Line, Watching, aside, noted, users_line
-from .pool import Outer, OverTime, RowSum
+from .pool import Outer, OverTime, Placed, RowSum
 from .primitive import REGISTRY, _functions
 from .tape import Node, Rule, mode
 from .tensor import Tensor
 
+
+class Arrived(dict[int, list[tuple[Node | None, str]]]):
+    """In one walk by an entry's serial number: who contributed to its gradient, None for a seed, and whether a "NaN",
+    an "Inf" or neither ("") was in that. `line` is the user's that began the walk."""
+
+    line: Line | None = None
+
+
 _quiet: ContextVar[tuple[Any, ...]] = ContextVar("minigrad NumPy's settings of the blocks that are open", default=())
+_arrived: ContextVar[Arrived | None] = ContextVar("minigrad what reached the entries of this walk", default=None)
 _rules: ContextVar[int] = ContextVar("minigrad rules that run now", default=0)
 
 
@@ -53,8 +62,10 @@ class detect_anomaly(Watching):
 
     Born means: the output of an operation, or what a rule passes back, has a NaN and no input has one, or has an Inf
     and the inputs are all finite. An Inf that comes in, such as a mask's −inf, and goes out again is no birth; the NaN
-    that Inf − Inf or 0 · Inf makes of it is. The message names the operation, its inputs' shapes and dtypes, the user's
-    line and the time step. Of a fused sequence it is the first step, in the order of reading, whose output has one.
+    that Inf − Inf or 0 · Inf makes of it is. A gradient that overflows as the sum of finite contributions was born in
+    that sum, and the message lists the uses that they came from. The message names the operation, its inputs' shapes
+    and dtypes, the user's line and the time step. Of a fused sequence it is the first step, in the order of reading,
+    whose output has one.
 
     It looks at every operation of this thread and task, so it is slow: a reduction for each, and on a device each of
     them waits. NumPy's own warnings are silent inside. Walks of graphs that were recorded outside are watched too, but
@@ -104,6 +115,9 @@ class detect_anomaly(Watching):
             return
         if (found := born(outputs, (arrays, options))) is None:
             return
+        walk = _arrived.get()
+        if walk is not None and users_line() == walk.line:  # a recorded walk adds up: the sum will be judged, no hook's
+            return
         t, note = mode().time_step, ""
         if t is None and op.endswith("_sequence"):
             t = first_step(op, arrays, options, outputs)
@@ -114,31 +128,89 @@ class detect_anomaly(Watching):
         line = users_line() if node is None else aside(node).line
         self._tell("forward", op, f"'{op}'", found, list(arrays_in(arrays)), t, line, note)
 
+    def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+        arrived = Arrived()
+        arrived.line = users_line()
+        for node, seed in roots:
+            arrived.setdefault(node.serial, []).append((None, _ill_kind(seed)))
+        before = _arrived.set(arrived)
+        try:
+            found = walk()
+        finally:
+            _arrived.reset(before)
+        for item in found.values():
+            self._judge_sum(arrived, item.node, item.node.serial, item.value)
+        return found
+
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
+        arrived = _arrived.get()
+        assert arrived is not None  # rules are asked for inside a walk
         if isinstance(rules, tuple):
-            return tuple(partial(self._rule, node, rule, k) for k, rule in enumerate(rules))
-        return partial(self._joint, node, rules)
+            return tuple(partial(self._rule, arrived, node, rule, k) for k, rule in enumerate(rules))
+        return partial(self._joint, arrived, node, rules)
 
-    def _rule(self, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any) -> Any:
+    def _rule(self, arrived: Arrived, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any) -> Any:
+        self._judge_sums(arrived, node, g)
         made = _inside_a_rule(rule, xp, g, *saved)
-        self._judge(node, [made], g, saved, f"the rule of '{node.op}' for input {k}")
+        self._judge(arrived, node, [made], [node.parents[k]], g, saved, f"the rule of '{node.op}' for input {k}")
         return made
 
-    def _joint(self, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any) -> Any:
+    def _joint(self, arrived: Arrived, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any) -> Any:
+        self._judge_sums(arrived, node, g)
         made = _inside_a_rule(rule, xp, g, needs, *saved)
-        self._judge(node, made, g, saved, f"the rule of '{node.op}'")
+        self._judge(arrived, node, made, node.parents, g, saved, f"the rule of '{node.op}'")
         return made
 
-    def _judge(self, node: Node, made: Sequence[Any], g: Any, saved: Any, who: str) -> None:
-        if (found := born(list(arrays_in(made)), (g, saved))) is None:
+    def _judge_sums(self, arrived: Arrived, node: Node, g: Any) -> None:
+        if node.outputs is None:
+            self._judge_sum(arrived, node, node.serial, g)
+            return
+        for serial, part in zip(node.picks, g):
+            self._judge_sum(arrived, node, serial, part)
+
+    def _judge_sum(self, arrived: Arrived, node: Node, serial: int, g: Any) -> None:
+        """Whether the sum of what reached an entry has what no contribution had. Asked once for each entry."""
+        uses = arrived.pop(serial, [])
+        kinds = {kind for _, kind in uses}
+        if not uses or "NaN" in kinds or not (kind := _ill_kind(g)) or (kind == "Inf" and "Inf" in kinds):
+            return
+        beside = noted(node)
+        lines = [line for user, _ in uses if user is not None and (line := _line_of(user))]
+        own = None if beside is None else beside.line
+        hooked = beside is not None and beside.hooks.get(serial)
+        who = f"the sum of {len(uses)} contribution{'s' * (len(uses) > 1)} to the gradient of "
+        who += (f"'{node.op}'" if node.parents else "a leaf") + f" {node.shape}" + (", or a hook," if hooked else "")
+        names = [_use(user) for user, _ in uses]
+        more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+        note = "".join(f"\n  from: {name}" for name in names[:SHOWN] + more)
+        inputs = list(arrays_in(g))
+        unknown = "outside detect_anomaly" if node.parents else "a leaf"
+        found = described(next(a for a in inputs if not all_finite(a)))
+        line = own or (lines[0] if lines and not node.parents else None)
+        self._tell("backward", node.op, who, found, inputs, node.time_step, line, note, unknown)
+
+    def _judge(
+        self,
+        arrived: Arrived,
+        node: Node,
+        made: Sequence[Any],
+        parents: Sequence[Node | None],
+        g: Any,
+        saved: Any,
+        who: str,
+    ) -> None:
+        arrays = [list(arrays_in(part)) for part in made]
+        for parent, part in zip(parents, arrays):
+            if parent is not None and part:
+                arrived.setdefault(parent.serial, []).append((node, _ill_kind(part)))
+        if (found := born([a for part in arrays for a in part], (g, saved))) is None:
             return
         t = node.time_step
         if t is None and node.op.endswith("_sequence"):
             t, share = last_step(made)
             if share is not None:
                 found = described(share, " of the step's share of a weight")
-        beside = noted(node)
-        line = None if beside is None else beside.line
+        line = _line_of(node)
         shapes = [*arrays_in(g), *arrays_in(saved)]
         self._tell("backward", node.op, who, found, shapes, t, line, "", "" if line else "outside detect_anomaly")
 
@@ -156,10 +228,10 @@ class detect_anomaly(Watching):
     ) -> None:
         kind, where = found
         at = "" if t is None else f" at time step {t}"
-        given = "inputs" if phase == "forward" else "gradient and saved"
+        given = "inputs" if phase == "forward" else "gradient and saved" if who.startswith("the rule") else "gradient"
         shown = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in inputs) or "none"
         source = "" if line is None else linecache.getline(line[0], line[1], line[2]).strip()
-        place = unknown if line is None else f"{line[0]}:{line[1]}: {source}"
+        place = unknown if line is None else _shown(line)
         said = "line" if phase == "forward" else "recorded at"
         text = f"{phase}: {who} made the first {kind}{at}, {where}\n  {given}: {shown}\n  {said}: {place}{note}"
         if self.warn:
@@ -172,6 +244,28 @@ class detect_anomaly(Watching):
         error.dtypes = tuple(str(a.dtype) for a in inputs)
         error.file, error.line, error.source = (None, None, "") if line is None else (line[0], line[1], source)
         raise error
+
+
+SHOWN = 8
+"""Uses that a message lists."""
+
+
+def _line_of(node: Node) -> Line | None:
+    beside = noted(node)
+    return None if beside is None else beside.line
+
+
+def _shown(line: Line) -> str:
+    return f"{line[0]}:{line[1]}: {linecache.getline(line[0], line[1], line[2]).strip()}"
+
+
+def _use(node: Node | None) -> str:
+    """A use of an entry, as a message says it."""
+    if node is None:
+        return "the gradient that the walk began with"
+    at = "" if node.time_step is None else f" at time step {node.time_step}"
+    line = _line_of(node)
+    return f"'{node.op}'{at}" + ("" if line is None else f", {_shown(line)}")
 
 
 def _inside_a_rule(rule: Rule, *args: Any) -> Any:
@@ -191,6 +285,8 @@ def arrays_in(value: Any) -> Iterator[Any]:
         yield value._data
     elif isinstance(value, (Outer, RowSum)):
         yield value.dense()
+    elif isinstance(value, Placed):
+        yield from arrays_in(value.g)
     elif isinstance(value, OverTime):
         yield from arrays_in(value.total)
     elif isinstance(value, dict):
@@ -241,6 +337,12 @@ def described(array: Any, of: str = "") -> tuple[str, str]:
     kind, bad = ("NaN", np.isnan(host)) if np.isnan(host).any() else ("Inf", np.isinf(host))
     index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
     return kind, f"at index {index}{of}, {int(bad.sum())} of {bad.size} values"
+
+
+def _ill_kind(value: Any) -> str:
+    """ "NaN" if there is one in the arrays of a value, else "Inf" if there is one, else ""."""
+    ill = [a for a in arrays_in(value) if not all_finite(a)]
+    return ("NaN" if any(_has(a, "isnan") for a in ill) else "Inf") if ill else ""
 
 
 def _has(array: Any, is_one: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from . import backend as seam, ops
-from .tape import GraphError, Leaf, Node, recording
+from .tape import GraphError, Leaf, Node, mode, recording
 from .tensor import Operand, Tensor, around
 from .walk import Gradient, walk
 
@@ -184,14 +185,10 @@ def _walk(
             )
         roots.append((output.node, _seed(asked, output, seed, create_graph)))
     with recording(create_graph):
-        return walk(
-            roots,
-            wanted=wanted,
-            retain=retain,
-            lift=_lift if create_graph else None,
-            xp=ops,
-            ledger=lines,
-        )
+        lift = _lift if create_graph else None
+        run = partial(walk, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
+        watch = mode().watch
+        return run() if watch is None else watch.walk(roots, run)
 
 
 def _lift(array: Any, node: Node | None) -> Tensor:

@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -151,6 +152,10 @@ class Observer:
         """The walk has come to the entry. What is returned takes the place of its rules."""
         return rules  # type: ignore[no-any-return]
 
+    def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+        """Around a whole walk from `roots`, pairs of an entry and a seed; answers with what `walk()` found."""
+        return walk()
+
     def inside(self, module: Any) -> AbstractContextManager[Any]:
         """Around the forward pass of a module."""
         return nullcontext()
@@ -171,6 +176,9 @@ class Both(Observer):
 
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
         return self.outer.rules(node, self.inner.rules(node, rules))
+
+    def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+        return self.outer.walk(roots, partial(self.inner.walk, roots, walk))
 
     def inside(self, module: Any) -> AbstractContextManager[Any]:
         stack = ExitStack()

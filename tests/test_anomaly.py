@@ -96,6 +96,106 @@ def test_planted_in_backward(create_graph: bool) -> None:
     )
 
 
+BIG = 3e38
+"""Finite in float32; twice that is not."""
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_sum_of_finite_contributions_overflows_at_a_leaf(create_graph: bool) -> None:
+    with mg.detect_anomaly():
+        x = leaf(1.0, 0.0, dtype="float32")  # forward nothing overflows
+        factor = np.array([1.0, BIG], np.float32)
+        with mg.time_step(0):
+            first, y = here(), x * factor
+        with mg.time_step(1):
+            line, z = here(), x * factor
+        loss = y.sum() + z.sum()
+    error = caught(lambda: mg.gradients(loss, [x], create_graph=create_graph))
+    assert (error.phase, error.op, error.kind, error.time_step) == ("backward", "leaf", "Inf", None)
+    assert (error.shapes, error.dtypes) == (((2,),), ("float32",))
+    assert (error.file, error.line) == (__file__, line)
+    assert str(error) == (
+        "backward: the sum of 2 contributions to the gradient of a leaf (2,) made the first Inf, at index (1,), "
+        f"1 of 2 values\n  gradient: (2,) float32\n  recorded at: {__file__}:{line}: line, z = here(), x * factor"
+        f"\n  from: 'multiply' at time step 1, {__file__}:{line}: line, z = here(), x * factor"
+        f"\n  from: 'multiply' at time step 0, {__file__}:{first}: first, y = here(), x * factor"
+    )
+    assert x.grad is None
+
+
+def test_a_sum_of_finite_contributions_overflows_at_an_operation() -> None:
+    x = leaf(0.0, dtype="float32")
+    with mg.detect_anomaly():
+        line, h = here(), mg.tanh(x)
+        loss = sum((h * np.float32(BIG) for _ in range(12)), start=h).sum()
+    error = caught(loss.backward)
+    assert (error.op, error.kind, error.line) == ("tanh", "Inf", line)
+    assert "the sum of 13 contributions to the gradient of 'tanh' (1,) made" in str(error)
+    assert str(error).count("from: 'multiply'") + str(error).count("from: 'add'") == 8
+    assert str(error).endswith("from: and 5 more")
+    assert x.grad is None
+
+
+def test_the_sum_over_a_broadcast_axis_overflows() -> None:
+    bias = leaf(-1.0, dtype="float32")
+    for rows in (3, 500):  # few rows wait in the pool
+        with mg.detect_anomaly():
+            loss = ((bias + np.ones((rows, 1), np.float32)) * np.float32(BIG)).sum()
+        error = caught(loss.backward)
+        assert (error.op, error.kind, error.source[:13]) == ("leaf", "Inf", "loss = ((bias")
+        assert "the sum of 1 contribution to the gradient of a leaf (1,)" in str(error)
+
+
+@pytest.mark.parametrize("steps", [2, 200])
+def test_factors_that_are_contracted_together_overflow(steps: int) -> None:
+    W = mg.tensor(np.zeros((3, 3), np.float32), requires_grad=True)
+    x = np.full((4, 3), 1e37, np.float32)
+    with mg.detect_anomaly():
+        loss = sum(((x @ W).sum() * 5.0 for _ in range(steps)), start=mg.tensor(0.0))
+    error = caught(loss.backward)
+    assert (error.op, error.kind) == ("leaf", "Inf")
+    assert f"the sum of {steps} contributions" in str(error)
+    assert "from: 'matmul'" in str(error)
+
+
+def test_infinities_of_both_signs_meet() -> None:
+    x = leaf(1.0)
+    with mg.detect_anomaly():
+        y, z = x * 1.0, x * 1.0
+    error = caught(lambda: mg.gradients([y, z], [x], [mg.tensor([np.inf]), mg.tensor([-np.inf])]))
+    assert (error.op, error.kind) == ("leaf", "NaN")
+
+
+def test_an_output_among_several_and_an_entry_with_a_hook() -> None:
+    x = leaf(0.0, 2.0, dtype="float32")
+    with mg.detect_anomaly():
+        a, b = mg.split(x, 2)
+        loss = (a * np.float32(BIG) + a * np.float32(BIG) + b).sum()
+    error = caught(loss.backward)
+    assert (error.op, error.kind) == ("split", "Inf")
+    x.register_hook(lambda g: g * np.inf)
+    with mg.detect_anomaly():
+        loss = (x * 2.0).sum()
+    assert "to the gradient of a leaf (2,), or a hook, made the first Inf" in str(caught(loss.backward))
+
+
+def test_a_gradient_that_was_infinite_before_its_sum_is_told_once() -> None:
+    x = leaf(1.0, 2.0)
+    with mg.detect_anomaly():
+        (x * 2.0 + x).backward(np.array([np.inf, 1.0]))
+    assert x.grad is not None
+    assert x.grad.tolist()[0] == np.inf
+
+    def careless() -> None:
+        with mg.detect_anomaly(warn=True):
+            h = leaf(0.0, dtype="float32") * 1.0
+            (h * np.float32(BIG) + h * np.float32(BIG)).sum().backward()
+
+    with pytest.warns(mg.AnomalyWarning) as said:
+        careless()
+    assert len(said) == 1
+
+
 def test_a_graph_that_was_recorded_outside() -> None:
     loss = mg.sqrt(leaf(0.0)).sum()
     error = caught(loss.backward)
@@ -242,7 +342,7 @@ def test_without_an_observer_nothing_is_called(monkeypatch: pytest.MonkeyPatch) 
     from minigrad import observer
 
     for kind in (observer.Observer, mg.detect_anomaly):
-        for name in ("started", "finished", "rules", "inside"):
+        for name in ("started", "finished", "rules", "walk", "inside"):
             monkeypatch.setattr(kind, name, lambda *_, **__: pytest.fail("observed"))
     layer, x = mg.nn.Linear(2, 1, dtype="float64"), mg.tensor(np.ones((3, 2)), requires_grad=True)
     loss = mg.tanh(layer(x)).sum()
