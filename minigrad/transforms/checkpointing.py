@@ -12,12 +12,14 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import backend as seam, ops, tape
 from ..functional import walk_back
 from ..nn.module import Module
 from ..pool import OverTime
 from ..primitive import Joint, record
-from ..saved import watch_saved
+from ..saved import Noted, Watched, watch_saved
 from ..tape import GraphError, Leaf, Node
 from ..tensor import Tensor
 from .application import named, outside, variable, variable_like, zeros_like
@@ -39,8 +41,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Random masks are drawn the same again: from the library's own generator, NumPy's old global one, and those that the
     function refers to directly (closed over, a global, an attribute of its modules, an argument). All else must be
-    as it was when it is run again: a parameter changed by an optimizer in between is noticed and refused, and so is an
-    array given as an argument and written into; other state is not.
+    as it was when it is run again. A parameter changed by an optimizer in between is noticed and refused; so are an
+    array that was written into, whether an argument or not, and any other state that makes the outputs others than they
+    were. (On a device, where looking at them would wait, the outputs are not compared.)
 
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -53,8 +56,8 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         function: of any arguments; returns a tensor or a tree of them.
 
     Raises (from the walk):
-        GraphError: a parameter was written into since, or the function, run again, returned other tensors or referred
-            to others.
+        GraphError: a parameter or an array was written into since, or the function, run again, returned other tensors
+            or referred to others.
     """
     if not callable(function):
         raise TypeError(f"checkpoint: function: got {type(function).__name__}, want a function")
@@ -95,6 +98,8 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         shapes = [(outputs[k].shape, outputs[k].dtype) for k in live]
         outers = outside([outputs[k].node for k in live], first, [v.node.serial for v in variables if v.node])
         segment = _Segment(function, run, list(outers.values()), draws, first, tape.mode().time_step)
+        segment.before = [_Seen(outputs[k]._data) for k in live]
+        segment.notes = _notes([outputs[k].node for k in live], first)
         others = [leaf for k, leaf in enumerate(leaves) if k not in places]
         for k, y in zip(live, segment.entry(inputs, [outputs[k] for k in live], others)):
             outputs[k] = y
@@ -110,8 +115,52 @@ def _otherwise(function: Any, what: str) -> str:
     return f"checkpoint: {named(function)}, run again for the walk, {what}; want the same every time"
 
 
+class _Seen:
+    """What an output was, in a few numbers."""
+
+    def __init__(self, array: Any) -> None:
+        self.exact = seam.fingerprint(array)
+        self.sums: Any = None
+        if self.exact is not None and array.dtype.kind in "fc":
+            flat = array.reshape(-1)
+            ramp = np.linspace(1.0, 2.0, flat.size)  # so that values that changed places are seen
+            size = float(np.abs(flat).sum(dtype=np.float64))
+            self.sums = np.array([flat.sum(dtype=np.result_type(array.dtype, np.float64)), flat @ ramp])
+            self.rounding = 64 * float(np.finfo(array.dtype).eps) * size
+
+    def agrees(self, now: _Seen) -> bool:
+        """Whether it is the same now. Its last digits may be others: a product's are where threads share it anew."""
+        if self.exact == now.exact:
+            return True
+        if self.sums is None or now.sums is None:
+            return False
+        return bool((np.abs(self.sums - now.sums) <= self.rounding).all())
+
+
+def _notes(roots: Sequence[Any], first: int) -> list[Noted]:
+    """What was in the arrays that the user holds and that entries from serial `first` on saved."""
+    found: list[Noted] = []
+    seen: set[int] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node is None or node.serial in seen or node.serial < first:
+            continue
+        seen.add(node.serial)
+        if type(node.sources) is Watched:
+            found += [noted for _, noted in node.sources.notes]
+        stack += node.parents
+    return found
+
+
 class _Segment:
-    """A piece of computation that can be run again: a flat function, and the entries outside that it refers to."""
+    """A piece of computation that can be run again: a flat function, and the entries outside that it refers to.
+
+    `before` is what its outputs were at first, and `notes` what was in the arrays that it looked at, where known.
+    """
+
+    before: Sequence[_Seen] = ()
+    notes: Sequence[Noted] = ()
 
     def __init__(
         self, function: Any, run: Run, outers: list[Node], draws: Draws, first: int, label: int | None
@@ -197,6 +246,8 @@ class _Segment:
                     f"backward: {named(self.function)} in a checkpoint refers to a tensor of shape {node.shape} that "
                     "was written into since, so that it cannot be run again. Change parameters after the walk"
                 )
+        if not all(noted.unchanged() for noted in self.notes):
+            raise GraphError(_otherwise(self.function, "would find an array that was written into since"))
         first = next(tape.serials)
         variables = [variable(x, x.node) for x in inputs]
         stand_ins = {o.serial: variable_like(o.shape, o.dtype, o.xp, o) for o in self.outers}
@@ -204,6 +255,13 @@ class _Segment:
             outputs = self.run(variables)
         ends = [v.node for v in variables if v.node is not None]
         outputs = self._cut(outputs, first, {end.serial for end in ends}, stand_ins)
+        if not all(seen.agrees(_Seen(y._data)) for seen, y in zip(self.before, outputs)):
+            raise GraphError(
+                _otherwise(
+                    self.function,
+                    "returned other values than before: what it refers to was written into, or drawn from, since",
+                )
+            )
         targets = [*(v.node for v in variables), *stand_ins.values()]
         serials = [targets[k].serial for k in wanted]  # type: ignore[union-attr]
         book: Any = None if lines is None else {serial: [] for serial in serials}
