@@ -310,3 +310,22 @@ def test_norms_of_nothing_are_numpys(xp: Any, shape: tuple[int, ...], ord: Any) 
         np.testing.assert_array_equal(y.numpy(), expected)
         if ord != 0:
             assert mg.gradients(y, [x], mg.ones_like(y))[0].shape == shape
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("kind", ["regular", "nearly singular", "singular", "tiny", "huge"])
+def test_cofactors_are_right_by_either_way(xp: Any, kind: str, dtype: Any) -> None:
+    """By the inverse where it is exact enough, else by the singular values: minors, written out, are the judge."""
+    a = apart(2, 3, 3)
+    a[1] = a[1].T @ a[1]
+    if "singular" in kind:
+        a[1, 2] = a[1, 0] + a[1, 1] + (1e-7 if kind == "nearly singular" else 0.0)
+    a = (a * {"tiny": 1e-14, "huge": 1e10}.get(kind, 1.0) * (1 + 0.5j if dtype == np.complex128 else 1)).astype(dtype)
+    minors = np.empty_like(a, np.complex128 if dtype == np.complex128 else np.float64)
+    for i in range(3):
+        for j in range(3):
+            (p, q), (r, s) = np.moveaxis(np.delete(np.delete(a.astype(minors.dtype), i, 1), j, 2), 0, -1)
+            minors[:, i, j] = (p * s - q * r) * (-1) ** (i + j)
+    found = mg.ops.linalg.determinants._cofactors(mg.tensor(a)).numpy()
+    largest = np.abs(minors).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found / largest, minors / largest, rtol=0, atol=np.finfo(dtype).eps ** (2 / 3))
