@@ -164,7 +164,7 @@ def getitem(x: Any, index: Any) -> Tensor:
 def _take(xp: Any, x: Array, ids: Array, axis: int = 0) -> Any:
     """The parts of `x` along `axis` with these numbers."""
     n = x.shape[axis]
-    return x.take(ids, axis=axis), (ids,), (lambda xp, g, ids: within(xp, _sum_rows, g, ids, n=n, axis=axis), None)
+    return x.take(ids, axis=axis), (), (lambda xp, g: within(xp, _sum_rows, g, ids, n=n, axis=axis), None)
 
 
 @primitive
@@ -190,17 +190,24 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     `mode` says what becomes of a position that is none: an error ("raise"; a device does not look), the next one round
     the circle ("wrap"), or the nearest ("clip", which knows no negative positions either).
     """
-    if axis is None:
-        x, axis = ravel(x), 0
-    x = x if ndim(x) else reshape(x, (1,))  # a number has an axis 0 to NumPy
     axes = ndim(x)
+    if axes != 1 and axis is None:
+        x, axes = ravel(x), 1
+    if not axes:  # a number has an axis 0 to NumPy
+        x, axes = reshape(x, (1,)), 1
+    axis = 0 if axis is None else axis
     if not -axes <= axis < axes:
-        raise ValueError(f"take: axis: got {axis}, want one of the {axes} axes of shape {shape_of(x)}")
+        raise np.exceptions.AxisError(axis, axes, "take: axis")
     axis = int(axis) % axes
-    indices = constant_part(x, indices if isinstance(indices, (Tensor, list, tuple)) else _array(x, indices))
+    indices = _numbers(x, indices)
     if mode != "raise":
         indices = _within_bounds("take", indices, shape_of(x)[axis], mode)
-    return _take(x, indices, axis=axis) if axis else _take(x, indices)
+    return _take(x, ids=indices, axis=axis) if axis else _take(x, ids=indices)
+
+
+def _numbers(x: Any, indices: Any) -> Array:
+    """An array of our own of positions in `x`."""
+    return constant_part(x, indices if isinstance(indices, (Tensor, list, tuple)) else _array(x, indices))
 
 
 def _array(x: Any, indices: Any) -> Array:
@@ -217,7 +224,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
     """One element of `x` per element of `indices`, matched along all axes but `axis` (as NumPy's)."""
     if axis is None:
         x, axis = ravel(x), 0
-    return _take_along_axis(x, indices, axis=axis)
+    return _take_along_axis(x, indices=_numbers(x, indices), axis=axis)
 
 
 @primitive
@@ -225,8 +232,8 @@ def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int) -> Any:
     shape = x.shape
     return (
         xp.take_along_axis(x, indices, axis=axis),
-        (indices,),
-        (lambda xp, g, indices: within(xp, _add_along_axis, g, indices, axis=axis, shape=shape), None, None),
+        (),
+        (lambda xp, g: within(xp, _add_along_axis, g, indices, axis=axis, shape=shape), None, None),
     )
 
 
