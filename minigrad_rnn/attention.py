@@ -120,7 +120,7 @@ class AdditiveAttention(Attention):
     Args:
         query_size, key_size: Q and K.
         attention_size: A, the rows of Wq (A, Q) and Wk (A, K), and the length of v.
-        rng: of the initial weights, uniform as a `Linear`'s; the library's own generator by default.
+        rng: of the initial weights, uniform as a `Linear`'s: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
     """
 
@@ -129,12 +129,13 @@ class AdditiveAttention(Attention):
         query_size: int,
         key_size: int,
         attention_size: int,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         super().__init__(query_size, key_size)
         check_whole(type(self).__name__, "attention_size", attention_size)
         self.attention_size = attention_size
+        rng = nn.init.as_generator(rng, type(self).__name__)
         self.query = nn.Linear(query_size, attention_size, bias=False, rng=rng, dtype=dtype)
         self.key = nn.Linear(key_size, attention_size, bias=False, rng=rng, dtype=dtype)
         self.score = nn.Linear(attention_size, 1, bias=False, rng=rng, dtype=dtype)
@@ -173,10 +174,9 @@ class DotAttention(Attention):
 class GeneralAttention(Attention):
     """q · Wa m (Luong et al. 2015, equation 8). Wa (Q, K); `rng` and `dtype` as in `AdditiveAttention`."""
 
-    def __init__(
-        self, query_size: int, key_size: int, rng: np.random.Generator | None = None, dtype: Any = "float32"
-    ) -> None:
+    def __init__(self, query_size: int, key_size: int, rng: nn.init.Rng = None, dtype: Any = "float32") -> None:
         super().__init__(query_size, key_size)
+        rng = nn.init.as_generator(rng, type(self).__name__)
         self.key = nn.Linear(key_size, query_size, bias=False, rng=rng, dtype=dtype)
 
     def project(self, values: Tensor) -> Tensor:

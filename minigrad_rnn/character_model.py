@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import Tensor, losses, nn
 
@@ -33,7 +31,7 @@ class CharacterModel(nn.Module):
         hidden_size: H, units in a layer.
         num_layers: how many layers.
         dropout: probability with which a feature is dropped, in training, between layers and before the readout.
-        rng: where initial values and dropout masks come from; the default generator where it is None.
+        rng: where initial values and dropout masks come from: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
 
     Raises:
@@ -48,12 +46,13 @@ class CharacterModel(nn.Module):
         hidden_size: int = 256,
         num_layers: int = 1,
         dropout: float = 0.0,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
         if cell not in CELLS:
             raise ValueError(f"CharacterModel: cell: got {cell!r}, want one of {list(CELLS)}")
+        rng = nn.init.as_generator(rng, "CharacterModel")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         between = dropout if num_layers > 1 else 0.0
         # Forget gates start open, so that gradients reach far back from the first step on (Gers et al. 2000).

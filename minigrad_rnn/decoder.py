@@ -54,11 +54,12 @@ class Encoder(nn.Module):
         num_layers: int | tuple[int, int] = 1,
         bidirectional: bool = False,
         network: type[Recurrence] = LSTM,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
         **options: Any,
     ) -> None:
         super().__init__()
+        rng = nn.init.as_generator(rng, "Encoder")
         self.embedding = None if vocab_size is None else nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         self.recurrence = network(
             embedding_size, hidden_size, num_layers, bidirectional=bidirectional, rng=rng, dtype=dtype, **options
@@ -87,9 +88,10 @@ class Bridge(nn.Module):
     """
 
     def __init__(
-        self, encoder: Recurrence, decoder: Recurrence, rng: np.random.Generator | None = None, dtype: Any = "float32"
+        self, encoder: Recurrence, decoder: Recurrence, rng: nn.init.Rng = None, dtype: Any = "float32"
     ) -> None:
         super().__init__()
+        rng = nn.init.as_generator(rng, "Bridge")
         width = sum(sum(cell.state_sizes) for cell in encoder.every_cell())
         cells = decoder.every_cell()
         self.names, self.shapes = cells[0].state_names, [(len(cells), size) for size in cells[0].state_sizes]
@@ -144,7 +146,7 @@ class Decoder(nn.Module):
         network: type[Recurrence] = LSTM,
         attention: Attention | None = None,
         attend: str = "before",
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
         **options: Any,
     ) -> None:
@@ -155,6 +157,7 @@ class Decoder(nn.Module):
             raise TypeError(f"Decoder: attention: got {type(attention).__name__}, want an Attention or None")
         read = attention.key_size if attention is not None else 0
         self.attend, self.attention = attend, attention
+        rng = nn.init.as_generator(rng, "Decoder")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         width = embedding_size + (read if attend == "before" else 0)
         self.recurrence = network(width, hidden_size, num_layers, rng=rng, dtype=dtype, **options)
@@ -266,10 +269,11 @@ class EncoderDecoder(nn.Module):
         decoder: Decoder,
         bridge: str | nn.Module = "linear",
         batch_first: bool = False,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
+        rng = nn.init.as_generator(rng, "EncoderDecoder")
         reader = decoder.attention
         if reader is not None and reader.key_size != encoder.output_size:
             raise ValueError(

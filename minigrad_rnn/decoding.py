@@ -84,18 +84,19 @@ def sample_decode(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    rng: np.random.Generator | None = None,
+    rng: nn.init.Rng = None,
 ) -> list[Hypothesis]:
     """Each time a token drawn from the model's distribution, as `sampling.draw` does it.
 
     Args:
         temperature: divides the log probabilities first; at 0 the most probable token is taken.
         top_k, top_p: see `likely`.
-        rng: one uniform number for each token said, sequence after sequence in each step; the default generator where
-            it is None.
+        rng: one uniform number for each token said, sequence after sequence in each step: a generator, a seed, or None
+            for the default generator.
         The others, the result and the errors: as in `greedy_decode`. `log_prob` is the model's, before the temperature
         and the cuts.
     """
+    rng = nn.init.as_generator(rng, "sample_decode")
 
     def choose(row: Floats) -> int:
         return draw(likely(row, temperature, top_k, top_p), temperature, rng)

@@ -49,7 +49,7 @@ class Recurrence(nn.Module):
         initial_state: "zeros" or "learned" (slide 69).
         cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on have theirs.
         rng: where initial weights and dropout masks are drawn from, on the host, so that a seed gives the same on
-            every backend; the library's own generator by default.
+            every backend: a generator, a seed, or None for the library's own generator.
         dtype: of the parameters.
         bias and the others: the cell's own options.
 
@@ -88,7 +88,7 @@ class Recurrence(nn.Module):
         zoneout: float | tuple[float, ...] = 0.0,
         merge: str = "concat",
         cell_type: type[Cell] | None = None,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
         **cell_options: Any,
     ) -> None:
@@ -126,7 +126,7 @@ class Recurrence(nn.Module):
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout, self.zoneout = float(dropout), float(recurrent_dropout), zoned
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
-        self.rng = rng
+        self.rng = rng = nn.init.as_generator(rng, name)
         self._road: str | None = None
         self._plan: Plan | None = None
         self.directions = ("forward", "backward") if bidirectional else ("forward",)
@@ -264,7 +264,7 @@ class Recurrence(nn.Module):
 
     # Dropout
 
-    def draw_masks(self, T: int, B: int, rng: np.random.Generator | None = None) -> dict[str, CellMasks]:
+    def draw_masks(self, T: int, B: int, rng: nn.init.Rng = None) -> dict[str, CellMasks]:
         """The masks of one forward pass over T steps of B sequences, on the host, by the name of the cell.
 
         In evaluation there are none but the probabilities of zoneout. The same generator in the same state gives the
@@ -272,7 +272,8 @@ class Recurrence(nn.Module):
         """
         if not any(self.zoneout) and not (self.training and (self.dropout or self.recurrent_dropout)):
             return {}
-        rng = rng or self.rng or nn.init.default_generator()
+        given = nn.init.as_generator(self.rng if rng is None else rng, "draw_masks")
+        rng = nn.init.default_generator() if given is None else given
         cells = dict(zip(self.cell_names, self.every_cell()))
         drawn: dict[str, CellMasks] = {}
         shared: dict[int, Any] = {}

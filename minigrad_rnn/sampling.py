@@ -32,14 +32,15 @@ def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArra
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
-def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: np.random.Generator | None = None) -> int:
+def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: nn.init.Rng = None) -> int:
     """One id, drawn from `probabilities(logits, temperature)`; at temperature 0 the first of the most probable ones.
 
     Args:
         logits: (V,), on the host.
         temperature: at least 0.
-        rng: gives one uniform number; the default generator where it is None. Not asked at temperature 0.
+        rng: gives one uniform number: a generator, a seed, or None for the default one. Not asked at temperature 0.
     """
+    rng = nn.init.as_generator(rng, "draw")
     p = probabilities(logits, temperature)
     if temperature == 0:
         return int(p.argmax())
@@ -55,7 +56,7 @@ def sample(
     length: int,
     *,
     temperature: float = 1.0,
-    rng: np.random.Generator | None = None,
+    rng: nn.init.Rng = None,
     state: State = None,
 ) -> tuple[npt.NDArray[np.int64], State]:
     """`length` ids that follow `prime`, each drawn from the model's distribution after those before it.
@@ -68,7 +69,7 @@ def sample(
         prime: ids (N,) to read first, at least one.
         length: how many to draw, at least 1.
         temperature: see `probabilities`.
-        rng: where the draws come from; the default generator where it is None.
+        rng: where the draws come from: a generator, a seed, or None for the default generator.
         state: the model's state before the prime; None for its initial one.
 
     Returns:
@@ -84,6 +85,7 @@ def sample(
         raise TypeError(f"sample: prime: got {read.dtype}, want integers")
     if length < 1:
         raise ValueError(f"sample: length: got {length}, want at least 1")
+    rng = nn.init.as_generator(rng, "sample")
     ids = np.empty(length, np.int64)
     was_training = model.training
     model.eval()

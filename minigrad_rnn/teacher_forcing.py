@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from minigrad import nn
+
 Schedule = Callable[[int], float]
 
 
@@ -52,15 +54,16 @@ class TeacherForcing:
 
     Args:
         schedule: from the training step, 0 at first, to the probability of feeding the truth.
-        rng: where the coins come from. Given by the caller, so that a run can be repeated.
+        rng: where the coins come from, a generator or a seed. Given by the caller, so that a run can be repeated.
     """
 
-    def __init__(self, schedule: Schedule, rng: np.random.Generator) -> None:
+    def __init__(self, schedule: Schedule, rng: np.random.Generator | int) -> None:
         if not callable(schedule):
             raise TypeError(f"TeacherForcing: schedule: got {type(schedule).__name__}, want a function of the step")
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(f"TeacherForcing: rng: got {type(rng).__name__}, want a numpy.random.Generator")
-        self.schedule, self.rng = schedule, rng
+        given = nn.init.as_generator(rng, "TeacherForcing")
+        if given is None:
+            raise TypeError("TeacherForcing: rng: got None, want a numpy.random.Generator, or a whole number as a seed")
+        self.schedule, self.rng = schedule, given
 
     def draw(self, step: int, T: int, B: int) -> npt.NDArray[np.bool_]:
         """(T, B), on the host: whether the truth is fed at step t to sequence b. Always T · B numbers are drawn.

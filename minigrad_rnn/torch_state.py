@@ -148,7 +148,7 @@ def recurrence_from_torch_state_dict(
         options["proj_size"] = projection.shape[0]
     if kind != "gru":
         options.setdefault("two_biases", bias)
-    rng = options.pop("rng", None)
+    rng = nn.init.as_generator(options.pop("rng", None), name)
     module = KINDS[kind](
         first["weight_ih_l0"].shape[1],
         hidden_size,

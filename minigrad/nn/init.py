@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 Host = np.ndarray[Any, Any]
+Rng = np.random.Generator | int | None
+"""What an argument `rng` may be: a generator, the seed of a new one, or None for the library's own."""
 _default = np.random.default_rng()
 
 
@@ -26,6 +28,29 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _default
 
 
+def as_generator(rng: Rng, asked: str) -> np.random.Generator | None:
+    """What was given for `rng` as a generator, a seed as a new one; None stays None, for the default generator.
+
+    What draws more than once asks for it once, so that a seed does not give the same numbers every time.
+
+    Raises:
+        TypeError: anything else, in the name of `asked`. ValueError: a negative seed.
+    """
+    if rng is None or isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)):
+        got = f"{type(rng).__module__}.{type(rng).__qualname__}".removeprefix("builtins.")
+        raise TypeError(f"{asked}: rng: got {got}, want a numpy.random.Generator, a whole number as a seed, or None")
+    if rng < 0:
+        raise ValueError(f"{asked}: rng: got {rng}, want a seed of at least 0")
+    return np.random.default_rng(int(rng))
+
+
+def _drawing(rng: Rng, asked: str) -> np.random.Generator:
+    given = as_generator(rng, asked)
+    return _default if given is None else given
+
+
 def zeros(shape: Sequence[int], dtype: Any = "float32") -> Host:
     """Zeros."""
     return np.zeros(shape, dtype)
@@ -35,27 +60,25 @@ def uniform(
     shape: Sequence[int],
     low: float = 0.0,
     high: float = 1.0,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     dtype: Any = "float32",
 ) -> Host:
     """Uniform on [low, high)."""
-    return np.asarray((rng or _default).uniform(low, high, shape)).astype(dtype)
+    return np.asarray(_drawing(rng, "uniform").uniform(low, high, shape)).astype(dtype)
 
 
 def normal(
     shape: Sequence[int],
     mean: float = 0.0,
     std: float = 1.0,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     dtype: Any = "float32",
 ) -> Host:
     """Normal with the given mean and standard deviation."""
-    return np.asarray((rng or _default).normal(mean, std, shape)).astype(dtype)
+    return np.asarray(_drawing(rng, "normal").normal(mean, std, shape)).astype(dtype)
 
 
-def xavier_uniform(
-    shape: Sequence[int], gain: float = 1.0, rng: np.random.Generator | None = None, dtype: Any = "float32"
-) -> Host:
+def xavier_uniform(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Uniform on ±gain · √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010); shape (fan_out, fan_in, …).
 
     Raises:
@@ -65,9 +88,7 @@ def xavier_uniform(
     return uniform(shape, -bound, bound, rng, dtype)
 
 
-def xavier_normal(
-    shape: Sequence[int], gain: float = 1.0, rng: np.random.Generator | None = None, dtype: Any = "float32"
-) -> Host:
+def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Normal, standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010); shape (fan_out, fan_in, …).
 
     Raises:
@@ -80,7 +101,7 @@ def kaiming_uniform(
     shape: Sequence[int],
     a: float = 0.0,
     mode: str = "fan_in",
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     dtype: Any = "float32",
 ) -> Host:
     """Uniform on ±√(6 / ((1 + a²) · fan)) (He et al. 2015); shape (fan_out, fan_in, …).
@@ -99,9 +120,7 @@ def kaiming_uniform(
     return uniform(shape, -bound, bound, rng, dtype)
 
 
-def orthogonal(
-    shape: Sequence[int], gain: float = 1.0, rng: np.random.Generator | None = None, dtype: Any = "float32"
-) -> Host:
+def orthogonal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """gain · a random matrix whose rows, or columns where there are fewer, are orthonormal (Saxe et al. 2014).
 
     A shape of more than two axes is a matrix of its first axis by all others.
@@ -111,7 +130,8 @@ def orthogonal(
     """
     _fans("orthogonal", shape)
     rows, columns = shape[0], math.prod(shape[1:])
-    q, r = np.linalg.qr((rng or _default).normal(size=(max(rows, columns), min(rows, columns))))
+    drawn = _drawing(rng, "orthogonal").normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
     q = q * np.sign(np.diagonal(r))  # makes the distribution uniform (Mezzadri 2007)
     return np.ascontiguousarray(gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
 

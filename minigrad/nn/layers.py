@@ -40,7 +40,7 @@ class Linear(Module):
         in_features: n, the length of x's last axis.
         out_features: m, the length of y's last axis.
         bias: whether there is a bias.
-        rng: where the initial values, uniform in ±1/√n, are drawn from; the default generator where it is None.
+        rng: where the initial values, uniform in ±1/√n, are drawn from: a generator, a seed, or None for the default.
         dtype: of the parameters, and so of x.
 
     Parameters: `weight` (m, n), `bias` (m,).
@@ -55,13 +55,14 @@ class Linear(Module):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        rng: np.random.Generator | None = None,
+        rng: init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
         _whole("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5
+        rng = init.as_generator(rng, "Linear")
         self.weight = Parameter(init.uniform((out_features, in_features), -bound, bound, rng, dtype))
         self.bias = Parameter(init.uniform((out_features,), -bound, bound, rng, dtype)) if bias else None
 
@@ -80,7 +81,7 @@ class Embedding(Module):
         num_embeddings: K, how many rows there are.
         embedding_dim: n, their length.
         padding_idx: the id of a row that starts at zero and receives no gradient; negative ones count from the end.
-        rng: where the initial values, standard normal, are drawn from; the default generator where it is None.
+        rng: where the initial values, standard normal, are drawn from: a generator, a seed, or None for the default.
         dtype: of the weight.
 
     Parameters: `weight` (K, n).
@@ -97,7 +98,7 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        rng: np.random.Generator | None = None,
+        rng: init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
@@ -106,6 +107,7 @@ class Embedding(Module):
             raise ValueError(f"Embedding: padding_idx: got {padding_idx}, want an id below {num_embeddings}, or None")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        rng = init.as_generator(rng, "Embedding")
         rows = init.normal((num_embeddings, embedding_dim), rng=rng, dtype=dtype)
         if self.padding_idx is not None:
             rows[self.padding_idx] = 0
@@ -133,15 +135,13 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-def dropout_mask(
-    shape: Sequence[int], p: float, rng: np.random.Generator | None = None, dtype: Any = "float32"
-) -> np.ndarray[Any, Any]:
+def dropout_mask(shape: Sequence[int], p: float, rng: init.Rng = None, dtype: Any = "float32") -> np.ndarray[Any, Any]:
     """A host array of 0, with probability p, and 1 / (1 − p): inverted dropout, which keeps the mean.
 
     The same draw whatever the dtype, drawn from the default generator where `rng` is None.
     """
-    rng = rng if rng is not None else init.default_generator()
-    kept = rng.random(shape, dtype=np.float32) >= p
+    given = init.as_generator(rng, "dropout_mask")
+    kept = (init.default_generator() if given is None else given).random(shape, dtype=np.float32) >= p
     return np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=np.float64).astype(dtype)
 
 
@@ -150,8 +150,8 @@ class Dropout(Module):
 
     Args:
         p: the probability, in [0, 1].
-        rng: where masks are drawn from; the default generator where it is None. It lives on the host, so that a seed
-            gives the same masks on every backend.
+        rng: where masks are drawn from: a generator, a seed, or None for the default one. It lives on the host, so
+            that a seed gives the same masks on every backend.
 
     Call: x of any shape gives the same shape and dtype. (Srivastava et al. 2014.)
 
@@ -159,11 +159,11 @@ class Dropout(Module):
         ValueError: p is no probability.
     """
 
-    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+    def __init__(self, p: float = 0.5, rng: init.Rng = None) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"Dropout: p: got {p!r}, want a probability in [0, 1]")
-        self.p, self.rng = float(p), rng
+        self.p, self.rng = float(p), init.as_generator(rng, "Dropout")
 
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:

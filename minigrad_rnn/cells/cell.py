@@ -57,7 +57,7 @@ class Cell(nn.Module):
         bias: whether there is a b.
         initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,), one for every sequence (slide 69),
             and so is every other array of the state.
-        rng: where the initial weights, uniform in ±1/√H, are drawn from; the library's own generator by default.
+        rng: where the initial weights, uniform in ±1/√H, are drawn from: a generator, a seed, or None for the default.
         dtype: of the parameters.
         two_biases: whether there is a second bias `br` beside b, as in torch, added to Wr h(t−1); RNN and LSTM only.
     """
@@ -76,7 +76,7 @@ class Cell(nn.Module):
         hidden_size: int,
         bias: bool = True,
         initial_state: str = "zeros",
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
         two_biases: bool = False,
     ) -> None:
@@ -92,8 +92,9 @@ class Cell(nn.Module):
         if two_biases and not bias:
             raise ValueError(f"{name}: two_biases: got True with bias=False, want one or the other")
         self.input_size, self.hidden_size, self.initial_state = input_size, hidden_size, initial_state
-        rng = rng if rng is not None else nn.init.default_generator()
-        self._bound, self._rng, self._dtype = hidden_size**-0.5, rng, dtype
+        given = nn.init.as_generator(rng, name)
+        self._rng = nn.init.default_generator() if given is None else given
+        self._bound, self._dtype = hidden_size**-0.5, dtype
         self.make_weights(bias, two_biases)
         if initial_state == "learned":
             for part, size in zip(self.state_names, self.state_sizes):

@@ -57,7 +57,7 @@ class Classic(nn.Module):
         units: int,
         reads: Mapping[str, int],
         bias: str | None,
-        rng: np.random.Generator | None,
+        rng: nn.init.Rng,
         dtype: Any,
     ) -> None:
         """A layer's parameters as attributes: a weight (units, columns) for each thing that it reads, and a bias."""

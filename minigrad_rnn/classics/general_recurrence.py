@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import NONLINEARITIES, Classic, State, one_of, whole
 from .connections import Connection, read_connection, read_table
@@ -77,7 +75,7 @@ class GeneralRecurrence(Classic):
         initial_state: str = "zeros",
         bias: bool = True,
         batch_first: bool = False,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         name = "GeneralRecurrence"
@@ -102,6 +100,7 @@ class GeneralRecurrence(Classic):
         )
         self.sizes, self.input, self.output = dict(sizes), input, output
         self.initial_state, self.bias = initial_state, bias
+        rng = nn.init.as_generator(rng, name)
         for layer, found in self._reads.items():
             reads = {_weight_name(layer, one): sizes[one.source] for one in found}
             self._make_layer(sizes[layer], reads, f"b({layer})" if bias else None, rng, dtype)

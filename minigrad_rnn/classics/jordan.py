@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import State
 from .over_time import linear_over_time
@@ -58,7 +58,7 @@ class Jordan(SimpleNet):
         output_nonlinearity: str | None = None,
         bias: bool = True,
         batch_first: bool = False,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         if isinstance(mu, bool) or not isinstance(mu, (int, float, np.floating)) or not 0 <= mu < 1:

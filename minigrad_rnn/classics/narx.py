@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import State, one_of, whole
 from .over_time import lagged, last_steps, linear_over_time
@@ -77,7 +75,7 @@ class NARX(SlidingPerceptron):
         initial: str = "given",
         bias: bool = True,
         batch_first: bool = False,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         whole("NARX", 0, input_size=input_size, input_lags=input_lags, output_lags=output_lags)

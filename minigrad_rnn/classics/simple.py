@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import NONLINEARITIES, Classic, one_of, whole
 from .over_time import linear_over_time
@@ -34,11 +32,12 @@ class SimpleNet(Classic):
         output_nonlinearity: str | None,
         bias: bool,
         batch_first: bool,
-        rng: np.random.Generator | None,
+        rng: nn.init.Rng,
         dtype: Any,
     ) -> None:
         super().__init__(input_size, output_size, state_sizes, batch_first)
         name = type(self).__name__
+        rng = nn.init.as_generator(rng, name)
         whole(name, 1, input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         one_of(name, "nonlinearity", nonlinearity, NONLINEARITIES)
         one_of(name, "output_nonlinearity", output_nonlinearity, NONLINEARITIES)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import NONLINEARITIES, Classic, one_of, whole
 
@@ -32,11 +30,12 @@ class SlidingPerceptron(Classic):
         output_nonlinearity: str | None,
         bias: bool,
         batch_first: bool,
-        rng: np.random.Generator | None,
+        rng: nn.init.Rng,
         dtype: Any,
     ) -> None:
         super().__init__(input_size, output_size, state_sizes, batch_first)
         name = type(self).__name__
+        rng = nn.init.as_generator(rng, name)
         hidden = tuple(hidden_size) if isinstance(hidden_size, (tuple, list)) else (hidden_size,)
         if not hidden:
             raise ValueError(f"{name}: hidden_size: got no layers, want at least one")

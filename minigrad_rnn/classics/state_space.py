@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import State, one_of
 from .over_time import linear_over_time
@@ -53,7 +51,7 @@ class StateSpace(SimpleNet):
         initial_state: str = "zeros",
         bias: bool = True,
         batch_first: bool = False,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         one_of("StateSpace", "initial_state", initial_state, ("zeros", "learned"))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 from .classic import State, whole
 from .over_time import lagged, last_steps, linear_over_time
@@ -37,7 +35,7 @@ class TDNN(SlidingPerceptron):
         output_nonlinearity: the same for the output; by default none, since losses take logits.
         bias: whether there are biases.
         batch_first: whether xs is (B, T, I).
-        rng: where initial values are drawn from; the default generator where it is None.
+        rng: where initial values are drawn from: a generator, a seed, or None for the default generator.
         dtype: of the parameters, and so of xs.
 
     Parameters: `Wc1` (H, (N+1)·I), whose columns meet X(t), X(t−1), …, X(t−N) in this order, `b1` (H,); with
@@ -61,7 +59,7 @@ class TDNN(SlidingPerceptron):
         output_nonlinearity: str | None = None,
         bias: bool = True,
         batch_first: bool = False,
-        rng: np.random.Generator | None = None,
+        rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:
         whole("TDNN", 1, input_size=input_size)
