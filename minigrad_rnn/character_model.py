@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import minigrad as mg
 from minigrad import Tensor, losses, nn
 
+from .evaluating import evaluation
 from .networks import GRU, LSTM, RNN
 from .recurrence import Recurrence
 from .streams import IntArray, Streams
@@ -88,17 +88,12 @@ def bits_per_character(
     """
     streams = Streams(ids, max(1, min(batch_size, ids.size // 512)), steps)
     state, total, count = None, None, 0
-    was_training = model.training
-    model.eval()
-    try:
-        with mg.no_grad():
-            for inputs, targets, _ in streams:
-                logits, state = model(inputs, state)
-                nats = losses.cross_entropy(logits, targets, reduction="sum").astype("float64")
-                total, count = nats if total is None else total + nats, count + targets.size
-                if limit is not None and count >= limit:
-                    break
-    finally:
-        model.train(was_training)
+    with evaluation(model):
+        for inputs, targets, _ in streams:
+            logits, state = model(inputs, state)
+            nats = losses.cross_entropy(logits, targets, reduction="sum").astype("float64")
+            total, count = nats if total is None else total + nats, count + targets.size
+            if limit is not None and count >= limit:
+                break
     assert total is not None
     return float(total) / count / math.log(2)

@@ -7,17 +7,16 @@ live on any backend; the log probabilities of each step come to the host once, w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import to_numpy
 
+from .evaluating import evaluation
 from .given import check_whole
 from .sampling import draw, probabilities
 
@@ -175,7 +174,7 @@ def beam_search(
     # Alive: (which sequence, what it said, its log probability), in the order of the state's rows.
     alive: list[tuple[int, list[int], float]] = [(b, [], 0.0) for b in range(batch)]
     tokens = np.full(batch, begin, np.int64)
-    with _evaluation(model):
+    with evaluation(model):
         for length in range(1, max_length + 1):
             log_probs, state = _step("beam_search", model, tokens, state, end)
             V, survivors, rows = log_probs.shape[1], [], []
@@ -223,7 +222,7 @@ def _one_each(
     said: list[list[int]] = [[] for _ in range(batch)]
     totals = [0.0] * batch
     alive, tokens = list(range(batch)), np.full(batch, begin, np.int64)
-    with _evaluation(model):
+    with evaluation(model):
         for length in range(max_length):
             log_probs, state = _step(name, model, tokens, state, end)
             for row, b in enumerate(alive):
@@ -261,17 +260,3 @@ def _step(name: str, model: StepModel, tokens: Ints, state: State, end: int | No
     if np.isnan(log_probs).any() or (log_probs > 1e-3).any():
         raise ValueError(f"{name}: model.step: got NaN or numbers above 0, want log probabilities")
     return log_probs.astype(np.float64), state
-
-
-@contextmanager
-def _evaluation(model: Any) -> Iterator[None]:
-    """Nothing is recorded inside, and a Module is in evaluation mode; afterwards each part of it is as it was."""
-    before = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
-    for part, _ in before:
-        part.training = False
-    try:
-        with mg.no_grad():
-            yield
-    finally:
-        for part, training in before:
-            part.training = training

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import minigrad as mg
 from minigrad import nn
+
+from .evaluating import evaluation
 
 State = Any
 
@@ -87,14 +88,9 @@ def sample(
         raise ValueError(f"sample: length: got {length}, want at least 1")
     rng = nn.init.as_generator(rng, "sample")
     ids = np.empty(length, np.int64)
-    was_training = model.training
-    model.eval()
-    try:
-        with mg.no_grad():
-            for k in range(length):
-                logits, state = model(read[:, None], state)
-                ids[k] = draw(logits[-1, 0].numpy(), temperature, rng)
-                read = ids[k : k + 1]
-    finally:
-        model.train(was_training)
+    with evaluation(model):
+        for k in range(length):
+            logits, state = model(read[:, None], state)
+            ids[k] = draw(logits[-1, 0].numpy(), temperature, rng)
+            read = ids[k : k + 1]
     return ids, state

@@ -143,6 +143,23 @@ def test_sample_refuses(prime: list[Any], length: int, error: type[Exception], m
 # The model
 
 
+@pytest.mark.parametrize("ask", ["sample", "bits_per_character", "sample and fail"])
+def test_what_was_in_evaluation_stays_there(ask: str) -> None:
+    model = CharacterModel(11, "rnn", 6, 9, dropout=0.5)
+    model.embedding.eval()
+    model.recurrence.eval()
+    before = [part.training for part in model.modules()]
+    assert len(set(before)) == 2
+    if ask == "bits_per_character":
+        bits_per_character(model, np.arange(100) % 11)
+    elif ask == "sample":
+        sample(model, [1], 3)
+    else:
+        with pytest.raises(ValueError, match="temperature"):
+            sample(model, [1], 3, temperature=-1.0)
+    assert [part.training for part in model.modules()] == before
+
+
 def test_bits_per_character_do_not_depend_on_how_the_text_is_cut() -> None:
     model = CharacterModel(11, "lstm", 6, 9, dropout=0.5, rng=np.random.default_rng(3))
     ids = np.random.default_rng(0).integers(0, 11, 1025)

@@ -83,7 +83,7 @@ FLOORS = {
         ["cuda", "cuda.planner", "cuda.source"],
         ["cuda.launches"],
         ["cuda.sequence"],
-        ["arguments", "ctc_lattice", "given"],
+        ["arguments", "ctc_lattice", "evaluating", "given"],
         ["recurrence", "ctc", "attention", "teacher_forcing", "divergence"],
         ["truncation", "networks", "shapes"],
         ["classics.over_time", "classics.classic", "classics.connections", "decoder"],
