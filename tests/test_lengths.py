@@ -81,7 +81,8 @@ def torch_answers(model: Any, xs: Any, start: list[Any], lengths: Any, second: b
     theirs = {}
     with torch.no_grad():
         for name, cell in zip(model.cell_names, model.every_cell()):
-            end = f"l{name.lstrip('forwadbck')}" + ("_reverse" if name.startswith("backward") else "")
+            backward = name.startswith("backward")
+            end = f"l{name.removeprefix('backward' if backward else 'forward')}" + "_reverse" * backward
             pairs = {"Wc": f"weight_ih_{end}", "Wr": f"weight_hh_{end}", "b": f"bias_ih_{end}", "br": f"bias_hh_{end}"}
             for part, theirs_name in (pairs | {"Wp": f"weight_hr_{end}"}).items():
                 parameter = getattr(cell, part, None)
