@@ -13,7 +13,7 @@ from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 from .complex_parts import conj
 from .indexing import _put
-from .shape import flip
+from .shape import flip, ndim, shape
 from .windows import Geometry, add_windows, window_count
 
 Array = Any
@@ -46,6 +46,8 @@ def convolve(xp: Any, a: Array, v: Array, mode: str = "full") -> Any:
 @composed
 def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     """The correlation of two sequences: c[k] = Σ a[n + k] · conj(v[n]), in the modes of `convolve`."""
+    if not ndim(a) or not ndim(v):
+        raise ValueError(f"correlate: got shapes {shape(a)} and {shape(v)}, want two sequences")
     v = flip(v)
     if v.dtype.kind == "c":
         v = conj(v)

@@ -12,7 +12,7 @@ from ..primitive import composed, primitive
 from ..tensor import Tensor, tensor
 from .elementwise import astype, power
 from .joining import stack
-from .shape import broadcast_to, moveaxis, reshape, shape
+from .shape import broadcast_to, moveaxis, reshape, shape, whole
 
 Array = Any
 __all__ = [
@@ -106,7 +106,7 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
 
 
 def _as_shape(shape: Any) -> tuple[int, ...]:
-    return tuple(shape) if isinstance(shape, (tuple, list)) else (int(shape),)
+    return tuple(shape) if isinstance(shape, (tuple, list)) else (whole(shape),)
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:

@@ -37,16 +37,17 @@ def cumprod(xp: Any, x: Array, axis: int | None = None, dtype: Any = None) -> An
 
     The rule divides by nothing, so it is right at zeros, however many, in every order.
     """
-    shape, axis = x.shape, axis if x.ndim else None
     if dtype is not None:
         want_inexact(x, dtype)
+    y = xp.cumprod(x, axis=axis, dtype=dtype)
+    shape, axis = x.shape, axis if x.ndim else None
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
         rows, g = (xp.reshape(x, (-1,)), g) if axis is None else (xp.swapaxes(x, axis, -1), xp.swapaxes(g, axis, -1))
         found = products_before(xp, rows) * _from_the_end(xp, rows[..., 1:], g)
         return xp.reshape(found, shape) if axis is None else xp.swapaxes(found, axis, -1)
 
-    return xp.cumprod(x, axis=axis, dtype=dtype), (x,), by_x
+    return y, (x,), by_x
 
 
 def _from_the_end(xp: Any, a: Array, b: Array) -> Array:

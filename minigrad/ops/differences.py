@@ -12,7 +12,7 @@ from ..tensor import Tensor, tensor
 from .elementwise import astype
 from .indexing import getitem
 from .joining import concatenate
-from .shape import broadcast_to, reshape
+from .shape import axes_in, broadcast_to, reshape
 
 Array = Any
 __all__ = ["diff", "ediff1d", "gradient"]
@@ -57,6 +57,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
     """The differences of neighbours in the flattened array, with what stands before and after them."""
     ary = _tensor(ary)
+    if ary.dtype == bool:
+        raise TypeError("ediff1d: ary: got truth values, of which there are no differences")
     y = _diff(reshape(ary, (-1,)), n=1, axis=0) if ary.size else reshape(ary, (-1,))
     begin, end = (None if part is None else reshape(_like(part, ary), (-1,)) for part in (to_begin, to_end))
     if begin is None and end is None:
@@ -93,7 +95,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     require a gradient itself. Along several axes (all by default) the result is a tuple.
     """
     f = _tensor(f)
-    axes = tuple(range(f.ndim)) if axis is None else tuple(axis) if hasattr(axis, "__iter__") else (axis,)
+    axes = tuple(range(f.ndim)) if axis is None else axes_in(axis, f.ndim, "gradient: axis")
     if len(varargs) not in (0, 1, len(axes)) or (len(varargs) == 1 < len(axes) and not _is_number(varargs[0])):
         raise TypeError(f"gradient: varargs: got {len(varargs)} spacings, want one number or one for each of {axes}")
     if edge_order not in (1, 2):

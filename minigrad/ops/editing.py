@@ -12,7 +12,7 @@ from ..tensor import Tensor
 from .elementwise import astype
 from .indexing import backend_at, take
 from .joining import concatenate
-from .shape import broadcast_to, moveaxis, ndim, ravel, reshape, shape
+from .shape import axis_in, broadcast_to, moveaxis, ndim, ravel, reshape, shape
 
 Array = Any
 __all__ = ["delete", "insert"]
@@ -32,9 +32,10 @@ def delete(x: Any, obj: Any, axis: int | None = None) -> Tensor:
     """
     if axis is None:
         x, axis = ravel(x), 0
+    axis = axis_in(axis, ndim(x), "delete: axis")
     n, places = shape(x)[axis], _places(obj)
     if isinstance(places, (int, np.integer)) and -n <= places < n:
-        lead = (slice(None),) * (axis % ndim(x))
+        lead = (slice(None),) * axis
         start = int(places) % n
         return concatenate([x[(*lead, slice(0, start))], x[(*lead, slice(start + 1, None))]], axis=axis)
     return take(x, backend_at(x).from_numpy(np.delete(np.arange(n), places)), axis)
@@ -48,7 +49,7 @@ def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     """
     if axis is None:
         x, axis = ravel(x), 0
-    axis = axis % ndim(x)
+    axis = axis_in(axis, ndim(x), "insert: axis")
     n, places = shape(x)[axis], _places(obj)
     indices = np.arange(n)[places] if isinstance(places, slice) or _is_mask(places) else np.asarray(places)
     values = values if hasattr(values, "dtype") else backend_at(x).from_numpy(np.asarray(values, dtype=x.dtype))

@@ -40,8 +40,8 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     Raises:
         ValueError: the subscripts do not fit the arrays, or name in the result what no array has.
     """
-    if not operands:
-        raise ValueError("einsum: got nothing, want subscripts and arrays")
+    if len(operands) < 2:
+        raise ValueError(f"einsum: got {'no array' if operands else 'nothing'}, want subscripts and arrays")
     asked: Any = operands[0]
     if isinstance(asked, str):
         values = list(operands[1:])

@@ -266,6 +266,10 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """
     first, *choices = broadcast_arrays(a, *choices)
     numbers = first._data
+    if not choices:
+        raise ValueError("choose: choices: got none, want at least one")
+    if numbers.dtype.kind not in "iub":
+        raise TypeError(f"choose: a: got {numbers.dtype}, want whole numbers")
     if mode != "raise":
         numbers = _within_bounds("choose", numbers, len(choices), mode)
     elif type(numbers) is np.ndarray and numbers.size and not 0 <= numbers.min() <= numbers.max() < len(choices):
@@ -282,6 +286,8 @@ def compress(condition: Any, x: Any, axis: int | None = None) -> Tensor:
 
     A device is waited for: the result's shape depends on values.
     """
+    if ndim(condition) != 1:
+        raise ValueError(f"compress: condition: got shape {shape_of(condition)}, want a vector")
     return take(x, _holds(x, condition), axis)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..primitive import Joint, composed, primitive, primitive_with_outputs
 from ..tensor import Tensor
-from .shape import atleast_1d, atleast_2d, atleast_3d, axes_in, ndim, ravel, reshape, shape
+from .shape import atleast_1d, atleast_2d, atleast_3d, axis_in, ndim, ravel, reshape, shape, whole
 
 Array = Any
 __all__ = [
@@ -163,7 +163,7 @@ def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """
     if not ndim(x):
         raise ValueError("unstack: got shape (), want at least one axis")
-    (axis,) = axes_in(axis, ndim(x), "unstack: axis")
+    axis = axis_in(axis, ndim(x), "unstack: axis")
     return _unstack(x, axis=axis) if shape(x)[axis] else ()
 
 
@@ -200,10 +200,10 @@ def _follow(places: Sequence[int], n: int) -> bool:
 def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """Cut along `axis` at the given places, or into a number of pieces, the first of which are longer by one where it
     does not come out even. Views."""
-    (axis,) = axes_in(axis, ndim(x), "array_split: axis")
+    axis = axis_in(axis, ndim(x), "array_split: axis")
     n = shape(x)[axis]
     if isinstance(indices_or_sections, (tuple, list)) or ndim(indices_or_sections):
-        return list(_split(x, places=tuple(int(p) for p in indices_or_sections), axis=axis))
+        return list(_split(x, places=tuple(map(whole, indices_or_sections)), axis=axis))
     sections = int(indices_or_sections)
     if sections < 1:
         raise ValueError(f"split: indices_or_sections: got {sections}, want at least one section")
@@ -217,7 +217,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     Raises:
         ValueError: the axis cannot be cut into that many equal pieces.
     """
-    (axis,) = axes_in(axis, ndim(x), "split: axis")
+    axis = axis_in(axis, ndim(x), "split: axis")
     n = shape(x)[axis]
     in_parts = not isinstance(indices_or_sections, (tuple, list)) and not ndim(indices_or_sections)
     if in_parts and (indices_or_sections < 1 or n % indices_or_sections):

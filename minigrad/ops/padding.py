@@ -101,13 +101,15 @@ def _widths(given: Any, n: int) -> tuple[tuple[int, int], ...]:
         for axis, width in given.items():
             whole[axis] = width if isinstance(width, (tuple, list)) else (width, width)
         given = whole
+    if np.asarray(given).dtype.kind != "i":
+        raise TypeError(f"pad: pad_width: got {given}, want whole numbers")
     try:
         widths = np.broadcast_to(np.asarray(given), (n, 2)).tolist()
     except ValueError:
         raise ValueError(f"pad: pad_width: got {given}, want a number, a pair, or {n} pairs") from None
-    if any(int(w) != w or w < 0 for pair in widths for w in pair):
-        raise ValueError(f"pad: pad_width: got {given}, want whole numbers, none negative")
-    return tuple((int(before), int(after)) for before, after in widths)
+    if any(w < 0 for pair in widths for w in pair):
+        raise ValueError(f"pad: pad_width: got {given}, want no negative number")
+    return tuple((before, after) for before, after in widths)
 
 
 def _is_number(value: Any) -> bool:

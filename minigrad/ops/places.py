@@ -33,7 +33,7 @@ def _array(x: Any) -> Any:
 
 
 def _tensors(arrays: Any) -> tuple[Tensor, ...]:
-    return tuple(Tensor(a) for a in arrays)
+    return tuple(Tensor(_array(a)) for a in arrays)
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
@@ -108,12 +108,20 @@ def _triangle(found: Any) -> tuple[Tensor, ...]:
 
 def tril_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
     """The index to the lower triangle of a matrix like `x`."""
-    return tril_indices(shape(x)[-2], k, shape(x)[-1])
+    n, m = _of_matrix(x)
+    return tril_indices(n, k, m)
 
 
 def triu_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
     """The index to the upper triangle of a matrix like `x`."""
-    return triu_indices(shape(x)[-2], k, shape(x)[-1])
+    n, m = _of_matrix(x)
+    return triu_indices(n, k, m)
+
+
+def _of_matrix(x: Any) -> tuple[int, ...]:
+    if ndim(x) != 2:
+        raise ValueError(f"x: got shape {shape(x)}, want a matrix")
+    return shape(x)
 
 
 def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:

@@ -12,8 +12,8 @@ from ..pool import Outer, RowSum, unbroadcast
 from ..primitive import composed, primitive, within
 from ..tensor import Tensor
 from .complex_parts import conj
-from .elementwise import multiply
-from .shape import expand_dims, reshape, squeeze, transpose
+from .elementwise import astype, multiply
+from .shape import axis_in, expand_dims, reshape, squeeze, transpose
 
 Array = Any
 __all__ = [
@@ -216,16 +216,18 @@ def _vecdot(xp: Any, a: Array, b: Array) -> Any:
 @composed
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
     """The inner products of vectors along `axis`; the other axes broadcast, complex values of the first conjugated."""
-    x1, x2 = _listed(x1), _listed(x2)
-    if x1.shape[axis] != x2.shape[axis]:
-        raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, want as many values along axis {axis}")
-    return _vecdot(_conjugate(_moved(x1, axis, -1)), _moved(x2, axis, -1))
+    x1, x2 = (_moved(_listed(x), axis, -1, "vecdot: axis") for x in (x1, x2))
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, {axis=} last, want as many values along it")
+    return _vecdot(_conjugate(x1), x2)
 
 
 @composed
 def matvec(x1: Any, x2: Any) -> Tensor:
     """Matrices times vectors, both in stacks that broadcast: (..., m, n) and (..., n) give (..., m)."""
     x1, x2 = _listed(x1), _listed(x2)
+    if x1.ndim < 2:
+        raise ValueError(f"matvec: got shapes {x1.shape} and {x2.shape}, want a matrix first")
     if x1.ndim == 2:
         return matmul(x2, transpose(x1))
     return matmul(x1, x2) if x2.ndim == 1 else squeeze(matmul(x1, expand_dims(x2, -1)), -1)
@@ -235,6 +237,8 @@ def matvec(x1: Any, x2: Any) -> Tensor:
 def vecmat(x1: Any, x2: Any) -> Tensor:
     """Vectors (complex ones conjugated) times matrices, in stacks: (..., n) and (..., n, m) give (..., m)."""
     x1, x2 = _conjugate(_listed(x1)), _listed(x2)
+    if x2.ndim < 2:
+        raise ValueError(f"vecmat: got shapes {x1.shape} and {x2.shape}, want a matrix last")
     return matmul(x1, x2) if x2.ndim == 2 or x1.ndim == 1 else squeeze(matmul(expand_dims(x1, -2), x2), -2)
 
 
@@ -252,10 +256,10 @@ def _plain(x: Any) -> bool:
     return not hasattr(x, "shape")
 
 
-def _moved(x: Any, source: int, target: int) -> Any:
+def _moved(x: Any, source: int, target: int, name: str = "axis") -> Any:
     """`x` with one axis in another place."""
     n = x.ndim
-    source, target = source % n, target % n
+    source, target = axis_in(source, n, name), axis_in(target, n, name)
     if source == target:
         return x
     order = _without(n, (source,))
@@ -275,7 +279,8 @@ def _cross(xp: Any, a: Array, b: Array) -> Any:
 def _in_space(x: Any) -> Tensor:
     """Vectors of a plane with a third component of zero, in their own dtype."""
     one = 1.0 if x.dtype.kind in "fc" else 1
-    return matmul(x, [[one, 0 * one, 0 * one], [0 * one, one, 0 * one]])
+    y = matmul(x, [[one, 0 * one, 0 * one], [0 * one, one, 0 * one]])
+    return y if y.dtype == x.dtype else astype(y, x.dtype)
 
 
 @composed
@@ -286,13 +291,13 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = _moved(_listed(a), axisa, -1), _moved(_listed(b), axisb, -1)
+    a, b = _moved(_listed(a), axisa, -1, "cross: axisa"), _moved(_listed(b), axisb, -1, "cross: axisb")
     flat = a.shape[-1] == b.shape[-1] == 2
     if any(x.shape[-1] not in (2, 3) for x in (a, b)):
         raise ValueError(f"cross: got vectors of {a.shape[-1]} and {b.shape[-1]}, want two or three coordinates")
     a, b = (_in_space(x) if x.shape[-1] == 2 else x for x in (a, b))
     c = _cross(a, b)
-    return c[..., 2] if flat else _moved(c, -1, axisc)
+    return c[..., 2] if flat else _moved(c, -1, axisc, "cross: axisc")
 
 
 @primitive

@@ -10,10 +10,10 @@ import numpy as np
 from .. import backend as seam
 from ..primitive import composed
 from ..tensor import Tensor
-from .elementwise import add, multiply, where
+from .elementwise import add, astype, multiply, where
 from .indexing import take_along_axis
 from .reduce import as_tensor, axes_of, mean, sum as total
-from .shape import broadcast_to, reshape, transpose
+from .shape import axes_in, broadcast_to, reshape, transpose
 from .sorting import gathered
 
 Array = Any
@@ -22,7 +22,7 @@ __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", 
 
 def _in_one_axis(x: Tensor, axis: Any) -> tuple[Tensor, tuple[int, ...]]:
     """`x` with the reduced axes as one last axis, and the shape of what remains with `keepdims=True`."""
-    axes = axes_of(axis, x.ndim)
+    axes = axes_of(axis, x.ndim) if x.ndim or axis is None else axes_in(axis, 0)  # a number has no axis here
     kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     rest = tuple(k for k in range(x.ndim) if k not in axes)
     order = (*rest, *axes)
@@ -171,7 +171,9 @@ def _quantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdi
 
 def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdims: bool) -> Tensor:
     if x.dtype.kind != "f":
-        return _quantile(x, q, axis, method, keepdims)
+        if x.size:
+            return _quantile(x, q, axis, method, keepdims)
+        x = astype(x, np.float64)
     rows, kept = _in_one_axis(x, axis)
     array = rows._data
     if array.shape[-1] == 0:

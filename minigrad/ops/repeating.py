@@ -12,7 +12,7 @@ from ..primitive import composed, primitive
 from ..tensor import Tensor
 from .indexing import backend_at, take
 from .joining import concatenate
-from .shape import ndim, ravel, reshape, size
+from .shape import ndim, ravel, reshape, size, whole
 
 Array = Any
 __all__ = ["repeat", "resize", "tile"]
@@ -21,7 +21,7 @@ __all__ = ["repeat", "resize", "tile"]
 @primitive
 def tile(xp: Any, x: Array, reps: Any) -> Any:
     """`x` laid side by side `reps` times along each axis; missing axes are put in front, of either."""
-    counts = tuple(int(r) for r in reps) if isinstance(reps, (tuple, list)) or ndim(reps) else (int(reps),)
+    counts = tuple(map(whole, reps)) if isinstance(reps, (tuple, list)) or ndim(reps) else (whole(reps),)
     n = max(x.ndim, len(counts))
     counts, sizes = (1,) * (n - len(counts)) + counts, (1,) * (n - x.ndim) + x.shape
     before, apart = x.shape, [k for pair in zip(counts, sizes) for k in pair]
@@ -49,7 +49,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     if axis is not None and not ndim(x):
         x = reshape(x, (1,))  # a number has an axis 0 to NumPy
     if not isinstance(repeats, (list, tuple)) and not ndim(repeats):
-        return _repeat(x, repeats=int(repeats), axis=axis)
+        return _repeat(x, repeats=whole(repeats), axis=axis)
     counts = repeats._data if isinstance(repeats, Tensor) else repeats
     counts = seam.to_numpy(counts) if seam.is_array(counts) else np.asarray(counts)
     ids = np.repeat(np.arange(size(x, axis)), counts)

@@ -26,6 +26,9 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     """
     if not len(condlist) or len(condlist) != len(choicelist):
         raise ValueError(f"select: got {len(condlist)} conditions for {len(choicelist)} choices, want as many, and any")
+    for condition in condlist:
+        if hasattr(condition, "dtype") and condition.dtype.kind != "b":
+            raise TypeError(f"select: condlist: got a condition of {condition.dtype}, want truth values")
     chosen = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):
         chosen = where(condition, choice, chosen)

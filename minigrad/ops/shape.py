@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,9 +52,19 @@ def ndim(x: Any) -> int:
     return len(shape(x))
 
 
-def size(x: Any, axis: int | None = None) -> int:
-    """The number of elements, or the length of `axis`."""
-    return math.prod(shape(x)) if axis is None else shape(x)[axis]
+def size(x: Any, axis: Any = None) -> int:
+    """The number of elements, or the length of `axis`, or that of several multiplied."""
+    lengths = shape(x)
+    return math.prod(lengths if axis is None else (lengths[k] for k in axes_in(axis, len(lengths), "size: axis")))
+
+
+def whole(value: Any) -> int:
+    """A whole number of any kind as Python's. In a device's tensor it is waited for.
+
+    Raises:
+        TypeError: it is no whole number, though it may be equal to one.
+    """
+    return operator.index(value.item() if hasattr(value, "item") else value)
 
 
 def axes_in(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
@@ -66,6 +77,11 @@ def axes_in(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
     if len(set(found)) < len(found):
         raise ValueError(f"{name}: got {axis}, want each axis once")
     return found
+
+
+def axis_in(axis: Any, n: int, name: str = "axis") -> int:
+    """One axis, counted from the front."""
+    return axes_in(operator.index(axis), n, name)[0]
 
 
 @primitive
@@ -141,7 +157,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
 def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
     """One axis moved until it lies before the place `start`; `moveaxis` says it more plainly. A view."""
     n = ndim(x)
-    (axis,) = axes_in(axis, n)
+    axis = axis_in(axis, n)
     if not -n <= start <= n:
         raise np.exceptions.AxisError(f"'start' arg requires {-n} <= start < {n + 1}, but {start} was passed in")
     start = start + n if start < 0 else int(start)
@@ -240,7 +256,7 @@ def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
 @primitive
 def roll(xp: Any, x: Array, shift: Any, axis: Any = None) -> Any:
     """Moved along by `shift` places (several shifts for several axes); what falls off one end comes in at the other."""
-    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,)
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,)
     if axis is None:
         shift = sum(int(s) for s in shifts)
         return xp.roll(x, shift), (), (lambda xp, g: xp.roll(g, -shift), None, None)

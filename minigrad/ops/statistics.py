@@ -16,7 +16,7 @@ from .constant import isnan, logical_not, ones_like
 from .elementwise import add, astype, divide, multiply, sqrt, subtract, where
 from .indexing import _sum_rows, getitem
 from .reduce import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
-from .shape import axes_in, broadcast_to, reshape, transpose
+from .shape import axis_in, broadcast_to, reshape, transpose
 
 __all__ = [
     "average",
@@ -210,7 +210,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
     """The area under `y` along `axis` by the trapezoidal rule, over the points `x` or with `dx` between them."""
     y = as_tensor(y)
-    (axis,) = axes_in(axis, y.ndim, "trapezoid: axis")
+    axis = axis_in(axis, y.ndim, "trapezoid: axis")
     front = (slice(None),) * axis
     low, high = (*front, slice(None, -1)), (*front, slice(1, None))
     pairs = add(getitem(y, high), getitem(y, low))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
 from ...tensor import Tensor
 from ..shape import swapaxes
-from .solving import real_only, solve_triangular, turned
+from .solving import real_only, solve_triangular, turned, want_matrices
 
 Array = Any
 __all__ = ["cholesky", "eig", "eigh", "eigvals", "eigvalsh", "qr", "svd", "svdvals"]
@@ -136,6 +136,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     """
     if mode not in ("reduced", "complete", "r"):
         raise ValueError(f"qr: mode: got {mode!r}, want 'reduced', 'complete' or 'r'")
+    want_matrices("qr", a)
     q, r = _qr(a, mode="reduced" if mode == "r" else mode)
     return r if mode == "r" else QRResult(q, r)
 
@@ -183,6 +184,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
     Of the further columns of full matrices only the space that they span has a derivative.
     """
+    want_matrices("svd", a)
     return SVDResult(*_svd(a, full_matrices=full_matrices)) if compute_uv else svdvals(a)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
 from ...tensor import Tensor
-from ..constant import equal, greater, not_equal
+from ..constant import any as any_of, equal, greater, not_equal
 from ..elementwise import astype, divide, multiply, where
 from ..reduce import as_tensor, max as largest, sum as sum_over
+from ..shape import shape
 from .decompositions import svdvals
 from .norms import norm
-from .solving import inv, turned
+from .solving import inv, turned, want_matrices
 
 Array = Any
 __all__ = ["cond", "det", "matrix_rank", "slogdet"]
@@ -151,6 +152,9 @@ def cond(x: Any, p: Any = None) -> Tensor:
 
     Infinite for a singular matrix, where the values' quotient is asked for; the other norms raise as `inv` does.
     """
+    want_matrices("cond", x)
+    if not math.prod(shape(x)[-2:]):
+        raise np.linalg.LinAlgError(f"cond: got shape {shape(x)}, want matrices that are not empty")
     if p not in (None, 2, -2):
         return multiply(norm(x, p, axis=(-2, -1)), norm(inv(x), p, axis=(-2, -1)))
     s = svdvals(x)
@@ -163,8 +167,7 @@ def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
     """How many singular values are above `tol`, or `rtol` times the largest. Constant; of a vector, whether not 0."""
     A = as_tensor(A).detach()
     if A.ndim < 2:
-        found: Tensor = astype(largest(astype(not_equal(A, 0), np.float32)), np.int64)
-        return found
+        return astype(any_of(not_equal(A, 0)), np.int64)
     s = svdvals(A)
     if not s.shape[-1]:
         return sum_over(astype(s, np.int64), axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..elementwise import multiply, positive, where
 from ..products import matmul, tensordot as tensordot, vecdot as vecdot
 from ..reduce import as_tensor, max as largest, sum as sum_over
 from ..shape import matrix_transpose as matrix_transpose, reshape, shape, size
-from .solving import inv, solve
+from .solving import inv, solve, want_matrices
 
 Array = Any
 __all__ = [
@@ -38,8 +39,8 @@ __all__ = [
 def matrix_power(a: Any, n: int) -> Tensor:
     """The product of `n` factors `a`, by repeated squaring; of the inverse for negative n. For 0 a constant."""
     a = as_tensor(a)
-    if a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"matrix_power: got shape {a.shape}, want square matrices")
+    want_matrices("matrix_power", a, square=True)
+    n = operator.index(n)
     if n == 0:
         xp = seam.backend_of(a._data).xp
         return Tensor(xp.zeros(a.shape, dtype=a.dtype) + xp.eye(a.shape[-1], dtype=a.dtype))
@@ -59,6 +60,8 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
     if len(arrays) < 2:
         raise ValueError(f"multi_dot: arrays: got {len(arrays)}, want at least two")
     arrays = [as_tensor(a) for a in arrays]
+    if len(arrays) == 2:
+        return products.dot(*arrays)
     first, last = arrays[0].ndim == 1, arrays[-1].ndim == 1
     chain = list(arrays)
     chain[0] = reshape(chain[0], (1, -1)) if first else chain[0]

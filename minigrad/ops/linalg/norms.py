@@ -135,7 +135,7 @@ def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) 
     """The norm of vectors along any number of axes, or of all values as one vector."""
     x = _together(x)
     if axis is not None:
-        axis = (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
+        axis = axes_in(axis, x.ndim, "vector_norm: axis")
     return _of_vectors(x, ord, axis, keepdims)
 
 

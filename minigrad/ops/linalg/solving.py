@@ -9,7 +9,7 @@ import numpy as np
 
 from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
 from ...tensor import Tensor
-from ..shape import reshape, transpose
+from ..shape import reshape, shape, transpose
 
 Array = Any
 __all__ = ["inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]
@@ -18,6 +18,13 @@ __all__ = ["inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "te
 def turned(xp: Any, x: Array) -> Array:
     """Every matrix of a stack transposed."""
     return xp.swapaxes(x, -1, -2)
+
+
+def want_matrices(name: str, a: Any, square: bool = False) -> None:
+    """Raise NumPy's error for what is no matrix, or none that is square."""
+    n = shape(a)[-2:]
+    if len(n) < 2 or (square and n[0] != n[1]):
+        raise np.linalg.LinAlgError(f"{name}: got shape {shape(a)}, want {'square ' if square else ''}matrices")
 
 
 def real_only(name: str, x: Array) -> None:
@@ -174,6 +181,8 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Tensor:
         a = transpose(a, (*(k for k in range(a.ndim) if k not in last), *last))
     shape = a.shape[b.ndim :]
     if math.prod(shape) != math.prod(b.shape) or math.prod(a.shape[: b.ndim]) != math.prod(b.shape):
-        raise ValueError(f"tensorsolve: got shapes {a.shape} and {b.shape}, want as many unknowns as equations")
+        raise np.linalg.LinAlgError(
+            f"tensorsolve: got shapes {a.shape} and {b.shape}, want as many unknowns as equations"
+        )
     n = math.prod(shape)
     return reshape(solve(reshape(a, (n, n)), reshape(b, (n,))), shape)
