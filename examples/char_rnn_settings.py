@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
@@ -80,6 +82,13 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def _filled(text: str) -> str:
+    """The text in the terminal's width; indented paragraphs, which are commands, stay as they are."""
+    width = max(40, shutil.get_terminal_size().columns - 2)
+    parts = text.strip().split("\n\n")
+    return "\n\n".join(p if p.startswith(" ") else textwrap.fill(p, width) for p in parts)
+
+
 def parse(argv: Sequence[str] | None, about: str) -> Command:
     """Read and check the command line.
 
@@ -88,7 +97,7 @@ def parse(argv: Sequence[str] | None, about: str) -> Command:
     """
     summary, _, usage = about.partition("\n\n")
     parser = _Parser(
-        description=f"{summary}\n\n{usage}",
+        description=_filled(f"{summary}\n\n{usage}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,

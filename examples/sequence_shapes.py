@@ -3,7 +3,7 @@
 Run it: python examples/sequence_shapes.py [training steps]
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +13,9 @@ import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import losses, nn, optim
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+parser.add_argument("steps", type=int, nargs="?", default=300, help="training steps of each (%(default)s)")
+STEPS = parser.parse_args().steps
 rng = np.random.default_rng(0)
 
 

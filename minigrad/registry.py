@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,6 +15,7 @@ CONSTANT_FILES = frozenset(("minigrad.ops.constant", "minigrad.ops.places"))
 CONSTANTS = {"eye", "identity", "lexsort", "linalg.matrix_rank", "ndim", "one_hot", "shape", "size", "tri", "unique"}
 CONSTANTS |= {"fft.fftfreq", "fft.rfftfreq"}
 """Operations through which no gradient flows, beside those of CONSTANT_FILES."""
+ROOM = "minigrad/ops/"
 ORDER_CHECKED = 2
 """The order to which the test suite checks every differentiable operation, value by value, in float64."""
 
@@ -67,18 +69,20 @@ def table() -> str:
     """All operations as text, with the counts below."""
     found = operations()
     width = max(len(operation.name) for operation in found)
-    rows = [f"{'operation':<{width}}  {'rule':<8}  order  backends      file"]
+    rows = [f"{'operation':<{width}}  {'rule':<8}  order  file"]
     for operation in found:
         order = str(ORDER_CHECKED) if operation.differentiable else "–"
-        also = f"  (also {', '.join(operation.aliases)})" if operation.aliases else ""
-        rows.append(f"{operation.name:<{width}}  {operation.rule:<8}  {order:>5}  numpy, cupy   {operation.file}{also}")
+        file = operation.file.removeprefix(ROOM)
+        rows.append(f"{operation.name:<{width}}  {operation.rule:<8}  {order:>5}  {file}")
+        rows += [f"  = {alias}" for alias in operation.aliases]
     counts = {rule: sum(operation.rule == rule for operation in found) for rule in ("own", "through", "composed")}
     differentiable = sum(counts.values())
-    rows += [
-        "",
+    summary = [
         f"{differentiable} differentiable operations: {counts['own']} primitives with their own rule, "
         f"{counts['through']} functions that prepare a primitive's arguments, {counts['composed']} composed of others; "
         f"each is checked to order {ORDER_CHECKED} by the test suite.",
         f"{len(found) - differentiable} operations through which no gradient flows.",
+        f"All run on numpy and on cupy. Files are in {ROOM}; = is another name of the same operation.",
     ]
+    rows += ["", *(textwrap.fill(line, 79) for line in summary)]
     return "\n".join(rows)

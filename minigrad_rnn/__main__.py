@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -129,22 +131,37 @@ def verify(arguments: argparse.Namespace) -> int:
     mg.use_backend(arguments.backend)
     rng = np.random.default_rng(arguments.seed)
     xs = rng.standard_normal((arguments.steps, arguments.batch, arguments.input_size))
+    same = f", T={arguments.steps}, B={arguments.batch}", f", float64 on {arguments.backend}"
     found: list[Verification] = []
+    if not arguments.tables:
+        print(f"Largest relative error of each model{''.join(same)}:")
+        print("   among    to differ-\nthemselves  ences       model")
     for cell in arguments.cell or (*NETWORKS, "classics"):
         for case in cases(cell, arguments.input_size, arguments.hidden_size):
             case.model.to(arguments.backend)
             found.append(case.verified(xs, arguments.seed))
             if arguments.tables:
-                print(found[-1], end="\n\n")
-    if not arguments.tables:
-        print(max(found, key=lambda v: len(v.rows)), end="\n\n")
-    print("largest relative error\nbetween them  to differences  model")
-    for v in found:
-        near = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
-        print(f"{v.largest:12.1e}  {near:>14}  {v.title}{'' if v.passed else '  FAILED'}")
+                print(found[-1], end="\n\n", flush=True)
+            else:
+                print(_line(found[-1], same), flush=True)
+    if not arguments.tables:  # one of the fullest, of a model that has all roads
+        print("", max(found, key=lambda v: (v.rows[0].fused_witness is not None, len(v.rows))), "", sep="\n")
     failed = sum(not v.passed for v in found)
-    print(f"\n{len(found) - failed} of {len(found)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
+    print(f"{len(found) - failed} of {len(found)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
     return 1 if failed else 0
+
+
+def _line(v: Verification, same: tuple[str, ...]) -> str:
+    """A model's errors and its name, without what is the same of all; on a terminal broken where it is too long."""
+    near = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
+    title = v.title + ("" if v.passed else "  FAILED")
+    for part in same:
+        title = title.replace(part, "")
+    indent = f"{v.largest:10.1e}  {near:>10}  "
+    if not sys.stdout.isatty():
+        return indent + title
+    width = max(60, shutil.get_terminal_size().columns - 1)
+    return textwrap.fill(title, width, initial_indent=indent, subsequent_indent=" " * (len(indent) + 2))
 
 
 def examine(arguments: argparse.Namespace) -> int:
@@ -161,14 +178,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "verify", help="check back-propagation through time in float64; exit code 1 if it fails"
     )
-    command.add_argument("--cell", action="append", choices=(*NETWORKS, "classics"), help="only these")
-    command.add_argument("--input-size", type=int, default=5)
-    command.add_argument("--hidden-size", type=int, default=7)
-    command.add_argument("--steps", type=int, default=9, help="time steps T")
-    command.add_argument("--batch", type=int, default=3)
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--backend", default="numpy", choices=("numpy", "cupy"))
-    command.add_argument("--tables", action="store_true", help="print every model's table, not the largest one alone")
+    command.add_argument(
+        "--cell",
+        action="append",
+        choices=(*NETWORKS, "classics"),
+        metavar="CELL",
+        help=f"only this one; may be given several times: {', '.join((*NETWORKS, 'classics'))}",
+    )
+    command.add_argument("--input-size", type=int, default=5, metavar="I", help="numbers in x(t) (%(default)s)")
+    command.add_argument("--hidden-size", type=int, default=7, metavar="H", help="units in a layer (%(default)s)")
+    command.add_argument("--steps", type=int, default=9, metavar="T", help="time steps (%(default)s)")
+    command.add_argument("--batch", type=int, default=3, metavar="B", help="sequences (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
+    command.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute (%(default)s)")
+    command.add_argument("--tables", action="store_true", help="print every model's table, not only one of the fullest")
     command.set_defaults(run=verify)
     command = commands.add_parser("doctor", help="backends, versions, roads, and a check of a few seconds")
     command.add_argument("--backend", action="append", choices=doctor.BACKENDS, help="only these; a missing one fails")

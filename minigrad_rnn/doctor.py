@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -46,7 +47,7 @@ def examined(told: Callable[[str], None] = print, backends: tuple[str, ...] = BA
         try:
             backend = get_backend(name)
         except mg.BackendError as error:
-            told(f"\n{name}: not usable\n  {error}")
+            told(f"\n{name}: not usable\n" + textwrap.fill(str(error), 79, initial_indent="  ", subsequent_indent="  "))
             found[name] = None
             continue
         told(f"\n{name}: usable{_device(backend)}")
@@ -100,5 +101,6 @@ def _check(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tuple[bool
     backend = get_backend(name)
     if backend.kernels is not None:
         check(backend.kernels())
-    said = f"{found.title}: worst difference {found.largest:.1e}, in float32 {apart:.1e}, road {road}"
+    title = found.title.partition(", T=")[0]
+    said = f"{title}\n    worst difference {found.largest:.1e}, in float32 {apart:.1e}, road {road}"
     return found.passed and apart <= ROUNDED, said

@@ -72,14 +72,13 @@ class Verification:
     def __str__(self) -> str:
         width = max(len("gradient of"), *(len(row.name) for row in self.rows))
         shapes = max(len("shape"), *(len(str(row.shape)) for row in self.rows))
-        columns = ("graph–witness", "fused–witness", "graph–fused", "differences")
-        lines = [
-            self.title,
-            f"  {'gradient of':{width}}  {'shape':{shapes}}  " + "  ".join(f"{c:>13}" for c in columns),
-        ]
+        heads = (("graph–", "fused–", "graph–", "differ-"), ("witness", "witness", "fused", "ences"))
+        lines = [self.title]
+        for names, head in zip((("gradient of", "shape"), ("", "")), heads):
+            lines.append(f"  {names[0]:{width}}  {names[1]:{shapes}}  " + "  ".join(f"{c:>7}" for c in head))
         for row in self.rows:
             errors = (row.graph_witness, row.fused_witness, row.graph_fused, row.finite_difference)
-            cells = "  ".join(f"{'–' if e is None else format(e, '.1e'):>13}" for e in errors)
+            cells = "  ".join(f"{'–' if e is None else format(e, '.1e'):>7}" for e in errors)
             mark = "" if row.passed else "  ← fails"
             lines.append(f"  {row.name:{width}}  {row.shape!s:{shapes}}  {cells}{mark}")
         verdict = "passed" if self.passed else "FAILED"

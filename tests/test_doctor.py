@@ -24,6 +24,7 @@ def test_it_tells_about_every_backend(capsys: pytest.CaptureFixture[str], monkey
     assert said.count("right: ") == 12
     assert "road fused" in said
     assert "everything that is here works" in said
+    assert all(len(line) < 80 for line in said.splitlines()[3:])
 
 
 def test_a_missing_backend_is_told_and_fails_only_if_it_was_asked_for(

@@ -353,3 +353,6 @@ def test_the_example_runs() -> None:
     names = [line.split()[0] for line in ran.stdout.splitlines()]
     assert names == ["one_to_one", "one_to_many", "many_to_one", "many_to_many_delayed", "many_to_many_synchronous"]
     assert all(any(c.isdigit() for c in line) for line in ran.stdout.splitlines())
+    ran = subprocess.run([sys.executable, str(EXAMPLE), "--help"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "training steps of each (300)" in ran.stdout

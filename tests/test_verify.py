@@ -305,6 +305,8 @@ def test_the_command_prints_a_table_and_returns_zero(capsys: pytest.CaptureFixtu
     assert main(["verify", "--cell", "rnn", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 0
     printed = capsys.readouterr().out
     assert "29 of 29 passed" in printed
+    assert max(map(len, printed[printed.index("RNN(2, 3, num_layers=3") :].split("\n\n")[1].splitlines())) < 80
+    assert printed.count("float64 on numpy") == 2  # at the top and of the table
     assert "backward2.Wr" in printed
 
 
@@ -315,7 +317,8 @@ def test_the_command_returns_one_where_something_is_wrong(
     assert main(["verify", "--cell", "lstm", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 1
     printed = capsys.readouterr().out
     # What passes has no fused road: variational dropout and zoneout act inside the steps.
-    lines = printed[printed.index("to differences  model") :].splitlines()[1:-2]
+    lines = printed[printed.index("ences       model") :].split("\n\n")[0].splitlines()[1:]
+    assert len(lines) == 31
     assert all("zoneout" in line for line in lines if "FAILED" not in line)
     assert "5 of 31 passed" in printed
 
