@@ -203,6 +203,20 @@ def test_a_graph_that_was_recorded_outside() -> None:
     assert "recorded at: outside detect_anomaly" in str(error)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_what_a_rule_of_the_users_makes_and_throws_away_was_not_born(create_graph: bool) -> None:
+    @mg.primitive
+    def log_of_positive(xp: Any, x: Any) -> Any:
+        value = xp.log(xp.where(x > 0, x, 1.0))
+        return value, (x,), lambda xp, g, x: xp.where(x > 0, g / x, 0.0)
+
+    x = leaf(4.0, 0.0)
+    with mg.detect_anomaly():
+        (g,) = mg.gradients(log_of_positive(x).sum(), [x], create_graph=create_graph)
+    assert g is not None
+    assert g.tolist() == [0.25, 0.0]
+
+
 def test_a_joint_rule() -> None:
     x = leaf(1.0, 1.0, 1.0)
 

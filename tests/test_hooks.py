@@ -67,11 +67,14 @@ def test_in_a_recorded_walk_the_replacement_is_on_the_tape() -> None:
 def test_hooks_of_one_of_several_outputs() -> None:
     x = leaf(1.0, 2.0, 3.0, 4.0)
     a, b = mg.split(x, 2)
-    a.register_hook(lambda g: g * 5.0)
+    handle = a.register_hook(lambda g: g * g)
     (a * a).sum().backward(retain_graph=True)
-    assert x.grad.tolist() == [10.0, 20.0, 0.0, 0.0]
+    assert x.grad.tolist() == [4.0, 16.0, 0.0, 0.0]
     (g,) = mg.gradients((a * a + b).sum(), [x], create_graph=True)
-    assert g.tolist() == [10.0, 20.0, 1.0, 1.0]
+    assert g.tolist() == [4.0, 16.0, 1.0, 1.0]
+    handle.remove()  # the second walk comes through a too
+    (second,) = mg.gradients(g.sum(), [x])  # (2 a)² has the derivative 8 a
+    assert second.tolist() == [8.0, 16.0, 0.0, 0.0]
 
 
 def test_a_transposed_weights_factors_arrive_as_one_gradient() -> None:
@@ -278,9 +281,27 @@ def test_a_backward_hook_of_nested_outputs_and_a_recorded_walk() -> None:
     rnn.register_full_backward_hook(lambda m, into, out: seen.append([g.shape for g in (*into, *out)]))
     xs = mg.tensor(np.ones((4, 1, 2)), requires_grad=True)
     hs, (_, c) = rnn(xs)
-    (g,) = mg.gradients((hs * hs).sum() + c.sum(), [xs], create_graph=True)
+    (g,) = mg.gradients((hs * hs).sum() + (c**3).sum(), [xs], create_graph=True)
     assert seen == [[(4, 1, 2), (4, 1, 3), (1, 1, 3), (1, 1, 3)]]
-    assert mg.gradients(g.sum(), [xs])[0].shape == (4, 1, 2)
+    hs, (_, c) = rnn.forward(xs)  # without the hook
+    (want,) = mg.gradients((hs * hs).sum() + (c**3).sum(), [xs], create_graph=True)
+    np.testing.assert_allclose(g.numpy(), want.numpy(), rtol=1e-12)
+    found, second = (mg.gradients((part * part).sum(), [xs, *rnn.parameters()]) for part in (g, want))
+    for a, b in zip(found, second):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_what_a_backward_hook_answers_in_a_recorded_walk_is_on_the_tape() -> None:
+    class Cube(mg.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * x * x
+
+    module, x = Cube(), leaf(2.0)
+    handle = module.register_full_backward_hook(lambda m, into, out: (into[0] * into[0] * out[0],))
+    y = module(x)
+    (g,) = mg.gradients((y * y).sum(), [x], create_graph=True)  # out = 2 x³, into = 6 x⁵: 72 x¹³
+    assert g.tolist() == [72 * 2.0**13]
+    handle.remove()
 
 
 def test_a_graph_with_a_backward_hook_is_freed_by_reference_count() -> None:

@@ -170,11 +170,31 @@ def test_off_the_tape_when_asked() -> None:
         assert not g.requires_grad
         assert g.tolist() == [24.0]
         assert mg.grad(mg.grad(lambda y: (y**3).sum()))(F64(2.0)).item() == 12.0
-        assert penalty(True, x, x).requires_grad
+        g = penalty(True, x, np.ones(1))  # on the tape by its argument alone
+        with mg.enable_grad():
+            assert mg.gradients(g.sum(), [x])[0].tolist() == [12.0]  # type: ignore[union-attr]
         value, pullback = mg.vjp(lambda y: y * x, np.ones(1))
         assert not value.requires_grad
         assert not pullback(x)[0].requires_grad
     assert not penalty(None, np.ones(1), np.ones(1)).requires_grad
+
+
+def test_directions_and_cotangents_on_the_tape() -> None:
+    w, x = mg.Parameter(np.array([2.0])), mg.tensor(np.array([3.0]), requires_grad=True)
+    along = mg.tensor(np.array([5.0]), requires_grad=True)
+    _, dy = mg.jvp(lambda w: w**3, [w], [along])  # 3 w² v
+    assert [d.tolist() for d in mg.gradients(dy.sum(), [w, along])] == [[60.0], [12.0]]  # type: ignore[union-attr]
+    _, dy = mg.jvp(lambda w: w**3, [np.array([2.0])], [along])
+    assert [d.tolist() for d in mg.gradients(dy.sum(), [along])] == [[12.0]]  # type: ignore[union-attr]
+    _, pullback = mg.vjp(lambda w: w**3, w)
+    g = pullback(along * 1.0)[0]
+    assert [d.tolist() for d in mg.gradients(g.sum(), [w, along])] == [[60.0], [12.0]]  # type: ignore[union-attr]
+    for tensor in (w, x):
+        assert not mg.jvp(lambda y: y**3, [tensor], [along], create_graph=False)[1].requires_grad
+        assert not mg.vjp(lambda y: y**3, tensor, create_graph=False)[1](along)[0].requires_grad
+        with mg.no_grad():
+            assert not mg.jvp(lambda y: y**3, [tensor], [along])[1].requires_grad
+            assert not mg.vjp(lambda y: y**3, tensor)[1](along)[0].requires_grad
 
 
 def test_a_training_step_is_a_plain_walk() -> None:
@@ -191,6 +211,8 @@ def test_a_training_step_is_a_plain_walk() -> None:
     found = mg.gradients(sum((g * g).sum() for g in gradients.values()), [model.weight, other])
     assert found[1] is not None
     np.testing.assert_allclose(found[0].numpy(), model.weight.grad.numpy(), rtol=1e-6)  # type: ignore[union-attr]
+    W, bias = model.weight.numpy()[0], model.bias.numpy()[0]  # dL/dW = 6 (W·1 + b) [1, 1], dL/db the same
+    np.testing.assert_allclose(model.weight.grad.numpy()[0], np.full(2, 6 * 36 * (W.sum() + bias)), rtol=1e-5)
 
 
 def test_a_parameter_by_itself_and_in_a_tree() -> None:
