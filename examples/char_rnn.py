@@ -3,16 +3,11 @@
 It reads a text one character at a time and says what comes next. By default the text is the CPython standard library's
 own source; any text file or folder will do (UTF-8, any alphabet).
 
-    python examples/char_rnn.py --demo
-        verify BPTT, train two minutes, compare, sample
-    python examples/char_rnn.py
-        one epoch of the standard library
-    python examples/char_rnn.py --text FILE --epochs 20
-        a text of your own
-    python examples/char_rnn.py --resume CHECKPOINT
-        go on where a run stopped, to the same weights
-    python examples/char_rnn.py --resume CHECKPOINT --sample-only --prime "class "
-        only a sample, here one that begins with "class "
+    python examples/char_rnn.py --demo      verify, train two minutes, compare
+    python examples/char_rnn.py             one epoch of the standard library
+    python examples/char_rnn.py --text FILE --epochs 20     a text of your own
+    python examples/char_rnn.py --resume CHECKPOINT     go on where it stopped
+    python examples/char_rnn.py --resume CHECKPOINT --sample-only --prime "def "
 
 The text is cut into parallel streams, read `--steps` characters at a time. The recurrent state goes on from chunk to
 chunk and gradients stop at the cut: truncated back-propagation through time. Read from `Run.train_chunk` onwards.
