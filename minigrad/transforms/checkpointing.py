@@ -123,10 +123,11 @@ class _Seen:
         self.sums: Any = None
         if self.exact is not None and array.dtype.kind in "fc":
             flat = array.reshape(-1)
-            ramp = np.linspace(1.0, 2.0, flat.size)  # so that values that changed places are seen
-            size = float(np.abs(flat).sum(dtype=np.float64))
-            self.sums = np.array([flat.sum(dtype=np.result_type(array.dtype, np.float64)), flat @ ramp])
-            self.rounding = 64 * float(np.finfo(array.dtype).eps) * size
+            flat = flat.astype(np.float32) if flat.dtype == np.float16 else flat
+            with np.errstate(all="ignore"):
+                self.sums = np.array([flat.sum(), _ramped(flat)])
+                size = (flat.size * abs(np.vdot(flat, flat))) ** 0.5  # at least Σ|x|
+            self.rounding = 64 * float(np.finfo(array.dtype).eps) * size if np.isfinite(size) else 0.0
 
     def agrees(self, now: _Seen) -> bool:
         """Whether it is the same now. Its last digits may be others: a product's are where threads share it anew."""
@@ -135,6 +136,14 @@ class _Seen:
         if self.sums is None or now.sums is None:
             return False
         return bool((np.abs(self.sums - now.sums) <= self.rounding).all())
+
+
+def _ramped(flat: Any) -> Any:
+    """A sum that has another value where two of the numbers changed places."""
+    whole = flat.size // 256 * 256
+    ramp = np.linspace(1.0, 2.0, 256, dtype=flat.real.dtype)
+    rows = flat[:whole].reshape(-1, 256) @ ramp
+    return rows @ np.linspace(1.0, 2.0, rows.size, dtype=ramp.dtype) + flat[whole:] @ ramp[: flat.size - whole]
 
 
 def _notes(roots: Sequence[Any], first: int) -> list[Noted]:
