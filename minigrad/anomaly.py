@@ -138,8 +138,8 @@ class detect_anomaly(Watching):
             found = walk()
         finally:
             _arrived.reset(before)
-        for item in found.values():
-            self._judge_sum(arrived, item.node, item.node.serial, item.value)
+        for node, value, _ in found.values():
+            self._judge_sum(arrived, node, node.serial, value)
         return found
 
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:

@@ -104,13 +104,11 @@ def _row(node: Node, numbers: dict[int, int], called: dict[int, str]) -> Row:
 def inputs_of(node: Node) -> list[int]:
     """The places of the inputs: what has an entry, or a rule of its own, or was saved. The others are options."""
     ruled = node.rules if isinstance(node.rules, tuple) else ()
-    saved = {id(a) for a in node.saved if seam.is_array(a)}
+    saved = {k for array, k in zip(node.saved, node.sources) if seam.is_array(array)}
     return [
         k
         for k, parent in enumerate(node.parents)
-        if parent is not None
-        or (k < len(ruled) and ruled[k] is not None)
-        or (k < len(node.sources) and node.sources[k] in saved)
+        if parent is not None or (k < len(ruled) and ruled[k] is not None) or k in saved
     ]
 
 

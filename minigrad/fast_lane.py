@@ -1,4 +1,4 @@
-"""Operations of one or two tensors on NumPy, written out: of a small one's cost this saves half.
+"""Operations of one, two or three tensors on NumPy, written out: of a small one's cost this saves half.
 
 Nothing is decided here that `primitive` does not decide too. Whatever is special (another backend, lists and NumPy
 scalars, arrays that the user holds, an observer) goes by `general`, the operation for any inputs; and a result that is
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .saved import handed_out, is_handed_out
+from .saved import handed_out, is_handed_out, places
 from .tape import Node, mode, serials
 from .tensor import Parameter, Tensor
 
@@ -36,6 +36,8 @@ def number(value: float, dtype: Any) -> Any:
     return found
 
 
+FIRST, SECOND, FIRST_TWO = (0,), (1,), (0, 1)
+"""What most operations save, as an entry's `sources`: the first input, the result of a single one, the first two."""
 new = object.__new__
 next_serial = serials.__next__
 
@@ -53,19 +55,31 @@ def one_input(
         if type(array) is not ndarray or now.watch is not None or (handed_out and is_handed_out(array)):
             return general(x)
         try:
-            value, saved, rule = function(np, array)
+            value, saved, rules = function(np, array)
         except (ValueError, TypeError, IndexError):
             return general(x)  # where it is raised again, explained
-        parent = x.node
-        if parent is None or not now.recording or type(value) is not ndarray or type(rule) is not FunctionType:
-            return finish(np, value, saved, rule, (array,), (parent,), now)
+        parent, kind = x.node, type(rules)
+        if (
+            parent is None
+            or not now.recording
+            or type(value) is not ndarray
+            or (kind is not FunctionType and kind is not tuple)
+        ):
+            return finish(np, value, saved, rules, (array,), (parent,), now)
         node = Node()
         node.serial = next_serial()
         node.op = name
         node.parents = (parent,)
-        node.rules = (rule,)
+        node.rules = (rules,) if kind is FunctionType else rules
         node.saved = saved
-        node.sources = (id(array), id(value)) if saved else ()
+        if not saved:
+            node.sources = ()
+        elif len(saved) == 1 and saved[0] is array:
+            node.sources = FIRST
+        elif len(saved) == 1 and saved[0] is value:
+            node.sources = SECOND
+        else:
+            node.sources = places(saved, (array, value))
         node.shape = value.shape
         node.dtype = value.dtype
         node.xp = np
@@ -131,7 +145,66 @@ def two_inputs(
         node.parents = (left, right)
         node.rules = rules
         node.saved = saved
-        node.sources = (id(x), id(y), id(value)) if saved else ()
+        if not saved:
+            node.sources = ()
+        elif len(saved) == 2 and saved[0] is x and saved[1] is y:
+            node.sources = FIRST_TWO
+        else:
+            node.sources = places(saved, (x, y, value))
+        node.shape = value.shape
+        node.dtype = value.dtype
+        node.xp = np
+        node.time_step = now.time_step
+        made = new(Tensor)
+        made._data = value
+        made.node = node
+        return made
+
+    return operation
+
+
+def three_inputs(
+    name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
+) -> Callable[..., Any]:
+    """`operation(x, W, b=None)`, of two tensors, and a third or nothing."""
+
+    def operation(x: Any, W: Any, b: Any = None) -> Any:
+        if (
+            (type(x) is not Tensor and type(x) is not Parameter)
+            or (type(W) is not Tensor and type(W) is not Parameter)
+            or (type(b) is not Tensor and type(b) is not Parameter and b is not None)
+        ):
+            return general(x, W) if b is None else general(x, W, b)
+        rows, matrix = x._data, W._data
+        arrays: tuple[Any, ...] = (rows, matrix)
+        parents: tuple[Node | None, ...] = (x.node, W.node)
+        if b is not None:
+            arrays, parents = (rows, matrix, b._data), (x.node, W.node, b.node)
+        now = mode()
+        if (
+            type(rows) is not ndarray
+            or type(matrix) is not ndarray
+            or type(arrays[-1]) is not ndarray
+            or now.watch is not None
+            or (handed_out and any(map(is_handed_out, arrays)))
+        ):
+            return general(x, W) if b is None else general(x, W, b)
+        try:
+            value, saved, rules = function(np, *arrays)
+        except (ValueError, TypeError, IndexError):
+            return general(x, W) if b is None else general(x, W, b)
+        if not now.recording or not any(parents) or type(value) is not ndarray or type(rules) is not tuple:
+            return finish(np, value, saved, rules, arrays, parents, now)
+        node = Node()
+        node.serial = next_serial()
+        node.op = name
+        node.parents = parents
+        node.rules = rules
+        node.saved = saved
+        if len(saved) == 2 and saved[0] is rows and saved[1] is matrix:
+            node.sources = FIRST_TWO
+        else:
+            node.sources = places(saved, (*arrays, value))
         node.shape = value.shape
         node.dtype = value.dtype
         node.xp = np

@@ -32,16 +32,16 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
     retain = retain_graph or create_graph
     found = _walk("backward", [output], [gradient], None, retain, create_graph, None)
     for item in found.values():
-        leaf = item.node
+        leaf, value, _ = item
         assert isinstance(leaf, Leaf)
         if create_graph:
-            leaf.grad = _lasting(item) if leaf.grad is None else leaf.grad + item.value
+            leaf.grad = _lasting(item) if leaf.grad is None else leaf.grad + value
         elif leaf.grad is None:
-            leaf.grad = Tensor(_own(item, leaf))
+            leaf.grad = Tensor(_own(item))
         elif leaf.grad.node is None:
-            leaf.grad._data += item.value
+            leaf.grad._data += value
         else:  # the earlier gradient is on the tape: leave what was recorded alone
-            leaf.grad = Tensor(leaf.grad._data + item.value)
+            leaf.grad = Tensor(leaf.grad._data + value)
 
 
 def gradients(
@@ -95,9 +95,9 @@ def gradients(
             results.append(_lasting(item))
         else:
             if x.node.serial in taken:
-                item = Gradient(item.node, item.value, False)
+                item = (item[0], item[1], False)
             taken.add(x.node.serial)
-            results.append(Tensor(_own(item, x.node)))
+            results.append(Tensor(_own(item)))
     return results
 
 
@@ -164,7 +164,7 @@ def walk_back(
     found = _walk(asked, outputs, seeds, wanted, retain, create_graph, lines)
     if create_graph:
         return {serial: _lasting(item) for serial, item in found.items()}
-    return {serial: Tensor(_own(item, item.node)) for serial, item in found.items()}
+    return {serial: Tensor(_own(item)) for serial, item in found.items()}
 
 
 def _walk(
@@ -220,10 +220,13 @@ def _seed(asked: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
 
 def _lasting(item: Gradient) -> Tensor:
     """A recorded walk's gradient. One that turned out constant may be written into, so its memory is its own."""
-    value: Tensor = item.value
-    return value if value.node is not None else Tensor(item.node.xp.array(value._data, copy=True))
+    node, value, _ = item
+    return value if value.node is not None else Tensor(node.xp.array(value._data, copy=True))
 
 
-def _own(item: Gradient, node: Node) -> Any:
+def _own(item: Gradient) -> Any:
     """The gradient in memory of its own: a borrowed or broadcast array is copied."""
-    return node.xp.asarray(item.value) if item.owned else node.xp.array(item.value, copy=True)
+    node, value, owned = item
+    if not owned:
+        return node.xp.array(value, copy=True)
+    return value if type(value) in seam.BY_ARRAY_TYPE else node.xp.asarray(value)

@@ -23,8 +23,8 @@ import numpy as np
 
 from . import backend as seam
 from .backend import BY_ARRAY_TYPE
-from .fast_lane import one_input, two_inputs
-from .saved import VIEWS, handed_out, watch_saved
+from .fast_lane import one_input, three_inputs, two_inputs
+from .saved import VIEWS, handed_out, places, watch_saved
 from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
 
@@ -130,7 +130,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             return record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
         return constant(xp, value)
 
-    lane = {("x",): one_input, ("a", "b"): two_inputs}.get(_inputs(function))
+    lane = {("x",): one_input, ("a", "b"): two_inputs, ("x", "W", "b"): three_inputs}.get(_inputs(function))
     operation = general if lane is None else lane(name, function, general, finish)
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = function.__doc__
@@ -188,7 +188,7 @@ def record(
     node.xp = xp
     node.time_step = time_step
     node.saved = saved
-    node.sources = (*map(id, arrays), id(value)) if saved else ()
+    node.sources = places(saved, (*arrays, value)) if saved else ()
     if type(value) not in BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
         value = xp.asarray(value)
     node.shape = value.shape
@@ -213,7 +213,7 @@ def _record_many(
     node.serial = next(serials)
     node.op, node.parents, node.xp, node.time_step = name, parents, xp, time_step
     node.saved, node.rules = saved, rules.rule
-    node.sources = (*map(id, arrays), *map(id, values))
+    node.sources = places(saved, (*arrays, *values))
     values = tuple(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v) for v in values)
     node.picks = tuple(next(serials) for _ in values)
     node.outputs = tuple((tuple(v.shape), v.dtype) for v in values)

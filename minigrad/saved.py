@@ -84,7 +84,24 @@ def is_handed_out(array: Array) -> bool:
     return id(array if array.base is None else owner_of(array)) in handed_out
 
 
-class Watched(tuple[int, ...]):
+def places(saved: Sequence[Any], there: Sequence[Any]) -> tuple[int | None, ...]:
+    """For each saved array which of the inputs and outputs `there` it is.
+
+    Where two of them are one array (`x * x.detach()`), the saved ones are theirs in their order.
+    """
+    places: list[int | None] = []
+    for array in saved:
+        place = None
+        for k, other in enumerate(there):
+            if other is array:
+                place = k
+                if k not in places:
+                    break
+        places.append(place)
+    return tuple(places)
+
+
+class Watched(tuple[int | None, ...]):
     """An entry's `sources`, with a note of each array that it saved and that the user holds."""
 
     notes: list[tuple[Array, Noted]]
@@ -175,10 +192,12 @@ def _refuse_older_uses(nodes: dict[int, Node]) -> None:
 
 def _saves(node: Node, parent: Node | None) -> bool:
     """Whether the entry keeps its parent's array for its rule. Of a view, only one that still lies in the memory."""
-    kept = {id(a): a for a in node.saved}
     return any(
-        p is parent and source in kept and (type(p) is Leaf or getattr(kept[source], "base", None) is not None)
-        for p, source in zip(node.parents, node.sources)
+        k is not None
+        and k < len(node.parents)
+        and node.parents[k] is parent
+        and (type(parent) is Leaf or getattr(array, "base", None) is not None)
+        for array, k in zip(node.saved, node.sources)
     )
 
 

@@ -42,10 +42,10 @@ class Node:
     """One entry of the tape.
 
     `parents` are the inputs' entries (None where an input needs no gradient), `rules` either one rule per input,
-    `rule(xp, g, *saved)`, or a single joint rule for all of them, `rule(xp, g, needs, *saved)`. `sources` are the ids
-    of the inputs' and outputs' arrays: a saved array with the same id *is* that input or output (both were alive
-    together), and so can be tied to its tape entry again when the walk itself is recorded. `xp` is the namespace that
-    computed it. An entry that a walk has consumed has `rules` None.
+    `rule(xp, g, *saved)`, or a single joint rule for all of them, `rule(xp, g, needs, *saved)`. `sources` says of each
+    saved array which of the inputs, and after them the outputs, it is (None: neither), so that it can be tied to its
+    tape entry again when the walk itself is recorded. `xp` is the namespace that computed it. An entry that a walk has
+    consumed has `rules` None.
     """
 
     __slots__ = ("aside", "dtype", "op", "parents", "rules", "saved", "serial", "shape", "sources", "time_step", "xp")
@@ -54,7 +54,7 @@ class Node:
     parents: Sequence[Node | None]
     rules: tuple[Rule, ...] | Rule | None
     saved: tuple[Array, ...]
-    sources: Sequence[int]
+    sources: Sequence[int | None]
     shape: tuple[int, ...]
     dtype: Any
     xp: Any

@@ -9,7 +9,7 @@ from typing import Any
 from .observer import hooked, through_hooks
 from .pool import MANY, Outer, OverTime, Placed, Pool, RowSum, unbroadcast
 from .saved import check_saved
-from .tape import GraphError, Node, mode, output_of
+from .tape import GraphError, ManyNode, Node, Pick, mode, output_of
 
 Array = Any
 
@@ -45,13 +45,8 @@ def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
     return kept
 
 
-class Gradient:
-    """What the walk found for one entry: the pooled gradient, and whether its memory is ours alone."""
-
-    __slots__ = ("node", "owned", "value")
-
-    def __init__(self, node: Node, value: Any, owned: bool) -> None:
-        self.node, self.value, self.owned = node, value, owned
+Gradient = tuple[Node, Any, bool]
+"""What the walk found for one entry: the entry, the pooled gradient, and whether its memory is ours alone."""
 
 
 def walk(
@@ -96,28 +91,35 @@ def walk(
         if hooks:
             g, owned = through_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
-            found[serial] = Gradient(node, g, owned)
+            found[serial] = (node, g, owned)
         if not parents:
             continue
-        if node.slot is not None:  # one of several outputs: wait for its siblings
+        kind = type(node)
+        if kind is Pick:  # one of several outputs: wait for its siblings
             whole: Any = parents[0]
             slots = pools.setdefault(whole.serial, [None] * len(whole.outputs))
             slots[node.slot] = g
             continue
-        if node.outputs is not None:
+        if kind is ManyNode:
             g = tuple(_or_zeros(g[k], like, here, lift) for k, like in enumerate(node.outputs))
         if lift is not None:
-            saved, here = _attach(node, saved, lift), xp
+            saved, here = _attach(node, lift), xp
         if watch is not None:
             rules = watch.rules(node, rules)
         if not isinstance(rules, tuple):  # a joint rule: its answers stand in for a rule each
             assert rules is not None
             needs = tuple(p is not None and p.serial in nodes for p in parents)
             rules = tuple(partial(_answer, part) for part in rules(here, g, needs, *saved))
+        count = len(saved)
         for parent, rule in zip(parents, rules):
             if parent is None or (wanted is not None and parent.serial not in nodes):
                 continue
-            contribution = rule(here, g, *saved) if saved else rule(here, g)
+            if count == 1:  # written out: a call with a star costs as much again
+                contribution = rule(here, g, saved[0])
+            elif count == 2:
+                contribution = rule(here, g, saved[0], saved[1])
+            else:
+                contribution = rule(here, g, *saved)
             if contribution is None:
                 continue
             if ledger is not None and parent.serial in ledger:
@@ -155,6 +157,8 @@ def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
     if kind is Pool:
         total: tuple[Any, bool] = held.result(keep_factors)
         return total
+    if kind is RowSum and held.count == 1:
+        return held.rows[0], False
     if kind is RowSum or kind is Placed or (kind is Outer and not keep_factors):
         return held.dense(), True
     return held, False
@@ -166,11 +170,12 @@ def _answer(contribution: Any, *_: Any) -> Any:
 
 def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
     """Factors stay factors only where a pool will gather many of them."""
-    if type(contribution) is OverTime:
+    kind = type(contribution)
+    if kind is OverTime:
         return contribution.total
-    if type(contribution) is Placed:
+    if kind is Placed or (first_order and parent.keeps_factors and contribution.count < MANY):
         return contribution
-    return contribution if first_order and parent.keeps_factors and contribution.count < MANY else contribution.dense()
+    return contribution.dense()
 
 
 def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -> None:
@@ -204,28 +209,15 @@ def _or_zeros(g: Any, like: tuple[tuple[int, ...], Any], xp: Any, lift: Any) -> 
     return zeros if lift is None else lift(zeros, None)
 
 
-def _attach(node: Node, saved: tuple[Array, ...], lift: Callable[[Array, Node | None], Any]) -> tuple[Any, ...]:
-    """Saved arrays as tensors, each tied to the entry it came from, so that a recorded walk differentiates through.
-
-    Where two inputs are one array (`x * x.detach()`), the saved ones are theirs in the order of the inputs.
-    """
+def _attach(node: Node, lift: Callable[[Array, Node | None], Any]) -> tuple[Any, ...]:
+    """Saved arrays as tensors, each tied to the entry it came from, so that a recorded walk differentiates through."""
+    inputs = len(node.parents)
     tied = []
-    found: dict[int, int] = {}
-    for array in saved:
+    for array, k in zip(node.saved, node.sources):
         if array is None or not hasattr(array, "dtype"):
             tied.append(array)
-            continue
-        origin: Node | None = None
-        if id(array) in node.sources:
-            k = found[id(array)] = _next_place(node.sources, id(array), found.get(id(array)))
-            inputs = len(node.parents)
-            origin = node.parents[k] if k < inputs else output_of(node, k - inputs)
-        tied.append(lift(array, origin))
+        elif k is None:
+            tied.append(lift(array, None))
+        else:
+            tied.append(lift(array, node.parents[k] if k < inputs else output_of(node, k - inputs)))
     return tuple(tied)
-
-
-def _next_place(sources: Sequence[int], source: int, last: int | None) -> int:
-    """Where `source` stands next after place `last`; there again if it stands nowhere else."""
-    if last is None:
-        return sources.index(source)
-    return next((k for k in range(last + 1, len(sources)) if sources[k] == source), last)

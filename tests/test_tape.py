@@ -1153,8 +1153,8 @@ def test_what_is_passed_by_name_is_an_input_of_the_operation() -> None:
     y = mg.linear(x, W=W)
     assert y.node.op == "linear"
     assert list(y.node.parents[:2]) == [x.node, W.node]
-    with pytest.raises(TypeError, match=r"^linear: missing argument: x$"):
-        mg.linear(W=W)
+    with pytest.raises(TypeError, match=r"^tensordot: missing argument: a$"):
+        mg.tensordot(b=W)
 
 
 def test_moving_copies() -> None:
@@ -1297,7 +1297,7 @@ def test_inputs_may_be_passed_by_name() -> None:
     mg.linear(x, b=b, W=W).sum().backward()
     assert b.grad is not None
     np.testing.assert_array_equal(b.grad.numpy(), np.full(4, 2.0))
-    with pytest.raises(TypeError, match="linear: missing argument: x"):
+    with pytest.raises(TypeError, match=r"^linear\(\) missing 1 required positional argument: 'x'$"):
         mg.linear(W=W)  # type: ignore[call-arg]
 
 

@@ -54,11 +54,15 @@ def _logistic(xp: Any, x: Array) -> Array:
     return 1 / (xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0))) + 1)
 
 
+# The rules of the commonest operations are made once, not at every call.
+_SIGMOID = (lambda xp, g, y: g * (y - y * y),)
+
+
 @primitive
 def sigmoid(xp: Any, x: Array) -> Any:
     """`1 / (1 + exp(-x))`, without overflow."""
     y = _logistic(xp, x)
-    return y, (y,), lambda xp, g, y: g * (y - y * y)
+    return y, (y,), _SIGMOID
 
 
 expit = sigmoid
@@ -74,10 +78,13 @@ def log_sigmoid(xp: Any, x: Array) -> Any:
 logsigmoid = log_sigmoid
 
 
+_RELU = (lambda xp, g, x: g * (x > 0),)
+
+
 @primitive
 def relu(xp: Any, x: Array) -> Any:
     """`max(x, 0)`; the derivative at 0 is 0."""
-    return xp.maximum(x, 0), (x,), lambda xp, g, x: g * (x > 0)
+    return xp.maximum(x, 0), (x,), _RELU
 
 
 @primitive

@@ -50,25 +50,25 @@ _DIVIDE = (lambda xp, g, a, b: g / b, lambda xp, g, a, b: -g * (a / b) / b)
 @primitive
 def add(xp: Any, a: Array, b: Array) -> Any:
     """`a + b`, broadcast."""
-    return xp.add(a, b), (), _ADD
+    return a + b, (), _ADD
 
 
 @primitive
 def subtract(xp: Any, a: Array, b: Array) -> Any:
     """`a - b`, broadcast."""
-    return xp.subtract(a, b), (), _SUBTRACT
+    return a - b, (), _SUBTRACT
 
 
 @primitive
 def multiply(xp: Any, a: Array, b: Array) -> Any:
     """`a * b`, broadcast."""
-    return xp.multiply(a, b), (a, b), _MULTIPLY
+    return a * b, (a, b), _MULTIPLY
 
 
 @primitive
 def divide(xp: Any, a: Array, b: Array) -> Any:
     """`a / b`, broadcast."""
-    return xp.divide(a, b), (a, b), _DIVIDE
+    return a / b, (a, b), _DIVIDE
 
 
 @primitive
@@ -99,10 +99,13 @@ def float_power(a: Any, b: Any) -> Tensor:
     return power(float(a) if isinstance(a, int) else a, float(b) if isinstance(b, int) else b)
 
 
+_NEGATIVE = (lambda xp, g: -g,)
+
+
 @primitive
 def negative(xp: Any, x: Array) -> Any:
     """`-x`."""
-    return xp.negative(x), (), lambda xp, g: -g
+    return xp.negative(x), (), _NEGATIVE
 
 
 @primitive
@@ -111,17 +114,23 @@ def positive(xp: Any, x: Array) -> Any:
     return xp.positive(x), (), lambda xp, g: g
 
 
+_SQUARE = (lambda xp, g, x: g * (2 * x),)
+
+
 @primitive
 def square(xp: Any, x: Array) -> Any:
     """`x * x`."""
-    return xp.square(x), (x,), lambda xp, g, x: g * (2 * x)
+    return xp.square(x), (x,), _SQUARE
+
+
+_SQRT = (lambda xp, g, y: g * 0.5 / y,)
 
 
 @primitive
 def sqrt(xp: Any, x: Array) -> Any:
     """The square root; its derivative at 0 is infinite."""
     y = xp.sqrt(x)
-    return y, (y,), lambda xp, g, y: g * 0.5 / y
+    return y, (y,), _SQRT
 
 
 @primitive

@@ -25,11 +25,15 @@ __all__ = [
 LN2, LN10 = math.log(2), math.log(10)
 
 
+# The rules of the commonest operations are made once, not at every call.
+_EXP = (lambda xp, g, y: g * y,)
+
+
 @primitive
 def exp(xp: Any, x: Array) -> Any:
     """The exponential."""
     y = xp.exp(x)
-    return y, (y,), lambda xp, g, y: g * y
+    return y, (y,), _EXP
 
 
 @primitive
@@ -46,10 +50,13 @@ def expm1(xp: Any, x: Array) -> Any:
     return y, (y,), lambda xp, g, y: g * (y + 1)
 
 
+_LOG = (lambda xp, g, x: g / x,)
+
+
 @primitive
 def log(xp: Any, x: Array) -> Any:
     """The natural logarithm."""
-    return xp.log(x), (x,), lambda xp, g, x: g / x
+    return xp.log(x), (x,), _LOG
 
 
 @primitive

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import is_array
+from ..pool import SMALL
 from ..primitive import composed, primitive, settle
 from ..tensor import Tensor, around
 from .elementwise import subtract
@@ -43,6 +44,14 @@ def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
+def _spread(xp: Any, g: Array, kept: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """A reduction's gradient over the axes that it took away, of lengths 1 in `kept`."""
+    g = g.reshape(kept)
+    if math.prod(shape) <= SMALL and not isinstance(g, Tensor):  # NumPy takes 2 µs to make a view of this kind
+        return g - xp.zeros(shape, dtype=g.dtype)
+    return xp.broadcast_to(g, shape)
+
+
 def want_inexact(x: Array, dtype: Any) -> None:
     """Whole numbers have no derivative: of a sum of floats in an integer dtype none could come back."""
     if x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
@@ -56,9 +65,9 @@ def sum(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool =
     if dtype is not None:
         want_inexact(x, dtype)
     return (
-        xp.sum(x, axis=axis, dtype=dtype, keepdims=keepdims),
+        x.sum(axis=axis, dtype=dtype, keepdims=keepdims),
         (),
-        lambda xp, g: xp.broadcast_to(xp.reshape(g, _kept(shape, axis)), shape),
+        lambda xp, g: _spread(xp, g, _kept(shape, axis), shape),
     )
 
 
@@ -70,9 +79,9 @@ def mean(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool 
     if dtype is not None:
         want_inexact(x, dtype)
     return (
-        xp.mean(x, axis=axis, dtype=dtype, keepdims=keepdims),
+        x.mean(axis=axis, dtype=dtype, keepdims=keepdims),
         (),
-        lambda xp, g: xp.broadcast_to(xp.reshape(g * share, kept), shape),
+        lambda xp, g: _spread(xp, g * share, kept, shape),
     )
 
 

@@ -40,16 +40,23 @@ __all__ = [
 ]
 
 
+# The rules of the commonest operations are made once, not at every call.
+_SIN = (lambda xp, g, x: g * xp.cos(x),)
+
+
 @primitive
 def sin(xp: Any, x: Array) -> Any:
     """The sine of an angle in radians."""
-    return xp.sin(x), (x,), lambda xp, g, x: g * xp.cos(x)
+    return xp.sin(x), (x,), _SIN
+
+
+_COS = (lambda xp, g, x: -g * xp.sin(x),)
 
 
 @primitive
 def cos(xp: Any, x: Array) -> Any:
     """The cosine of an angle in radians."""
-    return xp.cos(x), (x,), lambda xp, g, x: -g * xp.sin(x)
+    return xp.cos(x), (x,), _COS
 
 
 @primitive
@@ -116,11 +123,14 @@ def cosh(xp: Any, x: Array) -> Any:
     return xp.cosh(x), (x,), lambda xp, g, x: g * xp.sinh(x)
 
 
+_TANH = (lambda xp, g, y: g - g * y * y,)
+
+
 @primitive
 def tanh(xp: Any, x: Array) -> Any:
     """The hyperbolic tangent."""
     y = xp.tanh(x)
-    return y, (y,), lambda xp, g, y: g - g * y * y
+    return y, (y,), _TANH
 
 
 @primitive
