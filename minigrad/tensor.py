@@ -30,7 +30,7 @@ LOST = (
 def _stored() -> bool:
     """Whether the code that asks for a tensor's number is an assignment to an item."""
     frame = sys._getframe(2)
-    return frame.f_code.co_code[frame.f_lasti] == opmap["STORE_SUBSCR"]
+    return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
 
 
 class Tensor:
