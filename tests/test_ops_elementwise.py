@@ -276,7 +276,7 @@ def test_far_away_and_near_zero_nothing_overflows(xp: Any, name: str, dtype: str
         (lambda m, x: m.trunc(x), (3, 4)),
         (lambda m, x: m.ceil(x), (3, 4)),
         (lambda m, x: m.rint(x), (3, 4)),
-        (lambda m, x: m.fix(x), (3, 4)),
+        (lambda m, x: (m.trunc if m is np else m.fix)(x), (3, 4)),  # NumPy 2.5 would rather not be asked for fix
         (lambda m, x: m.round(x, 1), (3, 4)),
         (lambda m, x: m.around(x, decimals=1), (3, 4)),
         (lambda m, x: m.floor_divide(x, 0.3), (3, 4)),

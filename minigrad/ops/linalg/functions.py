@@ -155,6 +155,9 @@ def outer(x1: Any, x2: Any) -> Tensor:
 
 def cross(x1: Any, x2: Any, axis: int = -1) -> Tensor:
     """The cross product of vectors of three."""
+    for x in (x1, x2):
+        if not -x.ndim <= axis < x.ndim:
+            raise np.exceptions.AxisError(f"cross: axis: got {axis} for shape {x.shape}")
     if x1.shape[axis] != 3 or x2.shape[axis] != 3:
         raise ValueError(f"cross: got shapes {x1.shape} and {x2.shape}, want three coordinates along axis {axis}")
     return products.cross(x1, x2, axis=axis)
