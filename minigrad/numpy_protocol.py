@@ -67,7 +67,10 @@ def _signatures(theirs: Any, ours: Callable[..., Any]) -> tuple[float, dict[str,
     known = {name: name for name in names}
     if isinstance(theirs, np.ufunc):
         return float("inf"), known, [], DEFAULTS
-    given = list(inspect.signature(theirs).parameters.values())
+    try:
+        given = list(inspect.signature(theirs).parameters.values())
+    except ValueError:  # what is written in C says nothing of its arguments before NumPy 2.4
+        return float("inf"), known, [], DEFAULTS
     every = [p.name for p in given]
     known.update((a, b) for a, b in zip(every, names) if a not in known and b not in every)  # under another name
     rows = [k for k, a in enumerate(every) if known.get(a) != (names[k] if k < len(names) else None)]

@@ -14,6 +14,7 @@ import pytest
 from catalogue import CATALOGUE, EDGES, Sample
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
+from numpy_at_hand import BEFORE_2_4
 
 import minigrad as mg
 from minigrad.primitive import COMPOSED, REGISTRY
@@ -224,6 +225,8 @@ def test_operators_and_operands(xp: Any, symbol: str, operand: str, swapped: boo
     host = np.array([[0.5, 1.5, 2.0], [1.0, 3.0, 0.25]], dtype)
     other = OPERANDS[operand]
     apply = OPERATORS[symbol]
+    if BEFORE_2_4 and (symbol, operand) == ("**", "int64 scalar"):
+        pytest.skip("NumPy before 2.4 takes a whole scalar exponent for a weak one")
     x = mg.tensor(host, requires_grad=True)
     placed = xp.array(other) if isinstance(other, np.ndarray) else other
     y = apply(placed, x) if swapped else apply(x, placed)

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy_at_hand import beside_numpy_2_4
 
 import minigrad as mg
 from minigrad.registry import operations
 from minigrad.tensor import Tensor
+
+pytestmark = beside_numpy_2_4
 
 WHOLE = np.array([[1, 2, 3], [4, 0, 6]])
 INPUTS = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy_at_hand import beside_numpy_2_4
 
 import minigrad as mg
 
@@ -14,6 +15,7 @@ WHOLE = np.array([[1, -2, 3], [4, 0, 1]])
 NUMBER, NOTHING = np.array(2.0, np.float32), np.zeros((3, 0))
 
 
+@beside_numpy_2_4
 @pytest.mark.parametrize(
     ("call", "host"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from numpy_at_hand import beside_numpy_2_4
 
 import minigrad as mg
 
@@ -284,6 +285,7 @@ def test_what_does_not_fit_is_named(call: Any, words: str) -> None:
 ORDERS: list[Any] = [None, "fro", "nuc", 0, 1, -1, 2, -2, 3, math.inf, -math.inf]
 
 
+@beside_numpy_2_4
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3, 0), (0, 2, 2)])
 @pytest.mark.parametrize("ord", ORDERS, ids=str)
 def test_norms_of_nothing_are_numpys(xp: Any, shape: tuple[int, ...], ord: Any) -> None:

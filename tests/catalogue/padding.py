@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy_at_hand import BEFORE_2_4
+
 from .sample import A, Sample
 
 
@@ -28,9 +30,10 @@ def filled(**options: Any) -> Sample:
 
 
 WIDTHS = (2, (1, 2), ((0, 1), (3, 0)))
+BY_AXIS: tuple[Any, ...] = () if BEFORE_2_4 else ({1: (0, 2), 0: 1}, {-1: 2})
 
 CATALOGUE = [
-    *(padded(A, width, "constant") for width in (*WIDTHS, ((1, 0),), {1: (0, 2), 0: 1}, {-1: 2})),
+    *(padded(A, width, "constant") for width in (*WIDTHS, ((1, 0),), *BY_AXIS)),
     padded(A, 1, "constant", constant_values=2.5),
     padded(A, 1, "constant", constant_values=(1.0, -1.0)),
     padded(A, (2, 1), "constant", constant_values=((1, 2), (3, 4))),
