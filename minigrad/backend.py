@@ -47,12 +47,14 @@ class Kernels:
 
     `compile(source, options)` returns a function that looks up a kernel by name: a `Launch`. `flags` are whole numbers
     that the host reads without waiting and a kernel reaches through `flags_pointer`: it reports trouble there.
+    `synchronize` waits until the device has done all that it was given, on any stream.
     """
 
     device: Device
     compile: Callable[[str, tuple[str, ...]], Callable[[str], Launch]]
     flags: np.ndarray[Any, Any]
     flags_pointer: int
+    synchronize: Callable[[], None]
 
 
 class Launch(Protocol):
@@ -175,7 +177,7 @@ def _cupy_kernels(cupy: Any, device: int) -> Kernels:
     pinned = cupy.cuda.alloc_pinned_memory(256)  # the device reaches it at the host's address
     flags = np.frombuffer(pinned, np.int32, 64)
     flags[:] = 0
-    return Kernels(described, compiled, flags, pinned.ptr)
+    return Kernels(described, compiled, flags, pinned.ptr, cupy.cuda.runtime.deviceSynchronize)
 
 
 def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Launch:

@@ -48,7 +48,7 @@ def package(function: Function, together: int = 2) -> Any:
         "cooperativeLaunch": 1,
     }
     cuda = SimpleNamespace(
-        runtime=SimpleNamespace(getDeviceProperties=lambda device: limits),
+        runtime=SimpleNamespace(getDeviceProperties=lambda device: limits, deviceSynchronize=lambda: None),
         driver=SimpleNamespace(
             occupancyMaxActiveBlocksPerMultiprocessor=lambda pointer, threads, shared: together if pointer == 77 else 0
         ),
@@ -118,7 +118,12 @@ def test_an_oversized_cooperative_grid_is_an_error() -> None:
 
 def test_the_names_exist_in_cupy() -> None:
     cupy = pytest.importorskip("cupy")
-    for name in ("runtime.getDeviceProperties", "runtime.getDevice", "alloc_pinned_memory"):
+    for name in (
+        "runtime.getDeviceProperties",
+        "runtime.getDevice",
+        "runtime.deviceSynchronize",
+        "alloc_pinned_memory",
+    ):
         found = cupy.cuda
         for part in name.split("."):
             found = getattr(found, part)

@@ -293,6 +293,7 @@ def check(kernels: Kernels) -> None:
         BackendError: it did. What it computed is NaN from that step on.
     """
     if kernels.flags[0]:
+        kernels.synchronize()  # blocks that wait still would report it once more
         kernels.flags[0] = 0
         raise BackendError(
             f"{kernels.device.name}: a recurrent kernel gave up waiting for values of another block, and left NaN in "

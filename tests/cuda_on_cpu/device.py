@@ -81,7 +81,7 @@ def make_backend(settings: Settings, device: Device = SMALL) -> Backend:
         library = build(settings, source, options)
         return lambda name: launcher(settings, library, name)
 
-    kernels = Kernels(device, compiled, flags, flags.ctypes.data)
+    kernels = Kernels(device, compiled, flags, flags.ctypes.data, lambda: None)
     return dataclasses.replace(STRICT, kernels=lambda: kernels)
 
 
