@@ -316,7 +316,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text, end="\n\n", flush=True)
         if arguments.write and not arguments.quick:
             page = PAGE.read_text(encoding="utf-8")
-            PAGE.write_text(replaced(page, f"gpu --only {name}", text), encoding="utf-8")
+            PAGE.write_text(replaced(page, f"--only {name}", text, "benchmarks.gpu"), encoding="utf-8")
     return 0
 
 

@@ -149,18 +149,18 @@ def _verdict(met: int, missed: Sequence[str]) -> list[str]:
 # The blocks of README.md
 
 
-def block(name: str) -> tuple[str, str]:
-    """The two lines between which a benchmark's generated text stands."""
-    return f"<!-- begin {name}: written by python -m benchmarks {name} --write -->", f"<!-- end {name} -->"
+def block(name: str, program: str = "benchmarks") -> tuple[str, str]:
+    """The two lines between which a benchmark's generated text stands, and what writes it."""
+    return f"<!-- begin {name}: written by python -m {program} {name} --write -->", f"<!-- end {name} -->"
 
 
-def replaced(page: str, name: str, text: str) -> str:
+def replaced(page: str, name: str, text: str, program: str = "benchmarks") -> str:
     """The page with the text in the benchmark's block.
 
     Raises:
         ValueError: the page has no such block, or two.
     """
-    begin, end = block(name)
+    begin, end = block(name, program)
     pattern = re.escape(begin) + ".*?" + re.escape(end)
     found = re.findall(pattern, page, re.DOTALL)
     if len(found) != 1:

@@ -308,7 +308,7 @@ def test_without_a_gpu_nothing_is_measured_or_written(capsys: pytest.CaptureFixt
         assert "not measured" in capsys.readouterr().err
         assert gpu.PAGE.read_text(encoding="utf-8") == before
     for part in gpu.PARTS:
-        begin, end = block(f"gpu --only {part}")
+        begin, end = block(f"--only {part}", "benchmarks.gpu")
         assert begin in gpu.PAGE.read_text(encoding="utf-8")
         assert end in gpu.PAGE.read_text(encoding="utf-8")
 
