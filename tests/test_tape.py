@@ -995,10 +995,14 @@ def functions_called(call: Callable[[], Any]) -> list[str]:
 
 
 CONSTANT = mg.tensor([3.0, 4.0])
+MATRIX = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
 LANES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "one": lambda x, y: mg.tanh(x),
     "two": lambda x, y: mg.add(x, y),
     "a Parameter": lambda x, y: mg.tanh(mg.multiply(x, y)),
+    "three": lambda x, y: mg.linear(x, MATRIX, y),
+    "three, only the last on the tape": lambda x, y: mg.linear(CONSTANT, MATRIX, y),
+    "three, the last left out": lambda x, y: mg.linear(x, MATRIX),
     "the first a constant": lambda x, y: mg.multiply(CONSTANT, y),
     "the second a constant": lambda x, y: mg.multiply(x, CONSTANT),
     **{
@@ -1027,6 +1031,27 @@ def test_small_operations_on_numpy_go_by_the_fast_lane(lane: str, kind: Any) -> 
     held = x.data, y.data  # now the user could write into them
     assert "general" in functions_called(lambda: LANES[lane](x, y))
     del held
+
+
+@pytest.mark.parametrize(("place", "count"), [(0, 3), (1, 3), (2, 3), (0, 2), (1, 2)])
+def test_any_of_three_inputs_keeps_an_operation_off_the_fast_lane(place: int, count: int) -> None:
+    """One that the user holds, or that is no tensor: a write into it is then noticed, which the lane would not do."""
+    hosts = [np.ones(shape, np.float32) for shape in ((2, 3), (4, 3), (4,))[:count]]
+    for plain in (False, True):
+        inputs: list[Any] = [mg.tensor(host, requires_grad=True) for host in hosts]
+        assert "general" not in functions_called(lambda given=inputs: mg.linear(*given))  # type: ignore[misc]
+        if plain:
+            inputs[place] = hosts[place]
+        else:
+            held = inputs[place].data
+        assert "general" in functions_called(lambda given=inputs: mg.linear(*given))  # type: ignore[misc]
+        y = mg.linear(*inputs)
+        assert len(y.node.parents) == len(inputs)
+        if place < 2:
+            (hosts[place] if plain else held)[:] = 2.0
+            with pytest.raises(GraphError, match=r"'linear' saved a tensor of shape .* that was written into since"):
+                y.sum().backward()
+            hosts[place][:] = 1.0
 
 
 def test_options_keep_an_operation_off_the_fast_lane(xp: Any) -> None:
