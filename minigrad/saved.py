@@ -87,7 +87,8 @@ def is_handed_out(array: Array) -> bool:
 def places(saved: Sequence[Any], there: Sequence[Any]) -> tuple[int | None, ...]:
     """For each saved array which of the inputs and outputs `there` it is.
 
-    Where two of them are one array (`x * x.detach()`), the saved ones are theirs in their order.
+    Where two of them are one array (`x * x.detach()`), the saved ones are theirs in their order: a rule that needs the
+    second of two inputs alone saves the first as well.
     """
     places: list[int | None] = []
     for array in saved:
