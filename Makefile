@@ -33,7 +33,7 @@ autograd-sdist: $(VENV)/.stamp-$(EXTRAS) ## autograd's own tests, for `make test
 	  echo "autograd's sdist could not be downloaded; its own tests will be skipped"
 
 autograd-tests: autograd-sdist           ## autograd's own tests on minigrad, as a table; fails under 95 % of the real-number ones
-	$(BIN)/python tests/autograds_tests.py $(VENV)/$(AUTOGRAD)/tests
+	$(BIN)/python tests/support/autograds_tests.py $(VENV)/$(AUTOGRAD)/tests
 
 soak: $(VENV)/.stamp-$(EXTRAS)           ## the long randomised runs
 	$(BIN)/python -m pytest -q -n 2 -m soak
@@ -44,12 +44,11 @@ lint: $(VENV)/.stamp-$(EXTRAS)           ## style and types
 	$(BIN)/mypy
 
 # The tests of minigrad, without those of minigrad_rnn.
-ENGINE = anomaly checkpointing cuda_cupy cupy_names custom_rule drawing floors gradcheck hooks layers losses nn \
-         numpy_protocol ops ops_* optim pool profile pytree registry safety serialize strict_device table tape transforms*
+ENGINE = engine ops transforms debug nn support test_*.py
 
 coverage: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-coverage  ## lines of minigrad that its own tests reach
 	$(BIN)/python -m pytest -q -n 2 -m "not soak" --cov=minigrad --cov-report=term-missing:skip-covered \
-	  $(wildcard $(ENGINE:%=tests/test_%.py))
+	  $(wildcard $(ENGINE:%=tests/%))
 
 mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## mutation testing (hours): docs/tested.md
 	env PATH="$(abspath $(BIN)):$$PATH" mutmut run --simple-output --no-progress; $(BIN)/mutmut results
@@ -69,8 +68,8 @@ test-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)   ## on a GPU: the suite with CuPy, verif
 	$(BIN)/python -m pytest -q -m "not soak" -k "cupy or cuda"
 	$(BIN)/python -m minigrad_rnn verify --backend cupy
 	$(BIN)/python -m minigrad_rnn doctor --backend cupy
-	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python tests/cuda_on_gpu.py
-	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python tests/cuda_on_gpu.py
+	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python tests/support/cuda_on_gpu.py
+	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python tests/support/cuda_on_gpu.py
 
 bench-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)  ## on a GPU: beside cuDNN and our own op-by-op road, into benchmarks/gpu.md
 	$(BIN)/python -m benchmarks.gpu --write

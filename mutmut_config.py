@@ -16,27 +16,26 @@ from pathlib import Path
 import mutmut
 
 SEED = 4
-TWENTY = ("elementwise", "exponential", "indexing", "products", "reduce", "shape", "trigonometric")
+TWENTY = ("arithmetic", "exp_log", "gather", "matrix_products", "reductions", "shape", "trigonometric")
 """The files of which so many mutants are drawn; of any other file of operations, five."""
 
-CORE = "tests/test_pool.py tests/test_safety.py tests/test_nn.py tests/test_tape.py tests/test_hooks.py"
+CORE = "tests/engine tests/nn/test_module.py"
 MORE = {
-    "fast_lane": "tests/test_numpy_protocol.py",
-    "primitive": "tests/test_registry.py tests/test_numpy_protocol.py",
+    "fast_path": "tests/test_numpy_protocol.py",
+    "primitive": "tests/debug/test_op_list.py tests/test_numpy_protocol.py",
 }
 LONG = "hundred_thousand or import_is_light"
 """What others look at too, in less time."""
 FAMILIES = {
-    "elementwise": "activations complex_parts constant elementwise error_function exponential remainders special "
-    "trigonometric",
-    "indexing": "indexing places selection updating",
-    "linalg": "decompositions determinants functions norms solving",
-    "products": "einsum products",
-    "reductions": "cumulative quantiles reduce sorting statistics",
-    "shape": "applying creation diagonals editing joining padding repeating shape",
-    "signal": "convolution differences fft interpolation lookup pooling windows",
+    "elementwise": "activations elementwise",
+    "indexing": "indexing",
+    "linalg": "linalg",
+    "products": "products",
+    "reductions": "reductions",
+    "shape": "arrays manipulation functional_programming",
+    "signal": "convolution differences fft interpolation embedding pooling sliding_windows",
 }
-"""Of the files of operations: the end of the name of the test file that goes beyond the catalogue."""
+"""Of folders and files of operations: the end of the name of the test file that goes beyond the catalogue."""
 
 
 def runner(tests: str, which: str) -> str:
@@ -71,7 +70,8 @@ def pre_mutation(context: mutmut.Context) -> None:
         context.config.test_command = runner(tests, f"not ({LONG} or cupy)")
         return
     context.skip = (mutant.line_number, mutant.index) not in sample(context.filename)
-    family = next((f"tests/test_ops_{family}.py" for family, of in FAMILIES.items() if file.stem in of.split()), "")
-    left_out = "cupy or against or (test_ops_ and strict)"
-    which = f"({names(context.filename)} or test_ops_ or off_the_tape or every_primitive) and not ({left_out})"
-    context.config.test_command = runner(f"tests/test_ops.py {family}", which)
+    places = {file.stem, file.parent.name}
+    family = next((f"tests/ops/test_{family}.py" for family, of in FAMILIES.items() if places & {*of.split()}), "")
+    left_out = "cupy or against or strict"
+    which = f"({names(context.filename)} or off_the_tape or every_primitive) and not ({left_out})"
+    context.config.test_command = runner(f"tests/ops/test_catalogue.py {family}", which)

@@ -228,7 +228,7 @@ def character_step(
     import torch
 
     import minigrad as mg
-    from minigrad_rnn.character_model import CharacterModel
+    from minigrad_rnn.text.model import CharacterModel
 
     ids = np.random.default_rng(0).integers(0, V, (T + 1, B))
     mg.manual_seed(0)

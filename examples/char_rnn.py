@@ -36,11 +36,11 @@ from char_rnn_settings import Command, Settings
 import minigrad as mg
 from minigrad import losses, optim, serialize
 from minigrad.backend import get_backend
-from minigrad_rnn.character_model import CharacterModel, bits_per_character
-from minigrad_rnn.sampling import sample
-from minigrad_rnn.streams import Streams
-from minigrad_rnn.text import Vocabulary, read_corpus, split
-from minigrad_rnn.truncation import detached
+from minigrad_rnn.networks.truncation import detached
+from minigrad_rnn.seq2seq.sampling import sample
+from minigrad_rnn.text.corpus import Vocabulary, read_corpus, split
+from minigrad_rnn.text.model import CharacterModel, bits_per_character
+from minigrad_rnn.text.streams import Streams
 
 KIND = "char_rnn 1"
 """Written into each checkpoint, so that another file of minigrad's is not taken for one."""

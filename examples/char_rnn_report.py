@@ -14,11 +14,11 @@ import numpy as np
 import minigrad as mg
 from minigrad import losses
 from minigrad_rnn import verify_bptt
-from minigrad_rnn.baselines import lzma_bits, ngram_bits, unigram_bits
-from minigrad_rnn.character_model import CELLS
-from minigrad_rnn.loss_picture import save_loss_picture
-from minigrad_rnn.streams import Streams
-from minigrad_rnn.text import Vocabulary
+from minigrad_rnn.text.baselines import lzma_bits, ngram_bits, unigram_bits
+from minigrad_rnn.text.corpus import Vocabulary
+from minigrad_rnn.text.model import CELLS
+from minigrad_rnn.text.plot import save_loss_picture
+from minigrad_rnn.text.streams import Streams
 
 if TYPE_CHECKING:
     from char_rnn import Run, Text

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
-from minigrad_rnn.character_model import CELLS
+from minigrad_rnn.text.model import CELLS
 
 
 def option(default: Any, about: str, kind: type | None = None, *, fixed: bool = False, **limits: Any) -> Any:

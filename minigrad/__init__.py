@@ -15,34 +15,43 @@ from typing import TYPE_CHECKING, Any
 from . import (
     losses as losses,
     nn as nn,
-    operators as _operators,  # noqa: F401  ties the operators to Tensor
     ops as ops,
     optim as optim,
     serialize as serialize,
+    tensor_methods as tensor_methods,
 )
-from .anomaly import AnomalyError as AnomalyError, AnomalyWarning as AnomalyWarning, detect_anomaly as detect_anomaly
 from .backend import (
     BackendError as BackendError,
     register_backend as register_backend,
     synchronize as synchronize,
     use_backend as use_backend,
 )
-from .functional import Ledger as Ledger, gradients as gradients, ledger as ledger
-from .gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
-from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
-from .nn import manual_seed as manual_seed
-from .numpy_protocol import from_dlpack as from_dlpack
-from .ops import *  # noqa: F403
-from .primitive import (
+from .debug.anomaly import (
+    AnomalyError as AnomalyError,
+    AnomalyWarning as AnomalyWarning,
+    detect_anomaly as detect_anomaly,
+)
+from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
+from .debug.profiler import profile as profile
+from .engine.gradients import Ledger as Ledger, gradients as gradients, ledger as ledger
+from .engine.primitive import (
     Joint as Joint,
     primitive as primitive,
     primitive_with_outputs as primitive_with_outputs,
     within as within,
 )
-from .profile import profile as profile
+from .engine.tape import (
+    GraphError as GraphError,
+    enable_grad as enable_grad,
+    no_grad as no_grad,
+    time_step as time_step,
+)
+from .engine.tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
+from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
+from .nn import manual_seed as manual_seed
+from .numpy_protocol import from_dlpack as from_dlpack
+from .ops import *  # noqa: F403
 from .serialize import CheckpointError as CheckpointError, load as load, save as save
-from .tape import GraphError as GraphError, enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
-from .tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
 from .transforms import (
     assign_gradients as assign_gradients,
     checkpoint as checkpoint,
@@ -62,10 +71,10 @@ from .transforms import (
 
 # isort: split
 # Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
-from .table import Tape as Tape, tape as tape
+from .debug.tape_table import Tape as Tape, tape as tape
 
 if TYPE_CHECKING:
-    from .drawing import Drawing as Drawing, draw as draw
+    from .debug.visualize.draw import Drawing as Drawing, draw as draw
 
 __version__ = "0.1.0"
 
@@ -74,6 +83,6 @@ def __getattr__(name: str) -> Any:
     """What draws is imported when somebody draws."""
     if name not in ("Drawing", "draw"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import drawing
+    from .debug.visualize import draw as drawing
 
     return getattr(drawing, name)

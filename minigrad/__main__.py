@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .registry import table
+from .debug.op_list import table
 
 
 def main(argv: Sequence[str] | None = None) -> int:

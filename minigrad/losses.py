@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import backend as seam, ops
-from .tensor import Tensor, around
+from .engine.tensor import Tensor, around
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")

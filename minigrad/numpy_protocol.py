@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from . import backend as seam, ops
-from .primitive import _functions
-from .saved import hand_out
-from .tensor import Tensor
+from .engine.mutation import hand_out
+from .engine.primitive import _functions
+from .engine.tensor import Tensor
 
 REDUCED = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
 ACCUMULATED = {np.add: "cumsum", np.multiply: "cumprod", np.maximum: "cummax", np.minimum: "cummin"}

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import backend as seam
-from .tensor import Tensor
+from .engine.tensor import Tensor
 
 Host = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]

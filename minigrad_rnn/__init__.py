@@ -1,6 +1,5 @@
 """Recurrent networks whose back-propagation through time falls out of the graph."""
 
-from .attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
 from .cells import (
     Cell,
     CellMasks,
@@ -14,25 +13,26 @@ from .cells import (
     RNNCell,
 )
 from .classics import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
-from .ctc import CTCLoss, ctc_loss
-from .ctc_decoding import Labelling, best_path, prefix_beam_search
-from .decoder import Bridge, Decoder, DecoderState, Encoder, EncoderDecoder
-from .decoding import Hypothesis, StepModel, beam_search, greedy_decode, sample_decode
+from .ctc.decoding import Labelling, best_path, prefix_beam_search
+from .ctc.loss import CTCLoss, ctc_loss
 from .divergence import general_divergence, local_divergence
-from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
-from .onnx_export import export_onnx
-from .recurrence import Recurrence
-from .shapes import ManyToMany, ManyToOne, OneToMany, OneToOne
-from .teacher_forcing import (
+from .interop.onnx import export_onnx
+from .interop.torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
+from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
+from .networks.recurrence import Recurrence
+from .networks.truncation import Truncation, Window
+from .seq2seq.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
+from .seq2seq.encoder_decoder import Bridge, Decoder, DecoderState, Encoder, EncoderDecoder
+from .seq2seq.io_shapes import ManyToMany, ManyToOne, OneToMany, OneToOne
+from .seq2seq.scheduled_sampling import (
     TeacherForcing,
     constant_schedule,
     exponential_schedule,
     inverse_sigmoid_schedule,
     linear_schedule,
 )
-from .torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
-from .truncation import Truncation, Window
-from .verify import Verification, verify_bptt
+from .seq2seq.search import Hypothesis, StepModel, beam_search, greedy_decode, sample_decode
+from .verification.verify import Verification, verify_bptt
 
 __all__ = [
     "GRU",

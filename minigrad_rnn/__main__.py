@@ -17,10 +17,10 @@ import minigrad as mg
 
 from . import doctor
 from .classics import FIGURES, NARX, TDNN, Classic, Elman, GeneralRecurrence, Jordan, StateSpace
-from .networks import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
-from .recurrence import Recurrence
-from .truncation import Truncation
-from .verify import DIFFERENCES, EXACT, Verification, verify_bptt
+from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
+from .networks.recurrence import Recurrence
+from .networks.truncation import Truncation
+from .verification.verify import DIFFERENCES, EXACT, Verification, verify_bptt
 
 NETWORKS: dict[str, type[Recurrence]] = {
     "rnn": RNN,

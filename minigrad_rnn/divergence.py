@@ -17,7 +17,7 @@ from minigrad.backend import Backend, backend_of, is_array
 from minigrad.losses import REDUCTIONS
 
 from .cells import Lengths
-from .given import as_tensor
+from .validation import as_tensor
 
 Array = Any
 Local = Callable[[Tensor, Any], Tensor]

@@ -16,9 +16,9 @@ import minigrad as mg
 from minigrad.backend import get_backend
 
 from .cuda.launches import check
-from .networks import GRU, LSTM, RNN
-from .recurrence import Recurrence
-from .verify import verify_bptt
+from .networks.named import GRU, LSTM, RNN
+from .networks.recurrence import Recurrence
+from .verification.verify import verify_bptt
 
 BACKENDS = ("numpy", "cupy")
 SECONDS = 8.0

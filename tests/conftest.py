@@ -14,12 +14,12 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-import strict_device
-from cuda_on_cpu.fixtures import compiled_kernels, kernels_anywhere, kernels_on_cpu, launch_settings  # noqa: F401
 
 import minigrad as mg
 from minigrad.backend import BackendError, get_backend
-from minigrad.primitive import REGISTRY
+from minigrad.engine.primitive import REGISTRY
+from tests.support import strict_device
+from tests.support.cuda_on_cpu.fixtures import compiled_kernels, kernels_anywhere, kernels_on_cpu, launch_settings  # noqa: F401
 
 hypothesis.settings.register_profile(
     "minigrad",

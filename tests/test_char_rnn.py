@@ -14,11 +14,11 @@ import pytest
 
 import minigrad as mg
 from minigrad import serialize
-from minigrad_rnn.character_model import CharacterModel, bits_per_character
-from minigrad_rnn.loss_picture import save_loss_picture
-from minigrad_rnn.sampling import draw, probabilities, sample
-from minigrad_rnn.text import Vocabulary
-from minigrad_rnn.truncation import detached
+from minigrad_rnn.networks.truncation import detached
+from minigrad_rnn.seq2seq.sampling import draw, probabilities, sample
+from minigrad_rnn.text.corpus import Vocabulary
+from minigrad_rnn.text.model import CharacterModel, bits_per_character
+from minigrad_rnn.text.plot import save_loss_picture
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.engine.tensor import Tensor
 from minigrad.numpy_protocol import OURS
-from minigrad.tensor import Tensor
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.transforms.pytree import with_paths
+from minigrad.pytree import with_paths
 
 Point = namedtuple("Point", ["x", "y"])
 

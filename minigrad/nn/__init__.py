@@ -2,18 +2,7 @@
 
 from . import init
 from .init import default_generator, manual_seed
-from .layers import (
-    Dropout,
-    Embedding,
-    Identity,
-    LayerNorm,
-    Linear,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Tanh,
-    dropout_mask,
-)
+from .layers import Dropout, Embedding, Identity, LayerNorm, Linear, ReLU, Sequential, Sigmoid, Tanh, dropout_mask
 from .module import Module, ModuleList
 
 __all__ = [

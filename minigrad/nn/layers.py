@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend as seam, ops
-from ..tensor import Parameter, Tensor
+from ..engine.tensor import Parameter, Tensor
 from . import init
 from .module import Module, ModuleList
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar, overload
 import numpy as np
 
 from .. import backend as seam
-from ..observer import Handle, hand_on_hooks
-from ..tape import Leaf, mode, new_leaf
-from ..tensor import Parameter, Tensor
-from .hooks import ModuleHooks, call_with_hooks
+from ..engine.observer import Handle, hand_on_hooks
+from ..engine.tape import Leaf, mode, new_leaf
+from ..engine.tensor import Parameter, Tensor
+from .module_hooks import ModuleHooks, call_with_hooks
 
 Array = Any
 M = TypeVar("M", bound="Module")

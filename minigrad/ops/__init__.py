@@ -1,51 +1,58 @@
-"""The differentiable operations, under NumPy's names. This module is what `xp` is when a walk is recorded."""
+"""The differentiable operations, under NumPy's names. This module is what `xp` is when a backward pass is recorded."""
 
 # mypy: implicit-reexport
 
 import sys
 
-from .. import primitive as _primitive
+from ..engine import primitive as _primitive
 from . import fft as fft, linalg as linalg
-from .activations import *
-from .applying import *
-from .brackets import *
-from .complex_parts import *
-from .constant import *
-from .convolution import *
-from .covariance import *
-from .creation import *
-from .cumulative import *
-from .diagonals import *
-from .differences import *
-from .editing import *
-from .einsum import *
-from .elementwise import *
-from .error_function import *
-from .exponential import *
-from .indexing import *
+
+# A new file of operations is entered here, and nowhere else.
+from .arrays.creation import *
+from .arrays.joining import *
+from .arrays.shape import *
+from .elementwise.arithmetic import *
+from .elementwise.complex import *
+from .elementwise.error_function import *
+from .elementwise.exp_log import *
+from .elementwise.floating_point import *
+from .elementwise.nondifferentiable import *
+from .elementwise.special import *
+from .elementwise.trigonometric import *
+from .functional_programming import *
+from .indexing.gather import *
+from .indexing.index_tricks import *
+from .indexing.scatter import *
+from .indexing.selection import *
 from .interpolation import *
-from .joining import *
-from .lookup import *
-from .loss import *
-from .padding import *
-from .places import *
-from .pooling import *
-from .products import *
-from .quantiles import *
-from .reduce import *
-from .remainders import *
-from .repeating import *
-from .selection import *
-from .shape import *
-from .sorting import *
-from .special import *
-from .statistics import *
-from .trigonometric import *
-from .updating import *
-from .windows import *
+from .manipulation.diagonals import *
+from .manipulation.insert_delete import *
+from .manipulation.padding import *
+from .manipulation.tiling import *
+from .nn.activations import *
+from .nn.convolution import *
+from .nn.embedding import *
+from .nn.pooling import *
+from .nn.sliding_windows import *
+from .nn.softmax import *
+from .products.einsum import *
+from .products.matrix_products import *
+from .reductions.cumulative import *
+from .reductions.differences import *
+from .reductions.quantiles import *
+from .reductions.reductions import *
+from .reductions.sorting import *
+from .reductions.statistics import *
 
 _primitive.own_namespace = sys.modules[__name__]
 
-_FILES = [module for name, module in sys.modules.items() if name.rpartition(".")[0] == __name__]
+
+def _public() -> list[str]:
+    """What the files above offer, and the two namespaces `fft` and `linalg`."""
+    own = [m for name, m in sys.modules.items() if name.startswith(f"{__name__}.")]
+    flat = [m for m in own if not m.__name__.startswith((fft.__name__, linalg.__name__)) and hasattr(m, "__all__")]
+    return sorted({"fft", "linalg"}.union(*(m.__all__ for m in flat)))
+
+
 # Not written as an assignment: mypy would take a computed __all__ for an empty one.
-globals()["__all__"] = sorted({"fft", "linalg"}.union(*(file.__all__ for file in _FILES if file not in (fft, linalg))))
+globals()["__all__"] = _public()

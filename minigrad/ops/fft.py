@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import backend as seam
-from ..primitive import composed, primitive, within
-from ..tensor import Tensor
-from .complex_parts import conj
+from ..engine.primitive import composed, primitive, within
+from ..engine.tensor import Tensor
+from .elementwise.complex import conj
 
 Array = Any
 __all__ = [

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from .. import backend as seam
-from ..pool import unbroadcast
-from ..primitive import composed, mixed, primitive, within
-from ..tensor import Tensor, around
-from .constant import argsort, floor
-from .elementwise import where
-from .indexing import take
-from .joining import concatenate, stack
+from ..engine.gradient_pool import unbroadcast
+from ..engine.primitive import composed, mixed, primitive, within
+from ..engine.tensor import Tensor, around
+from .arrays.joining import concatenate, stack
+from .elementwise.arithmetic import where
+from .elementwise.nondifferentiable import argsort, floor
+from .indexing.gather import take
 
 Array = Any
 __all__ = ["interp", "polyval", "vander"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import backend as seam
-from ..tensor import Tensor
+from ..engine.tensor import Tensor
 
 Array = Any
 

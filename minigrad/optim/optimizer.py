@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend as seam
-from ..tape import Leaf
-from ..tensor import Parameter, Tensor
+from ..engine.tape import Leaf
+from ..engine.tensor import Parameter, Tensor
 
 Array = Any
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]

@@ -13,10 +13,10 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.pool import OverTime
+from minigrad.engine.gradient_pool import OverTime
 
 from .cell import Cell, KernelForm
-from .layout import (
+from .feature_major import (  # fmt: skip
     CHUNK,
     Shares,
     batch_major,
@@ -28,7 +28,7 @@ from .layout import (
     time_buffer,
     weight_buffer,
     weight_copy,
-)  # fmt: skip
+)
 from .lengths import Lengths, arriving, last, straight, turned
 from .unroll import rule_through_graph, unroll
 

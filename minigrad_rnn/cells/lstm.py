@@ -17,10 +17,10 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.pool import OverTime
+from minigrad.engine.gradient_pool import OverTime
 
 from .cell import Cell, KernelForm
-from .layout import (
+from .feature_major import (  # fmt: skip
     CHUNK,
     Shares,
     batch_major,
@@ -32,7 +32,7 @@ from .layout import (
     stacked_weights,
     time_buffer,
     weight_copy,
-)  # fmt: skip
+)
 from .lengths import Lengths, arriving, last, straight, turned
 from .unroll import rule_through_graph, unroll
 

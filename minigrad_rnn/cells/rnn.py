@@ -9,7 +9,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 from .cell import Cell, KernelForm
-from .layout import (
+from .feature_major import (  # fmt: skip
     CHUNK,
     Shares,
     batch_major,
@@ -21,7 +21,7 @@ from .layout import (
     stacked_weights,
     time_buffer,
     weight_copy,
-)  # fmt: skip
+)
 from .lengths import Lengths, arriving, last, straight, turned
 from .unroll import rule_through_graph, unroll
 

@@ -1,7 +1,7 @@
 """The classics of the lecture by name: time-delay, NARX, Jordan, Elman, state-space, and general recurrences."""
 
-from .classic import Classic
-from .connections import FIGURES
+from .base import Classic
+from .connection_table import FIGURES
 from .elman import Elman
 from .general_recurrence import GeneralRecurrence
 from .jordan import Jordan

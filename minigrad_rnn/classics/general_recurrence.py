@@ -8,8 +8,8 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor, nn
 
-from .classic import NONLINEARITIES, Classic, State, one_of, whole
-from .connections import Connection, read_connection, read_table
+from .base import NONLINEARITIES, Classic, State, one_of, whole
+from .connection_table import Connection, read_connection, read_table
 
 
 class GeneralRecurrence(Classic):

@@ -8,9 +8,9 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor, nn
 
-from .classic import State, one_of, whole
-from .over_time import lagged, last_steps, linear_over_time
-from .sliding import SlidingPerceptron
+from .base import State, one_of, whole
+from .linear_over_time import lagged, last_steps, linear_over_time
+from .windowed_mlp import SlidingPerceptron
 
 INITIAL = ("given", "zeros", "learned")
 

@@ -7,9 +7,9 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor, nn
 
-from .classic import State, one_of
-from .over_time import linear_over_time
-from .simple import SimpleNet
+from .base import State, one_of
+from .linear_over_time import linear_over_time
+from .one_hidden_layer import SimpleNet
 
 
 class StateSpace(SimpleNet):

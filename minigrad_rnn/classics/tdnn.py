@@ -8,9 +8,9 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor, nn
 
-from .classic import State, whole
-from .over_time import lagged, last_steps, linear_over_time
-from .sliding import SlidingPerceptron
+from .base import State, whole
+from .linear_over_time import lagged, last_steps, linear_over_time
+from .windowed_mlp import SlidingPerceptron
 
 
 class TDNN(SlidingPerceptron):

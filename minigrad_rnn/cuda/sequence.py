@@ -12,7 +12,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import Backend, Kernels
-from minigrad.pool import OverTime
+from minigrad.engine.gradient_pool import OverTime
 
 from ..cells import Cell, Lengths, unroll
 from ..cells.cell import KernelForm

@@ -24,7 +24,7 @@ from .lecture import (
     network_bptt,
     network_forward,
 )
-from .real_time import rtrl
+from .real_time_recurrent_learning import rtrl
 from .stack import stack_witness, witness
 
 __all__ = [

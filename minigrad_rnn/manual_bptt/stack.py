@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from . import lecture
-from .arguments import check_inputs, check_layer, check_masks, check_sizes, check_states
 from .lecture import Array, Witness, check_array
 from .normalized_cells import LAYER_NORM_GRU, LAYER_NORM_LSTM, LAYER_NORM_RNN
 from .plain_cells import GRU, GRU_RESET_FIRST, LSTM, MGU, indrnn_of, rnn_of
 from .step import Kept, States, Step
+from .validation import check_inputs, check_layer, check_masks, check_sizes, check_states
 
 Masks = Mapping[str, Array]
 """What multiplies a cell's input (T, B, I), h(t−1) at the recurrent weights (B, P), and each state by name: zoneout."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
-from ...tensor import Tensor
-from ..shape import swapaxes
+from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...engine.tensor import Tensor
+from ..arrays.shape import swapaxes
 from .solving import real_only, solve_triangular, turned, want_matrices
 
 Array = Any

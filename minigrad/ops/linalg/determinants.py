@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
-from ...tensor import Tensor
-from ..constant import any as any_of, equal, greater, not_equal
-from ..elementwise import astype, divide, multiply, where
-from ..reduce import as_tensor, max as largest, sum as sum_over
-from ..shape import shape
+from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...engine.tensor import Tensor
+from ..arrays.shape import shape
+from ..elementwise.arithmetic import astype, divide, multiply, where
+from ..elementwise.nondifferentiable import any as any_of, equal, greater, not_equal
+from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
 from .decompositions import svdvals
 from .norms import norm
 from .solving import inv, turned, want_matrices

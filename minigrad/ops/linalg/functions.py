@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from ... import backend as seam
-from ...primitive import composed
-from ...tensor import Tensor
-from .. import diagonals, products
-from ..elementwise import multiply, positive, where
-from ..products import matmul, tensordot as tensordot, vecdot as vecdot
-from ..reduce import as_tensor, max as largest, sum as sum_over
-from ..shape import matrix_transpose as matrix_transpose, reshape, shape, size
+from ...engine.primitive import composed
+from ...engine.tensor import Tensor
+from ..arrays.shape import matrix_transpose as matrix_transpose, reshape, shape, size
+from ..elementwise.arithmetic import multiply, positive, where
+from ..manipulation import diagonals
+from ..products import matrix_products as products
+from ..products.matrix_products import matmul, tensordot as tensordot, vecdot as vecdot
+from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
 from .solving import inv, solve, want_matrices
 
 Array = Any

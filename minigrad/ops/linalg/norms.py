@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ...primitive import composed, primitive
-from ...tensor import Tensor
-from ..constant import not_equal
-from ..elementwise import abs as absolute, astype
-from ..joining import stack
-from ..reduce import as_tensor, max as largest, min as smallest, sum as sum_over
-from ..shape import axes_in, expand_dims, squeeze, transpose
+from ...engine.primitive import composed, primitive
+from ...engine.tensor import Tensor
+from ..arrays.joining import stack
+from ..arrays.shape import axes_in, expand_dims, squeeze, transpose
+from ..elementwise.arithmetic import abs as absolute, astype
+from ..elementwise.nondifferentiable import not_equal
+from ..reductions.reductions import as_tensor, max as largest, min as smallest, sum as sum_over
 from .decompositions import svdvals
 
 Array = Any

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...primitive import Joint, composed, primitive, primitive_with_outputs, within
-from ...tensor import Tensor
-from ..shape import reshape, shape, transpose
+from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...engine.tensor import Tensor
+from ..arrays.shape import reshape, shape, transpose
 
 Array = Any
 __all__ = ["inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]

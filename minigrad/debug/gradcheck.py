@@ -1,0 +1,134 @@
+"""Checking derivatives against central differences. The judge of every rule, so it is itself tested with wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend as seam
+from ..engine.gradients import gradients
+from ..engine.tensor import Tensor, tensor
+
+
+class GradcheckError(AssertionError):
+    """A derivative disagrees with the finite difference; the message says where and by how much."""
+
+
+def gradcheck(
+    function: Callable[..., Tensor | Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    eps: float = 1e-6,
+    atol: float = 1e-7,
+    rtol: float = 1e-6,
+) -> bool:
+    """Compare the gradient of `function(*inputs)` with central differences, entry by entry.
+
+    The outputs are weighed with fixed random numbers, so that one scalar stands for all of them. Inputs that require
+    no gradient are constants.
+
+    Args:
+        inputs: float64 tensors; those with requires_grad=True are checked.
+        eps: the step h of (f(x + h) − f(x − h)) / 2h.
+        atol, rtol: |analytic − numeric| may be at most atol + rtol · (largest numeric entry of that input).
+
+    Returns:
+        True; a disagreement raises.
+
+    Raises:
+        GradcheckError: naming the input, the entry, and both derivatives.
+        TypeError: an input to be checked is not float64; differences in float32 have no digits left to compare.
+        ValueError: no input requires a gradient.
+    """
+    checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    if not checked:
+        raise ValueError("gradcheck: inputs: none requires a gradient, so there is nothing to check")
+    for k in checked:
+        if inputs[k].dtype != np.float64:
+            raise TypeError(
+                f"gradcheck: inputs[{k}]: got {inputs[k].dtype}, want float64: a step of {eps:g} drowns in rounding"
+            )
+    leaves = [
+        tensor(x._data, requires_grad=k in checked, backend=x.backend) if isinstance(x, Tensor) else x
+        for k, x in enumerate(inputs)
+    ]
+    weights: list[Any] = []
+
+    def objective(values: Sequence[Any]) -> Tensor:
+        outputs = function(*values)
+        outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        rng = np.random.default_rng(20)
+        if not weights:
+            for y in outputs:
+                w = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
+                weights.append(seam.backend_of(y._data).from_numpy(np.asarray(w)))
+        total: Any = 0.0
+        for y, w in zip(outputs, weights):
+            total = total + (y * Tensor(w)).sum()
+        return total  # type: ignore[no-any-return]
+
+    found = gradients(objective(leaves), [leaves[k] for k in checked], allow_unused=True)
+    for k, g in zip(checked, found):
+        analytic = np.zeros(inputs[k].shape) if g is None else g.numpy()
+        numeric = _central(objective, leaves, k, eps)
+        allowed = atol + rtol * float(np.max(np.abs(numeric), initial=0.0))
+        gap = np.abs(analytic - numeric)
+        if analytic.shape != numeric.shape or not np.all(gap <= allowed):
+            worst = np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)
+            raise GradcheckError(
+                f"gradcheck: inputs[{k}] of shape {inputs[k].shape}, entry {tuple(int(i) for i in worst)}: the rule "
+                f"gives {analytic[worst]:.10g}, the central difference {numeric[worst]:.10g} (allowed {allowed:.2g})"
+            )
+    return True
+
+
+def _central(
+    objective: Callable[[Sequence[Any]], Tensor], leaves: Sequence[Any], k: int, eps: float
+) -> np.ndarray[Any, Any]:
+    host = leaves[k].numpy()
+    backend = leaves[k].backend
+    numeric = np.zeros(host.shape)
+    for place in np.ndindex(host.shape):
+        ends = []
+        for step in (eps, -eps):
+            moved = host.copy()
+            moved[place] += step
+            values = [tensor(moved, backend=backend, requires_grad=True) if j == k else v for j, v in enumerate(leaves)]
+            ends.append(float(objective(values)))
+        numeric[place] = (ends[0] - ends[1]) / (2 * eps)
+    return numeric
+
+
+def gradgradcheck(
+    function: Callable[..., Tensor | Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    eps: float = 1e-6,
+    atol: float = 1e-6,
+    rtol: float = 1e-5,
+) -> bool:
+    """`gradcheck` of the gradient itself: the second derivatives that `create_graph=True` gives.
+
+    The gradients of the outputs are random inputs of the check too, so that the rule's own linearity is checked.
+
+    Raises:
+        GradcheckError, TypeError, ValueError: as `gradcheck`.
+    """
+    checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    outputs = function(*inputs)
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    rng = np.random.default_rng(21)
+    seeds = [
+        tensor(rng.standard_normal(y.shape), requires_grad=True, backend=y.backend) for y in outputs if y.requires_grad
+    ]
+
+    def gradient(*values: Any) -> list[Tensor]:
+        xs, vs = values[: len(inputs)], values[len(inputs) :]
+        ys = function(*xs)
+        ys = [ys] if isinstance(ys, Tensor) else list(ys)
+        found = gradients(
+            [y for y in ys if y.requires_grad], [xs[k] for k in checked], list(vs), create_graph=True, allow_unused=True
+        )
+        return [g for g in found if g is not None and g.requires_grad]
+
+    return gradcheck(gradient, [*inputs, *seeds], eps, atol, rtol)

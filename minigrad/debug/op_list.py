@@ -1,0 +1,88 @@
+"""What operations there are, how each is differentiated, and where it runs; `python -m minigrad ops` prints it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from .. import ops
+from ..engine.primitive import COMPOSED, REGISTRY
+
+CONSTANT_FILES = frozenset(("minigrad.ops.elementwise.nondifferentiable", "minigrad.ops.indexing.index_tricks"))
+CONSTANTS = {"eye", "identity", "lexsort", "linalg.matrix_rank", "ndim", "one_hot", "shape", "size", "tri", "unique"}
+CONSTANTS |= {"fft.fftfreq", "fft.rfftfreq"}
+"""Operations through which no gradient flows, beside those of CONSTANT_FILES."""
+ROOM = "minigrad/ops/"
+ORDER_CHECKED = 2
+"""The order to which the test suite checks every differentiable operation, value by value, in float64."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A public operation.
+
+    Args:
+        name: as in `minigrad.name`, with `linalg.` or `fft.` in front where it stands there; aliases under the first.
+        rule: "own" (a primitive), "through" (a primitive behind a function that prepares its arguments),
+            "composed" (of other operations) or "constant" (no gradient flows).
+        file: where it is written, as `minigrad/ops/...`.
+        aliases: further names of the same function.
+    """
+
+    name: str
+    rule: str
+    file: str
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def differentiable(self) -> bool:
+        return self.rule != "constant"
+
+
+def operations() -> list[Operation]:
+    """Every public operation once, sorted by name."""
+    names: dict[int, list[str]] = {}
+    functions: dict[int, Callable[..., Any]] = {}
+    for prefix, namespace in (("", ops), ("linalg.", ops.linalg), ("fft.", ops.fft)):
+        for name in namespace.__all__:
+            function = getattr(namespace, name)
+            if not isinstance(function, ModuleType):
+                names.setdefault(id(function), []).append(prefix + name)
+                functions[id(function)] = function
+    own, composed = set(map(id, REGISTRY.values())), set(map(id, COMPOSED.values()))
+    found = []
+    for key, function in functions.items():
+        first, *aliases = sorted(names[key], key=lambda name: (name.split(".")[-1] != function.__name__, len(name)))
+        if function.__module__ in CONSTANT_FILES or CONSTANTS.intersection(names[key]):
+            rule = "constant"
+        else:
+            rule = "own" if key in own else "composed" if key in composed else "through"
+        file = function.__module__.replace(".", "/") + ".py"
+        found.append(Operation(first, rule, file, tuple(aliases)))
+    return sorted(found, key=lambda operation: operation.name)
+
+
+def table() -> str:
+    """All operations as text, with the counts below."""
+    found = operations()
+    width = max(len(operation.name) for operation in found)
+    rows = [f"{'operation':<{width}}  {'rule':<8}  order  file"]
+    for operation in found:
+        order = str(ORDER_CHECKED) if operation.differentiable else "–"
+        file = operation.file.removeprefix(ROOM)
+        rows.append(f"{operation.name:<{width}}  {operation.rule:<8}  {order:>5}  {file}")
+        rows += [f"  = {alias}" for alias in operation.aliases]
+    counts = {rule: sum(operation.rule == rule for operation in found) for rule in ("own", "through", "composed")}
+    differentiable = sum(counts.values())
+    summary = [
+        f"{differentiable} differentiable operations: {counts['own']} primitives with their own rule, "
+        f"{counts['through']} functions that prepare a primitive's arguments, {counts['composed']} composed of others; "
+        f"each is checked to order {ORDER_CHECKED} by the test suite.",
+        f"{len(found) - differentiable} operations through which no gradient flows.",
+        f"All run on numpy and on cupy. Files are in {ROOM}; = is another name of the same operation.",
+    ]
+    rows += ["", *(textwrap.fill(line, 79) for line in summary)]
+    return "\n".join(rows)

@@ -1,0 +1,149 @@
+"""The tape as a table: the Wengert list of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..engine.tensor import Tensor
+from .graph import Names, Row, distinct_nbytes, kept_arrays, rows_of
+from .repeated_steps import Part, parts_of
+
+FOLD_FROM = 40
+"""Rows from which on a tape is folded if nothing is said."""
+SHOWN = 400
+"""Lines that are printed at most; of more the middle is left out."""
+HEAD = ("#", "t", "operation", "output", "bytes", "saved for the rule", "bytes", "inputs")
+RIGHT = (0, 4, 6)
+"""The columns whose numbers stand at the right."""
+
+
+class Tape:
+    """What `minigrad.tape` returns: its text is the table; `rows` are the entries, one by one."""
+
+    def __init__(self, rows: list[Row], parts: list[Part], memory: int, op: str) -> None:
+        self.rows, self.memory = rows, memory
+        self._parts, self._op = parts, op
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def saved_nbytes(self) -> int:
+        """The bytes of all saved arrays; `memory` counts what several share once."""
+        return sum(row.saved_nbytes for row in self.rows)
+
+    def __repr__(self) -> str:
+        lines: list[tuple[str, ...] | str] = []
+        for part in self._parts:
+            if part.folded:
+                first, last = part.start + 1, part.stop
+                lines.append(f"  × {part.times} for {_span(part.steps)}, #{first}–{last}; the first is shown:")
+            for k in range(part.length):
+                lines.append(_line(self.rows, part, k))
+            if part.folded:
+                lines.append("  " + "─" * 3)
+        leaves = sum(row.op == "leaf" for row in self.rows)
+        counts = _counted(leaves, "leaf", "leaves"), _counted(len(self.rows) - leaves, "operation")
+        head = f"The tape of '{self._op}': {', '.join(counts)}"
+        total = f"saved: {self.saved_nbytes:,} bytes, {self.memory:,} of them distinct memory"
+        return "\n".join([head, *_aligned([HEAD, *lines]), total])
+
+
+def tape(result: Tensor, names: Names = None, fold: bool | None = None) -> Tape:
+    """The tape of a result as a table: for each entry what it is, its output, what it saved, and its inputs.
+
+    >>> import minigrad as mg
+    >>> W, x = mg.tensor([[1.0, 2.0]], requires_grad=True), mg.tensor([[3.0, 4.0]])
+    >>> mg.tape(mg.tanh(x @ W.T).sum(), names={"W": W})
+    The tape of 'sum': 1 leaf, 4 operations
+    #  t  operation  output          bytes  saved for the rule  bytes  inputs
+    1     W          (1, 2) float32      8                          0
+    2     transpose  (2, 1) float32      8                          0  1
+    3     matmul     (1, 1) float32      4  (1, 2), (2, 1)         16  const, 2
+    4     tanh       (1, 1) float32      4  (1, 1)                  4  3
+    5     sum        () float32          4                          0  4
+    saved: 20 bytes, 20 of them distinct memory
+
+    Args:
+        result: a tensor on the tape, not walked yet.
+        names: tensors by name, or a module, whose parameters then have their names.
+        fold: show steps in time that are alike once; by default where there are more than 40 rows.
+
+    Returns:
+        A `Tape`: print it, or read its `rows`.
+
+    Raises:
+        GraphError: the tape was walked before. TypeError: `result` is not on the tape.
+    """
+    rows, entries = rows_of("tape", result, names)
+    parts = parts_of(rows, len(rows) > FOLD_FROM if fold is None else fold)
+    arrays = [a for node in entries for a in kept_arrays(node)]
+    assert result.node is not None
+    return Tape(rows, parts, distinct_nbytes(arrays), result.node.op)
+
+
+def _line(rows: list[Row], part: Part, k: int) -> tuple[str, ...]:
+    row = rows[part.start + k]
+    t = "" if row.time_step is None else str(row.time_step)
+    op = row.name or row.op if row.op == "leaf" else row.op + (f" → {row.name}" if row.name else "")
+    return (
+        str(row.number),
+        f"{t}…" if part.folded else t,
+        op,
+        ", ".join(map(str, row.shapes)) + f" {row.dtype}",
+        f"{row.nbytes:,}",
+        _shapes(row.saved),
+        f"{row.saved_nbytes:,}",
+        _inputs(rows, part, k),
+    )
+
+
+def _inputs(rows: list[Row], part: Part, k: int) -> str:
+    row = rows[part.start + k]
+    said = [
+        "const" if number is None else f"{number}" + ("" if slot is None else f".{slot}")
+        for number, slot in zip(row.inputs, row.slots)
+    ]
+    if part.folded:
+        for j, source in enumerate(part.sources[k]):
+            if source is not None and source[0] == "back" and source[1] < part.times:
+                of = rows[part.start + source[2]].number
+                sign = "−" if part.steps[-1] > part.steps[0] else "+"
+                slot = row.slots[j]
+                said[j] = f"{of}" + ("" if slot is None else f".{slot}") + f"@t{sign}{source[1]}"
+    return _abridged(said)
+
+
+def _abridged(said: list[str]) -> str:
+    if len(said) <= 6:
+        return ", ".join(said)
+    return f"{said[0]}, {said[1]}, … {said[-1]} ({len(said)})"
+
+
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
+    return _abridged([str(shape) for shape in shapes])
+
+
+def _counted(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _span(steps: Sequence[int]) -> str:
+    return f"t = {steps[0]} … {steps[-1]}"
+
+
+def _aligned(lines: Sequence[tuple[str, ...] | str]) -> list[str]:
+    """Columns under each other; a line that is one text stands as it is."""
+    if len(lines) > SHOWN:
+        half = SHOWN // 2
+        lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
+    columns = [line for line in lines if not isinstance(line, str)]
+    widths = [max(len(line[c]) for line in columns) for c in range(len(HEAD))]
+    return [
+        line
+        if isinstance(line, str)
+        else "  ".join(
+            cell.rjust(width) if c in RIGHT else cell.ljust(width) for c, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,1 @@
+"""Drawings of the recorded graph as SVG, DOT and Mermaid."""

@@ -1,0 +1,153 @@
+"""The graph of a result as boxes and arrows, before anybody says where they stand or how they look."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from ...engine.tensor import Tensor
+from ..graph import Names, Row, rows_of
+from ..repeated_steps import Part, parts_of
+
+
+@dataclass(frozen=True)
+class Box:
+    """One thing of the graph. `kind` is "leaf", "const", "op" or "result"; "again" for a leaf that has a box above."""
+
+    key: int
+    kind: str
+    title: str
+    detail: str
+    group: int | None = None
+    """Which of the picture's groups it stands in."""
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """From a value to its use. `kind` is "plain", or "back" from one step in time to a later one of those folded."""
+
+    start: int
+    end: int
+    label: str = ""
+    kind: str = "plain"
+
+
+@dataclass
+class Picture:
+    """Boxes and arrows; `groups` are the labels of the steps in time."""
+
+    title: str
+    about: str
+    boxes: list[Box] = field(default_factory=list)
+    arrows: list[Arrow] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+
+def picture_of(result: Tensor, names: Names, fold: bool) -> Picture:
+    """The graph of a result: of steps in time that are alike one, with an arrow back from it to itself.
+
+    Raises:
+        GraphError: the tape was walked before. TypeError: `result` is not on the tape.
+    """
+    rows, entries = rows_of("draw", result, names)
+    leaves = sum(row.op == "leaf" for row in rows)
+    made = Picture(
+        f"Graph of '{entries[-1].op}' {rows[-1].shape}",
+        f"{len(rows) - leaves} operations on {leaves} leaves; an arrow goes from a value to its use.",
+    )
+    parts = parts_of(rows, fold)
+    shown = {}
+    for part in parts:
+        for index in range(part.start, part.start + part.length):
+            for step in range(part.times):
+                shown[index + step * part.length] = index
+    for part in parts:
+        if part.folded:
+            made.groups.append(f"t = {part.steps[0]} … {part.steps[-1]}  (× {part.times})")
+        for k in range(part.length):
+            row = rows[part.start + k]
+            if part.folded:
+                group: int | None = len(made.groups) - 1
+            else:
+                group = _group_of_step(made, rows, part.start + k)
+            made.boxes.append(_box(row, group, row.number == len(rows)))
+            made.arrows += _arrows(made, rows, parts, shown, part, k, group)
+    made.arrows = _merged(made.arrows)
+    return made
+
+
+def _group_of_step(made: Picture, rows: list[Row], index: int) -> int | None:
+    """The group of an entry that is not folded: that of its time step."""
+    t = rows[index].time_step
+    if t is None or rows[index].op == "leaf":
+        return None
+    before = rows[index - 1]
+    if before.time_step != t or before.op == "leaf" or not made.groups or made.groups[-1] != f"t = {t}":
+        made.groups.append(f"t = {t}")
+    return len(made.groups) - 1
+
+
+def _box(row: Row, group: int | None, last: bool) -> Box:
+    detail = str(row.shape) if len(row.shapes) == 1 else f"{row.shape} … {len(row.shapes)} outputs"
+    if row.op == "leaf":
+        return Box(row.number, "leaf", row.name or "leaf", detail)
+    title = row.op + (f" → {row.name}" if row.name else "")
+    return Box(row.number, "result" if last else "op", title, detail, group)
+
+
+def _arrows(
+    made: Picture, rows: list[Row], parts: list[Part], shown: dict[int, int], part: Part, k: int, group: int | None
+) -> list[Arrow]:
+    """The arrows into one row, and a box for its constants."""
+    row = rows[part.start + k]
+    arrows: list[Arrow] = []
+    constants: list[str] = []
+    for j, number in enumerate(row.inputs):
+        slot = "" if row.slots[j] is None else f"[{row.slots[j]}]"
+        source = part.sources[k][j] if part.folded else None
+        if source is not None and source[0] == "back" and source[1] < part.times:
+            sign = "−" if part.steps[-1] > part.steps[0] else "+"
+            start = rows[part.start + source[2]].number
+            arrows.append(Arrow(start, row.number, f"{slot} t{sign}{source[1]}".strip(), "back"))
+            first = f"t = {part.steps[0]}"
+        else:
+            first = ""
+        if number is None:
+            constants.append(first)
+        elif number - 1 in shown:
+            label = f"{slot} {first or _which(number - 1, part, parts)}".strip()
+            arrows.append(Arrow(rows[shown[number - 1]].number, row.number, label))
+    if constants:
+        key = -row.number
+        title = "const" if len(constants) == 1 else f"{len(constants)} consts"
+        made.boxes.append(Box(key, "const", title, "", None))
+        arrows.append(Arrow(key, row.number, constants[0] if len(set(constants)) == 1 else ""))
+    return arrows
+
+
+def _which(index: int, user: Part, parts: list[Part]) -> str:
+    """Which of the steps that one box stands for an arrow out of it comes from."""
+    part = parts[bisect_right(parts, index, key=lambda p: p.start) - 1]
+    if not part.folded or part is user:
+        return ""
+    return f"t = {part.steps[part.place(index)[0]]}"
+
+
+def _merged(arrows: list[Arrow]) -> list[Arrow]:
+    """One arrow for all between the same two boxes, which says how many there are."""
+    found: dict[tuple[int, int, str], list[str]] = {}
+    for a in arrows:
+        found.setdefault((a.start, a.end, a.kind), []).append(a.label)
+    merged = []
+    for (start, end, kind), labels in found.items():
+        different = list(dict.fromkeys(labels))
+        if len(labels) == 1:
+            label = labels[0]
+        elif len(different) == 1:
+            label = f"{different[0]} × {len(labels)}".strip()
+        elif all(label.startswith("t = ") for label in different):
+            label = f"every t (× {len(labels)})"
+        else:
+            label = ", ".join(different) if len(different) <= 3 else f"× {len(labels)}"
+        merged.append(Arrow(start, end, label, kind))
+    return merged

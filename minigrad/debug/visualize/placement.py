@@ -1,0 +1,318 @@
+"""Where boxes and arrows stand: each as near to its neighbours as the gaps allow, steps in time in frames.
+
+Places are those of least squares with the gaps kept, which is isotonic regression.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from .diagram import Arrow, Picture
+from .layering import Place, bands_of, bent, layers_of, put_in_order, repeated, sweeps_of
+
+HEIGHT, LAYER_GAP, GAP, MARGIN, FRAME, RAIL = 42.0, 46.0, 22.0, 28.0, 18.0, 22.0
+PITCH = HEIGHT + LAYER_GAP
+NARROW = 14.0
+"""Between an arrow and what stands beside it."""
+STILL = 0.05
+"""What moves by less does not move."""
+LABEL = 12.0
+"""By how much a frame is higher for its label."""
+DENT = 8.0
+"""By how much the box of a constant is less high, above and below."""
+
+
+Ports = dict[tuple[int, int], float]
+"""By the ids of a box's place and of the one that an arrow goes to, or comes from."""
+
+
+class Frame(NamedTuple):
+    """Around the boxes of one step in time."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Line(NamedTuple):
+    """An arrow as the points that it goes through; smooth, or with corners if it goes back."""
+
+    points: list[tuple[float, float]]
+    arrow: Arrow
+
+
+class Layout(NamedTuple):
+    """A picture with places."""
+
+    width: float
+    height: float
+    places: list[Place]
+    lines: list[Line]
+    frames: list[Frame]
+
+
+def text_width(text: str, size: float) -> float:
+    """About how wide a text is in a sans-serif face."""
+    narrow = sum(c in "il.,:;|!'()[] tfj" for c in text)
+    wide = sum(c in "mwMW@—…" for c in text)
+    return size * (0.62 * len(text) - 0.26 * narrow + 0.26 * wide)
+
+
+def layout_of(picture: Picture) -> Layout:
+    """Places for everything in the picture."""
+    arrows = [a for a in picture.arrows if a.kind == "plain"]
+    boxes, arrows, layers = repeated(picture.boxes, arrows, layers_of(picture.boxes, arrows))
+    bands = bands_of(boxes, arrows, layers)
+    places = {
+        box.key: Place(
+            box,
+            layers[box.key],
+            max(44.0, text_width(box.title, 13) + 28, text_width(box.detail, 11) + 22),
+            bands[box.key],
+            box.group,
+        )
+        for box in boxes
+    }
+    rows: list[list[Place]] = [[] for _ in range(max(layers.values(), default=0) + 1)]
+    for place in places.values():
+        rows[place.layer].append(place)
+    paths = [bent(places[a.start], places[a.end], rows) for a in arrows]
+    put_in_order(rows)
+    _places(rows)
+    back = [a for a in picture.arrows if a.kind == "back"]
+    rails = Counter(places[a.end].group for a in back)
+    frames = _apart(rows, picture.groups, rails)
+    _settle(rows, frames)
+    lower, upper = _ports(places.values(), "down"), _ports(places.values(), "up")
+    lines = [Line(_points(path, lower, upper), arrow) for path, arrow in zip(paths, arrows)]
+    lines += _back_lines(back, places, frames)
+    return _moved_into_view([*places.values()], lines, [f for f in frames if f is not None])
+
+
+def _places(rows: list[list[Place]]) -> None:
+    """x for every place: as near to its neighbours' as the gaps in its layer allow, each band by itself."""
+    bands: dict[int, dict[int, list[Place]]] = {}
+    for n, row in enumerate(rows):
+        for p in row:
+            bands.setdefault(p.band, {}).setdefault(n, []).append(p)
+    for band, layers in bands.items():
+        for row in layers.values():
+            x = 0.0
+            for p in row:
+                p.x = x + p.width / 2
+                x += p.width + GAP
+            for p in row:
+                p.x -= x / 2
+        for both in (False, True):
+            _sweep(band, [*layers.values()], sweeps_of(rows) // 2, both)
+
+
+def _sweep(band: int, rows: list[list[Place]], times: int, both: bool) -> None:
+    """Each place to its neighbours above, or below, or `both`; over and over, until nothing moves."""
+
+    def pulls(up: bool, down: bool) -> list[list[Pull]]:
+        near = [[[*(p.up if up else ()), *(p.down if down else ())] for p in row] for row in rows]
+        return [[_pull(p, [q for q in n if q.band == band]) for p, n in zip(row, ns)] for row, ns in zip(rows, near)]
+
+    ways = [pulls(True, both), pulls(both, True)]
+    gaps = [[_gap(a, b) for a, b in pairwise(row)] for row in rows]
+    numbers = range(len(rows))
+    still = 0
+    for sweep in range(times):
+        moved = False
+        for n in numbers if sweep % 2 == 0 else reversed(numbers):
+            row, pulled = rows[n], ways[sweep % 2][n]
+            xs = [pull.wanted(p) for p, pull in zip(row, pulled)]
+            for p, x in zip(row, spread(xs, [pull.weight for pull in pulled], gaps[n]) if gaps[n] else xs):
+                moved = moved or abs(p.x - x) > STILL
+                p.x = x
+        still = 0 if moved else still + 1
+        if still == 2:  # neither down nor up
+            break
+
+
+class Pull(NamedTuple):
+    """What draws a place to one side or the other, and how much that matters."""
+
+    near: list[tuple[Place, float]]
+    """With parts of 1."""
+    weight: float
+
+    def wanted(self, p: Place) -> float:
+        """Where the place would stand if it were alone."""
+        if not self.near:
+            return p.x
+        total = 0.0
+        for q, part in self.near:
+            total += part * q.x
+        return total
+
+
+def _pull(p: Place, near: Sequence[Place]) -> Pull:
+    """Long arrows shall be straight, and what is computed goes straight down: leaves and constants do not push it."""
+    near = [q for q in near if not q.source] or near
+    weights = [4.0 if p.box is None and q.box is None else 1.0 for q in near]
+    total = sum(weights)
+    parts = [(q, w / total) for q, w in zip(near, weights)]
+    return Pull(parts, (total or 0.1) * (0.01 if p.source else 1.0))
+
+
+def _settle(rows: list[list[Place]], frames: Sequence[Frame | None]) -> None:
+    """What is in no frame, once more: nearer to its neighbours, as the frames beside it allow."""
+    standing: list[list[Frame]] = [[] for _ in rows]
+    for f in frames:
+        if f is not None:
+            for n in _layers(f):
+                standing[n].append(f)
+    pulls = [[_pull(p, [*p.up, *p.down]) for p in row] for row in rows]
+    numbers = range(len(rows))
+    still = 0
+    for sweep in range(sweeps_of(rows)):
+        moves = False
+        for n in numbers if sweep % 2 == 0 else reversed(numbers):
+            row, fixed = rows[n], standing[n]
+            # (wanted x, weight, half a width, gap, who): frames stay, and so does what runs inside of them
+            items = [((f.left + f.right) / 2, 1e9, (f.right - f.left) / 2, GAP, None) for f in fixed]
+            moved: list[tuple[float, float, float, float, Place | None]] = [*items]
+            for p, pull in zip(row, pulls[n]):
+                if p.group is None and not any(f.left <= p.x <= f.right for f in fixed):
+                    moved.append((pull.wanted(p), pull.weight, p.width / 2, GAP if p.box else NARROW, p))
+            moved.sort(key=lambda item: item[0] if item[4] is None else item[4].x)
+            gaps = [a[2] + b[2] + min(a[3], b[3]) for a, b in pairwise(moved)]
+            for item, x in zip(moved, spread([i[0] for i in moved], [i[1] for i in moved], gaps)):
+                if item[4] is not None:
+                    moves = moves or abs(item[4].x - x) > STILL
+                    item[4].x = x
+        still = 0 if moves else still + 1
+        if still == 2:
+            break
+
+
+def _layers(frame: Frame) -> range:
+    """The layers that a frame stands in."""
+    return range(round((frame.top + FRAME + LABEL) / PITCH), int(frame.bottom // PITCH) + 1)
+
+
+def _gap(a: Place, b: Place) -> float:
+    gap = GAP if a.box is not None and b.box is not None else NARROW
+    return (a.width + b.width) / 2 + gap
+
+
+def spread(wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
+    """The numbers nearest to `wanted` in the sense of least squares with at least `gaps` between neighbours."""
+    offsets = [0.0]
+    for gap in gaps:
+        offsets.append(offsets[-1] + gap)
+    blocks: list[list[float]] = []  # weight, weight times mean, count: pool adjacent violators
+    for want, weight, offset in zip(wanted, weights, offsets):
+        blocks.append([weight, weight * (want - offset), 1])
+        while len(blocks) > 1 and blocks[-2][1] / blocks[-2][0] > blocks[-1][1] / blocks[-1][0]:
+            last = blocks.pop()
+            blocks[-1] = [a + b for a, b in zip(blocks[-1], last)]
+    means = [b[1] / b[0] for b in blocks for _ in range(int(b[2]))]
+    return [mean + offset for mean, offset in zip(means, offsets)]
+
+
+def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | None, int]) -> list[Frame | None]:
+    """Move bands to the right until no frame covers anything that is not in it; returns the frames."""
+    for n, row in enumerate(rows):
+        for p in row:
+            p.y = n * PITCH + HEIGHT / 2
+    bands: dict[int, list[Place]] = {}
+    for row in rows:
+        for p in row:
+            bands.setdefault(p.band, []).append(p)
+    frames: list[Frame | None] = [None] * len(labels)
+    # how far to the right what stands already goes in each layer
+    boxes, bends, framed = ([-math.inf] * len(rows) for _ in range(3))
+    for band, here in sorted(bands.items()):
+        group = band // 2 if band % 2 else None
+        inside = [p for p in here if p.box is not None and p.group == group] if group is not None else []
+        frame = _frame(labels[group], inside, rails[group]) if inside and group is not None else None
+        shift = 0.0
+        for p in here:
+            n = p.layer
+            beside = max(boxes[n] + (GAP if p.box is not None else NARROW), bends[n] + NARROW, framed[n] + GAP)
+            shift = max(shift, beside - p.left)
+        if frame is not None:
+            for n in _layers(frame):
+                shift = max(shift, max(boxes[n], framed[n]) + GAP - frame.left)
+                for k in (n - 1, n + 1):  # a frame there reaches into the same gap
+                    if 0 <= k < len(rows):
+                        shift = max(shift, framed[k] + GAP - frame.left)
+        for p in here:
+            p.x += shift
+            ends = bends if p.box is None else boxes
+            ends[p.layer] = max(ends[p.layer], p.right)
+        if frame is not None and group is not None:
+            frames[group] = frame = frame._replace(left=frame.left + shift, right=frame.right + shift)
+            for n in _layers(frame):
+                framed[n] = max(framed[n], frame.right)
+    return frames
+
+
+def _frame(label: str, inside: Sequence[Place], rails: int) -> Frame:
+    left = min(p.left for p in inside) - FRAME
+    right = max(p.right for p in inside) + FRAME + RAIL * rails
+    top = min(p.y for p in inside) - HEIGHT / 2 - FRAME - LABEL
+    bottom = max(p.y for p in inside) + HEIGHT / 2 + FRAME
+    return Frame(label, left, top, max(right, left + text_width(label, 12) + 24), bottom)
+
+
+def _points(path: Sequence[Place], lower: Ports, upper: Ports) -> list[tuple[float, float]]:
+    """From the lower edge of the first box through the bends to the upper edge of the last one."""
+    start, end = path[0], path[-1]
+    inner = [(p.x, p.y) for p in path[1:-1]]
+    out, into = lower[id(start), id(path[1])], upper[id(end), id(path[-2])]
+    low = HEIGHT / 2 - (DENT if start.box is not None and start.box.kind == "const" else 0)
+    return [(out, start.y + low), *inner, (into, end.y - HEIGHT / 2)]
+
+
+def _ports(places: Iterable[Place], side: str) -> Ports:
+    """Where arrows touch boxes: arrows beside each other come in beside each other."""
+    ports = {}
+    for at in places:
+        others = sorted(getattr(at, side), key=lambda p: p.x)
+        gaps = max(len(others) - 1, 1)
+        wide = min(at.width * 0.6, 18.0 * (len(others) - 1))
+        for rank, to in enumerate(others):
+            ports[id(at), id(to)] = at.x + wide * (rank / gaps - 0.5)
+    return ports
+
+
+def _back_lines(arrows: Sequence[Arrow], places: dict[int, Place], frames: Sequence[Frame | None]) -> list[Line]:
+    """Arrows to a later step: out below the box, up at the right inside the frame, and in from above."""
+    used: dict[int, int] = {}
+    lines = []
+    for arrow in sorted(arrows, key=lambda a: places[a.end].y - places[a.start].y):  # the longest outside
+        start, end = places[arrow.start], places[arrow.end]
+        frame = frames[end.group] if end.group is not None else None
+        if frame is None:
+            continue
+        k = used.get(end.group or 0, 0)
+        used[end.group or 0] = k + 1
+        rail = frame.right - FRAME - RAIL * k
+        below, above = start.y + HEIGHT / 2 + 10 + 3 * k, end.y - HEIGHT / 2 - 14 - 3 * k
+        a, b = start.x + start.width * 0.3, end.x + end.width * 0.36
+        corners = [(a, start.y + HEIGHT / 2), (a, below), (rail, below), (rail, above), (b, above)]
+        lines.append(Line([*corners, (b, end.y - HEIGHT / 2)], arrow))
+    return lines
+
+
+def _moved_into_view(places: list[Place], lines: list[Line], frames: list[Frame]) -> Layout:
+    xs = [x for p in places for x in (p.left, p.right)] + [x for line in lines for x, _ in line.points]
+    xs += [x for f in frames for x in (f.left, f.right)]
+    ys = [y for p in places for y in (p.y - HEIGHT / 2, p.y + HEIGHT / 2)]
+    ys += [y for f in frames for y in (f.top, f.bottom)]
+    dx, dy = MARGIN - min(xs, default=0.0), MARGIN - min(ys, default=0.0)
+    for p in places:
+        p.x, p.y = p.x + dx, p.y + dy
+    lines = [Line([(x + dx, y + dy) for x, y in line.points], line.arrow) for line in lines]
+    frames = [Frame(f.label, f.left + dx, f.top + dy, f.right + dx, f.bottom + dy) for f in frames]
+    return Layout(max(xs, default=0.0) + dx + MARGIN, max(ys, default=0.0) + dy + MARGIN, places, lines, frames)

@@ -1,0 +1,232 @@
+"""Asking the tape for gradients: into the leaves (`backward`), or as a result (`gradients`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import backend as seam, ops
+from .backward_pass import Gradient, walk
+from .tape import GraphError, Leaf, Node, mode, recording
+from .tensor import Operand, Tensor, around
+
+
+def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    """Bring d(output)/d(leaf) to the `.grad` of every leaf that `output` was computed from.
+
+    Gradients add to what `.grad` holds. The walk consumes the graph, so that memory falls as it runs, unless
+    `retain_graph` keeps it for a second walk. With `create_graph` the walk is itself recorded, and the new gradients
+    can be differentiated again.
+
+    Args:
+        output: a tensor on the tape; a scalar unless `gradient` is given.
+        gradient: d(objective)/d(output), of output's shape.
+
+    Raises:
+        ValueError: `output` is no scalar and has no `gradient`, or `gradient` has another shape.
+        GraphError: `output` is not on the tape, was walked before, or an array that a rule needs was written into.
+    """
+    retain = retain_graph or create_graph
+    found = _walk("backward", [output], [gradient], None, retain, create_graph, None)
+    for item in found.values():
+        leaf, value, _ = item
+        assert isinstance(leaf, Leaf)
+        if create_graph:
+            leaf.grad = _lasting(item) if leaf.grad is None else leaf.grad + value
+        elif leaf.grad is None:
+            leaf.grad = Tensor(_own(item))
+        elif leaf.grad.node is None:
+            leaf.grad._data += value
+        else:  # the earlier gradient is on the tape: leave what was recorded alone
+            leaf.grad = Tensor(leaf.grad._data + value)
+
+
+def gradients(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> list[Tensor | None]:
+    """d(sum of outputs)/d(input) for every input, leaves or not, leaving all `.grad` alone.
+
+    Args:
+        outputs: one or several tensors on the tape.
+        inputs: tensors on the tape that the outputs may depend on.
+        grad_outputs: d(objective)/d(output) for each output; may be left out for scalars.
+        create_graph: record the walk, so that the results can be differentiated again.
+        retain_graph: keep the graph for another walk; as `create_graph` where it is not given.
+        allow_unused: return None for an input that no output depends on, instead of raising.
+
+    Raises:
+        ValueError: as `backward`; or an input is unused and `allow_unused` is false.
+        GraphError: as `backward`; or an input is not on the tape.
+    """
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    if grad_outputs is None:
+        seeds = [None] * len(outs)
+    if len(seeds) != len(outs):
+        raise ValueError(f"gradients: grad_outputs: got {len(seeds)}, want one for each of {len(outs)} outputs")
+    for k, x in enumerate(ins):
+        if x.node is None:
+            raise GraphError(f"gradients: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
+    wanted = {x.node.serial for x in ins if x.node is not None}
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _walk("gradients", outs, seeds, wanted, retain or create_graph, create_graph, None)
+    results: list[Tensor | None] = []
+    taken: set[int] = set()
+    for k, x in enumerate(ins):
+        assert x.node is not None
+        item = found.get(x.node.serial)
+        if item is None:
+            if not allow_unused:
+                raise ValueError(
+                    f"gradients: inputs[{k}] of shape {x.shape} was not used to compute the outputs; "
+                    "pass allow_unused=True to get None for it"
+                )
+            results.append(None)
+        elif create_graph:
+            results.append(_lasting(item))
+        else:
+            if x.node.serial in taken:
+                item = (item[0], item[1], False)
+            taken.add(x.node.serial)
+            results.append(Tensor(_own(item)))
+    return results
+
+
+class Ledger:
+    """The gradient of shared tensors before it is pooled: what each use contributed, with its time step.
+
+    >>> import minigrad as mg
+    >>> w = mg.tensor([2.0], requires_grad=True)
+    >>> with mg.time_step(0):
+    ...     y = w * 3.0
+    >>> with mg.time_step(1):
+    ...     y = y * w
+    >>> book = mg.ledger(y.sum(), [w])
+    >>> [(t, g.tolist()) for t, g in book[w]]
+    [(1, [6.0]), (0, [6.0])]
+
+    The contributions of one tensor add up to its gradient. Lines come in the order of the walk, newest first.
+    """
+
+    def __init__(self, lines: dict[int, list[tuple[int | None, Tensor]]]) -> None:
+        self._lines = lines
+
+    def __getitem__(self, x: Tensor) -> list[tuple[int | None, Tensor]]:
+        if x.node is None or x.node.serial not in self._lines:
+            raise KeyError(f"Ledger: the tensor of shape {x.shape} was not among those that the ledger was kept for")
+        return self._lines[x.node.serial]
+
+    def by_time_step(self, x: Tensor) -> dict[int | None, Tensor]:
+        """The contributions of `x` summed for each time step, in rising order; unlabelled uses under None, last."""
+        totals: dict[int | None, Tensor] = {}
+        for t, g in self[x]:
+            totals[t] = totals[t] + g if t in totals else g
+        return {t: totals[t] for t in sorted(totals, key=lambda t: (t is None, t))}
+
+
+def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, retain_graph: bool = False) -> Ledger:
+    """Walk the tape as `backward` does, but keep apart what each use of `inputs` contributed to their gradients.
+
+    Leaves all `.grad` alone. Memory grows with the number of uses: every contribution is kept in full. What an input
+    was used by directly counts: with `WT = W.T` outside the loop, W has one use, and the steps are in WT's lines.
+
+    Raises:
+        ValueError, GraphError: as `gradients`.
+    """
+    lines: dict[int, list[tuple[int | None, Any]]] = {}
+    for k, x in enumerate(inputs):
+        if x.node is None:
+            raise GraphError(f"ledger: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
+        lines[x.node.serial] = []
+    _walk("ledger", [output], [gradient], set(lines), retain_graph, False, lines)
+    return Ledger({serial: [(t, Tensor(g)) for t, g in entries] for serial, entries in lines.items()})
+
+
+def walk_back(
+    asked: str,
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Operand],
+    wanted: set[int],
+    retain: bool,
+    create_graph: bool,
+    lines: dict[int, list[tuple[int | None, Any]]] | None = None,
+) -> dict[int, Tensor]:
+    """For `transforms`: the gradients of the entries of these serials, in memory of their own, where there are any."""
+    found = _walk(asked, outputs, seeds, wanted, retain, create_graph, lines)
+    if create_graph:
+        return {serial: _lasting(item) for serial, item in found.items()}
+    return {serial: Tensor(_own(item)) for serial, item in found.items()}
+
+
+def _walk(
+    asked: str,
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Operand],
+    wanted: set[int] | None,
+    retain: bool,
+    create_graph: bool,
+    lines: dict[int, list[tuple[int | None, Any]]] | None,
+) -> dict[int, Gradient]:
+    roots = []
+    for output, seed in zip(outputs, seeds):
+        if output.node is None:
+            raise GraphError(
+                f"{asked}: the output of shape {output.shape} is not on the tape: nothing that it was computed from "
+                "requires a gradient, or it was computed under no_grad or detached"
+            )
+        roots.append((output.node, _seed(asked, output, seed, create_graph)))
+    with recording(create_graph):
+        lift = _lift if create_graph else None
+        run = partial(walk, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
+        watch = mode().watch
+        return run() if watch is None else watch.walk(roots, run)
+
+
+def _lift(array: Any, node: Node | None) -> Tensor:
+    """A saved array as a tensor tied to its entry; NumPy's reductions may have left a scalar."""
+    return Tensor(array if seam.is_array(array) else np.asarray(array), node)
+
+
+def _seed(asked: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
+    """The gradient that the walk starts with: 1 for a scalar, or what the user gave, checked."""
+    backend = seam.backend_of(output._data)
+    if seed is None:
+        if output.size != 1:
+            raise ValueError(
+                f"{asked}: got an output of shape {output.shape} and no gradient; want a scalar (such as its sum or "
+                "mean), or a gradient of the same shape"
+            )
+        array = backend.xp.ones(output.shape, dtype=output.dtype)
+        return Tensor(array) if create_graph else array
+    if not isinstance(seed, Tensor):
+        seed = around(seed) if seam.is_array(seed) else Tensor(backend.from_numpy(np.asarray(seed)))
+    if seed.shape != output.shape:
+        raise ValueError(f"{asked}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")
+    if seam.backend_of(seed._data) is not backend:
+        raise seam.BackendError(f"{asked}: gradient: is on {seed.backend}, the output on {backend.name}")
+    if seed.dtype != output.dtype:
+        seed = ops.astype(seed, dtype=output.dtype)
+    return seed if create_graph else seed._data
+
+
+def _lasting(item: Gradient) -> Tensor:
+    """A recorded walk's gradient. One that turned out constant may be written into, so its memory is its own."""
+    node, value, _ = item
+    return value if value.node is not None else Tensor(node.xp.array(value._data, copy=True))
+
+
+def _own(item: Gradient) -> Any:
+    """The gradient in memory of its own: a borrowed or broadcast array is copied."""
+    node, value, owned = item
+    if not owned:
+        return node.xp.array(value, copy=True)
+    return value if type(value) in seam.BY_ARRAY_TYPE else node.xp.asarray(value)

@@ -1,0 +1,291 @@
+"""From a function on arrays, value and rule side by side, to an operation on tensors that the tape knows.
+
+A primitive is written once, against a namespace `xp`:
+
+    @primitive
+    def tanh(xp, x):
+        y = xp.tanh(x)
+        return y, (y,), lambda xp, g, y: g * (1 - y * y)
+
+It returns the value, the arrays its rule needs, and the rule: one function, a tuple with one per input, or a
+`Joint` that gives all inputs' contributions at once. In a first-order walk `xp` is numpy or cupy and the rule runs on
+plain arrays; under `create_graph=True` the same rule runs on tensors with `xp = minigrad.ops`, so that it is recorded
+and can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .. import backend as seam
+from ..backend import BY_ARRAY_TYPE
+from .fast_path import one_input, three_inputs, two_inputs
+from .mutation import VIEWS, handed_out, places, watch_saved
+from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing import Concatenate
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Array = Any
+
+REGISTRY: dict[str, Callable[..., Any]] = {}
+"""Every primitive by its name."""
+COMPOSED: dict[str, Callable[..., Any]] = {}
+"""Every operation that is made of others, by its name: its derivatives are theirs."""
+_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
+"""Types that an operation takes as they are. Python numbers stay weak, so they never change a dtype (NEP 50)."""
+own_namespace: Any = None
+"""`minigrad.ops`, once it is imported: what `xp` is when a walk is recorded."""
+
+
+class Joint:
+    """A rule for all inputs at once: `rule(xp, g, needs, *saved)` returns one contribution, or None, per input.
+
+    `needs` says which inputs a gradient is wanted for. Of an operation with several outputs `g` is a tuple, with
+    zeros for the outputs that nobody used.
+    """
+
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+
+def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tensor]:
+    """Make an operation on tensors of a function `(xp, *inputs, **options) -> (value, saved, rules)`.
+
+    Positional tensors are the inputs that gradients flow to; arrays, Python numbers and options pass through.
+    A tuple as value makes an operation with several outputs (see `primitive_with_outputs`).
+
+    Raises (from the operation):
+        BackendError: inputs live on different backends.
+        ValueError, TypeError, IndexError: of the array library's own kind (NumPy's AxisError is two of these), with the
+            operation and the inputs' shapes in front.
+    """
+    name = function.__name__.strip("_")
+    kind_of_node = TransposeNode if name == "transpose" else Node
+
+    def general(*args: Any, **options: Any) -> Any:
+        arrays: list[Any] = []
+        parents: list[Node | None] = []
+        array_type: type | None = None
+        odd = own = live = False
+        if options:
+            args, options = _by_position(function, args, options)
+        for arg in args:
+            if isinstance(arg, Tensor):
+                node = arg.node
+                if node is not None:
+                    live = True
+                parents.append(node)
+                arg = arg._data
+            else:
+                parents.append(None)
+                if type(arg) in PLAIN:
+                    arrays.append(arg)
+                    continue
+                own = True
+            arrays.append(arg)
+            if type(arg) is not array_type:
+                if type(arg) not in BY_ARRAY_TYPE:
+                    odd = True
+                elif array_type is None:
+                    array_type = type(arg)
+                else:
+                    raise mixed(name, args)
+        backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
+        if odd or backend is None:
+            backend, arrays = settle(backend, arrays)
+        now = mode()
+        token = None if now.watch is None else now.watch.started(name)
+        try:
+            value, saved, rules = function(backend.xp, *arrays, **options)
+        except (ValueError, TypeError, IndexError) as error:
+            raise _explained(error, name, arrays) from error
+        if live and now.recording:
+            made = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
+        else:
+            made = constant(backend.xp, value)
+        if now.watch is not None:
+            now.watch.finished(token, name, arrays, options, made)
+        if (own or handed_out) and (saved or name in VIEWS):
+            users = [not isinstance(arg, Tensor) for arg in args]
+            watch_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, seam.fingerprint)
+        return made
+
+    def finish(
+        xp: Any, value: Any, saved: Any, rules: Any, arrays: Sequence[Any], parents: Sequence[Node | None], now: Mode
+    ) -> Any:
+        if now.recording and any(parents):
+            return record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
+        return constant(xp, value)
+
+    lane = {("x",): one_input, ("a", "b"): two_inputs, ("x", "W", "b"): three_inputs}.get(_inputs(function))
+    operation = general if lane is None else lane(name, function, general, finish)
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = function.__doc__
+    operation.__module__ = function.__module__
+    REGISTRY[name] = operation
+    _functions[operation] = function
+    return operation
+
+
+def _inputs(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's inputs after `xp`, if it has nothing but these. (`inspect` would take 20 µs each.)"""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        return ()
+    return tuple(code.co_varnames[1 : code.co_argcount])
+
+
+def constant(xp: Any, value: Any) -> Any:
+    """A result off the tape, as a tensor or a tuple of them."""
+    if type(value) is tuple:
+        return tuple(constant(xp, v) for v in value)
+    return Tensor(value if type(value) in BY_ARRAY_TYPE else xp.asarray(value))
+
+
+def composed(function: Callable[P, R]) -> Callable[P, R]:
+    """List a function of tensors that is made of other operations beside the primitives, to be tested like them."""
+    COMPOSED[function.__name__] = function
+    return function
+
+
+def primitive_with_outputs(
+    function: Callable[Concatenate[Any, P], Any],
+) -> Callable[P, tuple[Tensor, ...]]:
+    """A `primitive` whose value is a tuple of arrays; its `Joint` rule is handed a gradient for every one."""
+    return primitive(function)  # type: ignore[return-value]
+
+
+def record(
+    name: str,
+    node: Node,
+    xp: Any,
+    value: Any,
+    saved: tuple[Any, ...],
+    rules: Any,
+    arrays: Sequence[Any],
+    parents: Sequence[Node | None],
+    time_step: int | None,
+) -> Any:
+    """Write one entry to the tape, on the blank `node`; returns the output tensor, or a tuple of them."""
+    if type(value) is tuple:
+        return _record_many(name, xp, value, saved, rules, arrays, parents, time_step)
+    node.serial = next(serials)
+    node.op = name
+    node.parents = parents
+    node.xp = xp
+    node.time_step = time_step
+    node.saved = saved
+    node.sources = places(saved, (*arrays, value)) if saved else ()
+    if type(value) not in BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
+        value = xp.asarray(value)
+    node.shape = value.shape
+    node.dtype = value.dtype
+    if type(rules) is tuple:
+        node.rules = rules
+        if len(rules) < len(parents) and any(parents[len(rules) :]):
+            raise TypeError(f"{name}: no rule brings a gradient to argument {len(rules)}, which requires one")
+    elif type(rules) is Joint:
+        node.rules = rules.rule
+    else:
+        node.rules = (rules,)
+        if len(parents) > 1 and any(parents[1:]):
+            raise TypeError(f"{name}: no rule brings a gradient to argument 1, which requires one")
+    return Tensor(value, node)
+
+
+def _record_many(
+    name: str, xp: Any, values: tuple[Any, ...], saved: Any, rules: Joint, arrays: Any, parents: Any, time_step: Any
+) -> tuple[Tensor, ...]:
+    node = ManyNode()
+    node.serial = next(serials)
+    node.op, node.parents, node.xp, node.time_step = name, parents, xp, time_step
+    node.saved, node.rules = saved, rules.rule
+    node.sources = places(saved, (*arrays, *values))
+    values = tuple(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v) for v in values)
+    node.picks = tuple(next(serials) for _ in values)
+    node.outputs = tuple((tuple(v.shape), v.dtype) for v in values)
+    node.shape, node.dtype = node.outputs[0]
+    return tuple(Tensor(v, output_of(node, k)) for k, v in enumerate(values))
+
+
+def within(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Use an operation inside a rule: on plain arrays in a first-order walk, recorded where `xp` is minigrad's own."""
+    if xp is own_namespace:
+        return operation(*args, **options)
+    return _functions[operation](xp, *args, **options)[0]
+
+
+def _by_position(
+    function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Tensors that were passed by name in their places, since gradients flow to positions."""
+    for value in options.values():
+        if isinstance(value, Tensor):
+            break
+    else:
+        return args, options
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    args, options = list(args), dict(options)  # type: ignore[assignment]
+    for parameter in parameters[len(args) :]:
+        if not any(isinstance(value, Tensor) for value in options.values()):
+            break
+        if parameter.name not in options and parameter.default is parameter.empty:
+            raise TypeError(f"{function.__name__.strip('_')}: missing argument: {parameter.name}")
+        args.append(options.pop(parameter.name, parameter.default))  # type: ignore[attr-defined]
+    return tuple(args), options
+
+
+def settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backend, list[Any]]:
+    """Bring what is neither a tensor, a plain array nor a Python number to the others' backend."""
+    if backend is None:
+        known = next((a for a in arrays if seam.is_array(a)), None)
+        backend = seam.default_backend() if known is None else seam.backend_of(known)
+        if known is None and arrays and type(arrays[0]) in (int, float, bool):
+            number = np.asarray(arrays[0], np.float32 if type(arrays[0]) is float else None)
+            arrays = [backend.from_numpy(number), *arrays[1:]]
+    settled = []
+    beside = next((a.dtype for a in arrays if seam.is_array(a) and a.dtype.kind == "f"), np.float32)
+    for a in arrays:
+        if type(a) is list:  # of Python numbers, which take the dtype of what stands beside them
+            a = np.asarray(a)
+            a = backend.from_numpy(a.astype(beside) if a.dtype == np.float64 else a)
+        elif isinstance(a, np.generic):
+            a = backend.from_numpy(np.asarray(a))
+        elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is seam.NUMPY:
+            a = a.view(np.ndarray)  # a subclass, such as memmap
+        elif backend is seam.NUMPY and hasattr(a, "__array__") and not isinstance(a, (np.ndarray, type)):
+            a = np.asarray(a)  # another library's array, such as torch's or pandas'
+        settled.append(a)
+    return backend, settled
+
+
+def mixed(name: str, args: Sequence[Any]) -> seam.BackendError:
+    sides = []
+    for k, arg in enumerate(args):
+        array = arg._data if isinstance(arg, Tensor) else arg
+        if seam.is_array(array):
+            sides.append(f"argument {k} of shape {tuple(array.shape)} is on {seam.backend_of(array).name}")
+    return seam.BackendError(f"{name}: {', '.join(sides)}; move one with .to(backend)")
+
+
+def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
+    """The same error with the operation and the inputs' shapes in front, so that `except AxisError` still finds it."""
+    got = ", ".join(f"{tuple(a.shape)} {a.dtype}" if hasattr(a, "dtype") else repr(a)[:60] for a in arrays)
+    words = f"{name}: got ({got}): {error}"
+    try:
+        return type(error)(words)
+    except TypeError:  # an error that is made of more than words
+        return next(k for k in (ValueError, TypeError, IndexError) if isinstance(error, k))(words)

@@ -1,0 +1,383 @@
+"""A tensor: an array and its entry on the tape. The arithmetic is in `ops`, and tied to the class in `operators`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from opcode import opmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as seam
+from .mutation import hand_out, note_as_users
+from .tape import Leaf, Node, new_leaf, serials
+
+if TYPE_CHECKING:
+    from .observer import Handle
+
+Array = Any
+Operand = Any
+"""What an operation takes: a tensor, an array, a Python number, or a nested list of numbers."""
+
+
+LOST = (
+    "array[...] = Tensor: this tensor is on the tape and the array would lose its gradient; store float(tensor) where "
+    "it shall, else stack tensors with minigrad.stack, or write with minigrad.at(x)[...].set(tensor)"
+)
+
+
+def _stored() -> bool:
+    """Whether the code that asks for a tensor's number is an assignment to an item."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
+
+
+class Tensor:
+    """An array that may be on the tape. Make one with `minigrad.tensor`.
+
+    Its values never change: `x += 1` binds `x` to a new tensor and leaves other names of the old one alone.
+
+    `node` is its entry on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
+    """
+
+    __slots__ = ("__weakref__", "_data", "node")
+    __array_priority__ = 1000.0  # so that array + tensor asks the tensor, where the library knows no __array_ufunc__
+    _data: Array
+    node: Node | None
+
+    def __init__(self, data: Array, node: Node | None = None) -> None:
+        self._data = data
+        self.node = node
+
+    # What it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself, not a copy.
+
+        The array of a leaf may be written into between two walks (`w.data -= 0.1 * w.grad.data`); writing between
+        forward and backward is caught when the walk comes. The array of a computed tensor is read-only on NumPy.
+        """
+        if self.node is None or type(self.node) is Leaf:
+            self._hand_out()
+        elif isinstance(self._data, np.ndarray):
+            view = self._data.view()
+            view.flags.writeable = False
+            return view
+        return self._data
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        if isinstance(array, Tensor):
+            array = array._data
+        if array is self._data:  # `w.data -= step` changed the array in place
+            self.written()
+            return
+        if tuple(array.shape) != self.shape:
+            raise ValueError(f"Tensor.data: got an array of shape {tuple(array.shape)}, want {self.shape}")
+        if array.dtype != self.dtype:
+            raise TypeError(f"Tensor.data: got dtype {array.dtype}, want {self.dtype}")
+        if self.node is not None and type(self.node) is not Leaf:
+            raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
+        if type(self.node) is Leaf:
+            self.node.xp = seam.backend_of(array).xp
+        self._data = array
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Note that the user holds the array, and what is in it: he may write into it behind the tape's back."""
+        if isinstance(self._data, np.ndarray):
+            hand_out(self._data, seam.fingerprint)
+
+    def written(self) -> None:
+        """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
+        if type(self.node) is Leaf:
+            self.node.written_at = Leaf.last_written_at = next(serials)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._data.shape)
+
+    @property
+    def ndim(self) -> int:
+        return int(self._data.ndim)
+
+    @property
+    def size(self) -> int:
+        return int(self._data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that holds the array: "numpy" or "cupy"."""
+        return seam.backend_of(self._data).name
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self.node is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the user made this tensor, rather than an operation."""
+        return self.node is None or type(self.node) is Leaf
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What the walks so far have brought to this leaf: a tensor of its shape and dtype, or None."""
+        return self.node.grad if type(self.node) is Leaf else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if type(self.node) is not Leaf:
+            raise ValueError(
+                "Tensor.grad: only a leaf made with requires_grad=True holds a gradient; for a computed tensor use "
+                "minigrad.gradients(outputs, inputs)"
+            )
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            got = value.shape if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"Tensor.grad: got {got}, want None or a Tensor of shape {self.shape}")
+        if value is not None and (value.dtype, value.backend) != (self.dtype, self.backend):
+            raise TypeError(
+                f"Tensor.grad: got {value.dtype} on {value.backend}, want {self.dtype} on {self.backend}, as the tensor"
+            )
+        self.node.grad = value
+
+    # Out of the tape
+
+    def detach(self) -> Tensor:
+        """The same array as a constant: no gradient passes through it. Read-only where an operation computed it."""
+        return Tensor(self._data if self.node is None else self.data)
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A host copy of the values, off the tape."""
+        return np.array(seam.to_numpy(self._data))
+
+    def item(self) -> Any:
+        """The single value as a Python number. On a device this waits for it.
+
+        Raises:
+            ValueError: the tensor holds more or fewer than one value.
+        """
+        if self.size != 1:
+            raise ValueError(f"Tensor.item: got a tensor of shape {self.shape}, want one with a single value")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists."""
+        return self.numpy().tolist()
+
+    def __float__(self) -> float:
+        """The single value, without its gradient: `float(loss)` is for looking at it.
+
+        `array[0] = tensor` comes here too, and would lose a gradient that nobody meant to; that is refused, by the
+        caller's instruction. `math.exp(tensor)` and `array.fill(tensor)` look like `float(tensor)`, and pass.
+        """
+        if self.node is not None and _stored():
+            raise TypeError(LOST)
+        return float(self.item())
+
+    def __int__(self) -> int:
+        if self.node is not None and _stored():
+            raise TypeError(LOST)
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth; reduce it first")
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len(Tensor): a tensor of shape () has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.node is None:
+            return (Tensor(self._data[k, ...]) for k in range(len(self)))
+        return (self[k] for k in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.node is not None:
+            raise TypeError(
+                "numpy.asarray(Tensor): this tensor is on the tape and NumPy would lose its gradient; use minigrad's "
+                "functions on it, or take .numpy() or .detach() first"
+            )
+        if self.backend != "numpy":
+            raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
+        if copy is False:
+            raise ValueError("numpy.asarray(Tensor, copy=False): what NumPy gets is a copy; .data is the array itself")
+        return np.array(self._data, dtype=dtype)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
+            "one, and a leaf's .data may be written into between two walks"
+        )
+
+    def __repr__(self) -> str:
+        values = np.array2string(seam.to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
+        extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self.backend != "numpy":
+            extra += f", backend={self.backend!r}"
+        if type(self.node) is Leaf:
+            extra += ", requires_grad=True"
+        elif self.node is not None:
+            extra += f", op={self.node.op}"
+        return f"{type(self).__name__.lower()}({values}{extra})"
+
+    __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # tied on in operators.py; listed here for type checkers and editors
+
+        def __add__(self, other: Operand) -> Tensor: ...
+        def __radd__(self, other: Operand) -> Tensor: ...
+        def __sub__(self, other: Operand) -> Tensor: ...
+        def __rsub__(self, other: Operand) -> Tensor: ...
+        def __mul__(self, other: Operand) -> Tensor: ...
+        def __rmul__(self, other: Operand) -> Tensor: ...
+        def __truediv__(self, other: Operand) -> Tensor: ...
+        def __rtruediv__(self, other: Operand) -> Tensor: ...
+        def __pow__(self, other: Operand) -> Tensor: ...
+        def __rpow__(self, other: Operand) -> Tensor: ...
+        def __matmul__(self, other: Operand) -> Tensor: ...
+        def __rmatmul__(self, other: Operand) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __lt__(self, other: Operand) -> Tensor: ...
+        def __le__(self, other: Operand) -> Tensor: ...
+        def __gt__(self, other: Operand) -> Tensor: ...
+        def __ge__(self, other: Operand) -> Tensor: ...
+        def __eq__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
+        def __getitem__(self, index: Any) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+        def __floordiv__(self, other: Operand) -> Tensor: ...
+        def __rfloordiv__(self, other: Operand) -> Tensor: ...
+        def __mod__(self, other: Operand) -> Tensor: ...
+        def __rmod__(self, other: Operand) -> Tensor: ...
+        def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]: ...
+        def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]: ...
+        def __and__(self, other: Operand) -> Tensor: ...
+        def __rand__(self, other: Operand) -> Tensor: ...
+        def __or__(self, other: Operand) -> Tensor: ...
+        def __ror__(self, other: Operand) -> Tensor: ...
+        def __xor__(self, other: Operand) -> Tensor: ...
+        def __rxor__(self, other: Operand) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __round__(self, ndigits: int = 0) -> Tensor: ...
+        @property
+        def mT(self) -> Tensor: ...
+        @property
+        def real(self) -> Tensor: ...
+        @property
+        def imag(self) -> Tensor: ...
+        def all(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def any(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def argmax(self, axis: Any = None) -> Tensor: ...
+        def argmin(self, axis: Any = None) -> Tensor: ...
+        def argsort(self, axis: int = -1) -> Tensor: ...
+        def choose(self, choices: Any, mode: str = "raise") -> Tensor: ...
+        def clip(self, low: Any = None, high: Any = None) -> Tensor: ...
+        def conj(self) -> Tensor: ...
+        def copy(self) -> Tensor: ...
+        def cumprod(self, axis: Any = None) -> Tensor: ...
+        def cumsum(self, axis: Any = None) -> Tensor: ...
+        def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+        def dot(self, other: Operand) -> Tensor: ...
+        def flatten(self, order: str = "C") -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def nonzero(self) -> tuple[Tensor, ...]: ...
+        def prod(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor: ...
+        def ravel(self, order: str = "C") -> Tensor: ...
+        def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def round(self, decimals: int = 0) -> Tensor: ...
+        def searchsorted(self, v: Any, side: str = "left") -> Tensor: ...
+        def squeeze(self, axis: Any = None) -> Tensor: ...
+        def std(self, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False) -> Tensor: ...
+        def sum(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def take(self, indices: Any, axis: int | None = None) -> Tensor: ...
+        def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def var(self, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def to(self, backend: str) -> Tensor: ...
+        def backward(
+            self, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False
+        ) -> None: ...
+        def register_hook(self, function: Callable[[Tensor], Tensor | None]) -> Handle: ...
+
+
+def around(array: Array) -> Tensor:
+    """A constant on an array of the user's, not a copy: what saves it will notice when he writes into it."""
+    note_as_users(array)
+    return Tensor(array)
+
+
+class Parameter(Tensor):
+    """A leaf that a module owns and an optimizer changes.
+
+    Args:
+        data: an array, tensor or nested list of floating-point numbers; copied.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: Any = None, backend: str | None = None) -> None:
+        made = tensor(data, dtype=dtype, requires_grad=True, backend=backend)
+        super().__init__(made._data, made.node)
+
+
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | seam.Backend | None = None
+) -> Tensor:
+    """A new tensor with its own copy of `data`.
+
+    Python floats become float32, Python integers int64; arrays keep their dtype. The tensor lives on `backend`, or,
+    where that is not said, where `data` lives, or else on the default backend (`use_backend`).
+
+    Raises:
+        TypeError: `requires_grad` for a dtype that is not floating point, or `data` is not numeric.
+        ValueError: nested lists of different lengths.
+        BackendError: the backend is unknown or has no device.
+    """
+    if isinstance(data, Tensor):
+        data = data._data
+    source = seam.backend_of(data) if seam.is_array(data) else None
+    if backend is not None:
+        target = seam.get_backend(backend)
+    else:
+        target = source if source not in (None, seam.NUMPY) else seam.default_backend()
+    if source is None:
+        python_numbers = not isinstance(data, np.generic)
+        try:
+            data = np.array(data)
+        except ValueError as error:
+            raise ValueError(
+                f"tensor: data: got nested lists of different lengths, want a full array: {error}"
+            ) from None
+        if dtype is None and data.dtype == np.float64 and python_numbers:
+            dtype = np.float32
+        source = seam.NUMPY
+    if data.dtype.kind not in "fiubc":
+        raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")
+    if source is target:
+        array = target.xp.array(data, dtype=dtype, copy=True)
+    else:
+        host = source.to_numpy(data)
+        array = target.from_numpy(np.array(host, dtype=dtype))
+    if not requires_grad:
+        return Tensor(array)
+    if array.dtype.kind != "f":
+        raise TypeError(f"tensor: requires_grad: got dtype {array.dtype}, want a floating-point dtype")
+    return Tensor(array, new_leaf(tuple(array.shape), array.dtype, target.xp))

@@ -1,0 +1,1 @@
+"""Operations that make arrays, reshape them and join them."""

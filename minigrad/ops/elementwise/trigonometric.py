@@ -1,0 +1,214 @@
+"""Trigonometric and hyperbolic functions and their inverses, element by element, under both of NumPy's names."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...engine.primitive import primitive, within
+from ...engine.tensor import Tensor
+
+Array = Any
+__all__ = [
+    "acos",
+    "acosh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "degrees",
+    "hypot",
+    "rad2deg",
+    "radians",
+    "sin",
+    "sinc",
+    "sinh",
+    "tan",
+    "tanh",
+    "unwrap",
+]
+
+
+# The rules of the commonest operations are made once, not at every call.
+_SIN = (lambda xp, g, x: g * xp.cos(x),)
+
+
+@primitive
+def sin(xp: Any, x: Array) -> Any:
+    """The sine of an angle in radians."""
+    return xp.sin(x), (x,), _SIN
+
+
+_COS = (lambda xp, g, x: -g * xp.sin(x),)
+
+
+@primitive
+def cos(xp: Any, x: Array) -> Any:
+    """The cosine of an angle in radians."""
+    return xp.cos(x), (x,), _COS
+
+
+@primitive
+def tan(xp: Any, x: Array) -> Any:
+    """The tangent of an angle in radians."""
+    y = xp.tan(x)
+    return y, (y,), lambda xp, g, y: g * (y * y + 1)
+
+
+@primitive
+def arcsin(xp: Any, x: Array) -> Any:
+    """The angle, in [−π/2, π/2], whose sine is x; its derivative at ±1 is infinite."""
+    return xp.arcsin(x), (x,), lambda xp, g, x: g / xp.sqrt((1 - x) * (1 + x))
+
+
+@primitive
+def arccos(xp: Any, x: Array) -> Any:
+    """The angle, in [0, π], whose cosine is x; its derivative at ±1 is infinite."""
+    return xp.arccos(x), (x,), lambda xp, g, x: -g / xp.sqrt((1 - x) * (1 + x))
+
+
+@primitive
+def arctan(xp: Any, x: Array) -> Any:
+    """The angle, in [−π/2, π/2], whose tangent is x."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        length = xp.hypot(x, 1.0)  # the square of which could overflow
+        return g / length / length
+
+    return xp.arctan(x), (x,), rule
+
+
+@primitive
+def hypot(xp: Any, a: Array, b: Array) -> Any:
+    """`sqrt(a² + b²)`, without overflow, broadcast; the gradient at the origin is 0."""
+    y = xp.hypot(a, b)
+    by_a = lambda xp, g, a, b, y: g * (a / xp.where(y == 0, 1.0, y))  # noqa: E731
+    by_b = lambda xp, g, a, b, y: g * (b / xp.where(y == 0, 1.0, y))  # noqa: E731
+    return y, (a, b, y), (by_a, by_b)
+
+
+@primitive
+def arctan2(xp: Any, a: Array, b: Array) -> Any:
+    """The angle of the point (b, a), in [−π, π], broadcast; the gradient at the origin is 0."""
+
+    def share(xp: Any, g: Array, a: Array, b: Array, other: Array) -> Array:
+        length = xp.hypot(a, b)
+        length = xp.where(length == 0, 1.0, length)
+        return g * (other / length) / length
+
+    by_a, by_b = (lambda xp, g, a, b: share(xp, g, a, b, b)), (lambda xp, g, a, b: -share(xp, g, a, b, a))
+    return xp.arctan2(a, b), (a, b), (by_a, by_b)
+
+
+@primitive
+def sinh(xp: Any, x: Array) -> Any:
+    """The hyperbolic sine."""
+    return xp.sinh(x), (x,), lambda xp, g, x: g * xp.cosh(x)
+
+
+@primitive
+def cosh(xp: Any, x: Array) -> Any:
+    """The hyperbolic cosine."""
+    return xp.cosh(x), (x,), lambda xp, g, x: g * xp.sinh(x)
+
+
+_TANH = (lambda xp, g, y: g - g * y * y,)
+
+
+@primitive
+def tanh(xp: Any, x: Array) -> Any:
+    """The hyperbolic tangent."""
+    y = xp.tanh(x)
+    return y, (y,), _TANH
+
+
+@primitive
+def arcsinh(xp: Any, x: Array) -> Any:
+    """The inverse of `sinh`."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        return g / (xp.sqrt(x * x + 1) if x.dtype.kind == "c" else xp.hypot(x, 1.0))
+
+    return xp.arcsinh(x), (x,), rule
+
+
+@primitive
+def arccosh(xp: Any, x: Array) -> Any:
+    """The inverse of `cosh` for x ≥ 1; its derivative at 1 is infinite."""
+    return xp.arccosh(x), (x,), lambda xp, g, x: g / (xp.sqrt(x - 1) * xp.sqrt(x + 1))
+
+
+@primitive
+def arctanh(xp: Any, x: Array) -> Any:
+    """The inverse of `tanh` for |x| < 1."""
+    return xp.arctanh(x), (x,), lambda xp, g, x: g / ((1 - x) * (1 + x))
+
+
+asin, acos, atan, atan2, asinh, acosh, atanh = arcsin, arccos, arctan, arctan2, arcsinh, arccosh, arctanh
+
+
+@primitive
+def degrees(xp: Any, x: Array) -> Any:
+    """An angle in radians, in degrees."""
+    return xp.degrees(x), (), lambda xp, g: g * (180 / math.pi)
+
+
+@primitive
+def radians(xp: Any, x: Array) -> Any:
+    """An angle in degrees, in radians."""
+    return xp.radians(x), (), lambda xp, g: g * (math.pi / 180)
+
+
+rad2deg, deg2rad = degrees, radians
+
+
+@primitive
+def unwrap(xp: Any, p: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
+    """Angles along `axis` without the jumps of a period or more; they are shifted only, so the derivative is 1."""
+    return xp.unwrap(p, discont=discont, axis=axis, period=period), (), (lambda xp, g: g, None, None)
+
+
+def sinc(x: Any) -> Tensor:
+    """`sin(πx) / (πx)`, and 1 at 0: smooth there, in its derivatives of every order too."""
+    return _sinc(x, n=0)
+
+
+NEAR, TERMS = 3.0, 18
+
+
+@primitive
+def _sinc(xp: Any, x: Array, n: int) -> Any:
+    """The n-th derivative of sinc.
+
+    With s(u) = sin(u) / u, u = πx: near 0 its power series Σ (−1)^k u^(2k) / (2k + 1)!, differentiated term by term;
+    beyond, from the derivatives below it, u s⁽ⁿ⁾ = sin(u + nπ/2) − n s⁽ⁿ⁻¹⁾.
+    """
+    rule = lambda xp, g, x: g * within(xp, _sinc, x, n=n + 1)  # noqa: E731
+    if n == 0:
+        return xp.sinc(x), (x,), rule
+    u = x * math.pi
+    near = xp.abs(u) < NEAR
+    small, large = xp.where(near, u, 0.0), xp.where(near, NEAR, u)
+    first, square = (n + 1) // 2, small * small
+    series = xp.zeros_like(u)
+    for k in range(first + TERMS, first - 1, -1):
+        series = series * square + (-1) ** k * math.perm(2 * k, n) / math.factorial(2 * k + 1)
+    if n % 2:
+        series = series * small
+    waves = (xp.sin(large), xp.cos(large))
+    beyond = waves[0] / large
+    for k in range(1, n + 1):
+        wave = waves[k % 2]
+        beyond = ((-wave if k % 4 > 1 else wave) - k * beyond) / large
+    return xp.where(near, series, beyond) * math.pi**n, (x,), rule

@@ -1,0 +1,1 @@
+"""Operations that repeat, insert, pad and pick diagonals."""

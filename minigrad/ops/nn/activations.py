@@ -1,0 +1,294 @@
+"""What neurons do with their input, with `torch.nn.functional`'s arguments and derivatives at kinks.
+
+Where a rule chooses between two pieces it feeds the piece that is not chosen something harmless, so that nothing
+overflows, and no kink enters that the function does not have: second derivatives are right at 0 too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...engine.primitive import composed, primitive, within
+from ...engine.tensor import Tensor
+from ..elementwise.arithmetic import divide, multiply, where
+from ..elementwise.error_function import in_blocks, ndtr
+
+Array = Any
+__all__ = [
+    "celu",
+    "elu",
+    "expit",
+    "gelu",
+    "glu",
+    "hard_sigmoid",
+    "hard_swish",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "logsigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "swish",
+    "tanhshrink",
+    "threshold",
+]
+
+
+LARGEST = {2: 11.0, 4: 88.0}
+"""Where the exponential of a dtype of so many bytes still is a number; 708 for float64."""
+
+
+def _logistic(xp: Any, x: Array) -> Array:
+    """`1 / (1 + exp(-x))` with all digits of its tail; the exponential is kept from overflowing."""
+    return 1 / (xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0))) + 1)
+
+
+# The rules of the commonest operations are made once, not at every call.
+_SIGMOID = (lambda xp, g, y: g * (y - y * y),)
+
+
+@primitive
+def sigmoid(xp: Any, x: Array) -> Any:
+    """`1 / (1 + exp(-x))`, without overflow."""
+    y = _logistic(xp, x)
+    return y, (y,), _SIGMOID
+
+
+expit = sigmoid
+
+
+@primitive
+def log_sigmoid(xp: Any, x: Array) -> Any:
+    """`log(sigmoid(x))`, without overflow."""
+    y = xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+    return y, (x,), lambda xp, g, x: g * _logistic(xp, -x)
+
+
+logsigmoid = log_sigmoid
+
+
+_RELU = (lambda xp, g, x: g * (x > 0),)
+
+
+@primitive
+def relu(xp: Any, x: Array) -> Any:
+    """`max(x, 0)`; the derivative at 0 is 0."""
+    return xp.maximum(x, 0), (x,), _RELU
+
+
+@primitive
+def relu6(xp: Any, x: Array) -> Any:
+    """`min(max(x, 0), 6)`; the derivative at 0 and at 6 is 0."""
+    return xp.clip(x, 0, 6), (x,), lambda xp, g, x: g * xp.logical_and(x > 0, x < 6)
+
+
+@primitive
+def leaky_relu(xp: Any, x: Array, negative_slope: float = 0.01) -> Any:
+    """x, or `negative_slope * x` where it is negative; the derivative at 0 is that slope."""
+    a = negative_slope
+    return xp.where(x > 0, x, x * a), (x,), (lambda xp, g, x: xp.where(x > 0, g, g * a), None)
+
+
+@primitive
+def elu(xp: Any, x: Array, alpha: float = 1.0) -> Any:
+    """x, or `alpha * (exp(x) - 1)` where it is negative, of which the derivative at 0 is taken."""
+    return _exponential_below(xp, x, 1.0, alpha, 1.0)
+
+
+@primitive
+def selu(xp: Any, x: Array) -> Any:
+    """`elu` with the two numbers that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    value, saved, rules = _exponential_below(xp, x, scale, scale * alpha, 1.0)
+    return value, saved, rules[0]
+
+
+@primitive
+def celu(xp: Any, x: Array, alpha: float = 1.0) -> Any:
+    """x, or `alpha * (exp(x / alpha) - 1)` where it is negative: smooth at 0, whatever alpha is."""
+    return _exponential_below(xp, x, 1.0, alpha, alpha)
+
+
+def _exponential_below(xp: Any, x: Array, above: float, below: float, width: float) -> Any:
+    """`above * x` where x > 0, else `below * (exp(x / width) - 1)`."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        positive = x > 0
+        return g * xp.where(positive, above, xp.exp(xp.where(positive, 0.0, x / width)) * (below / width))
+
+    low = xp.minimum(x, 0)
+    return xp.where(x > 0, x * above, xp.expm1(low / width) * below), (x,), (rule, None)
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Tensor:
+    """`log(1 + exp(beta * x)) / beta`, without overflow.
+
+    Where `beta * x` is above `threshold`, x itself: torch's default is 20, by which it is wrong by 2e-9 at most.
+    """
+    if beta == 1 and threshold is None:
+        return _softplus(x)
+    scaled = multiply(x, beta)
+    if threshold is None:
+        return divide(_softplus(scaled), beta)
+    above = scaled.detach() > threshold
+    return where(above, x, divide(_softplus(where(above, 0.0, scaled)), beta))
+
+
+@primitive
+def _softplus(xp: Any, x: Array) -> Any:
+    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * _logistic(xp, x)
+
+
+@primitive
+def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
+    """`x * Φ(x)`, with the normal distribution's Φ; or with `approximate="tanh"` a formula near it.
+
+    Hendrycks & Gimpel 2016.
+    """
+    if approximate == "tanh":
+        return 0.5 * x * (1 + xp.tanh(_inner(x))), (x,), (_gelu_tanh_rule, None)
+    if approximate != "none":
+        raise ValueError(f"approximate: got {approximate!r}, want 'none' or 'tanh'")
+    below = within(xp, ndtr, x)
+
+    def rule(xp: Any, g: Array, x: Array, below: Array) -> Array:
+        if isinstance(x, Tensor):  # what was saved is a constant there
+            below = ndtr(x)
+        return g * (below + in_blocks(xp, _times_density, x))
+
+    return x * below, (x, below), (rule, None)
+
+
+def _times_density(xp: Any, x: Array) -> Array:
+    """x times the normal distribution's density; beyond 40, where that is 0, nothing is squared that could overflow."""
+    x = xp.clip(x, -40.0, 40.0)
+    return x * (1 / math.sqrt(2 * math.pi)) * xp.exp(-0.5 * (x * x))
+
+
+SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+def _inner(x: Array) -> Array:
+    return SLOPE * (x + CUBE * x * x * x)
+
+
+def _gelu_tanh_rule(xp: Any, g: Array, x: Array) -> Array:
+    t = xp.tanh(_inner(x))
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * SLOPE * (1 + 3 * CUBE * x * x))
+
+
+@primitive
+def silu(xp: Any, x: Array) -> Any:
+    """`x * sigmoid(x)`, also called swish."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        s = _logistic(xp, x)
+        return g * (s + x * (s - s * s))
+
+    return x * _logistic(xp, x), (x,), rule
+
+
+swish = silu
+
+
+@primitive
+def mish(xp: Any, x: Array) -> Any:
+    """`x * tanh(softplus(x))` (Misra 2019)."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        t = xp.tanh(within(xp, _softplus, x))
+        return g * (t + x * (1 - t * t) * _logistic(xp, x))
+
+    return x * xp.tanh(xp.logaddexp(x, xp.zeros_like(x))), (x,), rule
+
+
+@primitive
+def softsign(xp: Any, x: Array) -> Any:
+    """`x / (1 + |x|)`."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        below = 1 / (1 + xp.abs(x))
+        return g * below * below
+
+    return x / (1 + xp.abs(x)), (x,), rule
+
+
+@primitive
+def hardtanh(xp: Any, x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """x held between two numbers; the derivative at them is 0."""
+    rule = lambda xp, g, x: g * xp.logical_and(x > min_val, x < max_val)  # noqa: E731
+    return xp.clip(x, min_val, max_val), (x,), (rule, None, None)
+
+
+@primitive
+def hard_sigmoid(xp: Any, x: Array) -> Any:
+    """`relu6(x + 3) / 6`; the derivative at ±3 is 0."""
+    return xp.clip(x + 3, 0, 6) * (1 / 6), (x,), lambda xp, g, x: g * xp.logical_and(x > -3, x < 3) * (1 / 6)
+
+
+@primitive
+def hard_swish(xp: Any, x: Array) -> Any:
+    """`x * relu6(x + 3) / 6`; the derivative at −3 is 0, at 3 it is 1."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        return g * xp.where(x <= -3, 0.0, xp.where(x < 3, x * (1 / 3) + 0.5, 1.0))
+
+    return x * (xp.clip(x + 3, 0, 6) * (1 / 6)), (x,), rule
+
+
+hardsigmoid, hardswish = hard_sigmoid, hard_swish
+
+
+@primitive
+def softshrink(xp: Any, x: Array, lambd: float = 0.5) -> Any:
+    """x brought nearer to 0 by `lambd`, and 0, without derivative, where |x| is no more than that."""
+    return x - xp.clip(x, -lambd, lambd), (x,), (lambda xp, g, x: g * xp.logical_or(x > lambd, x < -lambd), None)
+
+
+@primitive
+def hardshrink(xp: Any, x: Array, lambd: float = 0.5) -> Any:
+    """x, and 0, without derivative, where |x| is no more than `lambd`."""
+    rule = lambda xp, g, x: g * xp.logical_or(x > lambd, x < -lambd)  # noqa: E731
+    return xp.where(xp.logical_and(x >= -lambd, x <= lambd), 0.0, x), (x,), (rule, None)
+
+
+@primitive
+def tanhshrink(xp: Any, x: Array) -> Any:
+    """`x - tanh(x)`."""
+
+    def rule(xp: Any, g: Array, x: Array) -> Array:
+        t = xp.tanh(x)
+        return g * t * t
+
+    return x - xp.tanh(x), (x,), rule
+
+
+@primitive
+def threshold(xp: Any, x: Array, threshold: float, value: float) -> Any:
+    """x where it is above `threshold`, else `value`, without derivative."""
+    return xp.where(x <= threshold, value, x), (x,), (lambda xp, g, x: g * (x > threshold), None, None)
+
+
+@composed
+def glu(x: Any, dim: int = -1) -> Tensor:
+    """The first half along `dim` times the sigmoid of the second (Dauphin et al. 2017).
+
+    Raises:
+        ValueError: the axis has an odd length.
+    """
+    axis, n = dim % x.ndim, x.shape[dim]
+    if n % 2:
+        raise ValueError(f"glu: x: got shape {x.shape}, want an even length along {dim}")
+    lead = (slice(None),) * axis
+    return multiply(x[(*lead, slice(None, n // 2))], sigmoid(x[(*lead, slice(n // 2, None))]))

@@ -1,0 +1,138 @@
+"""Windows that slide along an axis, and their adjoint, which adds up where windows overlap."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...engine.primitive import composed, primitive, within
+from ...engine.tensor import Tensor
+
+Array = Any
+__all__ = ["sliding_window_view"]
+
+
+class Geometry(NamedTuple):
+    """How windows of `size` values lie on a last axis of `length`, the first `left` places before its begin."""
+
+    length: int
+    size: int
+    windows: int
+    left: int
+    step: int
+    dilation: int
+    groups: int = 1
+    """Of a convolution's channels."""
+
+    @property
+    def span(self) -> int:
+        """From the first place of the first window to the last of the last."""
+        return (self.windows - 1) * self.step + (self.size - 1) * self.dilation + 1
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """The places of the span that lie on the axis, and the same places counted on the axis."""
+        end = max(min(self.length, self.span - self.left), 0)
+        return slice(self.left, self.left + end), slice(0, end)
+
+    def spread(self, xp: Any, x: Array, filling: float) -> Array:
+        """`x` on the span of the windows: cut, or filled up at both ends."""
+        on_span, on_x = self.inside
+        if not self.left and on_span.stop == self.span:
+            return x
+        y = xp.full((*x.shape[:-1], self.span), filling, dtype=x.dtype)
+        y[..., on_span] = x[..., on_x]
+        return y
+
+    def gathered(self, xp: Any, y: Array) -> Array:
+        """The adjoint of `spread`: what lies on the axis, zeros where no window reaches."""
+        on_span, on_x = self.inside
+        if on_x.stop == self.length:
+            return y[..., on_span]
+        x = xp.zeros((*y.shape[:-1], self.length), dtype=y.dtype)
+        x[..., on_x] = y[..., on_span]
+        return x
+
+    def seen(self, xp: Any, y: Array) -> Array:
+        """What each window sees of `y`, which lies on the span: (…, windows, size)."""
+        return window_view(xp, y, self.windows, self.size, y.ndim - 1, self.step, self.dilation)
+
+
+@primitive
+def _windows(xp: Any, x: Array, size: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
+    """Every window of `size` values, `dilation` apart, that fits in along `axis`; one begins every `step` places.
+
+    The axis then counts windows, and a new last axis runs within one. A view.
+    """
+    n, axis = x.shape[axis], axis % x.ndim
+    count = window_count(n, size, step, dilation)
+    rule = lambda xp, g: within(xp, _overlap_add, g, n=n, axis=axis, step=step, dilation=dilation)  # noqa: E731
+    return window_view(xp, x, count, size, axis, step, dilation), (), rule
+
+
+@primitive
+def _overlap_add(xp: Any, g: Array, n: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
+    """Windows put back in their places along an axis of n, added up where they overlap. The adjoint of `windows`."""
+    size, axis = g.shape[-1], axis % (g.ndim - 1)
+    rule = lambda xp, g: within(xp, _windows, g, size=size, axis=axis, step=step, dilation=dilation)  # noqa: E731
+    y = xp.zeros((*g.shape[:axis], n, *g.shape[axis + 1 : -1]), dtype=g.dtype)
+    add_windows(xp, y, g, axis, step, dilation)
+    return y, (), rule
+
+
+def window_count(n: int, size: int, step: int, dilation: int) -> int:
+    """How many windows fit in an axis of n.
+
+    Raises:
+        ValueError: none does, or a number is out of range.
+    """
+    if size < 0 or step < 1 or dilation < 1:
+        raise ValueError(
+            f"want a size of 0 or more, and a step and a dilation of 1 or more: got {size, step, dilation}"
+        )
+    count = (n - (dilation * (size - 1) + 1 if size else 0)) // step + 1
+    if count < 1:
+        raise ValueError(f"a window of {size} values, {dilation} apart, does not fit in an axis of {n}")
+    return count
+
+
+def window_view(xp: Any, x: Array, count: int, size: int, axis: int, step: int, dilation: int) -> Array:
+    """The first `count` windows along `axis`, with a new last axis, in the memory of `x`."""
+    stride = x.strides[axis]
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], size)
+    strides = (*x.strides[:axis], stride * step, *x.strides[axis + 1 :], stride * dilation)
+    return xp.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def add_windows(xp: Any, y: Array, g: Array, axis: int, step: int = 1, dilation: int = 1) -> None:
+    """Add windows, as `window_view` lays them out, into the array `y`."""
+    count, size = g.shape[axis], g.shape[-1]
+    lead = (slice(None),) * axis
+    if step >= dilation * (size - 1) + 1:  # they do not overlap
+        places = window_view(xp, y, count, size, axis, step, dilation)
+        places += g
+    elif size <= count:
+        for k in range(size):
+            start = k * dilation
+            y[(*lead, slice(start, start + (count - 1) * step + 1, step))] += g[..., k]
+    else:
+        parts = xp.moveaxis(g, -1, axis + 1)
+        for k in range(count):
+            start = k * step
+            y[(*lead, slice(start, start + (size - 1) * dilation + 1, dilation))] += parts[(*lead, k)]
+
+
+@composed
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Tensor:
+    """Windows of `window_shape` that slide along `axis`, each by one place, as NumPy's `lib.stride_tricks` has it.
+
+    By default along all axes. The axes of `x` shrink to the number of windows, and new last ones run within a window.
+    A view. The gradient adds up where windows overlap.
+    """
+    sizes = tuple(window_shape) if hasattr(window_shape, "__iter__") else (window_shape,)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if hasattr(axis, "__iter__") else (axis,)
+    if len(sizes) != len(axes):
+        raise ValueError(f"sliding_window_view: got window_shape {sizes}, want a size for each of the axes {axes}")
+    axes = tuple(k % x.ndim for k in axes)
+    for size, k in zip(sizes, axes):
+        x = _windows(x, size=int(size), axis=k)
+    return x  # type: ignore[no-any-return]

@@ -1,0 +1,48 @@
+"""Softmax and the losses built on it, each one primitive so that nothing of vocabulary size is stored twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...engine.primitive import primitive, within
+from ..indexing.gather import _add_at_rows
+
+Array = Any
+__all__ = ["log_softmax", "negative_log_likelihood", "softmax"]
+
+
+@primitive
+def softmax(xp: Any, x: Array, axis: int = -1) -> Any:
+    """`exp(x) / sum(exp(x))` along `axis`; the rule is the product with its Jacobian, y_i (δ_ij − y_j)."""
+    y = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    y /= xp.sum(y, axis=axis, keepdims=True)
+    return y, (y,), lambda xp, g, y: y * (g - xp.sum(g * y, axis=axis, keepdims=True))
+
+
+@primitive
+def log_softmax(xp: Any, x: Array, axis: int = -1) -> Any:
+    """The logarithm of `softmax`, without overflow."""
+    y = x - xp.max(x, axis=axis, keepdims=True)
+    y = y - xp.log(xp.sum(xp.exp(y), axis=axis, keepdims=True))
+    return y, (y,), lambda xp, g, y: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)
+
+
+@primitive
+def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index: int = -100) -> Any:
+    """`-log softmax(logits)[target]` for every row; 0 where the target is `ignore_index`.
+
+    Shapes: logits (N, C), integer targets (N,); the result (N,).
+    """
+    counted = targets != ignore_index
+    rows = xp.arange(targets.shape[0])
+    safe = xp.where(counted, targets, 0)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=-1))
+    value = (log_sum - shifted[rows, safe]) * counted
+
+    def rule(xp: Any, g: Array, logits: Array, safe: Array, counted: Array) -> Array:
+        g = g * counted
+        share = xp.expand_dims(g, -1) * within(xp, softmax, logits)
+        return within(xp, _add_at_rows, share, -g, safe)
+
+    return value.astype(logits.dtype), (logits, safe, counted), (rule, None)

@@ -1,0 +1,1 @@
+"""Operations over axes: sums, running sums, statistics, order."""

@@ -1,0 +1,121 @@
+"""What Python's operators and a tensor's methods mean: one table."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from . import backend as seam, numpy_protocol, ops
+from .engine import gradients as functional, hooks
+from .engine.primitive import record
+from .engine.tape import Node, mode
+from .engine.tensor import Tensor
+
+
+def _swapped(operation: Any) -> Any:
+    return lambda a, b: operation(b, a)
+
+
+def _shape_method(x: Tensor, *shape: Any) -> Tensor:
+    return ops.reshape(x, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+
+
+def _transpose_method(x: Tensor, *axes: Any) -> Tensor:
+    if not axes or axes == (None,):
+        return ops.transpose(x)
+    return ops.transpose(x, tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
+
+
+def _astype(x: Tensor, dtype: Any) -> Tensor:
+    return ops.astype(x, dtype=np.dtype(dtype))
+
+
+def to(x: Tensor, backend: str | seam.Backend) -> Tensor:
+    """The tensor on another backend; the gradient travels back the other way. On the same one, the tensor itself.
+
+    Raises:
+        BackendError: the backend is unknown or has no device.
+    """
+    source, target = seam.backend_of(x._data), seam.get_backend(backend)
+    if source is target:
+        return x
+    array = target.from_numpy(source.to_numpy(x._data))
+    if x.node is None or not mode().recording:
+        return Tensor(array)
+    # The entry computes in the target's namespace; its rule brings the gradient home.
+    moved: Tensor = record(
+        "to", Node(), target.xp, array, (), _bring_home(source, target), (x._data,), (x.node,), mode().time_step
+    )
+    return moved
+
+
+def _bring_home(source: seam.Backend, target: seam.Backend) -> Any:
+    def rule(xp: Any, g: Any) -> Any:
+        return to(g, source) if isinstance(g, Tensor) else source.from_numpy(target.to_numpy(g))
+
+    return rule
+
+
+TABLE: dict[str, Any] = {
+    "__add__": ops.add,
+    "__radd__": _swapped(ops.add),
+    "__sub__": ops.subtract,
+    "__rsub__": _swapped(ops.subtract),
+    "__mul__": ops.multiply,
+    "__rmul__": _swapped(ops.multiply),
+    "__truediv__": ops.divide,
+    "__rtruediv__": _swapped(ops.divide),
+    "__pow__": ops.power,
+    "__rpow__": _swapped(ops.power),
+    "__matmul__": ops.matmul,
+    "__rmatmul__": _swapped(ops.matmul),
+    "__floordiv__": ops.floor_divide,
+    "__rfloordiv__": _swapped(ops.floor_divide),
+    "__mod__": ops.mod,
+    "__rmod__": _swapped(ops.mod),
+    "__divmod__": ops.divmod,
+    "__rdivmod__": _swapped(ops.divmod),
+    "__and__": ops.bitwise_and,
+    "__rand__": _swapped(ops.bitwise_and),
+    "__or__": ops.bitwise_or,
+    "__ror__": _swapped(ops.bitwise_or),
+    "__xor__": ops.bitwise_xor,
+    "__rxor__": _swapped(ops.bitwise_xor),
+    "__invert__": ops.invert,
+    "__round__": lambda x, ndigits=0: ops.round(x, ndigits),
+    "__neg__": ops.negative,
+    "__pos__": ops.positive,
+    "__abs__": ops.abs,
+    "__lt__": ops.less,
+    "__le__": ops.less_equal,
+    "__gt__": ops.greater,
+    "__ge__": ops.greater_equal,
+    "__eq__": ops.equal,
+    "__ne__": ops.not_equal,
+    "__getitem__": ops.getitem,
+    "T": property(lambda x: ops.transpose(x), doc="The tensor with its axes reversed."),
+    "mT": property(lambda x: ops.matrix_transpose(x), doc="The tensor with its last two axes exchanged."),
+    "real": property(lambda x: ops.real(x), doc="The real part."),
+    "imag": property(lambda x: ops.imag(x), doc="The imaginary part."),
+    "reshape": _shape_method,
+    "transpose": _transpose_method,
+    "astype": _astype,
+    "to": to,
+    "backward": functional.backward,
+    "register_hook": hooks.register_hook,
+    "__array_ufunc__": numpy_protocol.array_ufunc,
+    "__array_function__": numpy_protocol.array_function,
+    "__array_namespace__": lambda x, api_version=None: sys.modules[__package__],
+    "__dlpack__": numpy_protocol.to_dlpack,
+    "__dlpack_device__": lambda x: x._data.__dlpack_device__(),
+}
+
+SAME_NAME = """all any argmax argmin argsort choose clip conj copy cumprod cumsum diagonal dot flatten max mean min
+nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var"""
+"""Methods of NumPy's arrays that are our functions of the same name. (`sort` is not: an array's works in place.)"""
+TABLE |= {name: getattr(ops, name) for name in SAME_NAME.split()}
+
+for _name, _meaning in TABLE.items():
+    setattr(Tensor, _name, _meaning)

@@ -1,0 +1,226 @@
+"""Derivatives of functions, as functions: of any trees of tensors, arrays, numbers and modules, to any order.
+
+Common to all of them:
+
+- Every tensor, array and Python float in a differentiated argument is a variable; the function is handed a tensor for
+  it (a Python float makes a float32 one, as everywhere; arrays and NumPy's numbers keep their dtype). A module there
+  is handed over as a copy with variables for parameters (what `forward` assigns to its attributes stays in the copy),
+  and in a result has a dict by the parameters' names in its place, which `tree_map` takes beside the module and
+  `assign_gradients` brings to an optimizer. Frozen parameters stay constants: their derivative is zero. Other
+  arguments are passed as they are.
+- Nesting is exact, and so is reference to tensors on the caller's tape: what is returned can be differentiated again
+  with respect to whatever it depends on. For that the walk is recorded, at two to four times its cost, but only where
+  there is something on the tape to depend on: an argument or a tensor that the function refers to. Parameters handed
+  in to be differentiated do not count, so that a training step is a plain walk; `create_graph=True` counts them too,
+  for a penalty on a module's gradient. `create_graph=False`, or calling under `no_grad`, counts nothing: what is
+  returned is then off the tape.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..engine import tape
+from ..engine.tape import Leaf
+from ..engine.tensor import Tensor
+from ..pytree import matched, tree_unflatten, with_paths
+from .argnums import (
+    Argnums,
+    beside,
+    check_function,
+    directions,
+    is_single,
+    moving,
+    parted,
+    positions_of,
+    recorded_pullback,
+)
+from .tracing import Application, pull, zeros_like
+
+
+def grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
+) -> Callable[..., Any]:
+    """The function that computes the gradient of a scalar `function`.
+
+    >>> import minigrad as mg
+    >>> mg.grad(lambda x: x**3)(2.0).item()
+    12.0
+    >>> mg.grad(mg.grad(lambda x: x**3))(2.0).item()
+    12.0
+    >>> {name: g.item() for name, g in mg.grad(lambda p: p["w"] * p["b"])({"w": 2.0, "b": 3.0}).items()}
+    {'w': 3.0, 'b': 2.0}
+
+    Args:
+        function: returns a scalar tensor, or with `has_aux` a pair of it and any other results.
+        argnums: the position of the argument to differentiate with respect to, or several.
+        has_aux: the gradient function returns (gradient, other results).
+        create_graph: whether the gradient can be differentiated again; None finds out (see the top of `derivatives`).
+
+    Returns:
+        A function of the same arguments. Its result has the structure of the argument, with a dict by name for a
+        module; for several `argnums` it is a tuple of these.
+
+    Raises (from that function):
+        TypeError: something in the arguments at `argnums`, or the result, is no floating-point number.
+        ValueError: `argnums` is out of range, or the result is no scalar.
+    """
+    both = _value_and_grad("grad", function, argnums, has_aux, create_graph)
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def gradient(*args: Any, **options: Any) -> Any:
+        value, found = both(*args, **options)
+        return (found, value[1]) if has_aux else found
+
+    return gradient
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
+) -> Callable[..., Any]:
+    """As `grad`, of a function that returns (value, gradient), or ((value, other results), gradient) with `has_aux`.
+
+    >>> import numpy as np, minigrad as mg
+    >>> model = mg.nn.Linear(2, 1)
+    >>> x, y = np.ones((4, 2), np.float32), np.zeros((4, 1), np.float32)
+    >>> loss, gradients = mg.value_and_grad(lambda m: mg.mse(m(x), y))(model)
+    >>> sorted(gradients)
+    ['bias', 'weight']
+    """
+    both = _value_and_grad("value_and_grad", function, argnums, has_aux, create_graph)
+    return functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())(both)
+
+
+def _value_and_grad(
+    asked: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, create_graph: bool | None
+) -> Callable[..., Any]:
+    check_function(asked, function)
+
+    def both(*args: Any, **options: Any) -> Any:
+        positions = positions_of(asked, function, argnums, len(args))
+        run = Application(asked, function, args, options, positions, create_graph)
+        made, aux = parted(run, has_aux)
+        value = run.scalar(made)
+        found = run.split(run.gradients([value], [None], run.recorded), plain=True)
+        gradient = found[0] if is_single(argnums) else tuple(found)
+        if has_aux:
+            return (run.outward(made), run.outward(aux)), gradient
+        return run.outward(made), gradient
+
+    return both
+
+
+def vjp(
+    function: Callable[..., Any], *primals: Any, has_aux: bool = False, create_graph: bool | None = None
+) -> tuple[Any, ...]:
+    """The value of `function(*primals)`, and its pullback g ↦ Jᵀg, which may be called any number of times.
+
+    The pullback keeps the graph as long as it lives. Called with a g that is on the tape it is recorded.
+
+    >>> import minigrad as mg
+    >>> value, pullback = mg.vjp(lambda x, y: (x * y, x + y), 2.0, 5.0)
+    >>> [y.item() for y in value]
+    [10.0, 7.0]
+    >>> [g.item() for g in pullback((1.0, 100.0))]
+    [105.0, 102.0]
+
+    Args:
+        function: of trees; returns a tensor or a tree of them, or with `has_aux` a pair of that and other results.
+        primals: its arguments, all of which are differentiated.
+
+    Returns:
+        (value, pullback), and the other results with `has_aux`. The pullback takes a tree of the value's structure
+        and shapes and returns a tuple of gradients, one for each primal.
+
+    Raises:
+        TypeError: something in the primals or the value is no floating-point number.
+        ValueError (from the pullback): its argument has another structure or shape than the value.
+    """
+    check_function("vjp", function)
+    run = Application("vjp", function, primals, {}, range(len(primals)), create_graph)
+    made, aux = parted(run, has_aux)
+    outputs, structure = run.tensors(made)
+    shapes = with_paths(made)[0]
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        seeds = beside("vjp", "cotangent", structure, cotangent, shapes, "the value")
+        recorded = run.recorded
+        if create_graph is None and tape.mode().recording and any(g.node is not None for g in seeds):
+            run.tie()
+            recorded = True
+        return tuple(run.split(run.gradients(outputs, seeds, recorded, retain=True), plain=True))
+
+    return (run.outward(made), pullback, run.outward(aux)) if has_aux else (run.outward(made), pullback)
+
+
+def jvp(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], create_graph: bool | None = None
+) -> tuple[Any, Any]:
+    """The value of `function(*primals)` and its derivative along `tangents`, J·v.
+
+    By two walks back: g ↦ Jᵀg is linear in g, so its own derivative with respect to g, along v, is J·v. It works
+    through whatever `create_graph` works through, fused sequences too, and costs a forward and two walks, one recorded:
+    about three to five times the forward, at the memory of a recorded walk.
+
+    >>> import minigrad as mg
+    >>> y, dy = mg.jvp(lambda x: x * x, [mg.tensor([3.0, 4.0])], [mg.tensor([1.0, 10.0])])
+    >>> y.tolist(), dy.tolist()
+    ([9.0, 16.0], [6.0, 80.0])
+
+    Args:
+        function: of trees; returns a tensor or a tree of them.
+        primals: its arguments: trees of floating-point tensors, arrays and numbers.
+        tangents: one for each primal, of its structure and shapes; for a module a dict by its parameters' names.
+        create_graph: leave the results on the tape, to be differentiated again; None finds out (see the top of
+            `derivatives`).
+
+    Returns:
+        (value, derivative), two trees of one structure.
+
+    Raises:
+        ValueError: another number of tangents than primals, or one of another structure or shape.
+        TypeError: something in the primals or the value is no floating-point number.
+    """
+    check_function("jvp", function)
+    if len(primals) != len(tangents):
+        raise ValueError(f"jvp: tangents: got {len(tangents)}, want one for each of {len(primals)} primals")
+    run = Application("jvp", function, list(primals), {}, range(len(primals)), create_graph)
+    along = directions("jvp", "tangents", run, tangents)
+    if create_graph is None and tape.mode().recording and any(v.node is not None for v in along):
+        run.recorded = True
+        run.tie()
+    outputs, structure = run.tensors(run.made)
+    weights, back = recorded_pullback(run, outputs)
+    moved = pull("jvp", *moving(back, along), weights, run.recorded)
+    derivative = [zeros_like(y) if m is None else m for y, m in zip(outputs, moved)]
+    return run.outward(run.made), tree_unflatten(structure, derivative)
+
+
+def assign_gradients(tree: Any, gradients: Any) -> None:
+    """Set the `.grad` of every parameter in a tree to what a transformation found for it.
+
+    >>> import numpy as np, minigrad as mg
+    >>> model = mg.nn.Linear(2, 1)
+    >>> optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+    >>> x = np.ones((4, 2), np.float32)
+    >>> loss, gradients = mg.value_and_grad(lambda m: (m(x) ** 2).mean())(model)
+    >>> mg.assign_gradients(model, gradients)
+    >>> optimizer.step()
+
+    Args:
+        tree: a module, or a tree of modules and tensors. Frozen parameters and constants are passed over.
+        gradients: as `grad` returns them for it.
+
+    Raises:
+        ValueError: the gradients have another structure, or one has another shape than its parameter.
+    """
+    leaves, structure = with_paths(tree)
+    found = matched("assign_gradients", "gradients", structure, gradients)
+    for (path, x), g in zip(leaves, found):
+        if isinstance(x, Tensor) and isinstance(g, Tensor) and g.shape != x.shape:
+            raise ValueError(f"assign_gradients: gradients{path}: got shape {g.shape}, want {x.shape}")
+    for (_, x), g in zip(leaves, found):
+        if isinstance(x, Tensor) and type(x.node) is Leaf:
+            x.grad = g

@@ -1,0 +1,159 @@
+"""Derivatives as matrices, in parts or times a vector. See `derivatives` for what is common to all of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .. import backend as seam, ops
+from ..engine import tape
+from ..engine.tensor import Tensor
+from ..pytree import tree_unflatten
+from .argnums import Argnums, check_function, directions, is_single, moving, parted, positions_of, recorded_pullback
+from .tracing import Application, pull, zeros_like
+
+
+def jacobian(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
+) -> Callable[..., Any]:
+    """The function that computes all derivatives of all results of `function`.
+
+    One graph is walked many times. Where there are no more results (numbers, all together) than inputs, once for each
+    result, which gives a row; where there are fewer inputs, the recorded walk g ↦ Jᵀg is itself walked once for each
+    input, which gives a column (see `jvp`); so it is for complex results.
+
+    >>> import minigrad as mg
+    >>> mg.jacobian(lambda x: x * x)(mg.tensor([1.0, 2.0])).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+
+    Returns:
+        A function of the same arguments. Its result is the structure of the value, with the structure of the argument
+        in each tensor's place (a tuple of these for several `argnums`), where each tensor has the shape
+        (*result's shape, *input's shape). With `has_aux` it is a pair of this and the function's other results.
+
+    Raises (from that function):
+        TypeError: something in the arguments at `argnums`, or the value, is no floating-point number.
+        ValueError: `argnums` is out of range.
+    """
+    check_function("jacobian", function)
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def derivatives(*args: Any, **options: Any) -> Any:
+        positions = positions_of("jacobian", function, argnums, len(args))
+        run = Application("jacobian", function, args, options, positions, create_graph)
+        made, aux = parted(run, has_aux)
+        outputs, structure = run.tensors(made)
+        fewer_inputs = sum(x.size for x in run.inputs) < sum(y.size for y in outputs)
+        # Of a complex result's row a walk gives the real part.
+        by_columns = fewer_inputs or any(y.dtype.kind == "c" for y in outputs)
+        with tape.recording(run.recorded):
+            blocks = _columns(run, outputs) if by_columns else _rows(run, outputs)
+        found = [run.split(row, plain=True) for row in blocks]
+        result = tree_unflatten(structure, [row[0] if is_single(argnums) else tuple(row) for row in found])
+        return (result, run.outward(aux)) if has_aux else result
+
+    return derivatives
+
+
+def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None) -> Callable[..., Any]:
+    """The function that computes all second derivatives of `function`: the jacobian of the jacobian.
+
+    For a scalar of n inputs: a recorded walk, which is then walked n times.
+
+    >>> import minigrad as mg
+    >>> mg.hessian(lambda x: x[0] ** 2 * x[1])(mg.tensor([3.0, 5.0])).tolist()
+    [[10.0, 6.0], [6.0, 0.0]]
+
+    Returns:
+        A function of the same arguments. Its result is as that of `jacobian`, with the structure of the argument twice,
+        and tensors of shape (*result's shape, *input's shape, *other input's shape).
+
+    Raises (from that function):
+        As `jacobian`.
+    """
+    check_function("hessian", function)
+    first = jacobian(function, argnums, create_graph=create_graph)
+    return jacobian(first, argnums, create_graph=create_graph)
+
+
+def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: bool | None = None) -> Any:
+    """The Hessian of a scalar `function` times a vector, without the Hessian: the gradient's derivative along it.
+
+    By two walks, one recorded: H is symmetric, so the gradient's pullback of v is H·v. Costs about three to five times
+    the forward, whatever the number of inputs.
+
+    >>> import minigrad as mg
+    >>> mg.hvp(lambda x: (x**3).sum(), mg.tensor([1.0, 2.0]), mg.tensor([1.0, 10.0])).tolist()
+    [6.0, 120.0]
+
+    Args:
+        primals: the function's arguments in a tuple or list; anything else is its only argument.
+        vector: of the primals' structure and shapes; for a module a dict by its parameters' names.
+
+    Returns:
+        A tuple of products, one for each primal; for an only argument that was not in a tuple or list, its product.
+
+    Raises:
+        ValueError: the vector has another structure or shape, or the function's result is no scalar.
+        TypeError: something in the primals, or the result, is no floating-point number.
+    """
+    check_function("hvp", function)
+    several = isinstance(primals, (tuple, list))
+    args, along = (list(primals), vector) if several else ([primals], [vector])
+    if several and (not isinstance(vector, (tuple, list)) or len(vector) != len(args)):
+        got = len(vector) if isinstance(vector, (tuple, list)) else type(vector).__name__
+        raise ValueError(f"hvp: vector: got {got}, want one for each of {len(args)} primals")
+    run = Application("hvp", function, args, {}, range(len(args)), create_graph)
+    vs = directions("hvp", "vector", run, along, several)
+    if create_graph is None and tape.mode().recording and any(v.node is not None for v in vs):
+        run.recorded = True
+        run.tie()
+    value = run.scalar(run.made)
+    back = run.walk([value], [None], create_graph=True)
+    products = run.split(run.gradients(*moving(back, vs), run.recorded), plain=True)
+    return tuple(products) if several else products[0]
+
+
+def _units(x: Tensor) -> Iterator[Tensor]:
+    """The unit vectors of x's shape, one after the other."""
+    xp = seam.backend_of(x._data).xp
+    for k in range(x.size):
+        unit = xp.zeros(x.size, dtype=x.dtype)
+        unit[k] = 1
+        yield Tensor(unit.reshape(x.shape))
+
+
+def _rows(run: Application, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
+    """A block of the jacobian for each output and input, by a walk for each number of the output."""
+    blocks = []
+    for y in outputs:
+        rows = [run.gradients([y], [unit], run.recorded, retain=True) for unit in _units(y)]
+        parts = zip(*rows) if rows else [()] * len(run.inputs)
+        blocks.append([_stacked(list(part), y, x) for part, x in zip(parts, run.inputs)])
+    return blocks
+
+
+def _columns(run: Application, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
+    """A block of the jacobian for each output and input, by a walk for each number of the input."""
+    weights, back = recorded_pullback(run, outputs)
+    blocks: list[list[Tensor]] = [[] for _ in outputs]
+    for x, g in zip(run.inputs, back):
+        columns = []
+        for unit in _units(x):
+            moved = pull(run.asked, *moving([g], [unit]), weights, run.recorded, retain=True)
+            columns.append([zeros_like(y) if m is None else m for y, m in zip(outputs, moved)])
+        parts = zip(*columns) if columns else [()] * len(outputs)
+        for block, part, y in zip(blocks, parts, outputs):
+            block.append(_stacked(list(part), x, y, last=True))
+    return blocks
+
+
+def _stacked(parts: list[Tensor], along: Tensor, of: Tensor, last: bool = False) -> Tensor:
+    """Parts of shape `of`, one for each number of `along`, as one tensor with the axes of `along` first, or last."""
+    if not parts:
+        xp = seam.backend_of(of._data).xp
+        return Tensor(xp.zeros((*of.shape, *along.shape) if last else (*along.shape, *of.shape), dtype=of.dtype))
+    if last:
+        return ops.reshape(ops.stack(parts, axis=-1), (*of.shape, *along.shape))
+    return ops.reshape(ops.stack(parts), (*along.shape, *of.shape))

@@ -1,0 +1,51 @@
+"""All steps of a series at once: one product for a layer, and lags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.engine.gradient_pool import OverTime
+
+Array = Any
+
+
+@mg.primitive
+def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
+    """`W x(t) + b` for every step of a series as one product; to the ledger it shows each step's share.
+
+    Shapes: xs (T, B, n), W (m, n), b (m,) or None; the result (T, B, m).
+    """
+    T, B, n = xs.shape
+    y = xp.reshape(xp.matmul(xp.reshape(xs, (T * B, n)), W.T), (T, B, W.shape[0]))
+    if b is not None:
+        y += b
+    steps = range(T)[::-1]
+
+    def to_xs(xp: Any, g: Array, xs: Array, W: Array) -> Array:
+        return xp.reshape(xp.matmul(xp.reshape(g, (T * B, g.shape[2])), W), (T, B, n))
+
+    def to_W(xp: Any, g: Array, xs: Array, W: Array) -> OverTime:
+        total = xp.matmul(xp.reshape(g, (T * B, g.shape[2])).T, xp.reshape(xs, (T * B, n)))
+        return OverTime(total, steps, lambda t: xp.matmul(g[t].T, xs[t]))
+
+    def to_b(xp: Any, g: Array, xs: Array, W: Array) -> OverTime:
+        return OverTime(xp.sum(g, axis=(0, 1)), steps, lambda t: xp.sum(g[t], axis=0))
+
+    return y, (xs, W), (to_xs, to_W, to_b)
+
+
+def lagged(series: Any, lags: Iterable[int], T: int) -> Tensor:
+    """[s(t−k) for k in lags] beside each other, for t = 0 … T−1: (T, B, lags · F).
+
+    The last of the steps of `series` (n + T, B, F) is t = T−1, so its first is t = −n; no lag is above n.
+    """
+    n = series.shape[0] - T
+    return mg.concatenate([series[n - k : n - k + T] for k in lags], axis=-1)
+
+
+def last_steps(series: Any, n: int) -> Tensor:
+    """The last n steps, in memory of their own: a state carried on would otherwise keep the whole series alive."""
+    return mg.concatenate([series[series.shape[0] - n :]])

@@ -1,0 +1,236 @@
+"""The sum over all paths of a CTC (Graves et al. 2006, section 4.1), as one primitive.
+
+It runs through a lattice: the target with a blank before, between and after its labels, W = 2S + 1 states. From one
+frame to the next a path stays, moves one state on, or skips the blank between two different labels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.backend import Backend, backend_of
+from minigrad.engine.primitive import within
+
+Array = Any
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """What the sum over paths needs to know of a batch's targets and lengths, in arrays beside log_probs.
+
+    The states stand before the batch, so that a move to the next state is a move by a whole contiguous row. A target
+    shorter than the longest is filled up with states that no path may enter.
+    """
+
+    states: Array
+    """(W, B) integers, the class of each state: blank, label, blank, label, …, blank."""
+    within: Array
+    """(T, W, B) booleans: frame t is before the sequence's end, and the state is one of its own."""
+    skip: Array
+    """(W, B), 0 where a state can be reached from two before it, else −inf."""
+    skip_back: Array
+    """(W, B), the same of the lattice read from its end: states in reverse order."""
+    start: Array
+    """(W + 2, B), log of where a path is before the first frame; two rows more in front, as in `sums_over_paths`."""
+    start_back: Array
+    """(W + 2, B), the same of the lattice read from its end."""
+    mirror: Array
+    """(T, B) integers: n − 1 − t for the frames t before the sequence's end n, so that it is read from its end."""
+    frames: Array
+    """(B,) integers, the inputs' lengths."""
+    final: Array
+    """(B,) integers, the state after the last label, 2 · target length."""
+    names: Array
+    """(B, U) integers, each target's labels once, then blanks."""
+    named: Array
+    """(B, S, U), 1 where a target's label is that name, else 0."""
+    sequences: Array
+    """(B,) integers, 0 to B − 1."""
+    divisors: Array
+    """(B,), the targets' lengths, at least 1."""
+    blank: int
+
+
+def lattice_of(
+    backend: Backend, labels: Whole, counts: Whole, frames: Whole, T: int, blank: int, dtype: np.dtype[Any]
+) -> Lattice:
+    """Built on the host, then moved. labels (B, S), blank from each target's end on."""
+    B, S = labels.shape
+    W = 2 * S + 1
+    states = np.full((W, B), blank, np.int64)
+    states[1::2] = labels.T
+    final = 2 * counts
+    unique = [np.unique(row[:n]) for row, n in zip(labels, counts)]
+    names = np.full((B, max(map(len, unique))), blank, np.int64)
+    for row, found in zip(names, unique):
+        row[: len(found)] = found
+    t = np.arange(T)[:, None]
+    skips = _skips(states)
+    move = backend.from_numpy
+    return Lattice(
+        states=move(states),
+        within=move((t < frames)[:, None] & (np.arange(W)[:, None] <= final)),
+        skip=move(skips[:W].astype(dtype)),
+        skip_back=move(skips[:1:-1].astype(dtype)),
+        start=move(_starts(W, np.zeros_like(final)).astype(dtype)),
+        start_back=move(_starts(W, W - 1 - final).astype(dtype)),
+        mirror=move(np.where(t < frames, frames - 1 - t, t)),
+        frames=move(frames),
+        final=move(final),
+        names=move(names),
+        named=move((labels[:, :, None] == names[:, None, :]).astype(dtype)),
+        sequences=move(np.arange(B)),
+        divisors=move(np.maximum(counts, 1).astype(dtype)),
+        blank=blank,
+    )
+
+
+def _skips(states: Whole) -> npt.NDArray[np.float64]:
+    """(W + 2, B): 0 at every label that differs from the one before it, else −inf.
+
+    The first label may be reached from before the start. Likewise what would follow the last one may be reached from
+    it, which is how a path begins that is read from its end.
+    """
+    W, B = states.shape
+    skip = np.full((W + 2, B), -np.inf)
+    skip[1] = skip[W] = 0
+    skip[3:W:2] = np.where(states[3::2] != states[1:-2:2], 0, -np.inf)
+    return skip
+
+
+def _starts(W: int, first: Whole) -> npt.NDArray[np.float64]:
+    """(W + 2, B): 0 one state before each sequence's first, so that it is a step away and its label a skip."""
+    start = np.full((W + 2, len(first)), -np.inf)
+    start[first + 1, np.arange(len(first))] = 0
+    return start
+
+
+# The sum over paths
+
+
+@mg.primitive
+def ctc_negative_log_likelihood(xp: Any, log_probs: Array, lattice: Lattice, zero_infinity: bool) -> Any:
+    """−log of the probability of all paths through each lattice: log_probs (T, B, C) to (B,).
+
+    Its rule needs how often each state is visited, which comes out of the same pass. In a recorded walk
+    (`create_graph`) it runs the recursion op by op instead, and the tape differentiates that.
+    """
+    log_p, visits = ctc_posterior(xp, log_probs, lattice)
+    impossible = log_p == -math.inf
+
+    def rule(xp: Any, g: Any, log_probs: Any) -> Any:
+        if isinstance(g, Tensor):
+            x = mg.reshape(log_probs, log_probs.shape)  # a fresh entry: the walk ends there, with this loss's share
+            return mg.gradients(_op_by_op(x, lattice), [x], [g], create_graph=True)[0]
+        return _per_class(xp, visits, -g, lattice, log_probs)
+
+    loss = xp.where(impossible, xp.zeros_like(log_p), 0 - log_p) if zero_infinity else 0 - log_p
+    return loss, (log_probs,), rule
+
+
+def ctc_posterior(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, Array]:
+    """log p (B,), and how probable each state is at each frame, given the target (T, W, B); 0 outside the lattice.
+
+    The forward variable α(t, s) sums over all beginnings of paths that are in state s at frame t, the backward one
+    β(t, s) over all endings (Graves et al. 2006, section 4.1). β is the α of the lattice read from its end, so one
+    pass over a batch of 2B sequences makes both. β here is without the emission of t itself; the paper's has it too,
+    and divides by it later.
+    """
+    B = len(lattice.sequences)
+    emissions = _emissions(xp, log_probs, lattice)
+
+    def mirrored(a: Array) -> Array:
+        return xp.swapaxes(a, 1, 2)[lattice.mirror, lattice.sequences].swapaxes(1, 2)[:, ::-1]
+
+    alphas, betas = sums_over_paths(
+        xp,
+        xp.concatenate([emissions, mirrored(emissions)], axis=2),
+        xp.concatenate([lattice.start, lattice.start_back], axis=1),
+        xp.concatenate([lattice.skip, lattice.skip_back], axis=1),
+    )
+    ends = [alphas[lattice.frames, lattice.final + k, lattice.sequences] for k in (2, 1)]
+    log_p = within(xp, mg.logsumexp, xp.stack(ends), axis=0)
+    visits = alphas[1:, 2:, :B] + mirrored(betas[:, :, B:])
+    visits -= xp.where(log_p == -math.inf, xp.zeros_like(log_p), log_p)
+    return log_p, xp.exp(visits, out=visits)
+
+
+def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tuple[Array, Array]:
+    """The log probability of all beginnings of paths, by the state that they reach, with its emission and without.
+
+    Args:
+        emissions: (T, W, N), log probabilities of each state's class. start: (W + 2, N). skip: (W, N).
+
+    Returns:
+        With: (T + 1, W + 2, N), where [t + 1, s + 2] is state s at frame t; row 0 is `start`, and the two rows of
+        −inf in front are there for what steps and skips come from. Without: (T, W, N).
+    """
+    T, W, N = emissions.shape
+    reached = xp.full((T + 1, W + 2, N), -math.inf, dtype=emissions.dtype)
+    reached[0] = start
+    reached[1:, 2:] = emissions
+    arrived = xp.empty_like(emissions)
+    moves = xp.empty((3, W, N), dtype=emissions.dtype)
+    stay, step, leap = moves
+    most, shift = xp.empty_like(stay), xp.empty_like(stay)
+    lowest = float(np.finfo(emissions.dtype).min)
+    for before, now, arriving in zip(reached, reached[1:, 2:], arrived):
+        xp.add(before[:-2], skip, out=leap)
+        xp.maximum(before[2:], before[1:-1], out=most)
+        xp.maximum(most, leap, out=most)
+        xp.maximum(most, lowest, out=shift)  # finite, so that −inf − shift is −inf and not NaN
+        xp.subtract(before[2:], shift, out=stay)
+        xp.subtract(before[1:-1], shift, out=step)
+        xp.subtract(leap, shift, out=leap)
+        xp.exp(moves, out=moves)
+        stay += step
+        stay += leap
+        xp.maximum(stay, 1, out=stay)  # the largest alone gives 1
+        xp.log(stay, out=stay)
+        xp.add(stay, most, out=arriving)
+        now += arriving
+    return reached, arrived
+
+
+def _per_class(xp: Any, visits: Array, factor: Array, lattice: Lattice, like: Array) -> Array:
+    """The visits (T, W, B) times `factor` (B,), added up over the states of each class: (T, B, C).
+
+    A label that a target repeats is added up by a product; so each place is written once, which scattered additions
+    are not, and the order is the same on every run.
+    """
+    total = xp.zeros(like.shape, dtype=like.dtype)
+    if lattice.names.shape[1]:
+        of_labels = xp.matmul(visits[:, 1::2].transpose(2, 0, 1), lattice.named)
+        total[:, lattice.sequences[:, None], lattice.names] = xp.swapaxes(of_labels, 0, 1) * factor[:, None]
+    # Last, since names shorter than the longest are filled up with the blank.
+    total[:, :, lattice.blank] = xp.sum(visits[:, ::2], axis=1) * factor
+    return total
+
+
+def _emissions(xp: Any, log_probs: Any, lattice: Lattice) -> Any:
+    """The log probability of every state's class at every frame (T, W, B); −inf outside the lattice."""
+    found = log_probs[:, lattice.sequences, lattice.states]
+    return xp.where(lattice.within, found, -math.inf)
+
+
+def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
+    """The loss again, from operations that the tape records one by one."""
+    xp = backend_of(log_probs._data).xp
+    T, B, _ = log_probs.shape
+    emissions = _emissions(mg, log_probs, lattice)
+    nowhere = Tensor(xp.full((2, B), -math.inf, dtype=log_probs.dtype))
+    alpha = Tensor(lattice.start)
+    for t in range(T):
+        moved = mg.logsumexp(mg.stack([alpha[2:], alpha[1:-1], alpha[:-2] + lattice.skip]), axis=0)
+        new = mg.concatenate([nowhere, emissions[t] + moved])
+        alpha = mg.where(t < lattice.frames, new, alpha)
+    ends = mg.stack([alpha[lattice.final + k, lattice.sequences] for k in (2, 1)])
+    return -mg.logsumexp(ends, axis=0)

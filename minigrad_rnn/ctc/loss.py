@@ -1,0 +1,185 @@
+"""Connectionist temporal classification: the loss of a labelling whose timing nobody knows (Graves et al. 2006).
+
+A net reads T frames and says at each how likely every class is; one class is the blank. A path is a class per frame.
+It collapses to a labelling: of equal neighbours one is kept, then the blanks go. `ctc_loss` is −log of the probability
+that the paths which collapse to the target have together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import minigrad as mg
+from minigrad import Tensor, nn
+from minigrad.backend import NUMPY, backend_of, is_array
+from minigrad.losses import REDUCTIONS
+
+from ..validation import as_tensor
+from .lattice import ctc_negative_log_likelihood, lattice_of
+
+Whole = npt.NDArray[np.int64]
+
+
+def ctc_loss(
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """−log p(target | log_probs) for each sequence (Graves et al. 2006, section 4).
+
+    The gradient is the loss's exact derivative with respect to `log_probs`: minus the probability, given the target,
+    of being at that class in that frame. (torch's adds `exp(log_probs)`, which is right only behind a log_softmax;
+    behind one, both give the same gradient to what goes into it.) What lies beyond a sequence's length has no
+    influence on either, be it NaN.
+
+    A target that no path collapses to has a loss of inf and a gradient of zero: a class of probability zero, or too
+    few frames, since equal neighbours need a blank between them. A target with more labels than its input has frames
+    is a mistake in the data more often than not, and an error; `zero_infinity=True` allows for it.
+
+    Args:
+        log_probs: (T, B, C), or (T, C) for one sequence; floating point, the logarithms of the classes'
+            probabilities, as `log_softmax` gives them.
+        targets: integers on the host, (B, S) padded with whatever, or (sum of target_lengths,) one after the other.
+        input_lengths: (B,) integers on the host from 0 to T; one integer for one sequence.
+        target_lengths: (B,) integers on the host from 0 to S.
+        blank: the class that stands for no label.
+        reduction: "none" for one loss per sequence, "sum", or "mean": each loss is divided by its target's length
+            (by 1 where that is 0), then averaged over the batch.
+        zero_infinity: the loss is 0 where it would be inf.
+
+    Returns:
+        A scalar, or with "none" (B,); in the dtype of log_probs.
+
+    Raises:
+        ValueError: shapes that do not fit; a length out of range; a label that is the blank or no class; a target
+            longer than its input without `zero_infinity`; an unknown reduction.
+        TypeError: log_probs is not floating point; targets or lengths are no integers, or live on a device.
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"ctc_loss: reduction: got {reduction!r}, want one of {[*REDUCTIONS]}")
+    log_probs = as_tensor("ctc_loss", "log_probs", log_probs)
+    blank = check_log_probs("ctc_loss", log_probs, blank)
+    single = log_probs.ndim == 2
+    if single:
+        log_probs = mg.expand_dims(log_probs, 1)
+    T, B, C = log_probs.shape
+    frames = check_lengths("ctc_loss", "input_lengths", input_lengths, B, T, "T")
+    labels, counts = _labels(targets, target_lengths, B, C, blank)
+    if not zero_infinity and (counts > frames).any():
+        b = int(np.argmax(counts > frames))
+        raise ValueError(
+            f"ctc_loss: target_lengths: got {counts[b]} labels for input_lengths of {frames[b]} at batch entry {b}, "
+            "want no more labels than frames (or zero_infinity=True, for a loss of 0 there)"
+        )
+    lattice = lattice_of(backend_of(log_probs._data), labels, counts, frames, T, blank, log_probs.dtype)
+    loss: Tensor = ctc_negative_log_likelihood(log_probs, lattice=lattice, zero_infinity=bool(zero_infinity))
+    if reduction == "mean":
+        return mg.mean(loss / lattice.divisors)
+    if reduction == "sum":
+        return mg.sum(loss)
+    return mg.reshape(loss, ()) if single else loss
+
+
+class CTCLoss(nn.Module):
+    """`ctc_loss` as a module, with torch.nn.CTCLoss's arguments.
+
+    Args:
+        blank, reduction, zero_infinity: as for `ctc_loss`.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"CTCLoss: reduction: got {reduction!r}, want one of {[*REDUCTIONS]}")
+        self.blank = blank
+        self.reduction = reduction
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
+        """The loss; shapes and errors as for `ctc_loss`."""
+        return ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
+
+    def extra_repr(self) -> str:
+        return f"blank={self.blank}, reduction={self.reduction!r}, zero_infinity={self.zero_infinity}"
+
+
+# What comes from the user
+
+
+def check_log_probs(name: str, log_probs: Tensor, blank: Any) -> int:
+    """See that log_probs is (T, B, C) or (T, C) with a frame, a sequence and a class, and blank one of its classes.
+
+    Returns:
+        blank as a Python integer.
+    """
+    if log_probs.dtype.kind != "f":
+        raise TypeError(f"{name}: log_probs: got dtype {log_probs.dtype}, want floating point")
+    shape = log_probs.shape
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"{name}: log_probs: got shape {shape}, want (T, B, C) or (T, C), nothing of them 0")
+    if isinstance(blank, bool) or not isinstance(blank, (int, np.integer)):
+        raise TypeError(f"{name}: blank: got {type(blank).__name__}, want an integer")
+    if not 0 <= blank < shape[-1]:
+        raise ValueError(f"{name}: blank: got {blank}, want a class from 0 to {shape[-1] - 1}")
+    return int(blank)
+
+
+def check_lengths(name: str, argument: str, value: Any, B: int, most: int, most_name: str) -> Whole:
+    """B integers from 0 to `most`, as an array; one integer will do where B is 1."""
+    found = _whole(name, argument, value)
+    if found.ndim == 0 and B == 1:
+        found = found.reshape(1)
+    if found.shape != (B,):
+        raise ValueError(f"{name}: {argument}: got shape {found.shape}, want ({B},), one for each sequence")
+    outside = (found < 0) | (found > most)
+    if outside.any():
+        b = int(np.argmax(outside))
+        raise ValueError(f"{name}: {argument}: got {found[b]} at batch entry {b}, want 0 to {most_name} = {most}")
+    return found
+
+
+def _whole(name: str, argument: str, value: Any) -> Whole:
+    array = value._data if isinstance(value, Tensor) else value
+    if is_array(array) and backend_of(array) is not NUMPY:
+        raise TypeError(f"{name}: {argument}: got an array on {backend_of(array).name}, want integers on the host")
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise ValueError(f"{name}: {argument}: got lists of different lengths, want a full array: {error}") from None
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want integers")
+    return array.astype(np.int64)
+
+
+def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tuple[Whole, Whole]:
+    """The targets as (B, longest), with the blank from each one's end on, and their lengths (B,)."""
+    given = _whole("ctc_loss", "targets", targets)
+    if given.ndim not in (1, 2) or (given.ndim == 2 and given.shape[0] != B):
+        raise ValueError(f"ctc_loss: targets: got shape {given.shape}, want ({B}, S), or all in one row")
+    most, of = (given.shape[1], "S") if given.ndim == 2 else (given.shape[0], "the number of labels")
+    counts = check_lengths("ctc_loss", "target_lengths", target_lengths, B, most, of)
+    if given.ndim == 1 and counts.sum() != given.shape[0]:
+        raise ValueError(
+            f"ctc_loss: targets: got {given.shape[0]} labels in one row, want the sum of target_lengths, {counts.sum()}"
+        )
+    longest = int(counts.max())
+    within = np.arange(longest) < counts[:, None]
+    labels = np.full((B, longest), blank, np.int64)
+    labels[within] = given if given.ndim == 1 else given[:, :longest][within]
+    wrong = within & ((labels < 0) | (labels >= C) | (labels == blank))
+    if wrong.any():
+        b, s = (int(k) for k in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"ctc_loss: targets: got {labels[b, s]} at batch entry {b}, label {s}, want a class from 0 to {C - 1} "
+            f"other than the blank, {blank}"
+        )
+    return labels, counts

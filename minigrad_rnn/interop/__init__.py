@@ -1,0 +1,1 @@
+"""Exchange with other frameworks: ONNX files, PyTorch's state dicts."""

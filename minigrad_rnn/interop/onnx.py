@@ -1,0 +1,160 @@
+"""Recurrent networks as ONNX files, for runtimes that know neither Python nor this package.
+
+Every layer becomes one of ONNX's own nodes: RNN, LSTM or GRU, with both directions in it, Gemm or MatMul and Add,
+Gather, Softmax.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad import nn
+from minigrad.serialize import whole_or_not_at_all
+
+from ..networks.recurrence import Recurrence
+from ..seq2seq.io_shapes import ManyToOne, OneToOne
+from ..text.model import CharacterModel
+from ..validation import check_whole
+from .onnx_graph import NODES, SIMPLE, Graph, Stage, kind_of, said
+
+OLDEST_OPSET = 17  # LayerNormalization came with it
+
+
+def export_onnx(
+    model: nn.Module | Sequence[Any],
+    path: str | os.PathLike[str],
+    *,
+    sequence_length: int | None = None,
+    batch: int | None = None,
+    state: bool = False,
+    lengths: bool = False,
+    dtype: Any = "float32",
+    opset: int = OLDEST_OPSET,
+) -> Any:
+    """Write the model, as it computes in evaluation, to an ONNX file; returns the ModelProto too.
+
+    The graph reads `xs` (T, B, I), or `ids` (T, B) of int64 where an Embedding comes first, in the batch_first layout
+    where the recurrence has that, or `x` (B, I) for a OneToOne; and gives `output`, and `h_n` and `c_n`, the state
+    after each sequence's last step (cells, B, H). Where several recurrences are stacked, the names of the states start
+    with their modules' names. A Linear on one vector for each sequence is a Gemm, on every step's a MatMul and an Add.
+
+    Args:
+        model: a Recurrence with RNN, LSTM or GRU cells, a CharacterModel, or a list of modules in the order in which
+            they read each other; a Recurrence in it hands on its output. Besides recurrences it may hold Embedding
+            (first), Linear, LayerNorm over the last axis, Dropout, Tanh, Sigmoid, ReLU, Identity and Sequential, the
+            functions mg.softmax, log_softmax, tanh, sigmoid and relu, a ManyToOne with pool "last" or "mean", or
+            first a OneToOne without a recurrence.
+        path: the file; it appears when it is complete and has passed ONNX's checker.
+        sequence_length, batch: T and B where they are to be fixed; None leaves them open.
+        state: whether the graph reads the initial states, `h_0` and `c_0` (cells, B, H). If not, they are what the
+            module declares: zeros, or what was learned.
+        lengths: whether the graph reads `lengths` (B,), int32: outputs past them are zero, as in our call.
+        dtype: of the weights in the file, "float32" or "float64", whatever the model's is. onnxruntime's recurrent
+            nodes know float32 only.
+        opset: the version of ONNX's operators, at least 17.
+
+    Raises:
+        ImportError: the package onnx is missing.
+        TypeError: a model, or a part of it, of another kind.
+        ValueError: an option that no node of ONNX has: a projection, zoneout, the layer-normalised and other cells; or
+            parts that do not fit each other, or an argument out of range. No file has been written then.
+    """
+    onnx = _package()
+    for argument, size in (("sequence_length", sequence_length), ("batch", batch)):
+        if size is not None:
+            check_whole("export_onnx", argument, size)
+    newest = onnx.defs.onnx_opset_version()
+    if opset not in range(OLDEST_OPSET, newest + 1):
+        raise ValueError(f"export_onnx: opset: got {opset!r}, want {OLDEST_OPSET} to {newest}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"export_onnx: dtype: got {np.dtype(dtype)}, want float32 or float64")
+    stages = list(_stages(model, ""))
+    recurrences = [stage for _, stage in stages if isinstance(stage, Recurrence)]
+    for argument, wanted in (("state", state), ("lengths", lengths)):
+        if wanted and not recurrences:
+            raise ValueError(f"export_onnx: {argument}: got True, want False for a model without a recurrence")
+    if len({recurrence.batch_first for recurrence in recurrences}) > 1:
+        raise ValueError("export_onnx: model: got recurrences with and without batch_first, want one or the other")
+    T: int | str = "T" if sequence_length is None else int(sequence_length)
+    B: int | str = "B" if batch is None else int(batch)
+    axes = [B, T] if recurrences and recurrences[0].batch_first else [T, B]
+    graph = Graph(onnx, np.dtype(dtype), B, state, len(recurrences) > 1)
+    x, width = graph.read_sequence(stages, axes)
+    if lengths:
+        graph.lengths = graph.read("lengths", onnx.TensorProto.INT32, [B])
+    for name, stage in stages:
+        x, width = graph.stage(name, stage, x, width)
+    graph.write("output", x, [*graph.axes, width])
+    made = graph.model(opset)
+    onnx.checker.check_model(made, full_check=True)
+    with whole_or_not_at_all(path) as file:
+        file.write(made.SerializeToString())
+    return made
+
+
+def _stages(model: Any, name: str) -> Iterator[Stage]:
+    """The parts in the order in which they read each other, each checked to be one that ONNX has."""
+    if isinstance(model, (list, tuple)):
+        for k, part in enumerate(model):
+            yield from _stages(part, f"{name}{k}.")
+        return
+    kind = kind_of(model)
+    if kind is nn.Sequential:
+        for k, part in enumerate(model):
+            inner = list(_stages(part, f"{name}{k}."))
+            if k + 1 < len(model) and any(isinstance(stage, Recurrence) for _, stage in inner):
+                raise ValueError(
+                    f"{said(f'{name}{k}.', part)}: got a recurrence that hands (output, state) to the next part of a "
+                    "Sequential, want it last, or a list in the Sequential's place"
+                )
+            yield from inner
+    elif kind is ManyToOne:
+        if model.pool == "max":
+            raise ValueError(f"{said(name, model)}: pool: got 'max', want 'last' or 'mean'")
+        yield from _stages(model.recurrence, f"{name}recurrence.")
+        yield name, model
+        yield from _stages(model.readout, f"{name}readout.")
+    elif kind is OneToOne:
+        if model.recurrence is not None:
+            raise ValueError(f"{said(name, model)}: recurrence: got {type(model.recurrence).__name__}, want None")
+        yield name, model
+        yield from _stages(model.readout, f"{name}readout.")
+    elif kind is CharacterModel:
+        for part in ("embedding", "recurrence", "readout"):
+            yield from _stages(getattr(model, part), f"{name}{part}.")
+    elif kind is not None or any(model is function for function in SIMPLE):
+        if isinstance(model, Recurrence):
+            _refuse(model, name)
+        if isinstance(model, nn.LayerNorm) and len(model.normalized_shape) > 1:
+            raise ValueError(f"{said(name, model)}: normalized_shape: got {model.normalized_shape}, want one axis")
+        yield name, model
+    else:
+        got = getattr(model, "__name__", type(model).__name__)
+        raise TypeError(
+            f"{said(name)}: got {got}, want a Recurrence, CharacterModel, Sequential, a layer of minigrad.nn, or a "
+            "list of these in the order in which they read each other"
+        )
+
+
+def _refuse(module: Recurrence, name: str) -> None:
+    """What no node of ONNX computes."""
+    where, kind = said(name, module), module.cell_type
+    if kind not in NODES:
+        known = ", ".join(cell.__name__ for cell in NODES)
+        raise ValueError(f"{where}: cell_type: got {kind.__name__}, want one that ONNX has a node for: {known}")
+    if proj_size := getattr(module.every_cell()[0], "proj_size", 0):
+        raise ValueError(f"{where}: proj_size: got {proj_size}, want 0: ONNX's LSTM has no projection")
+    if any(module.zoneout):
+        raise ValueError(f"{where}: zoneout: got {module.zoneout}, want 0.0: no node of ONNX mixes h(t) with h(t−1)")
+
+
+def _package() -> Any:
+    try:
+        return importlib.import_module("onnx")
+    except ImportError as error:
+        raise ImportError("export_onnx: the package onnx is missing: pip install minigrad-rnn[onnx]") from error

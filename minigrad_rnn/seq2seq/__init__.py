@@ -1,0 +1,1 @@
+"""Sequence to sequence: shapes of input and output, attention, encoder-decoder, search and sampling."""

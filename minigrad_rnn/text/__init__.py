@@ -1,0 +1,1 @@
+"""Text: corpora, streams of batches, baselines, and a character model."""

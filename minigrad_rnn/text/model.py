@@ -1,0 +1,99 @@
+"""A character model: what comes next, given all that came before? (Mikolov et al. 2010; Karpathy 2015.)"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minigrad import Tensor, losses, nn
+from minigrad.nn.inference import evaluation
+
+from ..networks.named import GRU, LSTM, RNN
+from ..networks.recurrence import Recurrence
+from .streams import IntArray, Streams
+
+State = Any
+CELLS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+
+
+class CharacterModel(nn.Module):
+    """Embedding → RNN, LSTM or GRU → Linear: at each step the logits of the next character.
+
+    Call: `logits, state = model(ids, state)`.
+        ids: integers (T, B).
+        state: as the recurrence takes it; None for the initial one.
+        logits: (T, B, vocab_size).
+
+    Args:
+        vocab_size: V, how many characters there are.
+        cell: "rnn", "lstm" or "gru".
+        embedding_size: E, the length of the vector that stands for a character.
+        hidden_size: H, units in a layer.
+        num_layers: how many layers.
+        dropout: probability with which a feature is dropped, in training, between layers and before the readout.
+        rng: where initial values and dropout masks come from: a generator, a seed, or None for the default generator.
+        dtype: of the parameters.
+
+    Raises:
+        ValueError: an unknown cell, or a size or probability out of range.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        cell: str = "lstm",
+        embedding_size: int = 64,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        rng: nn.init.Rng = None,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise ValueError(f"CharacterModel: cell: got {cell!r}, want one of {list(CELLS)}")
+        rng = nn.init.as_generator(rng, "CharacterModel")
+        self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
+        between = dropout if num_layers > 1 else 0.0
+        # Forget gates start open, so that gradients reach far back from the first step on (Gers et al. 2000).
+        options: dict[str, Any] = {"forget_bias": 1.0} if cell == "lstm" else {}
+        self.recurrence = CELLS[cell](
+            embedding_size, hidden_size, num_layers, dropout=between, rng=rng, dtype=dtype, **options
+        )
+        self.dropout = nn.Dropout(dropout, rng=rng)
+        self.readout = nn.Linear(hidden_size, vocab_size, rng=rng, dtype=dtype)
+
+    def forward(self, ids: Any, state: State = None) -> tuple[Tensor, State]:
+        hs, state = self.recurrence(self.embedding(ids), state)
+        return self.readout(self.dropout(hs)), state
+
+
+def bits_per_character(
+    model: CharacterModel, ids: IntArray, *, batch_size: int = 64, steps: int = 128, limit: int | None = None
+) -> float:
+    """The model's cross-entropy on a text, log2, mean over characters.
+
+    The text is read as `batch_size` streams (`Streams`), fewer where it is short, each from the initial state on and
+    carried through to its end. The model is put into evaluation mode meanwhile; the device is waited for once.
+
+    Args:
+        model: on any backend.
+        ids: the encoded text (N,), on the host.
+        batch_size: streams at most.
+        steps: characters read at once; the result does not depend on it.
+        limit: stop each stream early, when about so many characters are predicted altogether; None for all of them.
+
+    Raises:
+        ValueError: a text of fewer than two characters.
+    """
+    streams = Streams(ids, max(1, min(batch_size, ids.size // 512)), steps)
+    state, total, count = None, None, 0
+    with evaluation(model):
+        for inputs, targets, _ in streams:
+            logits, state = model(inputs, state)
+            nats = losses.cross_entropy(logits, targets, reduction="sum").astype("float64")
+            total, count = nats if total is None else total + nats, count + targets.size
+            if limit is not None and count >= limit:
+                break
+    assert total is not None
+    return float(total) / count / math.log(2)

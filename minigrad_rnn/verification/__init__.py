@@ -1,0 +1,1 @@
+"""Verification: every implementation of a network's gradient beside the others."""

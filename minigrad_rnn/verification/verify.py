@@ -1,0 +1,174 @@
+"""Four answers to one question, side by side: the tape op by op, the fused road, the BPTT written by hand, and
+finite differences. Run on any model of yours: the table says whether its gradients are right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..cells import CellMasks
+from ..classics import Classic
+from ..networks.recurrence import Recurrence
+from ..networks.truncation import Truncation
+from .classic_case import CLASSIC_WITNESSES, ClassicQuestion
+from .recurrence_case import WITNESSED, Array, Divergence, RecurrenceQuestion, difference, direction
+
+EXACT = 1e-10
+"""What graph, fused and witness may differ by in float64, relative to the largest entry."""
+DIFFERENCES = 1e-6
+"""What the tape and the finite difference along a direction may differ by, relatively."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The relative errors of one quantity: a parameter's gradient, the input's, h(−1)'s, or the output itself.
+
+    None where there is nothing to compare: no fused road, or no derivative, as of a truncated gradient.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    graph_witness: float
+    fused_witness: float | None
+    graph_fused: float | None
+    finite_difference: float | None
+
+    @property
+    def exact(self) -> list[float]:
+        """The errors between those that must agree to `EXACT`."""
+        return [e for e in (self.graph_witness, self.fused_witness, self.graph_fused) if e is not None]
+
+    @property
+    def passed(self) -> bool:
+        near = self.finite_difference is None or self.finite_difference <= DIFFERENCES
+        return all(error <= EXACT for error in self.exact) and near
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify_bptt` found; prints as a table."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row is within `EXACT` and `DIFFERENCES`. A NaN is not."""
+        return all(row.passed for row in self.rows)
+
+    @property
+    def largest(self) -> float:
+        """The largest relative error between graph, fused and witness."""
+        return max(max(row.exact) for row in self.rows)
+
+    @property
+    def largest_difference(self) -> float | None:
+        """The largest relative error against finite differences; None where there are none to compare with."""
+        return max((row.finite_difference for row in self.rows if row.finite_difference is not None), default=None)
+
+    def __str__(self) -> str:
+        width = max(len("gradient of"), *(len(row.name) for row in self.rows))
+        shapes = max(len("shape"), *(len(str(row.shape)) for row in self.rows))
+        heads = (("graph–", "fused–", "graph–", "differ-"), ("witness", "witness", "fused", "ences"))
+        lines = [self.title]
+        for names, head in zip((("gradient of", "shape"), ("", "")), heads):
+            lines.append(f"  {names[0]:{width}}  {names[1]:{shapes}}  " + "  ".join(f"{c:>7}" for c in head))
+        for row in self.rows:
+            errors = (row.graph_witness, row.fused_witness, row.graph_fused, row.finite_difference)
+            cells = "  ".join(f"{'–' if e is None else format(e, '.1e'):>7}" for e in errors)
+            mark = "" if row.passed else "  ← fails"
+            lines.append(f"  {row.name:{width}}  {row.shape!s:{shapes}}  {cells}{mark}")
+        verdict = "passed" if self.passed else "FAILED"
+        lines.append(f"  {verdict}: wants ≤ {EXACT:.0e} between the three, ≤ {DIFFERENCES:.0e} to finite differences")
+        return "\n".join(lines)
+
+
+def verify_bptt(
+    model: Recurrence | Classic,
+    xs: Any,
+    state: Any = None,
+    divergence: Divergence | None = None,
+    seed: int = 0,
+    *,
+    lengths: Any = None,
+    masks: Mapping[str, CellMasks] | None = None,
+    truncation: Truncation | None = None,
+    targets: Any = None,
+) -> Verification:
+    """Compute the gradients of one divergence by every road and compare them in float64.
+
+    The model is left as it is: copies of it in float64, on its backend, are asked. Where no state is given, h(−1) is
+    drawn at random, or the learned one is used.
+
+    Args:
+        model: any recurrence whose cell a BPTT by hand is written for: RNN, LSTM, GRU, their layer-normalised forms,
+            MGU, IndRNN, with any options; and the classics: TDNN, NARX, Jordan, Elman, StateSpace, GeneralRecurrence.
+        xs: (T, B, I) in the model's own layout, any floating dtype; a classic takes no other layout than this.
+        state: the initial state as the model takes it, or None.
+        divergence: maps the output (T, B, D·H) and the final state's arrays to a scalar; by default a function of all
+            outputs and final states at once that is no sum over time, the general case of slide 70.
+        seed: of the random directions, states and weights of the divergence.
+        lengths: (B,), as the model takes them.
+        masks: dropout masks, as `model.draw_masks` gives them; without them dropout is off.
+        truncation: cut gradients as it does, with k2 = k1; there is no finite difference of that.
+        targets: (T, B, O), true outputs that a NARX is fed with.
+
+    Raises:
+        TypeError: the model is nothing that a witness is written for, or an option is not this model's.
+        ValueError: as the model's own call; a truncation with k2 ≠ k1.
+    """
+    rng = np.random.default_rng(seed)
+    question: RecurrenceQuestion | ClassicQuestion
+    if isinstance(model, Recurrence) and model.cell_type in WITNESSED:
+        _not_for(model, targets=targets)
+        question = RecurrenceQuestion.of(model, xs, state, divergence, rng, lengths, masks, truncation)
+    elif type(model) in CLASSIC_WITNESSES:
+        assert isinstance(model, Classic)
+        _not_for(model, lengths=lengths, masks=masks, truncation=truncation)
+        question = ClassicQuestion.of(model, xs, state, divergence, rng, targets)
+    else:
+        cells, nets = (", ".join(kind.__name__ for kind in of) for of in (WITNESSED, CLASSIC_WITNESSES))
+        got = type(model).__name__ + (f" of {model.cell_type.__name__}" if isinstance(model, Recurrence) else "")
+        raise TypeError(f"verify_bptt: model: got {got}, want a recurrence of {cells}, or one of {nets}")
+    roads = {road: question.on_the_tape(road) for road in question.roads}
+    graph, fused = roads["graph"], roads.get("fused")
+    rows = []
+    for name, g in question.by_hand().items():
+        near = None
+        if question.differentiable and not name.startswith(("output", "final")):
+            near = _near(question, name, graph[name], rng)
+        by_fused = None if fused is None else _relative(fused[name], g)
+        between = None if fused is None else _relative(graph[name], fused[name])
+        rows.append(Row(name, g.shape, _relative(graph[name], g), by_fused, between, near))
+    return Verification(question.title, tuple(rows))
+
+
+def _near(
+    question: RecurrenceQuestion | ClassicQuestion, name: str, gradient: Array, rng: np.random.Generator
+) -> float:
+    """The relative error against finite differences, along another direction where a kink lies close to the first."""
+    error = float("inf")
+    for _ in range(3):
+        v = direction(gradient, rng)
+        error = min(error, difference(question.value_along(name, v), float(np.sum(gradient * v)), DIFFERENCES))
+        if error <= DIFFERENCES:
+            break
+    return error
+
+
+def _not_for(model: Any, **options: Any) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(f"verify_bptt: {name}: got some for a {type(model).__name__}, which takes none")
+
+
+def _relative(a: Array, b: Array) -> float:
+    """The largest difference over the largest entry; infinite for a NaN or for different shapes."""
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("inf")
+    scale = float(np.max(np.abs(b), initial=0.0))
+    gap = float(np.max(np.abs(a - b), initial=0.0))
+    return gap / scale if scale else gap

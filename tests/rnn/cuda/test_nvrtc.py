@@ -1,0 +1,94 @@
+"""Every kernel compiled for real devices, by NVRTC, without one: no spills at what the planner offers."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad.backend import Device
+from minigrad_rnn.cuda.planner import CELLS, PERSISTENT, Shape, Tile, plan
+from minigrad_rnn.cuda.source import options, program
+from tests.support.cuda_on_cpu import compiler
+from tests.support.cuda_on_cpu.devices import A100, H100, RTX_3060
+
+F32, F64 = np.dtype("float32"), np.dtype("float64")
+
+
+@pytest.fixture(autouse=True)
+def nvrtc() -> None:
+    if compiler.load_nvrtc() is None:
+        pytest.skip("NVRTC: the package nvidia-cuda-nvrtc is missing")
+
+
+def architecture(device: Device) -> str:
+    return "sm_" + "".join(map(str, device.compute_capability))
+
+
+def compile_offer(device: Device, shape: Shape) -> int:
+    """Compile what is offered for a shape; how many kernels that was."""
+    made = plan(device, shape)
+    n = 0
+    for name, road in (("forward", made.forward), ("backward", made.backward)):
+        if road.name != PERSISTENT:
+            continue
+        tile = road.tile
+        assert tile is not None
+        file = "published.cu" if shape.cell == "gru_published" else f"{name}.cu"
+        source, told = program(file, shape.cell), options(shape.cell, shape.H, shape.itemsize, tile.macros())
+        found = compiler.compile_for(architecture(device), source, told)[name]
+        assert (found.spilled, found.stack) == (0, 0), (shape, tile, found)
+        assert found.registers * tile.threads <= device.registers
+        assert road.shared_memory + found.shared <= device.shared_memory
+        n += 1
+    return n
+
+
+@pytest.mark.parametrize("device", [A100, H100], ids=architecture)
+@pytest.mark.parametrize(
+    ("cell", "B", "H", "dtype"),
+    [
+        ("rnn_tanh", 64, 512, F32),
+        ("rnn_relu", 5, 40, F64),
+        ("lstm", 32, 512, F32),
+        ("lstm", 1, 256, F32),
+        ("gru", 16, 256, F64),
+        ("gru_published", 32, 256, F32),
+    ],
+    ids=str,
+)
+def test_persistent_kernels_spill_nothing(device: Device, cell: str, B: int, H: int, dtype: Any) -> None:
+    assert compile_offer(device, Shape(cell, B, H, dtype, 1)) == 2
+
+
+@pytest.mark.parametrize("device", [A100, H100], ids=architecture)
+@pytest.mark.parametrize("cell", CELLS)
+def test_kernels_of_one_step(device: Device, cell: str) -> None:
+    file = "published_steps.cu" if cell == "gru_published" else "steps.cu"
+    for itemsize in (4, 8):
+        told = options(cell, 1000, itemsize, {"K_VECTOR": 1})
+        found = compiler.compile_for(architecture(device), program(file, cell), told)
+        assert len(found) == (4 if cell == "gru_published" else 2)
+        assert all((kernel.spilled, kernel.stack) == (0, 0) for kernel in found.values())
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("device", [A100, H100, RTX_3060], ids=architecture)
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_is_offered_spills_nothing(device: Device, cell: str) -> None:
+    sizes = itertools.product((1, 32, 128), (64, 256, 512, 1024), ((F32, 1), (F64, 2)))
+    assert sum(compile_offer(device, Shape(cell, B, H, dtype, D)) for B, H, (dtype, D) in sizes)
+
+
+def test_a_spill_is_seen() -> None:
+    """Wr of 128 rows in the registers of 64 threads cannot be held."""
+    tile = Tile(warp_units=8, unit_warps=2, split=1, batch=4, tiles=1, vector=4, registers=True)
+    told = options("lstm", 256, 4, tile.macros())
+    assert compiler.compile_for("sm_90", program("forward.cu", "lstm"), told)["forward"].spilled
+
+
+def test_what_does_not_compile_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"sm_90: .*error"):
+        compiler.compile_for("sm_90", "no kernel", ())

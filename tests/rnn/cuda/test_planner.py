@@ -1,0 +1,146 @@
+"""The planner's limits, from descriptions of devices: what it offers fits, and what does not fit it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad.backend import Device
+from minigrad_rnn.cuda import planner
+from minigrad_rnn.cuda.planner import CELLS, OP_BY_OP, PERSISTENT, TWO_LAUNCHES, Plan, Shape, Tile, plan
+from minigrad_rnn.cuda.source import options, program
+from tests.support.cuda_on_cpu.devices import A100, DEVICES, H100, H200, RTX_3060, RTX_3090, RTX_4090
+
+F32, F64 = np.dtype("float32"), np.dtype("float64")
+
+
+def shapes() -> list[Shape]:
+    sizes = [(1, 32), (3, 40), (16, 128), (32, 256), (128, 256), (32, 512), (64, 1024), (1, 1024), (7, 333)]
+    kinds = cycle([(F32, 1), (F64, 2), (F64, 1), (F32, 2), (F32, 1)])
+    return [Shape(cell, B, H, *next(kinds)) for cell in CELLS for B, H in sizes]
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)
+def test_what_is_offered_fits(device: Device) -> None:
+    for shape in shapes():
+        made = plan(device, shape)
+        for backward, road in ((False, made.forward), (True, made.backward)):
+            assert road.reason
+            if road.name != PERSISTENT:
+                assert (road.name, road.tile) == (TWO_LAUNCHES, None)
+                continue
+            tile, grid = road.tile, road.grid
+            assert tile is not None
+            assert np.prod(grid) <= device.multiprocessors
+            assert road.shared_memory == tile.shared_memory(shape, backward) <= device.shared_memory - 16
+            assert tile.threads <= device.threads
+            assert tile.threads * tile.registers_needed(shape, backward) <= device.registers
+            # Every unit, example and direction has a block; a thread has at most one pair.
+            assert grid[0] * tile.units >= shape.H
+            assert grid[1] * tile.batch * tile.tiles >= shape.B
+            assert grid[2] == shape.directions
+            assert tile.pairs <= tile.threads
+
+
+@pytest.mark.parametrize(
+    ("device", "cell", "B", "H", "roads"),
+    [
+        (H200, "lstm", 32, 512, (PERSISTENT, PERSISTENT)),
+        (H100, "lstm", 1, 1024, (PERSISTENT, PERSISTENT)),
+        (H100, "lstm", 32, 1024, (PERSISTENT, TWO_LAUNCHES)),
+        (A100, "lstm", 64, 512, (PERSISTENT, PERSISTENT)),
+        (A100, "lstm", 1, 1024, (TWO_LAUNCHES, TWO_LAUNCHES)),
+        (RTX_3090, "gru", 64, 256, (PERSISTENT, PERSISTENT)),
+        (RTX_4090, "gru_published", 64, 256, (PERSISTENT, PERSISTENT)),
+        (RTX_3060, "lstm", 16, 256, (PERSISTENT, PERSISTENT)),
+        (RTX_3060, "lstm", 16, 1024, (TWO_LAUNCHES, TWO_LAUNCHES)),
+        (RTX_3060, "rnn_tanh", 32, 512, (PERSISTENT, PERSISTENT)),
+        (H100, "rnn_relu", 128, 512, (PERSISTENT, PERSISTENT)),
+    ],
+    ids=str,
+)
+def test_roads_of_known_devices(device: Device, cell: str, B: int, H: int, roads: tuple[str, str]) -> None:
+    made = plan(device, Shape(cell, B, H, F32, 1))
+    assert (made.forward.name, made.backward.name) == roads
+
+
+@pytest.mark.parametrize(
+    ("change", "shape", "road", "reason"),
+    [
+        ({"compute_capability": (6, 1)}, {}, OP_BY_OP, "compute capability 6.1: kernels want 7.0"),
+        ({"cooperative": False}, {}, TWO_LAUNCHES, "no cooperative launches"),
+        ({}, {"B": 129}, TWO_LAUNCHES, "B = 129: one launch takes at most 128"),
+        ({}, {"dtype": np.dtype("float16")}, OP_BY_OP, "dtype float16"),
+        ({}, {"H": 4096}, TWO_LAUNCHES, "262144 KiB of Wr do not stay in 132 multiprocessors"),
+        ({"multiprocessors": 1}, {"H": 256}, TWO_LAUNCHES, "1024 KiB of Wr do not stay in 1 multiprocessors"),
+        ({}, {"H": 1024, "B": 128}, TWO_LAUNCHES, "faster at this size"),
+    ],
+)
+def test_what_is_not_offered_has_a_reason(
+    change: dict[str, Any], shape: dict[str, Any], road: str, reason: str
+) -> None:
+    device = replace(H100, **change)
+    made = plan(device, replace(Shape("lstm", 32, 64, F32, 1), **shape))
+    assert made.forward.name == road
+    assert reason in made.forward.reason
+    assert reason in str(made)
+    assert made.runs_kernels == (road != OP_BY_OP)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"cell": "elman"}, "cell: got 'elman'"), ({"B": 0}, "B: got 0"), ({"directions": 0}, "directions: got 0")],
+)
+def test_a_shape_that_is_none_is_an_error(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan(H100, replace(Shape("lstm", 1, 8, F32, 1), **wrong))
+
+
+def test_two_directions_need_twice_the_room() -> None:
+    one, two = (plan(RTX_3060, Shape("gru", 1, 384, F32, D)) for D in (1, 2))
+    assert one.forward.name == PERSISTENT
+    assert two.forward.name == TWO_LAUNCHES
+
+
+def test_batches_of_nearly_one_size_share_a_kernel() -> None:
+    tiles = {plan(H100, Shape("lstm", B, 256, F32, 1)).forward.tile for B in range(17, 33)}
+    assert len(tiles) == 1
+
+
+def test_a_plan_says_both_passes_where_they_differ() -> None:
+    made = plan(H100, Shape("lstm", 32, 1024, F32, 1))
+    assert str(made).startswith("forward persistent (")
+    assert ", backward two launches a step (" in str(made)
+    same = Plan(made.shape, made.backward, made.backward)
+    assert str(same) == str(made.backward)
+
+
+def test_the_least_estimate_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Shape("lstm", 8, 64, F32, 1)
+    wanted = Tile(1, 4, 1, 8, 1, 2, True)
+    planner.best_tile.cache_clear()
+    monkeypatch.setattr(planner, "cost", lambda device, shape, backward, tile: float(tile != wanted))
+    assert planner.best_tile(H100, shape, False) == (wanted, 0.0)
+    planner.best_tile.cache_clear()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_program_is_one_text(cell: str) -> None:
+    """Every header once, and nothing left to include: a compiler needs no files, and its cache sees every change."""
+    names = (
+        ["published.cu", "published_steps.cu"] if cell == "gru_published" else ["forward.cu", "backward.cu", "steps.cu"]
+    )
+    for name in names:
+        text = program(name, cell)
+        assert "#include" not in text
+        assert "#pragma once" not in text
+        assert text.count("struct Order") == text.count("typedef float Real") == 1
+
+
+def test_options_are_constants_of_a_kernel() -> None:
+    assert options("rnn_relu", 8, 8, {"K_VECTOR": 1}) == ("-DK_H=8", "-DK_VECTOR=1", "-DK_DOUBLE=1", "-DK_RELU=1")
+    assert options("lstm", 8, 4, {}) == ("-DK_H=8",)

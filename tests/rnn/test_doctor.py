@@ -1,0 +1,175 @@
+"""`python -m minigrad_rnn doctor`, and what it says where something is missing or wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import backend as seam
+from minigrad_rnn import doctor
+from minigrad_rnn.__main__ import main
+
+
+def test_it_tells_about_every_backend(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "BACKENDS", ("numpy", "strict"))
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert f"numpy {np.__version__}" in said
+    assert "numpy: usable" in said
+    assert "strict: usable" in said
+    assert said.count("right: ") == 12
+    assert "road fused" in said
+    assert "everything that is here works" in said
+    assert all(len(line) < 80 for line in said.splitlines()[3:])
+
+
+def test_a_missing_backend_is_told_and_fails_only_if_it_was_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> Any:
+        raise mg.BackendError("backend 'cupy': no GPU at all")
+
+    monkeypatch.setitem(seam._loaders, "cupy", absent)
+    monkeypatch.delitem(seam._by_name, "cupy", raising=False)
+    monkeypatch.setattr(doctor, "SECONDS", -1.0)
+    assert main(["doctor"]) == 0
+    assert "cupy: not usable\n  backend 'cupy': no GPU at all" in capsys.readouterr().out
+    assert main(["doctor", "--backend", "cupy"]) == 1
+    assert "not well: cupy" in capsys.readouterr().out
+
+
+def test_a_wrong_gradient_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigrad.ops.elementwise import trigonometric
+
+    right = trigonometric.tanh
+    wrong = mg.primitive(lambda xp, x: (xp.tanh(x), (x,), lambda xp, g, x: g * 1.001 / xp.cosh(x) ** 2))
+    monkeypatch.setattr(mg, "tanh", wrong)
+    assert mg.tanh is not right
+    assert main(["doctor", "--backend", "numpy"]) == 1
+    said = capsys.readouterr().out
+    assert "WRONG: " in said
+    assert "not well: numpy" in said
+
+
+def test_wrong_outputs_in_float32_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device alone: the first call of a model is the host's."""
+    forward, calls = doctor.RNN.forward, []
+
+    def wrong(self: Any, xs: Any, *rest: Any, **options: Any) -> Any:
+        output, state = forward(self, xs, *rest, **options)
+        if xs.dtype == np.float32:
+            calls.append(xs)
+        return output + (1e-3 if xs.dtype == np.float32 and len(calls) % 2 == 0 else 0.0), state
+
+    monkeypatch.setattr(doctor.RNN, "forward", wrong)
+    assert main(["doctor", "--backend", "numpy"]) == 1
+    assert "in float32 1.0e-03" in capsys.readouterr().out
+
+
+def test_what_fails_is_told_and_the_others_are_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Any, *rest: Any, **options: Any) -> Any:
+        raise RuntimeError("failed to load libnvrtc")
+
+    monkeypatch.setattr(doctor.LSTM, "forward", failing)
+    assert main(["doctor", "--backend", "numpy"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("WRONG: LSTM: RuntimeError: failed to load libnvrtc") == 2
+    assert said.count("right: ") == 4
+
+
+def test_what_there_was_no_time_for_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "SECONDS", -1.0)
+    assert main(["doctor", "--backend", "numpy"]) == 0
+    assert "no time was left for 6 more" in capsys.readouterr().out
+
+
+class Runtime:
+    """CuPy's runtime on a machine of our choice."""
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def __init__(self, devices: int | str) -> None:
+        self.devices = devices
+
+    def getDeviceCount(self) -> int:
+        if isinstance(self.devices, str):
+            raise self.CUDARuntimeError(self.devices)
+        return self.devices
+
+
+@pytest.mark.parametrize(
+    ("devices", "capability", "packages", "words"),
+    [
+        (
+            "cudaErrorInsufficientDriver",
+            "90",
+            ["cupy-cuda13x"],
+            "no usable GPU; check the driver with nvidia-smi.*Insuff",
+        ),
+        (0, "90", ["cupy-cuda13x"], "no usable GPU; use the backend 'numpy'"),
+        (1, "52", ["cupy-cuda12x"], r"compute capability 5\.2, want at least 6\.0"),
+        (
+            1,
+            "90",
+            ["cupy-cuda12x", "cupy-cuda13x"],
+            "cupy-cuda12x and cupy-cuda13x are installed .*pip uninstall",
+        ),
+    ],
+)
+def test_what_is_wrong_with_cupy_is_said_in_one_error(
+    monkeypatch: pytest.MonkeyPatch, devices: Any, capability: str, packages: list[str], words: str
+) -> None:
+    cupy = pytest.importorskip("cupy")
+    monkeypatch.setattr(cupy.cuda, "runtime", Runtime(devices))
+    monkeypatch.setattr(cupy.cuda, "Device", lambda: type("Device", (), {"compute_capability": capability})())
+    monkeypatch.setattr(seam, "_cupy_packages", lambda: packages)
+    with pytest.raises(mg.BackendError, match=words):
+        seam._load_cupy()
+
+
+@pytest.mark.parametrize(("library", "error"), [("nvrtc", RuntimeError), ("cublas", ImportError)])
+def test_missing_cuda_libraries_are_said_in_one_error(
+    monkeypatch: pytest.MonkeyPatch, library: str, error: type[Exception]
+) -> None:
+    """They are loaded late: without this the first operation would fail, deep inside CuPy."""
+    cupy = pytest.importorskip("cupy")
+
+    class Cuda:
+        runtime, cublas = Runtime(1), None
+        nvrtc = type("Nvrtc", (), {"getVersion": staticmethod(lambda: (13, 0))})
+
+        @staticmethod
+        def Device() -> Any:
+            return type("Device", (), {"compute_capability": "90"})()
+
+    def missing(*_: Any) -> Any:
+        raise error("no such file")
+
+    if library == "nvrtc":
+        monkeypatch.setattr(Cuda.nvrtc, "getVersion", missing)
+    else:
+        monkeypatch.setattr(Cuda, "cublas", property(missing))
+    monkeypatch.setattr(cupy, "cuda", Cuda())
+    monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x"])
+    with pytest.raises(mg.BackendError, match=r"not the CUDA libraries .*'cupy-cuda12x\[ctk\]'.*no such file"):
+        seam._load_cupy()
+
+
+def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)  # an import raises ImportError
+    monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
+    with pytest.raises(mg.BackendError, match="cupy-cuda12x and cupy-cuda13x are installed at once"):
+        seam._load_cupy()
+
+
+def test_one_package_of_cupy_at_most_is_found_here() -> None:
+    assert len(seam._cupy_packages()) <= 1

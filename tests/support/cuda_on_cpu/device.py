@@ -1,0 +1,171 @@
+"""A stand-in device with kernels: strict_device's arrays, and `compile` that makes C++ of CUDA.
+
+The Python code that launches kernels is the one that runs on CuPy, argument for argument.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Backend, Device, Kernels, Launch
+from tests.support.strict_device import STRICT, StrictArray
+
+HERE = Path(__file__).parent
+KERNEL = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(')
+FLAGS = ["-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off"]
+FAST, SANITIZED = ["-O1"], ["-O0", "-g", "-fsanitize=address,alignment,bounds", "-fno-sanitize-recover=all"]
+OUTCOMES = {
+    2: "deadlock: every thread waits at a barrier",
+    3: "a thread left while others wait at a barrier",
+    4: "a cooperative launch has more blocks than run together",
+    5: "a block wrote beyond its shared memory",
+}
+SMALL = Device("a small stand-in", 6, 99 << 10, 1 << 16, 1024, (8, 0), True)
+
+
+class KernelFault(RuntimeError):
+    """What a launch did is wrong."""
+
+
+def missing() -> str:
+    """Why kernels cannot be run here, or nothing."""
+    return "" if shutil.which("g++") else "g++ is missing"
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = [
+        ("grid", ctypes.c_uint * 3),
+        ("threads", ctypes.c_uint),
+        ("shared_bytes", ctypes.c_ulonglong),
+        ("seed", ctypes.c_int),
+        ("resident", ctypes.c_int),
+        ("cooperative", ctypes.c_int),
+    ]
+
+
+@dataclasses.dataclass
+class Settings:
+    """How launches run.
+
+    folder: of compiled kernels. seed, resident: see `Launch` in cuda_on_cpu.h. held: whether a cooperative launch of
+    more blocks than that is refused, as it should be. spins: how often a block polls before it gives up. change: what
+    is done to a source before it is compiled. sanitize: whether reads and writes are checked. launched: what ran.
+    """
+
+    folder: Path
+    seed: int = 0
+    resident: int = 0
+    held: bool = True
+    spins: int = 3000
+    change: Callable[[str], str] | None = None
+    sanitize: bool = False
+    launched: list[tuple[str, tuple[int, int, int], int]] = dataclasses.field(default_factory=list)
+
+
+def make_backend(settings: Settings, device: Device = SMALL) -> Backend:
+    """The strict backend with kernels."""
+    flags = np.zeros(64, np.int32)
+
+    def compiled(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
+        library = build(settings, source, options)
+        return lambda name: launcher(settings, library, name)
+
+    kernels = Kernels(device, compiled, flags, flags.ctypes.data, lambda: None)
+    return dataclasses.replace(STRICT, kernels=lambda: kernels)
+
+
+def _made(target: Path, command: list[str]) -> Path:
+    if not target.exists():
+        fresh = target.with_name(f"{os.getpid()}-{target.name}")
+        done = subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise KernelFault(f"g++: {done.stderr[:3000]}")
+        fresh.rename(target)
+    return target
+
+
+def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    """The shared library of a source, made once for all tests of a session."""
+    if settings.change is not None:
+        changed = settings.change(source)
+        if changed == source:
+            raise AssertionError("the change did not find its place in the source")
+        source = changed
+    flags = [*FLAGS, *(SANITIZED if settings.sanitize else FAST)]
+    names = KERNEL.findall(source)
+    text = source + "".join(
+        f'\nextern "C" int launch_{name}(const on_cpu::Launch* how, void** addresses) '
+        f"{{ return on_cpu::call({name}, *how, addresses); }}"
+        f'\nextern "C" int kinds_{name}(int* kinds) {{ return on_cpu::kinds({name}, kinds); }}\n'
+        for name in names
+    )
+    told = [*options, f"-DK_SPINS={settings.spins}"]
+    key = hashlib.sha256("\0".join([text, *told, *flags]).encode()).hexdigest()[:24]
+    scheduler = _made(
+        settings.folder / f"scheduler{int(settings.sanitize)}.o",
+        ["g++", *flags, "-O2", "-c", str(HERE / "scheduler.cpp")],
+    )
+    file = settings.folder / f"{key}.cpp"
+    file.write_text(text, encoding="utf-8")
+    library = _made(
+        settings.folder / f"{key}.so",
+        ["g++", *flags, *told, "-shared", "-include", str(HERE / "cuda_on_cpu.h"), str(file), str(scheduler)],
+    )
+    return ctypes.CDLL(str(library))
+
+
+def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
+    """The kernel as a backend offers it; arguments of the wrong kind, number or layout are refused."""
+    kinds = (ctypes.c_int * 64)()
+    want = list(kinds[: getattr(library, f"kinds_{name}")(kinds)])
+
+    def launch(
+        grid: tuple[int, int, int],
+        threads: int,
+        args: tuple[Any, ...],
+        shared_memory: int = 0,
+        cooperative: bool = False,
+    ) -> None:
+        if len(args) != len(want):
+            raise KernelFault(f"{name}: got {len(args)} arguments, want {len(want)}")
+        held = [_bytes_of(name, k, arg, kind) for k, (arg, kind) in enumerate(zip(args, want))]
+        addresses = (ctypes.c_void_p * len(held))(*(ctypes.addressof(b) for b in held))
+        how = _Launch(
+            (ctypes.c_uint * 3)(*grid),
+            threads,
+            shared_memory,
+            settings.seed,
+            settings.resident,
+            int(cooperative and settings.held),
+        )
+        settings.launched.append((name, grid, threads))
+        outcome = getattr(library, f"launch_{name}")(ctypes.byref(how), addresses)
+        if outcome:
+            raise KernelFault(f"{name}: {OUTCOMES[outcome]}")
+
+    return launch
+
+
+def _bytes_of(name: str, place: int, arg: Any, kind: int) -> Any:
+    """An argument's bytes: of an array its address; `kind` is 0 for a pointer and otherwise the size of a number."""
+    if isinstance(arg, StrictArray):
+        host = arg._host
+        if kind:
+            raise KernelFault(f"{name}: argument {place}: got an array, want a number")
+        if not host.flags.c_contiguous:
+            raise KernelFault(f"{name}: argument {place}: an array of strides {host.strides} is not contiguous")
+        return ctypes.c_void_p(host.ctypes.data)
+    if not isinstance(arg, np.generic) or arg.itemsize != (kind or 8):
+        raise KernelFault(f"{name}: argument {place}: got {arg!r}, want {kind or 8} bytes")
+    return (ctypes.c_char * arg.itemsize).from_buffer_copy(arg.tobytes())

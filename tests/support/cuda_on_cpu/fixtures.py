@@ -1,0 +1,49 @@
+"""Fixtures for tests of kernels: a folder where all of a session's processes find compiled kernels, and the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from minigrad import backend as seam
+from minigrad.backend import Backend, BackendError, get_backend
+from tests.support.cuda_on_cpu.device import Settings, make_backend, missing
+from tests.support.strict_device import StrictArray
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if reason := missing():
+        pytest.skip(f"CUDA kernels on the CPU: {reason}")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "compiled_kernels"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def launch_settings(compiled_kernels: Path) -> Settings:
+    return Settings(compiled_kernels)
+
+
+@pytest.fixture
+def kernels_on_cpu(launch_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """The strict backend with kernels, in the place of the one without."""
+    get_backend("strict")
+    backend = make_backend(launch_settings)
+    monkeypatch.setitem(seam._by_name, "strict", backend)
+    monkeypatch.setitem(seam.BY_ARRAY_TYPE, StrictArray, backend)
+    return backend
+
+
+@pytest.fixture(params=["shim", "cupy"])
+def kernels_anywhere(request: pytest.FixtureRequest) -> Backend:
+    """A backend with kernels: C++ on this machine, and CuPy where there is a GPU."""
+    if request.param == "shim":
+        made: Backend = request.getfixturevalue("kernels_on_cpu")
+        return made
+    try:
+        return get_backend("cupy")
+    except BackendError as error:
+        pytest.skip(f"backend cupy: {'no GPU' if 'no usable GPU' in str(error) else 'not installed'}")
