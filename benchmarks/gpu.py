@@ -1,4 +1,4 @@
-"""Recurrences on a GPU: our kernels beside cuDNN, and beside our own op-by-op road; a step of the character model.
+"""Recurrences on a GPU: our kernels beside cuDNN and beside our own op-by-op runs; a training step.
 
     python -m benchmarks.gpu [--only RNN|LSTM|GRU|step] [--quick] [--write]
 
@@ -179,7 +179,7 @@ def failure(error: Exception) -> str:
 def beside_graph(
     cell: str, size: dict[str, int], backend: str, clock: Clock, plan: tuple[float, int], ours_took: float
 ) -> str:
-    """Our op-by-op road's time over `ours_took`. It is slow, and the question is whether it is ten times as slow, so a
+    """Our op-by-op time over `ours_took`. It is slow, and the question is whether it is ten times as slow, so a
     fifth of the rounds do."""
     seconds, rounds = plan
     try:
@@ -194,15 +194,15 @@ def beside_graph(
 def one_size(
     cell: str, size: dict[str, int], backend: str, device: str, clock: Clock, plan: tuple[float, int]
 ) -> list[str]:
-    """A row of the cell's table: our time, the road, and the others' times over ours."""
+    """A row of the cell's table: our time, the implementation, and the others' times over ours."""
     try:
         release(backend)
         auto, gradients, model = ours(cell, "auto", backend, size)
         torchs, their_gradients = theirs(cell, device, size)
         apart = largest_difference(in_arithmetic(False, their_gradients)(), gradients())
-        road = str(model.road)
+        implementation = str(model.implementation)
         if not apart < TOLERANCE:
-            return [label(size), road, *NO_TIMES, f"gradients differ by {apart:.1e}"]
+            return [label(size), implementation, *NO_TIMES, f"gradients differ by {apart:.1e}"]
         contestants = {"ours": auto, "ieee": in_arithmetic(False, torchs), "tf32": in_arithmetic(True, torchs)}
         times = medians(contestants, clock, *plan)
     except Exception as error:  # most likely the device's memory; the next size is another question
@@ -210,7 +210,7 @@ def one_size(
     ratios = [f"{times[name] / times['ours']:.2f}" for name in ("ieee", "tf32")]
     return [
         label(size),
-        road,
+        implementation,
         milliseconds(times["ours"]),
         *ratios,
         beside_graph(cell, size, backend, clock, plan, times["ours"]),
@@ -218,7 +218,7 @@ def one_size(
     ]
 
 
-HEAD = ["T, B, I, H", "road", "ours, ms", "cuDNN ieee", "cuDNN tf32", "op by op", "gradients apart"]
+HEAD = ["T, B, I, H", "implementation", "ours, ms", "cuDNN ieee", "cuDNN tf32", "op by op", "gradients apart"]
 
 
 def character_step(

@@ -1,4 +1,4 @@
-"""What lengths cost: `rnn(xs, lengths=...)` beside `rnn(xs)`, forward and backward, on the fused road.
+"""What lengths cost: `rnn(xs, lengths=...)` beside `rnn(xs)`, forward and backward, on the fused implementation.
 
 Lengths are drawn from T/2 … T, at least one of them T.
 """

@@ -1,4 +1,4 @@
-"""Peak memory of forward and backward as the sequence doubles: the graph road, the fused road, and a truncated run.
+"""Peak memory of forward and backward as the sequence doubles: graph, fused and truncated runs.
 
 NumPy reports its arrays to `tracemalloc`, so the peak counts arrays and the tape's own objects alike, and nothing of
 the interpreter. The sequence xs itself is not counted. The truncated run cuts the state off the tape every `WINDOW`
@@ -54,8 +54,8 @@ def peak(work: Callable[[], None]) -> int:
         tracemalloc.stop()
 
 
-def roads(cell: str) -> dict[str, Callable[[Any], None]]:
-    """By road: what takes xs (T, B, I) forward and backward."""
+def implementations(cell: str) -> dict[str, Callable[[Any], None]]:
+    """By implementation: what takes xs (T, B, I) forward and backward."""
     import minigrad_rnn
 
     kind = getattr(minigrad_rnn, cell)
@@ -112,7 +112,7 @@ def measured(options: Options) -> Tables:
     parts = []
     for cell, gates in GATES.items():
         options.told(cell)
-        ways = roads(cell)
+        ways = implementations(cell)
         peaks: dict[str, list[int]] = {way: [] for way in ways}
         for T in lengths:
             xs = numbers(T, BATCH, INPUT, HIDDEN, gates)["xs"]

@@ -45,4 +45,4 @@ for step, g in steps.items():
     size = float(np.linalg.norm(g.numpy()))
     print(f"  t = {step}  |dWr(t)| = {size:.3f}  {'▇' * round(8 * size)}")
 total = np.sum([g.numpy() for g in steps.values()], axis=0)
-print(f"  their sum minus dWr of the witness: {np.abs(total - dWr[0]).max():.1e}")
+print(f"  their sum minus dWr of the reference: {np.abs(total - dWr[0]).max():.1e}")

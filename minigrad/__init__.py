@@ -35,10 +35,10 @@ from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as grad
 from .debug.profiler import profile as profile
 from .engine.gradients import Ledger as Ledger, gradients as gradients, ledger as ledger
 from .engine.primitive import (
-    Joint as Joint,
+    JointRule as JointRule,
+    call_in as call_in,
     primitive as primitive,
     primitive_with_outputs as primitive_with_outputs,
-    within as within,
 )
 from .engine.tape import (
     GraphError as GraphError,
@@ -71,7 +71,7 @@ from .transforms import (
 
 # isort: split
 # Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
-from .debug.tape_table import Tape as Tape, tape as tape
+from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
 
 if TYPE_CHECKING:
     from .debug.visualize.draw import Drawing as Drawing, draw as draw

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam, ops
-from .engine.tensor import Tensor, around
+from . import ops
+from .backend import NUMPY, BackendError, backend_of, is_array
+from .engine.tensor import Tensor, tensor_view
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
@@ -55,7 +56,7 @@ def cross_entropy(
             f"cross_entropy: targets: got shape {tuple(ids.shape)}, want {logits.shape[:-1]} for logits of shape "
             f"{logits.shape}"
         )
-    xp = seam.backend_of(ids).xp
+    xp = backend_of(ids).xp
     flat = ids.reshape(-1)
     rows = ops.reshape(logits, (flat.shape[0], classes))
     loss = ops.negative_log_likelihood(rows, flat, ignore_index=ignore_index)
@@ -131,8 +132,8 @@ def _one_of(name: str, reduction: str) -> None:
 def _tensor(name: str, argument: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    if seam.is_array(value):
-        return around(value)
+    if is_array(value):
+        return tensor_view(value)
     raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")
 
 
@@ -150,7 +151,7 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
 def _beside(targets: Any, logits: Tensor, ignore_index: int) -> Array:
     """The targets as int64 on the logits' backend, checked against the number of classes while they are on the host."""
     ids = targets._data if isinstance(targets, Tensor) else targets
-    if not seam.is_array(ids):
+    if not is_array(ids):
         ids = np.asarray(ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: targets: got dtype {ids.dtype}, want integers")
@@ -168,7 +169,7 @@ def _beside(targets: Any, logits: Tensor, ignore_index: int) -> Array:
 def _same_shape(name: str, x: Tensor, x_name: str, target: Any, target_name: str) -> Any:
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: {x_name}: got dtype {x.dtype}, want floating point")
-    shape = tuple(target.shape) if isinstance(target, Tensor) or seam.is_array(target) else np.shape(target)
+    shape = tuple(target.shape) if isinstance(target, Tensor) or is_array(target) else np.shape(target)
     if shape != x.shape:
         raise ValueError(f"{name}: {target_name}: got shape {shape}, want {x.shape}, that of {x_name}")
     if isinstance(target, Tensor) and target.requires_grad:
@@ -179,15 +180,15 @@ def _same_shape(name: str, x: Tensor, x_name: str, target: Any, target_name: str
 def _as_constant(name: str, argument: str, value: Any, beside: Tensor) -> Array:
     """An array of numbers in the dtype and on the backend of a tensor."""
     array = value._data if isinstance(value, Tensor) else value
-    if not seam.is_array(array):
+    if not is_array(array):
         array = np.asarray(array)
     return _moved(name, argument, array.astype(beside.dtype), beside)
 
 
 def _moved(name: str, argument: str, array: Array, beside: Tensor) -> Array:
-    here, there = seam.backend_of(array), seam.backend_of(beside._data)
+    here, there = backend_of(array), backend_of(beside._data)
     if here is there:
         return array
-    if here is not seam.NUMPY:
-        raise seam.BackendError(f"{name}: {argument}: is on {here.name}, want {there.name}; move it with .to(backend)")
+    if here is not NUMPY:
+        raise BackendError(f"{name}: {argument}: is on {here.name}, want {there.name}; move it with .to(backend)")
     return there.from_numpy(array)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam, ops
-from .engine.mutation import hand_out
+from . import ops
+from .backend import NUMPY, fingerprint, get_backend
+from .engine.mutation import expose
 from .engine.primitive import _functions
 from .engine.tensor import Tensor
 
@@ -79,7 +80,7 @@ def _signatures(theirs: Any, ours: Callable[..., Any]) -> tuple[float, dict[str,
     return same, known, every, {p.name: DEFAULTS.get(p.name, p.default) for p in given}
 
 
-def _called(asked: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def _called(caller: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Our function with arguments given as NumPy's are.
 
     Raises:
@@ -98,48 +99,48 @@ def _called(asked: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, 
                 taken[known[name]] = value
         elif value is not np._NoValue and not (name in defaults and value is defaults[name]):
             own = f"minigrad.{ours.__name__}"
-            raise TypeError(f"{asked}: {name}: {own} does not take this; {INSTEAD.get(name, 'leave it out')}")
+            raise TypeError(f"{caller}: {name}: {own} does not take this; {INSTEAD.get(name, 'leave it out')}")
     return ours(*args, **taken)
 
 
 def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """What NumPy calls for `ufunc(..., x, ...)` and its methods."""
-    asked = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    caller = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if options.pop("out", None) is not None:
-        raise TypeError(f"{asked}: out: {NO_OUT}")
+        raise TypeError(f"{caller}: out: {NO_OUT}")
     if method == "at" and isinstance(inputs[0], Tensor):
-        raise TypeError(f"{asked}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
+        raise TypeError(f"{caller}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
     # A NumPy number comes here as an array without axes: it belongs to no backend.
     inputs = tuple(a[()] if type(a) is np.ndarray and not a.ndim else a for a in inputs)
     if method == "__call__" and ufunc in OURS:
-        return _called(asked, ufunc, OURS[ufunc], inputs, options)
+        return _called(caller, ufunc, OURS[ufunc], inputs, options)
     if method == "outer" and ufunc in OURS:
         a, b = inputs
         columns = ops.reshape(a, (*np.shape(_array(a)), *(1,) * np.ndim(_array(b))))
-        return _called(asked, ufunc, OURS[ufunc], (columns, b), options)
+        return _called(caller, ufunc, OURS[ufunc], (columns, b), options)
     names = {"reduce": REDUCED, "accumulate": ACCUMULATED}.get(method, {})
     if ufunc in names:
-        return _called(asked, ufunc, getattr(ops, names[ufunc]), inputs, {"axis": 0, **options})
-    return _on_constants(asked, getattr(ufunc, method), inputs, options)
+        return _called(caller, ufunc, getattr(ops, names[ufunc]), inputs, {"axis": 0, **options})
+    return _on_constants(caller, getattr(ufunc, method), inputs, options)
 
 
 def array_function(
     x: Tensor, function: Callable[..., Any], types: Any, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
     """What NumPy calls for `numpy.function(..., x, ...)`."""
-    asked = f"{function.__module__}.{function.__name__}"
+    caller = f"{function.__module__}.{function.__name__}"
     if function in IN_PLACE:
         own = f"minigrad.{function.__name__}" if hasattr(ops, function.__name__) else "minigrad.at(x)[...].set(value)"
-        raise TypeError(f"{asked}: it writes in place, and tensors are not written into; {own} gives a new one")
+        raise TypeError(f"{caller}: it writes in place, and tensors are not written into; {own} gives a new one")
     if function in OURS:
-        return _called(asked, function, OURS[function], args, options)
-    return _on_constants(asked, function, args, options)
+        return _called(caller, function, OURS[function], args, options)
+    return _on_constants(caller, function, args, options)
 
 
-def _on_constants(asked: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+def _on_constants(caller: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
     if any(t.node is not None for t in _tensors((args, options))):
         raise TypeError(
-            f"{asked}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it of "
+            f"{caller}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it of "
             "functions that have one, write a @minigrad.primitive, or take .detach() where no gradient shall pass"
         )
     return function(*_arrays(args), **_arrays(options))
@@ -197,8 +198,8 @@ def from_dlpack(x: Any) -> Tensor:
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: x: got {type(x).__name__}, want an object with __dlpack__")
     kind = int(x.__dlpack_device__()[0])
-    backend = seam.NUMPY if kind == 1 else seam.get_backend("cupy")
+    backend = NUMPY if kind == 1 else get_backend("cupy")
     array = backend.xp.from_dlpack(x)
-    if backend is seam.NUMPY:
-        hand_out(array, seam.fingerprint)
+    if backend is NUMPY:
+        expose(array, fingerprint)
     return Tensor(array)

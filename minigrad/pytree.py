@@ -344,14 +344,14 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Calla
     return tree_unflatten(structure, [function(leaf, *there) for (_, leaf), *there in zip(found, *others)])
 
 
-def matched(asked: str, name: str, structure: TreeDef, value: Any) -> list[Any]:
+def matched(caller: str, name: str, structure: TreeDef, value: Any) -> list[Any]:
     """What `value` has in the places of the structure's leaves, in their order.
 
     Raises:
         ValueError: it has another structure: where, what is there and what should be.
     """
     found: list[Any] = []
-    _match(f"{asked}: {name}", structure, value, found)
+    _match(f"{caller}: {name}", structure, value, found)
     return found
 
 

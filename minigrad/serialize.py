@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import backend as seam
+from .backend import is_array, to_numpy
 from .engine.tensor import Tensor
 
 Host = np.ndarray[Any, Any]
@@ -93,7 +93,7 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
     Raises:
         TypeError: a dictionary's key is no string, or is "$array".
     """
-    if isinstance(tree, Tensor) or seam.is_array(tree):
+    if isinstance(tree, Tensor) or is_array(tree):
         return {prefix: tree}, {REFERENCE: prefix}
     if isinstance(tree, np.generic):
         return {}, tree.item()
@@ -140,7 +140,7 @@ def _is_safetensors(path: Path) -> bool:
 def _host(name: str, value: Any) -> Host:
     """A host array in C order and native bytes: safetensors writes any other memory as if it were that."""
     array = value._data if isinstance(value, Tensor) else value
-    host = np.asarray(seam.to_numpy(array) if seam.is_array(array) else array)
+    host = np.asarray(to_numpy(array) if is_array(array) else array)
     if not isinstance(name, str) or "\0" in name or name == "__metadata__":  # neither format can hold these names
         raise TypeError(f"save: arrays: got the name {name!r}, want a string without NUL, other than '__metadata__'")
     if host.dtype.kind not in "biufc":

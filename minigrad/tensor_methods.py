@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import backend as seam, numpy_protocol, ops
+from . import numpy_protocol, ops
+from .backend import Backend, backend_of, get_backend
 from .engine import gradients as functional, hooks
 from .engine.primitive import record
 from .engine.tape import Node, mode
@@ -32,13 +33,13 @@ def _astype(x: Tensor, dtype: Any) -> Tensor:
     return ops.astype(x, dtype=np.dtype(dtype))
 
 
-def to(x: Tensor, backend: str | seam.Backend) -> Tensor:
+def to(x: Tensor, backend: str | Backend) -> Tensor:
     """The tensor on another backend; the gradient travels back the other way. On the same one, the tensor itself.
 
     Raises:
         BackendError: the backend is unknown or has no device.
     """
-    source, target = seam.backend_of(x._data), seam.get_backend(backend)
+    source, target = backend_of(x._data), get_backend(backend)
     if source is target:
         return x
     array = target.from_numpy(source.to_numpy(x._data))
@@ -51,7 +52,7 @@ def to(x: Tensor, backend: str | seam.Backend) -> Tensor:
     return moved
 
 
-def _bring_home(source: seam.Backend, target: seam.Backend) -> Any:
+def _bring_home(source: Backend, target: Backend) -> Any:
     def rule(xp: Any, g: Any) -> Any:
         return to(g, source) if isinstance(g, Tensor) else source.from_numpy(target.to_numpy(g))
 

@@ -1,5 +1,4 @@
-"""`verify`: the tape, the fused road, the manual BPTT and finite differences in one table. `doctor`: what this machine
-can do, with a check of a few seconds."""
+"""The commands: `verify` compares every implementation of a gradient, `doctor` says what this machine can do."""
 
 from __future__ import annotations
 
@@ -144,8 +143,8 @@ def verify(arguments: argparse.Namespace) -> int:
                 print(found[-1], end="\n\n", flush=True)
             else:
                 print(_line(found[-1], same), flush=True)
-    if not arguments.tables:  # one of the fullest, of a model that has all roads
-        print("", max(found, key=lambda v: (v.rows[0].fused_witness is not None, len(v.rows))), "", sep="\n")
+    if not arguments.tables:  # one of the fullest, of a model that has all implementations
+        print("", max(found, key=lambda v: (v.rows[0].fused_reference is not None, len(v.rows))), "", sep="\n")
     failed = sum(not v.passed for v in found)
     print(f"{len(found) - failed} of {len(found)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
     return 1 if failed else 0
@@ -193,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute (%(default)s)")
     command.add_argument("--tables", action="store_true", help="print every model's table, not only one of the fullest")
     command.set_defaults(run=verify)
-    command = commands.add_parser("doctor", help="backends, versions, roads, and a check of a few seconds")
+    command = commands.add_parser("doctor", help="backends, versions, implementations, and a check of a few seconds")
     command.add_argument("--backend", action="append", choices=doctor.BACKENDS, help="only these; a missing one fails")
     command.set_defaults(run=examine)
     arguments = parser.parse_args(argv)

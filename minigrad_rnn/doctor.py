@@ -1,4 +1,4 @@
-"""What this machine can do: backends, versions, roads, and a check of a few seconds that the gradients are right."""
+"""Report what this machine can do: backends, versions, implementations, and whether gradients are right."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def _check(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tuple[bool
     moved = model.to(name)
     found = verify_bptt(moved, xs)
     apart = float(np.abs(moved(mg.tensor(inputs, backend=name))[0].numpy() - expected).max())
-    road = moved.road
+    implementation = moved.implementation
     backend = get_backend(name)
     if backend.kernels is not None:
         check(backend.kernels())
     title = found.title.partition(", T=")[0]
-    said = f"{title}\n    worst difference {found.largest:.1e}, in float32 {apart:.1e}, road {road}"
+    said = f"{title}\n    worst difference {found.largest:.1e}, in float32 {apart:.1e}, implementation {implementation}"
     return found.passed and apart <= ROUNDED, said

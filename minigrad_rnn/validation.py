@@ -76,7 +76,7 @@ def check_masks(name: str, cells: Mapping[str, Cell], masks: Any, T: int, B: int
         raise ValueError(f"{name}: masks: got {unknown}, want names among {list(cells)}")
     for called, mask in masks.items():
         cell = cells[called]
-        sizes, dtype = cell.state_sizes, cell.first_parameter().dtype
+        sizes, dtype = cell.state_sizes, cell.reference_parameter().dtype
         if len(mask.zoneout) not in (0, len(sizes)):
             raise ValueError(
                 f"{name}: masks: {called}: zoneout: got {len(mask.zoneout)}, want one for each of {cell.state_names}"

@@ -20,7 +20,7 @@ from benchmarks import chain, fused, gpu, import_time, machine, memory, mlp, op_
 from benchmarks.__main__ import ALL, main
 from benchmarks.page import README, Target, block, milliseconds, replaced, table, timing_tables
 from benchmarks.timing import Contestant, Plan, Standing, Work, Worker, contest, largest_difference, ratio
-from minigrad import backend as seam
+from minigrad import backend
 from minigrad.backend import BackendError, get_backend
 
 PLAN = Plan(total=0.0, turn=0.0, rounds=4, sittings=1, pause=0.0, patience=0.0)
@@ -277,7 +277,7 @@ def test_peak_counts_arrays() -> None:
 
 
 def test_a_truncated_run_needs_no_more_memory_for_a_longer_sequence() -> None:
-    ways = memory.roads("RNN")
+    ways = memory.implementations("RNN")
     short, long = (np.zeros((T, memory.BATCH, memory.INPUT), np.float32) for T in (32, 128))
     for way, work in ways.items():
         before, after = (memory.peak(functools.partial(work, xs)) for xs in (short, long))
@@ -290,8 +290,8 @@ def test_the_gpus_benchmark_runs_on_a_host() -> None:
     given = (gpu.QUICK_GRID, "numpy", "cpu", gpu.wall_clock, (1e-4, 2))
     for cell in gpu.CELLS:
         (row,) = (line for line in gpu.part(cell, *given).splitlines() if line.startswith("| 20, 2, 16, 16"))
-        _, _, road, *figures, apart, _ = (cell.strip() for cell in row.split("|"))
-        assert road == "fused"
+        _, _, implementation, *figures, apart, _ = (cell.strip() for cell in row.split("|"))
+        assert implementation == "fused"
         assert all(float(figure) > 0 for figure in figures)
         assert len(figures) == 4
         assert float(apart) < 1e-4
@@ -324,7 +324,7 @@ def test_what_is_measured_is_written_into_its_own_block(
     )
     page = tmp_path / "gpu.md"
     page.write_text(gpu.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setitem(seam._by_name, "cupy", stand_in)  # type: ignore[arg-type]
+    monkeypatch.setitem(backend._by_name, "cupy", stand_in)  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(gpu, "CudaClock", lambda: gpu.wall_clock)
     monkeypatch.setattr(gpu, "PAGE", page)

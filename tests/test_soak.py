@@ -1,4 +1,4 @@
-"""Long randomised runs, for `make soak`: models of any form and option, verified against the witness."""
+"""Long randomised runs, for `make soak`: models of any form and option, verified against the reference."""
 
 from __future__ import annotations
 

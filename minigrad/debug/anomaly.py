@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam
-from ..engine.gradient_pool import Outer, OverTime, Placed, RowSum
-from ..engine.observer import Line, Watching, aside, noted, users_line
+from ..backend import backend_of, is_array, to_numpy
+from ..engine.gradient_pool import IndexedSlice, OuterProduct, PerStepSum, RowSum
+from ..engine.observer import Line, ObserverContext, ensure_metadata, get_metadata, users_line
 from ..engine.primitive import REGISTRY, _functions
 from ..engine.tape import Node, Rule, mode
 from ..engine.tensor import Tensor
@@ -57,7 +57,7 @@ class AnomalyWarning(RuntimeWarning):
     """What `detect_anomaly(warn=True)` says in the place of an `AnomalyError`."""
 
 
-class detect_anomaly(Watching):
+class detect_anomaly(ObserverContext):
     """Inside the `with` block the first NaN or Inf is an error that says where it was born.
 
     Born means: the output of an operation, or what a rule passes back, has a NaN and no input has one, or has an Inf
@@ -110,10 +110,10 @@ class detect_anomaly(Watching):
         outputs = [x._data for x in made] if isinstance(made, tuple) else [made._data]
         node = made[0].node if isinstance(made, tuple) else made.node
         if node is not None:
-            aside(node).line = users_line()
+            ensure_metadata(node).line = users_line()
         if _rules.get():  # the rule will be judged by what it returns
             return
-        if (found := born(outputs, (arrays, options))) is None:
+        if (found := first_nonfinite(outputs, (arrays, options))) is None:
             return
         walk = _arrived.get()
         if walk is not None and users_line() == walk.line:  # a recorded walk adds up: the sum will be judged, no hook's
@@ -124,15 +124,15 @@ class detect_anomaly(Watching):
             if t is None:
                 note = "\n  no step's output has one: only the last state has"
             else:
-                found = described(outputs[0][t], " of the step's output")
-        line = users_line() if node is None else aside(node).line
-        self._tell("forward", op, f"'{op}'", found, list(arrays_in(arrays)), t, line, note)
+                found = describe_nonfinite(outputs[0][t], " of the step's output")
+        line = users_line() if node is None else ensure_metadata(node).line
+        self._report("forward", op, f"'{op}'", found, list(arrays_in(arrays)), t, line, note)
 
     def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
         arrived = Arrived()
         arrived.line = users_line()
         for node, seed in roots:
-            arrived.setdefault(node.serial, []).append((None, _ill_kind(seed)))
+            arrived.setdefault(node.serial, []).append((None, nonfinite_kind(seed)))
         before = _arrived.set(arrived)
         try:
             found = walk()
@@ -152,13 +152,13 @@ class detect_anomaly(Watching):
     def _rule(self, arrived: Arrived, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any) -> Any:
         self._judge_sums(arrived, node, g)
         made = _inside_a_rule(rule, xp, g, *saved)
-        self._judge(arrived, node, [made], [node.parents[k]], g, saved, f"the rule of '{node.op}' for input {k}")
+        self._check_rule(arrived, node, [made], [node.parents[k]], g, saved, f"the rule of '{node.op}' for input {k}")
         return made
 
     def _joint(self, arrived: Arrived, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any) -> Any:
         self._judge_sums(arrived, node, g)
         made = _inside_a_rule(rule, xp, g, needs, *saved)
-        self._judge(arrived, node, made, node.parents, g, saved, f"the rule of '{node.op}'")
+        self._check_rule(arrived, node, made, node.parents, g, saved, f"the rule of '{node.op}'")
         return made
 
     def _judge_sums(self, arrived: Arrived, node: Node, g: Any) -> None:
@@ -172,9 +172,9 @@ class detect_anomaly(Watching):
         """Whether the sum of what reached an entry has what no contribution had. Asked once for each entry."""
         uses = arrived.pop(serial, [])
         kinds = {kind for _, kind in uses}
-        if not uses or "NaN" in kinds or not (kind := _ill_kind(g)) or (kind == "Inf" and "Inf" in kinds):
+        if not uses or "NaN" in kinds or not (kind := nonfinite_kind(g)) or (kind == "Inf" and "Inf" in kinds):
             return
-        beside = noted(node)
+        beside = get_metadata(node)
         lines = [line for user, _ in uses if user is not None and (line := _line_of(user))]
         own = None if beside is None else beside.line
         hooked = beside is not None and beside.hooks.get(serial)
@@ -185,11 +185,11 @@ class detect_anomaly(Watching):
         note = "".join(f"\n  from: {name}" for name in names[:SHOWN] + more)
         inputs = list(arrays_in(g))
         unknown = "outside detect_anomaly" if node.parents else "a leaf"
-        found = described(next(a for a in inputs if not all_finite(a)))
+        found = describe_nonfinite(next(a for a in inputs if not all_finite(a)))
         line = own or (lines[0] if lines and not node.parents else None)
-        self._tell("backward", node.op, who, found, inputs, node.time_step, line, note, unknown)
+        self._report("backward", node.op, who, found, inputs, node.time_step, line, note, unknown)
 
-    def _judge(
+    def _check_rule(
         self,
         arrived: Arrived,
         node: Node,
@@ -202,19 +202,19 @@ class detect_anomaly(Watching):
         arrays = [list(arrays_in(part)) for part in made]
         for parent, part in zip(parents, arrays):
             if parent is not None and part:
-                arrived.setdefault(parent.serial, []).append((node, _ill_kind(part)))
-        if (found := born([a for part in arrays for a in part], (g, saved))) is None:
+                arrived.setdefault(parent.serial, []).append((node, nonfinite_kind(part)))
+        if (found := first_nonfinite([a for part in arrays for a in part], (g, saved))) is None:
             return
         t = node.time_step
         if t is None and node.op.endswith("_sequence"):
             t, share = last_step(made)
             if share is not None:
-                found = described(share, " of the step's share of a weight")
+                found = describe_nonfinite(share, " of the step's share of a weight")
         line = _line_of(node)
         shapes = [*arrays_in(g), *arrays_in(saved)]
-        self._tell("backward", node.op, who, found, shapes, t, line, "", "" if line else "outside detect_anomaly")
+        self._report("backward", node.op, who, found, shapes, t, line, "", "" if line else "outside detect_anomaly")
 
-    def _tell(
+    def _report(
         self,
         phase: str,
         op: str,
@@ -251,7 +251,7 @@ SHOWN = 8
 
 
 def _line_of(node: Node) -> Line | None:
-    beside = noted(node)
+    beside = get_metadata(node)
     return None if beside is None else beside.line
 
 
@@ -283,18 +283,18 @@ def arrays_in(value: Any) -> Iterator[Any]:
     """The arrays in what an operation takes, saves or returns, in order."""
     if isinstance(value, Tensor):
         yield value._data
-    elif isinstance(value, (Outer, RowSum)):
+    elif isinstance(value, (OuterProduct, RowSum)):
         yield value.dense()
-    elif isinstance(value, Placed):
+    elif isinstance(value, IndexedSlice):
         yield from arrays_in(value.g)
-    elif isinstance(value, OverTime):
+    elif isinstance(value, PerStepSum):
         yield from arrays_in(value.total)
     elif isinstance(value, dict):
         yield from arrays_in(tuple(value.values()))
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from arrays_in(part)
-    elif seam.is_array(value):
+    elif is_array(value):
         yield value
 
 
@@ -311,10 +311,10 @@ def numbers_in(value: Any) -> Iterator[Any]:
 
 def all_finite(array: Any) -> bool:
     """Whether there is neither a NaN nor an Inf. On a device this waits."""
-    return array.dtype.kind not in "fc" or bool(seam.backend_of(array).xp.isfinite(array).all())
+    return array.dtype.kind not in "fc" or bool(backend_of(array).xp.isfinite(array).all())
 
 
-def born(outputs: Sequence[Any], given: Any) -> tuple[str, str] | None:
+def first_nonfinite(outputs: Sequence[Any], given: Any) -> tuple[str, str] | None:
     """("NaN" or "Inf", where) if an output has one that no input explains.
 
     A NaN is explained by a NaN, an Inf by either.
@@ -327,26 +327,26 @@ def born(outputs: Sequence[Any], given: Any) -> tuple[str, str] | None:
     if any(_has(a, "isnan") for a in inputs):
         return None
     if any(_has(a, "isnan") for a in ill):
-        return described(next(a for a in ill if _has(a, "isnan")))
-    return None if inputs else described(ill[0])
+        return describe_nonfinite(next(a for a in ill if _has(a, "isnan")))
+    return None if inputs else describe_nonfinite(ill[0])
 
 
-def described(array: Any, of: str = "") -> tuple[str, str]:
+def describe_nonfinite(array: Any, of: str = "") -> tuple[str, str]:
     """What an array with a NaN or an Inf has, NaN before Inf, and where first."""
-    host = seam.to_numpy(array)
+    host = to_numpy(array)
     kind, bad = ("NaN", np.isnan(host)) if np.isnan(host).any() else ("Inf", np.isinf(host))
     index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
     return kind, f"at index {index}{of}, {int(bad.sum())} of {bad.size} values"
 
 
-def _ill_kind(value: Any) -> str:
+def nonfinite_kind(value: Any) -> str:
     """ "NaN" if there is one in the arrays of a value, else "Inf" if there is one, else ""."""
     ill = [a for a in arrays_in(value) if not all_finite(a)]
     return ("NaN" if any(_has(a, "isnan") for a in ill) else "Inf") if ill else ""
 
 
 def _has(array: Any, is_one: str) -> bool:
-    return array.dtype.kind in "fc" and bool(getattr(seam.backend_of(array).xp, is_one)(array).any())
+    return array.dtype.kind in "fc" and bool(getattr(backend_of(array).xp, is_one)(array).any())
 
 
 # When
@@ -354,7 +354,7 @@ def _has(array: Any, is_one: str) -> bool:
 
 def ill_steps(array: Any) -> list[int]:
     """The steps t of an array (T, …) that hold a NaN or an Inf."""
-    host = seam.to_numpy(array)
+    host = to_numpy(array)
     return [int(t) for t in np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))]
 
 
@@ -381,7 +381,7 @@ def _argument(op: str, name: str, arrays: Sequence[Any], options: dict[str, Any]
 def last_step(made: Sequence[Any]) -> tuple[int | None, Any]:
     """The first step that BPTT comes to whose share of a weight holds one, and that share; or (None, None)."""
     for contribution in made:
-        if isinstance(contribution, OverTime):
+        if isinstance(contribution, PerStepSum):
             for t in contribution.steps:
                 share = contribution.at(t)
                 if not all_finite(share):

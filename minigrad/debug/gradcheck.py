@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam
+from ..backend import backend_of
 from ..engine.gradients import gradients
 from ..engine.tensor import Tensor, tensor
 
@@ -62,7 +62,7 @@ def gradcheck(
         if not weights:
             for y in outputs:
                 w = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
-                weights.append(seam.backend_of(y._data).from_numpy(np.asarray(w)))
+                weights.append(backend_of(y._data).from_numpy(np.asarray(w)))
         total: Any = 0.0
         for y, w in zip(outputs, weights):
             total = total + (y * Tensor(w)).sum()

@@ -8,7 +8,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from .. import backend as seam
+from ..backend import is_array
 from ..engine.backward_pass import reachable
 from ..engine.observer import whole
 from ..engine.tape import GraphError, Node
@@ -48,28 +48,28 @@ class Row(NamedTuple):
         return self.shapes[0]
 
 
-def rows_of(asked: str, result: Tensor, names: Names = None) -> tuple[list[Row], list[Node]]:
+def rows_of(caller: str, result: Tensor, names: Names = None) -> tuple[list[Row], list[Node]]:
     """The rows of a result's tape, leaves first, and the entries that they are of.
 
     Raises:
         GraphError: the tape was walked before. TypeError: `result` is no tensor, or is not on the tape.
     """
     if not isinstance(result, Tensor):
-        raise TypeError(f"{asked}: result: got {type(result).__name__}, want a Tensor")
+        raise TypeError(f"{caller}: result: got {type(result).__name__}, want a Tensor")
     if result.node is None:
-        raise TypeError(f"{asked}: result: the tensor of shape {result.shape} is not on the tape")
-    called = names_by_serial(asked, names)
+        raise TypeError(f"{caller}: result: the tensor of shape {result.shape} is not on the tape")
+    called = names_by_serial(caller, names)
     try:
         nodes = reachable([result.node])
     except GraphError as error:
-        raise GraphError(str(error).replace("backward", asked, 1)) from None
+        raise GraphError(str(error).replace("backward", caller, 1)) from None
     entries = [node for _, node in sorted(nodes.items()) if node.slot is None]
     entries = [n for n in entries if not n.parents] + [n for n in entries if n.parents]
     numbers = {node.serial: k for k, node in enumerate(entries, 1)}
     return [_row(node, numbers, called) for node in entries], entries
 
 
-def names_by_serial(asked: str, names: Names) -> dict[int, str]:
+def names_by_serial(caller: str, names: Names) -> dict[int, str]:
     """Names by the serial numbers of the entries that they are for."""
     if names is None:
         return {}
@@ -77,7 +77,7 @@ def names_by_serial(asked: str, names: Names) -> dict[int, str]:
     if pairs is None and hasattr(names, "named_parameters"):
         pairs = names.named_parameters()
     if pairs is None:
-        raise TypeError(f"{asked}: names: got {type(names).__name__}, want a dict of tensors by name, or a Module")
+        raise TypeError(f"{caller}: names: got {type(names).__name__}, want a dict of tensors by name, or a Module")
     return {x.node.serial: name for name, x in pairs if isinstance(x, Tensor) and x.node is not None}
 
 
@@ -104,7 +104,7 @@ def _row(node: Node, numbers: dict[int, int], called: dict[int, str]) -> Row:
 def inputs_of(node: Node) -> list[int]:
     """The places of the inputs: what has an entry, or a rule of its own, or was saved. The others are options."""
     ruled = node.rules if isinstance(node.rules, tuple) else ()
-    saved = {k for array, k in zip(node.saved, node.sources) if seam.is_array(array)}
+    saved = {k for array, k in zip(node.saved, node.sources) if is_array(array)}
     return [
         k
         for k, parent in enumerate(node.parents)
@@ -122,7 +122,7 @@ def kept_arrays(node: Node) -> list[Array]:
 
 def _arrays(value: Any, depth: int) -> Iterator[Array]:
     """The arrays in tuples, lists and dicts, and in what functions closed over."""
-    if seam.is_array(value):
+    if is_array(value):
         yield value
     elif not depth:
         return

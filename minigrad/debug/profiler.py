@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..backend import BY_ARRAY_TYPE
-from ..engine.observer import Watching, aside, noted
+from ..engine.observer import ObserverContext, ensure_metadata, get_metadata
 from ..engine.tape import Node, Rule, mode
 from .graph import kept_arrays
 
@@ -40,7 +40,7 @@ class Spent(NamedTuple):
         return self.forward + self.backward
 
 
-class profile(Watching):
+class profile(ObserverContext):
     """Inside the `with` block the time and the saved bytes of every operation and rule are noted.
 
     `print(p)` is a table by operation, sorted by time; `p.table("time step")` and `p.table("module")` are the others,
@@ -106,11 +106,11 @@ class profile(Watching):
         if node is not None:
             node = node if node.slot is None else node.parents[0]
             saved = sum(a.nbytes for a in kept_arrays(node))
-            aside(node).module = label
+            ensure_metadata(node).module = label
         self._add((op, mode().time_step, label), 1, seconds, 0, 0.0, saved)
 
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
-        beside = noted(node)
+        beside = get_metadata(node)
         key = (node.op, node.time_step, "" if beside is None else beside.module or "")
         self._add(key, 0, 0.0, 1, 0.0, 0)
         if isinstance(rules, tuple):

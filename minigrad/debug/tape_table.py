@@ -17,7 +17,7 @@ RIGHT = (0, 4, 6)
 """The columns whose numbers stand at the right."""
 
 
-class Tape:
+class TapeTable:
     """What `minigrad.tape` returns: its text is the table; `rows` are the entries, one by one."""
 
     def __init__(self, rows: list[Row], parts: list[Part], memory: int, op: str) -> None:
@@ -49,12 +49,12 @@ class Tape:
         return "\n".join([head, *_aligned([HEAD, *lines]), total])
 
 
-def tape(result: Tensor, names: Names = None, fold: bool | None = None) -> Tape:
+def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) -> TapeTable:
     """The tape of a result as a table: for each entry what it is, its output, what it saved, and its inputs.
 
     >>> import minigrad as mg
     >>> W, x = mg.tensor([[1.0, 2.0]], requires_grad=True), mg.tensor([[3.0, 4.0]])
-    >>> mg.tape(mg.tanh(x @ W.T).sum(), names={"W": W})
+    >>> mg.tape_table(mg.tanh(x @ W.T).sum(), names={"W": W})
     The tape of 'sum': 1 leaf, 4 operations
     #  t  operation  output          bytes  saved for the rule  bytes  inputs
     1     W          (1, 2) float32      8                          0
@@ -70,7 +70,7 @@ def tape(result: Tensor, names: Names = None, fold: bool | None = None) -> Tape:
         fold: show steps in time that are alike once; by default where there are more than 40 rows.
 
     Returns:
-        A `Tape`: print it, or read its `rows`.
+        A `TapeTable`: print it, or read its `rows`.
 
     Raises:
         GraphError: the tape was walked before. TypeError: `result` is not on the tape.
@@ -79,7 +79,7 @@ def tape(result: Tensor, names: Names = None, fold: bool | None = None) -> Tape:
     parts = parts_of(rows, len(rows) > FOLD_FROM if fold is None else fold)
     arrays = [a for node in entries for a in kept_arrays(node)]
     assert result.node is not None
-    return Tape(rows, parts, distinct_nbytes(arrays), result.node.op)
+    return TapeTable(rows, parts, distinct_nbytes(arrays), result.node.op)
 
 
 def _line(rows: list[Row], part: Part, k: int) -> tuple[str, ...]:

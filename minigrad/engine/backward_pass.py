@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from .gradient_pool import MANY, Outer, OverTime, Placed, Pool, RowSum, unbroadcast
+from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
 from .mutation import check_saved
-from .observer import hooked, through_hooks
+from .observer import apply_hooks, hooked
 from .tape import GraphError, ManyNode, Node, Pick, mode, output_of
 
 Array = Any
@@ -78,7 +78,7 @@ def walk(
     found: dict[int, Gradient] = {}
     first_order = lift is None
     kept_whole = wanted or ()
-    watch, hooks = mode().watch, bool(hooked)
+    watch, hooks = mode().observer, bool(hooked)
     for serial in reversed(order):
         node = nodes.pop(serial)
         g = pools.pop(serial, None)
@@ -89,7 +89,7 @@ def walk(
         if type(g) in POOLED:
             g, owned = pooled(g, node.keeps_factors and first_order and bool(parents) and serial not in kept_whole)
         if hooks:
-            g, owned = through_hooks(node, g, owned)
+            g, owned = apply_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
             found[serial] = (node, g, owned)
         if not parents:
@@ -147,8 +147,8 @@ def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
     return contribution if contribution.dtype == dtype else contribution.astype(dtype)
 
 
-UNFINISHED = frozenset((Outer, RowSum, OverTime, Placed))
-POOLED = frozenset((Outer, RowSum, Placed, Pool))
+UNFINISHED = frozenset((OuterProduct, RowSum, PerStepSum, IndexedSlice))
+POOLED = frozenset((OuterProduct, RowSum, IndexedSlice, Pool))
 
 
 def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
@@ -159,7 +159,7 @@ def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
         return total
     if kind is RowSum and held.count == 1:
         return held.rows[0], False
-    if kind is RowSum or kind is Placed or (kind is Outer and not keep_factors):
+    if kind is RowSum or kind is IndexedSlice or (kind is OuterProduct and not keep_factors):
         return held.dense(), True
     return held, False
 
@@ -171,9 +171,9 @@ def _answer(contribution: Any, *_: Any) -> Any:
 def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
     """Factors stay factors only where a pool will gather many of them."""
     kind = type(contribution)
-    if kind is OverTime:
+    if kind is PerStepSum:
         return contribution.total
-    if kind is Placed or (first_order and parent.keeps_factors and contribution.count < MANY):
+    if kind is IndexedSlice or (first_order and parent.keeps_factors and contribution.count < MANY):
         return contribution
     return contribution.dense()
 
@@ -193,7 +193,7 @@ def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -
 
 def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[tuple[int | None, Any]]:
     """One contribution as (time step, gradient in the parent's shape); a whole sequence's gives a line per step."""
-    if type(contribution) is OverTime:
+    if type(contribution) is PerStepSum:
         return [(t, contribution.at(t)) for t in contribution.steps]
     if type(contribution) in UNFINISHED:
         return [(node.time_step, contribution.dense())]

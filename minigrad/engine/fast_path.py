@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .mutation import handed_out, is_handed_out, places
+from .mutation import exposed, is_exposed, source_positions
 from .tape import Node, mode, serials
 from .tensor import Parameter, Tensor
 
@@ -52,7 +52,7 @@ def one_input(
             return general(x)
         array = x._data
         now = mode()
-        if type(array) is not ndarray or now.watch is not None or (handed_out and is_handed_out(array)):
+        if type(array) is not ndarray or now.observer is not None or (exposed and is_exposed(array)):
             return general(x)
         try:
             value, saved, rules = function(np, array)
@@ -79,7 +79,7 @@ def one_input(
         elif len(saved) == 1 and saved[0] is value:
             node.sources = SECOND
         else:
-            node.sources = places(saved, (array, value))
+            node.sources = source_positions(saved, (array, value))
         node.shape = value.shape
         node.dtype = value.dtype
         node.xp = np
@@ -102,7 +102,7 @@ def two_inputs(
         if type(a) is Tensor or type(a) is Parameter:
             x = a._data
             left = a.node
-            if type(x) is not ndarray or (handed_out and is_handed_out(x)):
+            if type(x) is not ndarray or (exposed and is_exposed(x)):
                 return general(a, b)
         elif type(a) is float or type(a) is int:
             x = a
@@ -112,7 +112,7 @@ def two_inputs(
         if type(b) is Tensor or type(b) is Parameter:
             y = b._data
             right = b.node
-            if type(y) is not ndarray or (handed_out and is_handed_out(y)):
+            if type(y) is not ndarray or (exposed and is_exposed(y)):
                 return general(a, b)
         elif (type(b) is float or type(b) is int) and type(x) is ndarray:
             y = b
@@ -120,7 +120,7 @@ def two_inputs(
         else:
             return general(a, b)
         now = mode()
-        if now.watch is not None:
+        if now.observer is not None:
             return general(a, b)
         if weak:
             if type(y) is float:
@@ -150,7 +150,7 @@ def two_inputs(
         elif len(saved) == 2 and saved[0] is x and saved[1] is y:
             node.sources = FIRST_TWO
         else:
-            node.sources = places(saved, (x, y, value))
+            node.sources = source_positions(saved, (x, y, value))
         node.shape = value.shape
         node.dtype = value.dtype
         node.xp = np
@@ -185,8 +185,8 @@ def three_inputs(
             type(rows) is not ndarray
             or type(matrix) is not ndarray
             or type(arrays[-1]) is not ndarray
-            or now.watch is not None
-            or (handed_out and any(map(is_handed_out, arrays)))
+            or now.observer is not None
+            or (exposed and any(map(is_exposed, arrays)))
         ):
             return general(x, W) if b is None else general(x, W, b)
         try:
@@ -204,7 +204,7 @@ def three_inputs(
         if len(saved) == 2 and saved[0] is rows and saved[1] is matrix:
             node.sources = FIRST_TWO
         else:
-            node.sources = places(saved, (*arrays, value))
+            node.sources = source_positions(saved, (*arrays, value))
         node.shape = value.shape
         node.dtype = value.dtype
         node.xp = np

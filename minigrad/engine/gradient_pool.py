@@ -26,7 +26,7 @@ NONE: list[Array] = []
 """In the place of a pool's lists as long as it has no factors: most pools never have."""
 
 
-class Outer:
+class OuterProduct:
     """The contribution `left.T @ right` to a matrix, kept as its factors of shapes (N, p) and (N, q).
 
     Every use of `W` in `h @ W` contributes one. Over T time steps the pool contracts all factors in one product of
@@ -52,11 +52,11 @@ class Outer:
         return len(self.left)
 
     @property
-    def T(self) -> Outer:
-        return Outer(self.right, self.left)
+    def T(self) -> OuterProduct:
+        return OuterProduct(self.right, self.left)
 
-    def astype(self, dtype: Any) -> Outer:
-        return Outer(self.left.astype(dtype), self.right.astype(dtype))
+    def astype(self, dtype: Any) -> OuterProduct:
+        return OuterProduct(self.left.astype(dtype), self.right.astype(dtype))
 
     def dense(self) -> Array:
         return self.left.T.dot(self.right)  # of two small matrices, at half the price of `@`
@@ -90,7 +90,7 @@ class RowSum:
         return self.rows.sum(axis=0)
 
 
-class Placed:
+class IndexedSlice:
     """The contribution of values `g` at a basic `index`, and of zeros elsewhere, to an array of `shape`.
 
     `x[t]` at every t contributes T of them: the pool adds each at its place, where T arrays of x's shape would be T²
@@ -106,8 +106,8 @@ class Placed:
     def dtype(self) -> Any:
         return self.g.dtype
 
-    def astype(self, dtype: Any) -> Placed:
-        return Placed(self.xp, self.g.astype(dtype), self.index, self.shape)
+    def astype(self, dtype: Any) -> IndexedSlice:
+        return IndexedSlice(self.xp, self.g.astype(dtype), self.index, self.shape)
 
     def dense(self) -> Array:
         y = self.xp.zeros(self.shape, dtype=self.g.dtype)
@@ -115,7 +115,7 @@ class Placed:
         return y
 
 
-class OverTime:
+class PerStepSum:
     """What a whole sequence contributes at once: the total, and on request what each step's share of it was."""
 
     __slots__ = ("at", "steps", "total")
@@ -128,8 +128,8 @@ class Pool:
     """The running sum of a value's contributions.
 
     Borrows the first, owns a fresh array from the second on, and, if that is not tiny, adds in place after that: one
-    buffer of the value's size for any number of uses. Factors (`Outer`, `RowSum`) are collected and contracted in
-    blocks, so that what waits stays bounded.
+    buffer of the value's size for any number of uses. Factors (`OuterProduct`, `RowSum`) are collected and
+    contracted in blocks, so that what waits stays bounded.
     """
 
     __slots__ = ("left", "owned", "right", "rows", "total", "waiting", "xp")
@@ -146,18 +146,18 @@ class Pool:
 
     def add(self, contribution: Any) -> None:
         kind = type(contribution)
-        if kind is Placed:
+        if kind is IndexedSlice:
             if not self.owned:
                 self.total = contribution.dense() if self.total is None else self.total + contribution.dense()
                 self.owned = True
             else:
                 self.total[contribution.index] += contribution.g
-        elif self.owned and kind is not Outer and kind is not RowSum:
+        elif self.owned and kind is not OuterProduct and kind is not RowSum:
             if contribution.size > SMALL:
                 self.total += contribution
             else:
                 self.total = self.total + contribution
-        elif kind is Outer:
+        elif kind is OuterProduct:
             if self.left is NONE:
                 self.left, self.right = [], []
             self.left.append(contribution.left)
@@ -185,7 +185,7 @@ class Pool:
         """Turn the factors that wait into one dense contribution each."""
         made: list[Array] = []
         if self.left:
-            made.append(Outer(self._joined(self.left), self._joined(self.right)).dense())
+            made.append(OuterProduct(self._joined(self.left), self._joined(self.right)).dense())
             self.left = self.right = NONE
         if self.rows:
             made.append(RowSum(self._joined(self.rows)).dense())
@@ -197,9 +197,9 @@ class Pool:
             self.owned = self.owned or first  # a product just made belongs to nobody else
 
     def result(self, keep_factors: bool = False) -> tuple[Any, bool]:
-        """The sum, and whether its memory is the pool's own. `keep_factors` leaves a sum of pure `Outer`s as one."""
+        """The sum, and whether its memory is the pool's own. `keep_factors` leaves pure `OuterProduct`s as one."""
         if keep_factors and self.left and self.total is None and not self.rows:
-            return Outer(self._joined(self.left), self._joined(self.right)), True
+            return OuterProduct(self._joined(self.left), self._joined(self.right)), True
         if self.left or self.rows:  # not `waiting`: factors of no rows have no elements
             self._contract()
         return self.total, self.owned

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam, ops
+from .. import ops
+from ..backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
 from .backward_pass import Gradient, walk
 from .tape import GraphError, Leaf, Node, mode, recording
-from .tensor import Operand, Tensor, around
+from .tensor import Operand, Tensor, tensor_view
 
 
 def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -35,9 +36,9 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
         leaf, value, _ = item
         assert isinstance(leaf, Leaf)
         if create_graph:
-            leaf.grad = _lasting(item) if leaf.grad is None else leaf.grad + value
+            leaf.grad = _recorded_grad(item) if leaf.grad is None else leaf.grad + value
         elif leaf.grad is None:
-            leaf.grad = Tensor(_own(item))
+            leaf.grad = Tensor(_owned_grad(item))
         elif leaf.grad.node is None:
             leaf.grad._data += value
         else:  # the earlier gradient is on the tape: leave what was recorded alone
@@ -92,12 +93,12 @@ def gradients(
                 )
             results.append(None)
         elif create_graph:
-            results.append(_lasting(item))
+            results.append(_recorded_grad(item))
         else:
             if x.node.serial in taken:
                 item = (item[0], item[1], False)
             taken.add(x.node.serial)
-            results.append(Tensor(_own(item)))
+            results.append(Tensor(_owned_grad(item)))
     return results
 
 
@@ -152,7 +153,7 @@ def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, r
 
 
 def walk_back(
-    asked: str,
+    caller: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Operand],
     wanted: set[int],
@@ -161,14 +162,14 @@ def walk_back(
     lines: dict[int, list[tuple[int | None, Any]]] | None = None,
 ) -> dict[int, Tensor]:
     """For `transforms`: the gradients of the entries of these serials, in memory of their own, where there are any."""
-    found = _walk(asked, outputs, seeds, wanted, retain, create_graph, lines)
+    found = _walk(caller, outputs, seeds, wanted, retain, create_graph, lines)
     if create_graph:
-        return {serial: _lasting(item) for serial, item in found.items()}
-    return {serial: Tensor(_own(item)) for serial, item in found.items()}
+        return {serial: _recorded_grad(item) for serial, item in found.items()}
+    return {serial: Tensor(_owned_grad(item)) for serial, item in found.items()}
 
 
 def _walk(
-    asked: str,
+    caller: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Operand],
     wanted: set[int] | None,
@@ -180,53 +181,53 @@ def _walk(
     for output, seed in zip(outputs, seeds):
         if output.node is None:
             raise GraphError(
-                f"{asked}: the output of shape {output.shape} is not on the tape: nothing that it was computed from "
+                f"{caller}: the output of shape {output.shape} is not on the tape: nothing that it was computed from "
                 "requires a gradient, or it was computed under no_grad or detached"
             )
-        roots.append((output.node, _seed(asked, output, seed, create_graph)))
+        roots.append((output.node, _initial_grad(caller, output, seed, create_graph)))
     with recording(create_graph):
-        lift = _lift if create_graph else None
+        lift = _as_tensor if create_graph else None
         run = partial(walk, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
-        watch = mode().watch
+        watch = mode().observer
         return run() if watch is None else watch.walk(roots, run)
 
 
-def _lift(array: Any, node: Node | None) -> Tensor:
+def _as_tensor(array: Any, node: Node | None) -> Tensor:
     """A saved array as a tensor tied to its entry; NumPy's reductions may have left a scalar."""
-    return Tensor(array if seam.is_array(array) else np.asarray(array), node)
+    return Tensor(array if is_array(array) else np.asarray(array), node)
 
 
-def _seed(asked: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
+def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
     """The gradient that the walk starts with: 1 for a scalar, or what the user gave, checked."""
-    backend = seam.backend_of(output._data)
+    backend = backend_of(output._data)
     if seed is None:
         if output.size != 1:
             raise ValueError(
-                f"{asked}: got an output of shape {output.shape} and no gradient; want a scalar (such as its sum or "
+                f"{caller}: got an output of shape {output.shape} and no gradient; want a scalar (such as its sum or "
                 "mean), or a gradient of the same shape"
             )
         array = backend.xp.ones(output.shape, dtype=output.dtype)
         return Tensor(array) if create_graph else array
     if not isinstance(seed, Tensor):
-        seed = around(seed) if seam.is_array(seed) else Tensor(backend.from_numpy(np.asarray(seed)))
+        seed = tensor_view(seed) if is_array(seed) else Tensor(backend.from_numpy(np.asarray(seed)))
     if seed.shape != output.shape:
-        raise ValueError(f"{asked}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")
-    if seam.backend_of(seed._data) is not backend:
-        raise seam.BackendError(f"{asked}: gradient: is on {seed.backend}, the output on {backend.name}")
+        raise ValueError(f"{caller}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")
+    if backend_of(seed._data) is not backend:
+        raise BackendError(f"{caller}: gradient: is on {seed.backend}, the output on {backend.name}")
     if seed.dtype != output.dtype:
         seed = ops.astype(seed, dtype=output.dtype)
     return seed if create_graph else seed._data
 
 
-def _lasting(item: Gradient) -> Tensor:
+def _recorded_grad(item: Gradient) -> Tensor:
     """A recorded walk's gradient. One that turned out constant may be written into, so its memory is its own."""
     node, value, _ = item
     return value if value.node is not None else Tensor(node.xp.array(value._data, copy=True))
 
 
-def _own(item: Gradient) -> Any:
+def _owned_grad(item: Gradient) -> Any:
     """The gradient in memory of its own: a borrowed or broadcast array is copied."""
     node, value, owned = item
     if not owned:
         return node.xp.array(value, copy=True)
-    return value if type(value) in seam.BY_ARRAY_TYPE else node.xp.asarray(value)
+    return value if type(value) in BY_ARRAY_TYPE else node.xp.asarray(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam
+from ..backend import BackendError, backend_of
 from .observer import Handle, add_hook
 from .tape import GraphError
 from .tensor import Tensor
@@ -40,11 +40,11 @@ def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Han
         raise GraphError(
             f"Tensor.register_hook: the tensor of shape {x.shape} is not on the tape; requires_grad is off"
         )
-    asked = f"Tensor.register_hook: the hook {name_of(function)} on '{x.node.op}' {x.shape}"
+    caller = f"Tensor.register_hook: the hook {name_of(function)} on '{x.node.op}' {x.shape}"
 
     def hook(g: Any) -> Any:
         answer = function(as_given(g))
-        return g if answer is None else as_walked(asked, answer, g)
+        return g if answer is None else as_walked(caller, answer, g)
 
     return add_hook(x.node, hook)
 
@@ -63,15 +63,15 @@ def as_given(g: Any) -> Tensor:
     return Tensor(g)
 
 
-def as_walked(asked: str, answer: Any, g: Any) -> Any:
+def as_walked(caller: str, answer: Any, g: Any) -> Any:
     """What a hook returned in the place of `g`, as the walk takes it: a tensor or an array, as `g` is."""
     if not isinstance(answer, Tensor):
-        raise TypeError(f"{asked} returned {type(answer).__name__}, want None or a Tensor")
+        raise TypeError(f"{caller} returned {type(answer).__name__}, want None or a Tensor")
     if answer.shape != tuple(g.shape):
-        raise ValueError(f"{asked} returned shape {answer.shape}, want {tuple(g.shape)} as the gradient")
+        raise ValueError(f"{caller} returned shape {answer.shape}, want {tuple(g.shape)} as the gradient")
     if answer.dtype != g.dtype:
-        raise TypeError(f"{asked} returned dtype {answer.dtype}, want {g.dtype} as the gradient")
-    here = seam.backend_of(g._data if isinstance(g, Tensor) else g).name
+        raise TypeError(f"{caller} returned dtype {answer.dtype}, want {g.dtype} as the gradient")
+    here = backend_of(g._data if isinstance(g, Tensor) else g).name
     if answer.backend != here:
-        raise seam.BackendError(f"{asked} returned a tensor on {answer.backend}, want {here} as the gradient")
+        raise BackendError(f"{caller} returned a tensor on {answer.backend}, want {here} as the gradient")
     return answer if isinstance(g, Tensor) else answer._data

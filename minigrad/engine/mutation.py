@@ -13,7 +13,7 @@ from typing import Any
 from .tape import GraphError, Leaf, Node, serials
 
 Array = Any
-Fingerprint = Callable[[Array], int | None]
+Checksum = Callable[[Array], int | None]
 """`backend.fingerprint`: equal as long as the array's content is; None on a device."""
 
 VIEWS = frozenset(
@@ -41,12 +41,12 @@ VIEWS = frozenset(
 """Operations whose result may share its memory with the input."""
 
 
-class Noted:
+class Fingerprint:
     """What was in an array, since which serial number. Does not keep the array alive."""
 
     __slots__ = ("array", "before", "fingerprint", "serial")
 
-    def __init__(self, array: Array, fingerprint: Fingerprint, gone: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, array: Array, fingerprint: Checksum, gone: Callable[[Any], Any] | None = None) -> None:
         self.array, self.serial = weakref.ref(array, gone), next(serials)
         self.fingerprint, self.before = fingerprint, fingerprint(array)
 
@@ -55,61 +55,61 @@ class Noted:
         return array is None or self.fingerprint(array) == self.before
 
 
-handed_out: dict[int, Noted] = {}
+exposed: dict[int, Fingerprint] = {}
 """The arrays whose memory the user holds, by ids, as long as they live: not views, but what they are views of."""
 
 
-def hand_out(array: Array, fingerprint: Fingerprint) -> None:
+def expose(array: Array, fingerprint: Checksum) -> None:
     """Note that the user can write into the array from now on, and what is in it."""
     owner = owner_of(array)
     key = id(owner)
-    held = handed_out.get(key)
+    held = exposed.get(key)
     if held is None or held.before is None:
-        handed_out[key] = Noted(owner, fingerprint, lambda _: handed_out.pop(key, None))
+        exposed[key] = Fingerprint(owner, fingerprint, lambda _: exposed.pop(key, None))
 
 
-def note_as_users(array: Array) -> None:
+def mark_user_owned(array: Array) -> None:
     """Note that the array is the user's own. Whoever saves it looks what is in it then; nobody has looked before."""
     owner = owner_of(array)
-    if id(owner) not in handed_out:
-        hand_out(owner, _not_looked_at)
+    if id(owner) not in exposed:
+        expose(owner, _not_looked_at)
 
 
 def _not_looked_at(array: Array) -> None:
     return None
 
 
-def is_handed_out(array: Array) -> bool:
+def is_exposed(array: Array) -> bool:
     """Whether the user can write into the array or into what it is a view of."""
-    return id(array if array.base is None else owner_of(array)) in handed_out
+    return id(array if array.base is None else owner_of(array)) in exposed
 
 
-def places(saved: Sequence[Any], there: Sequence[Any]) -> tuple[int | None, ...]:
+def source_positions(saved: Sequence[Any], there: Sequence[Any]) -> tuple[int | None, ...]:
     """For each saved array which of the inputs and outputs `there` it is.
 
     Where two of them are one array (`x * x.detach()`), the saved ones are theirs in their order: a rule that needs the
     second of two inputs alone saves the first as well.
     """
-    places: list[int | None] = []
+    source_positions: list[int | None] = []
     for array in saved:
         place = None
         for k, other in enumerate(there):
             if other is array:
                 place = k
-                if k not in places:
+                if k not in source_positions:
                     break
-        places.append(place)
-    return tuple(places)
+        source_positions.append(place)
+    return tuple(source_positions)
 
 
-class Watched(tuple[int | None, ...]):
+class FingerprintedSources(tuple[int | None, ...]):
     """An entry's `sources`, with a note of each array that it saved and that the user holds."""
 
-    notes: list[tuple[Array, Noted]]
+    notes: list[tuple[Array, Fingerprint]]
 
 
-def watch_saved(
-    node: Node | None, op: str, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Fingerprint
+def fingerprint_saved(
+    node: Node | None, op: str, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Checksum
 ) -> None:
     """Fingerprint what the entry saved of those inputs that the user can write into: his `own`, or handed out."""
     if node is None and op not in VIEWS:
@@ -122,14 +122,14 @@ def watch_saved(
             continue
         owner = owner_of(array)
         if users:
-            note_as_users(owner)  # whoever saves a view of it shall know
-        elif id(owner) not in handed_out:
+            mark_user_owned(owner)  # whoever saves a view of it shall know
+        elif id(owner) not in exposed:
             continue
         for kept in () if node is None else node.saved:
             if owner_of(kept) is owner:
-                notes.append((kept, Noted(kept, fingerprint)))
+                notes.append((kept, Fingerprint(kept, fingerprint)))
     if node is not None and notes:
-        node.sources = Watched(node.sources)
+        node.sources = FingerprintedSources(node.sources)
         node.sources.notes = notes
 
 
@@ -155,16 +155,16 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
     """
     if Leaf.last_written_at > next((serial for serial in order if nodes[serial].parents), Leaf.last_written_at):
         _refuse_older_uses(nodes)
-    if not handed_out:
+    if not exposed:
         return
     for serial in order:
         node = nodes[serial]
-        if type(node.sources) is Watched:
+        if type(node.sources) is FingerprintedSources:
             for kept, noted in node.sources.notes:
                 if not noted.unchanged():
                     raise GraphError(_stale(node, tuple(kept.shape)))
         for kept in node.saved:
-            held = handed_out.get(id(owner_of(kept)))
+            held = exposed.get(id(owner_of(kept)))
             if held is not None and held.serial > serial and not held.unchanged():
                 raise GraphError(_stale(node, tuple(kept.shape)))
 

@@ -1,6 +1,6 @@
 """What looks inside: observers that see every operation and rule, and what is noted of an entry on the side.
 
-`Mode.watch` holds the observer of this thread and task, or None; `primitive` and `walk` ask for it once, so that
+`Mode.observer` holds the observer of this thread and task, or None; `primitive` and `walk` ask for it once, so that
 nothing is paid while nobody looks. What is noted of an entry (its hooks, the user's line) is in its slot `aside`, which
 most entries never set: it dies with the entry. This file knows no array library.
 """
@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from .tape import Mode, Node, Rule, _Within, serials
+from .tape import Mode, Node, Rule, _ModeContext, serials
 
 Hook = Callable[[Any], Any]
 """From an entry's pooled gradient, an array or (in a recorded walk) a tensor, to the one that the walk goes on with."""
@@ -68,7 +68,7 @@ class Handle:
         self.remove()
 
 
-class Aside:
+class NodeMetadata:
     """What was noted of an entry: `hooks` by serial number (of the entry, or of its `Pick`s), where it was made."""
 
     __slots__ = ("__weakref__", "hooks", "line", "module")
@@ -81,7 +81,7 @@ class Aside:
         """A label of the module that was being called then."""
 
 
-hooked: weakref.WeakSet[Aside] = weakref.WeakSet()
+hooked: weakref.WeakSet[NodeMetadata] = weakref.WeakSet()
 """Those of living entries that have a hook: the walk looks for hooks only if there is one."""
 
 
@@ -90,22 +90,22 @@ def whole(node: Node) -> Node:
     return node if node.slot is None or not node.parents else node.parents[0]  # type: ignore[return-value]
 
 
-def noted(node: Node) -> Aside | None:
+def get_metadata(node: Node) -> NodeMetadata | None:
     """What was noted of the operation's entry, if anything."""
-    return getattr(whole(node), "aside", None)
+    return getattr(whole(node), "metadata", None)
 
 
-def aside(node: Node) -> Aside:
+def ensure_metadata(node: Node) -> NodeMetadata:
     """The same, made where there is none yet."""
-    found = noted(node)
+    found = get_metadata(node)
     if found is None:
-        found = whole(node).aside = Aside()
+        found = whole(node).metadata = NodeMetadata()
     return found
 
 
 def add_hook(node: Node, hook: Hook) -> Handle:
     """Let the walk call `hook` with the entry's pooled gradient."""
-    beside = aside(node)
+    beside = ensure_metadata(node)
     hooks = beside.hooks.setdefault(node.serial, Hooks())
     hooked.add(beside)
     where = weakref.ref(beside)
@@ -118,17 +118,17 @@ def add_hook(node: Node, hook: Hook) -> Handle:
     return Handle(hooks, hooks.add(hook), removed)
 
 
-def hand_on_hooks(before: Node, now: Node) -> None:
+def move_hooks(before: Node, now: Node) -> None:
     """The hooks of an entry are those of the one that takes its place."""
-    found = noted(before)
+    found = get_metadata(before)
     if found is not None and found.hooks:
-        now.aside = found
+        now.metadata = found
         found.hooks = {now.serial: found.hooks.pop(before.serial)}
 
 
-def through_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:
+def apply_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:
     """The gradient after the entry's hooks, and whether its memory is still the walk's own: hooks may keep it."""
-    found = noted(node)
+    found = get_metadata(node)
     hooks = None if found is None else found.hooks.get(node.serial)
     if not hooks:
         return g, owned
@@ -161,7 +161,7 @@ class Observer:
         return nullcontext()
 
 
-class Both(Observer):
+class ObserverChain(Observer):
     """Two observers, one inside the other."""
 
     def __init__(self, outer: Observer, inner: Observer) -> None:
@@ -187,24 +187,24 @@ class Both(Observer):
         return stack
 
 
-class Watching(Observer, _Within):
+class ObserverContext(Observer, _ModeContext):
     """An observer that is one inside its `with` block, in this thread and task, beside those that are there.
 
     In a block of its own inside its block it is there once.
     """
 
     def _mode(self, before: Mode) -> Mode:
-        watch = before.watch if _among(self, before.watch) else _both(before.watch, self)
+        watch = before.observer if _among(self, before.observer) else _both(before.observer, self)
         return Mode(before.recording, before.time_step, watch, before)
 
 
 def _both(outer: Observer | None, inner: Observer) -> Observer:
-    return inner if outer is None else Both(outer, inner)
+    return inner if outer is None else ObserverChain(outer, inner)
 
 
 def _among(one: Observer, watch: Observer | None) -> bool:
     """Whether `one` is, or is among, those that watch."""
-    return watch is one or (isinstance(watch, Both) and (_among(one, watch.outer) or _among(one, watch.inner)))
+    return watch is one or (isinstance(watch, ObserverChain) and (_among(one, watch.outer) or _among(one, watch.inner)))
 
 
 def users_line() -> Line | None:

@@ -8,9 +8,9 @@ A primitive is written once, against a namespace `xp`:
         return y, (y,), lambda xp, g, y: g * (1 - y * y)
 
 It returns the value, the arrays its rule needs, and the rule: one function, a tuple with one per input, or a
-`Joint` that gives all inputs' contributions at once. In a first-order walk `xp` is numpy or cupy and the rule runs on
-plain arrays; under `create_graph=True` the same rule runs on tensors with `xp = minigrad.ops`, so that it is recorded
-and can be differentiated again.
+`JointRule` that gives all inputs' contributions at once. In a first-order backward pass `xp` is numpy or cupy and the
+rule runs on plain arrays; under `create_graph=True` the same rule runs on tensors with `xp = minigrad.ops`, so that it
+is recorded and can be differentiated again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .. import backend as seam
-from ..backend import BY_ARRAY_TYPE
+from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from .fast_path import one_input, three_inputs, two_inputs
-from .mutation import VIEWS, handed_out, places, watch_saved
+from .mutation import VIEWS, exposed, fingerprint_saved, source_positions
 from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
 
@@ -48,7 +47,7 @@ own_namespace: Any = None
 """`minigrad.ops`, once it is imported: what `xp` is when a walk is recorded."""
 
 
-class Joint:
+class JointRule:
     """A rule for all inputs at once: `rule(xp, g, needs, *saved)` returns one contribution, or None, per input.
 
     `needs` says which inputs a gradient is wanted for. Of an operation with several outputs `g` is a tuple, with
@@ -81,7 +80,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         array_type: type | None = None
         odd = own = live = False
         if options:
-            args, options = _by_position(function, args, options)
+            args, options = keywords_to_positions(function, args, options)
         for arg in args:
             if isinstance(arg, Tensor):
                 node = arg.node
@@ -102,25 +101,25 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                 elif array_type is None:
                     array_type = type(arg)
                 else:
-                    raise mixed(name, args)
+                    raise mixed_backend_error(name, args)
         backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
         if odd or backend is None:
-            backend, arrays = settle(backend, arrays)
+            backend, arrays = to_common_backend(backend, arrays)
         now = mode()
-        token = None if now.watch is None else now.watch.started(name)
+        token = None if now.observer is None else now.observer.started(name)
         try:
             value, saved, rules = function(backend.xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
-            raise _explained(error, name, arrays) from error
+            raise with_shapes(error, name, arrays) from error
         if live and now.recording:
             made = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
         else:
             made = constant(backend.xp, value)
-        if now.watch is not None:
-            now.watch.finished(token, name, arrays, options, made)
-        if (own or handed_out) and (saved or name in VIEWS):
+        if now.observer is not None:
+            now.observer.finished(token, name, arrays, options, made)
+        if (own or exposed) and (saved or name in VIEWS):
             users = [not isinstance(arg, Tensor) for arg in args]
-            watch_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, seam.fingerprint)
+            fingerprint_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, fingerprint)
         return made
 
     def finish(
@@ -164,7 +163,7 @@ def composed(function: Callable[P, R]) -> Callable[P, R]:
 def primitive_with_outputs(
     function: Callable[Concatenate[Any, P], Any],
 ) -> Callable[P, tuple[Tensor, ...]]:
-    """A `primitive` whose value is a tuple of arrays; its `Joint` rule is handed a gradient for every one."""
+    """A `primitive` whose value is a tuple of arrays; its `JointRule` rule is handed a gradient for every one."""
     return primitive(function)  # type: ignore[return-value]
 
 
@@ -188,7 +187,7 @@ def record(
     node.xp = xp
     node.time_step = time_step
     node.saved = saved
-    node.sources = places(saved, (*arrays, value)) if saved else ()
+    node.sources = source_positions(saved, (*arrays, value)) if saved else ()
     if type(value) not in BY_ARRAY_TYPE:  # a reduction to one number gives a NumPy scalar
         value = xp.asarray(value)
     node.shape = value.shape
@@ -197,7 +196,7 @@ def record(
         node.rules = rules
         if len(rules) < len(parents) and any(parents[len(rules) :]):
             raise TypeError(f"{name}: no rule brings a gradient to argument {len(rules)}, which requires one")
-    elif type(rules) is Joint:
+    elif type(rules) is JointRule:
         node.rules = rules.rule
     else:
         node.rules = (rules,)
@@ -207,13 +206,13 @@ def record(
 
 
 def _record_many(
-    name: str, xp: Any, values: tuple[Any, ...], saved: Any, rules: Joint, arrays: Any, parents: Any, time_step: Any
+    name: str, xp: Any, values: tuple[Any, ...], saved: Any, rules: JointRule, arrays: Any, parents: Any, time_step: Any
 ) -> tuple[Tensor, ...]:
     node = ManyNode()
     node.serial = next(serials)
     node.op, node.parents, node.xp, node.time_step = name, parents, xp, time_step
     node.saved, node.rules = saved, rules.rule
-    node.sources = places(saved, (*arrays, *values))
+    node.sources = source_positions(saved, (*arrays, *values))
     values = tuple(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v) for v in values)
     node.picks = tuple(next(serials) for _ in values)
     node.outputs = tuple((tuple(v.shape), v.dtype) for v in values)
@@ -221,14 +220,14 @@ def _record_many(
     return tuple(Tensor(v, output_of(node, k)) for k, v in enumerate(values))
 
 
-def within(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def call_in(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Use an operation inside a rule: on plain arrays in a first-order walk, recorded where `xp` is minigrad's own."""
     if xp is own_namespace:
         return operation(*args, **options)
     return _functions[operation](xp, *args, **options)[0]
 
 
-def _by_position(
+def keywords_to_positions(
     function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Tensors that were passed by name in their places, since gradients flow to positions."""
@@ -248,40 +247,40 @@ def _by_position(
     return tuple(args), options
 
 
-def settle(backend: seam.Backend | None, arrays: list[Any]) -> tuple[seam.Backend, list[Any]]:
+def to_common_backend(backend: Backend | None, arrays: list[Any]) -> tuple[Backend, list[Any]]:
     """Bring what is neither a tensor, a plain array nor a Python number to the others' backend."""
     if backend is None:
-        known = next((a for a in arrays if seam.is_array(a)), None)
-        backend = seam.default_backend() if known is None else seam.backend_of(known)
+        known = next((a for a in arrays if is_array(a)), None)
+        backend = default_backend() if known is None else backend_of(known)
         if known is None and arrays and type(arrays[0]) in (int, float, bool):
             number = np.asarray(arrays[0], np.float32 if type(arrays[0]) is float else None)
             arrays = [backend.from_numpy(number), *arrays[1:]]
     settled = []
-    beside = next((a.dtype for a in arrays if seam.is_array(a) and a.dtype.kind == "f"), np.float32)
+    beside = next((a.dtype for a in arrays if is_array(a) and a.dtype.kind == "f"), np.float32)
     for a in arrays:
         if type(a) is list:  # of Python numbers, which take the dtype of what stands beside them
             a = np.asarray(a)
             a = backend.from_numpy(a.astype(beside) if a.dtype == np.float64 else a)
         elif isinstance(a, np.generic):
             a = backend.from_numpy(np.asarray(a))
-        elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is seam.NUMPY:
+        elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is NUMPY:
             a = a.view(np.ndarray)  # a subclass, such as memmap
-        elif backend is seam.NUMPY and hasattr(a, "__array__") and not isinstance(a, (np.ndarray, type)):
+        elif backend is NUMPY and hasattr(a, "__array__") and not isinstance(a, (np.ndarray, type)):
             a = np.asarray(a)  # another library's array, such as torch's or pandas'
         settled.append(a)
     return backend, settled
 
 
-def mixed(name: str, args: Sequence[Any]) -> seam.BackendError:
+def mixed_backend_error(name: str, args: Sequence[Any]) -> BackendError:
     sides = []
     for k, arg in enumerate(args):
         array = arg._data if isinstance(arg, Tensor) else arg
-        if seam.is_array(array):
-            sides.append(f"argument {k} of shape {tuple(array.shape)} is on {seam.backend_of(array).name}")
-    return seam.BackendError(f"{name}: {', '.join(sides)}; move one with .to(backend)")
+        if is_array(array):
+            sides.append(f"argument {k} of shape {tuple(array.shape)} is on {backend_of(array).name}")
+    return BackendError(f"{name}: {', '.join(sides)}; move one with .to(backend)")
 
 
-def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
+def with_shapes(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
     """The same error with the operation and the inputs' shapes in front, so that `except AxisError` still finds it."""
     got = ", ".join(f"{tuple(a.shape)} {a.dtype}" if hasattr(a, "dtype") else repr(a)[:60] for a in arrays)
     words = f"{name}: got ({got}): {error}"

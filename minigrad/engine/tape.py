@@ -25,10 +25,10 @@ class GraphError(RuntimeError):
 class Mode:
     """How operations are recorded: whether at all, under which time step, who watches, and what was `before`."""
 
-    __slots__ = ("before", "recording", "time_step", "watch")
+    __slots__ = ("before", "observer", "recording", "time_step")
 
-    def __init__(self, recording: bool, time_step: int | None, watch: Any, before: Mode | None) -> None:
-        self.recording, self.time_step, self.watch, self.before = recording, time_step, watch, before
+    def __init__(self, recording: bool, time_step: int | None, observer: Any, before: Mode | None) -> None:
+        self.recording, self.time_step, self.observer, self.before = recording, time_step, observer, before
 
 
 _at_first = Mode(True, None, None, None)
@@ -48,7 +48,19 @@ class Node:
     consumed has `rules` None.
     """
 
-    __slots__ = ("aside", "dtype", "op", "parents", "rules", "saved", "serial", "shape", "sources", "time_step", "xp")
+    __slots__ = (
+        "dtype",
+        "metadata",
+        "op",
+        "parents",
+        "rules",
+        "saved",
+        "serial",
+        "shape",
+        "sources",
+        "time_step",
+        "xp",
+    )
     serial: int
     op: str
     parents: Sequence[Node | None]
@@ -59,8 +71,8 @@ class Node:
     dtype: Any
     xp: Any
     time_step: int | None
-    aside: Any
-    """What hooks and observers noted of the entry (`observer.Aside`); not set on most."""
+    metadata: Any
+    """What hooks and observers noted of the entry (`observer.NodeMetadata`); not set on most."""
     # What only some kinds of entry have, as every other kind sees it:
     outputs: Any = None
     picks: Any = ()
@@ -117,7 +129,7 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
     return leaf
 
 
-class _Within:
+class _ModeContext:
     """Replace the mode inside a `with` block and put back afterwards what was there.
 
     What was there is kept in the mode, not here: one `no_grad()` may be used by several threads and tasks at once.
@@ -137,7 +149,7 @@ class _Within:
         _mode.set(mode().before or _at_first)
 
 
-class recording(_Within, ContextDecorator):
+class recording(_ModeContext, ContextDecorator):
     """Write to the tape, or not, inside a `with` block or a decorated function."""
 
     def __init__(self, on: bool) -> None:
@@ -147,7 +159,7 @@ class recording(_Within, ContextDecorator):
         return recording(self._on)
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(self._on, before.time_step, before.watch, before)
+        return Mode(self._on, before.time_step, before.observer, before)
 
 
 class no_grad(recording):
@@ -164,14 +176,14 @@ class enable_grad(recording):
         super().__init__(True)
 
 
-class time_step(_Within):
+class time_step(_ModeContext):
     """Label what is recorded inside with a time step; the ledger shows contributions under it."""
 
     def __init__(self, t: int | None) -> None:
         self._t = t
 
     def _mode(self, before: Mode) -> Mode:
-        return Mode(before.recording, self._t, before.watch, before)
+        return Mode(before.recording, self._t, before.observer, before)
 
 
 def output_of(node: Node, k: int) -> Node:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as seam
-from .mutation import hand_out, note_as_users
+from ..backend import NUMPY, Backend, backend_of, default_backend, fingerprint, get_backend, is_array, to_numpy
+from .mutation import expose, mark_user_owned
 from .tape import Leaf, Node, new_leaf, serials
 
 if TYPE_CHECKING:
@@ -81,14 +81,14 @@ class Tensor:
         if self.node is not None and type(self.node) is not Leaf:
             raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
         if type(self.node) is Leaf:
-            self.node.xp = seam.backend_of(array).xp
+            self.node.xp = backend_of(array).xp
         self._data = array
         self._hand_out()
 
     def _hand_out(self) -> None:
         """Note that the user holds the array, and what is in it: he may write into it behind the tape's back."""
         if isinstance(self._data, np.ndarray):
-            hand_out(self._data, seam.fingerprint)
+            expose(self._data, fingerprint)
 
     def written(self) -> None:
         """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
@@ -114,7 +114,7 @@ class Tensor:
     @property
     def backend(self) -> str:
         """The name of the backend that holds the array: "numpy" or "cupy"."""
-        return seam.backend_of(self._data).name
+        return backend_of(self._data).name
 
     @property
     def requires_grad(self) -> bool:
@@ -155,7 +155,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A host copy of the values, off the tape."""
-        return np.array(seam.to_numpy(self._data))
+        return np.array(to_numpy(self._data))
 
     def item(self) -> Any:
         """The single value as a Python number. On a device this waits for it.
@@ -220,7 +220,7 @@ class Tensor:
         )
 
     def __repr__(self) -> str:
-        values = np.array2string(seam.to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
+        values = np.array2string(to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
         extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         if self.backend != "numpy":
             extra += f", backend={self.backend!r}"
@@ -318,9 +318,9 @@ class Tensor:
         def register_hook(self, function: Callable[[Tensor], Tensor | None]) -> Handle: ...
 
 
-def around(array: Array) -> Tensor:
+def tensor_view(array: Array) -> Tensor:
     """A constant on an array of the user's, not a copy: what saves it will notice when he writes into it."""
-    note_as_users(array)
+    mark_user_owned(array)
     return Tensor(array)
 
 
@@ -338,9 +338,7 @@ class Parameter(Tensor):
         super().__init__(made._data, made.node)
 
 
-def tensor(
-    data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | seam.Backend | None = None
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | Backend | None = None) -> Tensor:
     """A new tensor with its own copy of `data`.
 
     Python floats become float32, Python integers int64; arrays keep their dtype. The tensor lives on `backend`, or,
@@ -353,11 +351,11 @@ def tensor(
     """
     if isinstance(data, Tensor):
         data = data._data
-    source = seam.backend_of(data) if seam.is_array(data) else None
+    source = backend_of(data) if is_array(data) else None
     if backend is not None:
-        target = seam.get_backend(backend)
+        target = get_backend(backend)
     else:
-        target = source if source not in (None, seam.NUMPY) else seam.default_backend()
+        target = source if source not in (None, NUMPY) else default_backend()
     if source is None:
         python_numbers = not isinstance(data, np.generic)
         try:
@@ -368,7 +366,7 @@ def tensor(
             ) from None
         if dtype is None and data.dtype == np.float64 and python_numbers:
             dtype = np.float32
-        source = seam.NUMPY
+        source = NUMPY
     if data.dtype.kind not in "fiubc":
         raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")
     if source is target:

@@ -12,7 +12,7 @@ from .. import nn
 
 
 @contextmanager
-def evaluation(model: Any) -> Iterator[None]:
+def inference(model: Any) -> Iterator[None]:
     """Nothing is recorded inside, and a Module is in evaluation mode; afterwards each part of it is as it was."""
     before = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
     for part, _ in before:

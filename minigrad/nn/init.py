@@ -28,7 +28,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _default
 
 
-def as_generator(rng: Rng, asked: str) -> np.random.Generator | None:
+def as_generator(rng: Rng, caller: str) -> np.random.Generator | None:
     """What was given for `rng` as a generator, a seed as a new one; None stays None, for the default generator.
 
     What draws more than once asks for it once, so that a seed does not give the same numbers every time.
@@ -40,14 +40,14 @@ def as_generator(rng: Rng, asked: str) -> np.random.Generator | None:
         return rng
     if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)):
         got = f"{type(rng).__module__}.{type(rng).__qualname__}".removeprefix("builtins.")
-        raise TypeError(f"{asked}: rng: got {got}, want a numpy.random.Generator, a whole number as a seed, or None")
+        raise TypeError(f"{caller}: rng: got {got}, want a numpy.random.Generator, a whole number as a seed, or None")
     if rng < 0:
-        raise ValueError(f"{asked}: rng: got {rng}, want a seed of at least 0")
+        raise ValueError(f"{caller}: rng: got {rng}, want a seed of at least 0")
     return np.random.default_rng(int(rng))
 
 
-def _drawing(rng: Rng, asked: str) -> np.random.Generator:
-    given = as_generator(rng, asked)
+def _drawing(rng: Rng, caller: str) -> np.random.Generator:
+    given = as_generator(rng, caller)
     return _default if given is None else given
 
 

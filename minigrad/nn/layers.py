@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam, ops
+from .. import ops
+from ..backend import backend_of, is_array
 from ..engine.tensor import Parameter, Tensor
 from . import init
 from .module import Module, ModuleList
@@ -24,7 +25,7 @@ def _whole(name: str, **sizes: Any) -> None:
 def _floats(name: str, x: Any, trailing: tuple[int, ...], dtype: Any) -> None:
     """Refuse an input that is no array, has another dtype than the parameters, or does not end in `trailing` axes."""
     array = x._data if isinstance(x, Tensor) else x
-    if not seam.is_array(array):
+    if not is_array(array):
         raise TypeError(f"{name}: x: got {type(x).__name__}, want a Tensor or an array")
     if tuple(array.shape[max(0, array.ndim - len(trailing)) :]) != trailing:
         want = ", ".join(["...", *map(str, trailing)])
@@ -115,7 +116,7 @@ class Embedding(Module):
 
     def forward(self, ids: Any) -> Tensor:
         array = ids._data if isinstance(ids, Tensor) else ids
-        if not seam.is_array(array):
+        if not is_array(array):
             array = np.asarray(array)
         if array.dtype.kind not in "iu":
             raise TypeError(f"Embedding: ids: got dtype {array.dtype}, want integers")
@@ -123,7 +124,7 @@ class Embedding(Module):
             outside = (array < 0) | (array >= self.num_embeddings)
             if outside.any():
                 raise ValueError(f"Embedding: ids: got {array[outside][0]}, want 0 to {self.num_embeddings - 1}")
-            array = seam.backend_of(self.weight._data).from_numpy(array)
+            array = backend_of(self.weight._data).from_numpy(array)
         rows = ops.take(self.weight, array, axis=0)
         if self.padding_idx is None:
             return rows
@@ -170,7 +171,7 @@ class Dropout(Module):
             return x
         array = x._data if isinstance(x, Tensor) else x
         mask = dropout_mask(array.shape, self.p, self.rng, array.dtype)
-        return ops.multiply(x, seam.backend_of(array).from_numpy(mask))
+        return ops.multiply(x, backend_of(array).from_numpy(mask))
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from .. import backend as seam
-from ..engine.observer import Handle, hand_on_hooks
+from ..backend import Backend, backend_of, get_backend, is_array
+from ..engine.observer import Handle, move_hooks
 from ..engine.tape import Leaf, mode, new_leaf
 from ..engine.tensor import Parameter, Tensor
 from .module_hooks import ModuleHooks, call_with_hooks
@@ -52,7 +52,7 @@ class Module:
     _hooks: ModuleHooks | None = None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        watch = mode().watch
+        watch = mode().observer
         if watch is None and self._hooks is None:
             return self.forward(*args, **options)
         with nullcontext() if watch is None else watch.inside(self):
@@ -221,7 +221,7 @@ class Module:
         aside: dict[str, Leaf] = vars(self).setdefault("_set_aside", {})
         return aside
 
-    def to(self: M, backend: str | seam.Backend | None = None, dtype: Any = None) -> M:
+    def to(self: M, backend: str | Backend | None = None, dtype: Any = None) -> M:
         """Move and convert all parameters, and their gradients, in place: they stay the same Parameter objects.
 
         A graph recorded before can no longer be walked. Returns the module.
@@ -230,7 +230,7 @@ class Module:
             BackendError: the backend is unknown or has no device. TypeError: dtype is not floating point. Nothing has
                 changed then.
         """
-        target = None if backend is None else seam.get_backend(backend)
+        target = None if backend is None else get_backend(backend)
         dtype = None if dtype is None else np.dtype(dtype)
         if dtype is not None and dtype.kind != "f":
             raise TypeError(f"{type(self).__name__}.to: dtype: got {dtype}, want a floating-point dtype")
@@ -245,7 +245,7 @@ class Module:
             parameter._data = array
             if type(before) is Leaf:
                 parameter.node = _fresh_leaf(array, grad)
-                hand_on_hooks(before, parameter.node)
+                move_hooks(before, parameter.node)
                 before.op, before.rules = "parameter before Module.to", None  # so that a walk from an old graph refuses
         if moves:
             for module in self.modules():
@@ -283,13 +283,13 @@ class Module:
             if name in state_dict:
                 value = state_dict[name]
                 array = value._data if isinstance(value, Tensor) else value
-                if not seam.is_array(array) or array.dtype.kind not in "fiub":
+                if not is_array(array) or array.dtype.kind not in "fiub":
                     got = getattr(array, "dtype", type(array).__name__)
                     wrong.append(f"{name}: got {got}, want an array of real numbers")
                 elif tuple(array.shape) != parameter.shape:
                     wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
                 else:
-                    here = seam.backend_of(parameter._data)
+                    here = backend_of(parameter._data)
                     arrays[name] = _converted(array, here, parameter.dtype)
         if wrong:
             raise ValueError(f"{type(self).__name__}.load_state_dict: state_dict: " + "; ".join(wrong))
@@ -301,7 +301,7 @@ class Module:
         """A module with parameters of its own, without gradients; frozen ones stay frozen."""
         for parameter in self._own_parameters().values():
             if id(parameter) not in memo:
-                here = seam.backend_of(parameter._data)
+                here = backend_of(parameter._data)
                 memo[id(parameter)] = twin = Parameter(parameter._data, backend=here)  # type: ignore[arg-type]
                 if parameter.node is None:
                     twin.node = None
@@ -368,14 +368,14 @@ def _listed(module: Module) -> list[Module]:
 
 
 def _fresh_leaf(array: Array, grad: Tensor | None = None) -> Leaf:
-    leaf = new_leaf(tuple(array.shape), array.dtype, seam.backend_of(array).xp)
+    leaf = new_leaf(tuple(array.shape), array.dtype, backend_of(array).xp)
     leaf.grad = grad
     return leaf
 
 
-def _converted(array: Array, target: seam.Backend | None, dtype: Any) -> Array:
+def _converted(array: Array, target: Backend | None, dtype: Any) -> Array:
     """The array on the target backend and in the dtype; itself where it is there already."""
-    source = seam.backend_of(array)
+    source = backend_of(array)
     if dtype is not None and array.dtype != dtype:
         array = array.astype(dtype)
     if target is None or target is source:
@@ -389,4 +389,4 @@ def _write(parameter: Parameter, array: Array) -> None:
         parameter._data[...] = array
         parameter.written()
     else:
-        parameter._data = seam.backend_of(array).xp.array(array, copy=True)
+        parameter._data = backend_of(array).xp.array(array, copy=True)

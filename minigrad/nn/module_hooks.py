@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import backend as seam
+from ..backend import backend_of
 from ..engine.hooks import as_given, as_walked, name_of
 from ..engine.observer import Hooks
-from ..engine.primitive import Joint, record
+from ..engine.primitive import JointRule, record
 from ..engine.tape import ManyNode, mode
 from ..engine.tensor import Tensor
 
@@ -87,13 +87,13 @@ class _WatchedCall:
             answer = hook(self.module, given, self.grad_output)
             if answer is None:
                 continue
-            asked = f"{type(self.module).__name__}: the backward hook {name_of(hook)}"
+            caller = f"{type(self.module).__name__}: the backward hook {name_of(hook)}"
             answer = answer if isinstance(answer, tuple) else (answer,)
             if len(answer) != self.arguments:
-                raise ValueError(f"{asked} returned {len(answer)} gradients, want {self.arguments}, one per argument")
+                raise ValueError(f"{caller} returned {len(answer)} gradients, want {self.arguments}, one per argument")
             for k, g in gs.items():
                 if g is not None:
-                    gs[k] = None if answer[k] is None else as_walked(f"{asked}: gradient {k}:", answer[k], g)
+                    gs[k] = None if answer[k] is None else as_walked(f"{caller}: gradient {k}:", answer[k], g)
         self.grad_output = ()
         return gs
 
@@ -103,10 +103,10 @@ def _passed_on(op: str, tensors: list[Tensor], rule: Callable[..., Any]) -> tupl
     if not tensors:
         return ()
     arrays = tuple(x._data for x in tensors)
-    xp = seam.backend_of(arrays[0]).xp
+    xp = backend_of(arrays[0]).xp
     nodes = [x.node for x in tensors]
     views = tuple(a.view() for a in arrays)  # so that a write into a leaf is noticed behind the entry too
-    made: tuple[Tensor, ...] = record(op, ManyNode(), xp, views, (), Joint(rule), arrays, nodes, mode().time_step)
+    made: tuple[Tensor, ...] = record(op, ManyNode(), xp, views, (), JointRule(rule), arrays, nodes, mode().time_step)
     return made
 
 

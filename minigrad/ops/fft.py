@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import backend as seam
-from ..engine.primitive import composed, primitive, within
+from ..backend import default_backend
+from ..engine.primitive import call_in, composed, primitive
 from ..engine.tensor import Tensor
 from .elementwise.complex import conj
 
@@ -78,7 +78,7 @@ def rfft(xp: Any, a: Array, n: int | None = None, axis: int = -1, norm: str | No
 
     def rule(xp: Any, g: Array) -> Array:
         # `irfft` reads every value but the first and, of even n, the last as two.
-        halves = within(xp, _mirrored, g, n=n, axis=axis, factor=0.5)
+        halves = call_in(xp, _mirrored, g, n=n, axis=axis, factor=0.5)
         return _brought_to(xp, xp.fft.irfft(halves, n=n, axis=axis, norm=back), shape)
 
     return xp.fft.rfft(a, n=n, axis=axis, norm=norm), (), rule
@@ -91,7 +91,7 @@ def irfft(xp: Any, a: Array, n: int | None = None, axis: int = -1, norm: str | N
 
     def rule(xp: Any, g: Array) -> Array:
         found = xp.fft.rfft(g, n=n, axis=axis, norm=back)
-        return _brought_to(xp, within(xp, _mirrored, found, n=n, axis=axis, factor=2.0), shape)
+        return _brought_to(xp, call_in(xp, _mirrored, found, n=n, axis=axis, factor=2.0), shape)
 
     return xp.fft.irfft(a, n=n, axis=axis, norm=norm), (), rule
 
@@ -102,7 +102,7 @@ def _mirrored(xp: Any, z: Array, n: int, axis: int, factor: float) -> Any:
     lead = (slice(None),) * (axis % z.ndim)
     y = xp.conj(z)
     y[(*lead, slice(1, (n + 1) // 2))] *= factor
-    return y, (), lambda xp, g: within(xp, _mirrored, g, n=n, axis=axis, factor=factor)
+    return y, (), lambda xp, g: call_in(xp, _mirrored, g, n=n, axis=axis, factor=factor)
 
 
 @primitive
@@ -115,11 +115,11 @@ def _resized(xp: Any, a: Array, shape: Any) -> Any:
     else:
         y = xp.zeros(shape, dtype=a.dtype)
         y[kept] = a[kept]
-    return y, (), lambda xp, g: within(xp, _resized, g, shape=before)
+    return y, (), lambda xp, g: call_in(xp, _resized, g, shape=before)
 
 
 def _brought_to(xp: Any, a: Array, shape: tuple[int, ...]) -> Array:
-    return a if tuple(a.shape) == tuple(shape) else within(xp, _resized, a, shape=shape)
+    return a if tuple(a.shape) == tuple(shape) else call_in(xp, _resized, a, shape=shape)
 
 
 @composed
@@ -243,9 +243,9 @@ def ifftshift(xp: Any, x: Array, axes: Any = None) -> Any:
 
 def fftfreq(n: int, d: float = 1.0) -> Tensor:
     """The frequencies of `fft`'s n values, for samples d apart: float64 on the default backend, off the tape."""
-    return Tensor(seam.default_backend().xp.fft.fftfreq(n, d))
+    return Tensor(default_backend().xp.fft.fftfreq(n, d))
 
 
 def rfftfreq(n: int, d: float = 1.0) -> Tensor:
     """The frequencies of `rfft`'s values, for n samples d apart: float64 on the default backend, off the tape."""
-    return Tensor(seam.default_backend().xp.fft.rfftfreq(n, d))
+    return Tensor(default_backend().xp.fft.rfftfreq(n, d))

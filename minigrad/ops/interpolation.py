@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam
+from ..backend import backend_of, default_backend, is_array
 from ..engine.gradient_pool import unbroadcast
-from ..engine.primitive import composed, mixed, primitive, within
-from ..engine.tensor import Tensor, around
+from ..engine.primitive import call_in, composed, mixed_backend_error, primitive
+from ..engine.tensor import Tensor, tensor_view
 from .arrays.joining import concatenate, stack
 from .elementwise.arithmetic import where
 from .elementwise.nondifferentiable import argsort, floor
@@ -50,9 +50,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 def _interval(x: Tensor, nodes: Tensor) -> Tensor:
     """The last node that is not above x, or the first."""
-    if seam.backend_of(x._data) is not seam.backend_of(nodes._data):
-        raise mixed("interp", (x, nodes))
-    library = seam.backend_of(x._data).xp
+    if backend_of(x._data) is not backend_of(nodes._data):
+        raise mixed_backend_error("interp", (x, nodes))
+    library = backend_of(x._data).xp
     found = library.searchsorted(nodes._data, x._data, side="right") - 1
     return Tensor(library.asarray(library.maximum(found, 0)))
 
@@ -75,16 +75,16 @@ def _repeated(x: Tensor, nodes: Tensor, values: Tensor, period: float) -> tuple[
 def _floating(*given: Any) -> list[Tensor]:
     """As tensors: whole numbers, Python's numbers and lists of them in the dtype of those that are floating."""
     arrays = [a._data if isinstance(a, Tensor) else a for a in given]
-    known = [a for a in arrays if seam.is_array(a)]
-    backend = seam.backend_of(known[0]) if known else seam.default_backend()
+    known = [a for a in arrays if is_array(a)]
+    backend = backend_of(known[0]) if known else default_backend()
     floats = [a.dtype for a in known if a.dtype.kind in "fc"]
     real = np.result_type(*floats).type(0).real.dtype if floats else np.dtype(np.float64)
     made = []
     for one, array in zip(given, arrays):
-        if not seam.is_array(array):
+        if not is_array(array):
             made.append(Tensor(backend.from_numpy(np.asarray(array, real))))
         elif array.dtype.kind in "fc":
-            made.append(one if isinstance(one, Tensor) else around(array))
+            made.append(one if isinstance(one, Tensor) else tensor_view(array))
         else:
             made.append(Tensor(array.astype(real)))
     return made
@@ -112,7 +112,7 @@ def polyval(xp: Any, p: Array, x: Array) -> Any:
     def by_x(xp: Any, g: Array, p: Array, x: Array, orders: Array) -> Array:
         if n < 2:
             return g * 0
-        return g * within(xp, polyval, p[:-1] * xp.reshape(orders, (-1, *(1,) * len(each))), x)
+        return g * call_in(xp, polyval, p[:-1] * xp.reshape(orders, (-1, *(1,) * len(each))), x)
 
     return y, (p, x, orders), (by_coefficients, by_x)
 
@@ -135,6 +135,6 @@ def vander(xp: Any, x: Array, N: int | None = None, increasing: bool = False) ->
         g = g if increasing else xp.flip(g, axis=1)
         if N < 2:
             return xp.zeros_like(x)
-        return xp.sum(g[:, 1:] * (orders * within(xp, vander, x, N - 1, True)), axis=1)
+        return xp.sum(g[:, 1:] * (orders * call_in(xp, vander, x, N - 1, True)), axis=1)
 
     return y if increasing else xp.flip(y, axis=1), (x, orders), rule

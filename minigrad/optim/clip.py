@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .. import backend as seam
+from ..backend import backend_of, default_backend
 from ..engine.tensor import Tensor
 
 Array = Any
@@ -41,9 +41,9 @@ def clip_grad_norm(
         raise ValueError(f"clip_grad_norm: norm_type: got {norm_type!r}, want a number above 0, or inf")
     holders = _with_gradients(parameters)
     if not holders:
-        return Tensor(seam.default_backend().xp.zeros((), "float32"))
+        return Tensor(default_backend().xp.zeros((), "float32"))
     gradients = [p.grad._data for p in holders if p.grad is not None]
-    xp = seam.backend_of(gradients[0]).xp
+    xp = backend_of(gradients[0]).xp
     total = _norm(xp, xp.stack([_norm(xp, g, float(norm_type)) for g in gradients]), float(norm_type))
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {float(total)}, want a finite one")
@@ -65,7 +65,7 @@ def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) ->
     for p in _with_gradients(parameters):
         assert p.grad is not None
         g = p.grad._data
-        xp = seam.backend_of(g).xp
+        xp = backend_of(g).xp
         _change(p, lambda out, g=g, xp=xp: xp.clip(g, -bound, bound, out=out))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam
+from ..backend import backend_of, is_array, to_numpy
 from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor
 
@@ -106,20 +106,20 @@ class Optimizer:
                 s = self._remembered(p, group)
                 s["step"] += 1
                 arrays = {name: a for name, a in s.items() if name != "step"}
-                xp = seam.backend_of(p._data).xp
+                xp = backend_of(p._data).xp
                 for w, g, memory in _blocks(p._data, p.grad._data, arrays):
                     self.update(xp, w, g, SimpleNamespace(**memory), s["step"], o)
                 p.written()
 
     def _remembered(self, p: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
         """The parameter's memory, made at its first step, on the parameter's backend and in its dtype."""
-        here = seam.backend_of(p._data)
+        here = backend_of(p._data)
         s = self.state.setdefault(p, {"step": 0})
         for name, start in self.memory(group).items():
             if name not in s:
                 s[name] = here.xp.full(p.shape, start, dtype=p.dtype)
             elif s[name].dtype != p.dtype or type(s[name]) is not type(p._data):  # the module was moved since
-                s[name] = here.from_numpy(seam.to_numpy(s[name]).astype(p.dtype))
+                s[name] = here.from_numpy(to_numpy(s[name]).astype(p.dtype))
         return s
 
     def zero_grad(self) -> None:
@@ -142,7 +142,7 @@ class Optimizer:
             first = len(state)
             for p in group["params"]:
                 s = self._remembered(p, group) if p in self.state else {}
-                state.append({k: v if k == "step" else np.array(seam.to_numpy(v)) for k, v in s.items()})
+                state.append({k: v if k == "step" else np.array(to_numpy(v)) for k, v in s.items()})
             options = {k: _plain(v) for k, v in group.items() if k != "params"}
             groups.append({**options, "params": list(range(first, len(state)))})
         return {"param_groups": groups, "state": state}
@@ -182,13 +182,13 @@ class Optimizer:
         names = {"step", *self.memory(o)}
         if entry.keys() != names:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
-        here = seam.backend_of(p._data)
+        here = backend_of(p._data)
         taken: dict[str, Any] = {"step": int(entry["step"])}
         for name in self.memory(o):
             array = entry[name]._data if isinstance(entry[name], Tensor) else entry[name]
             if tuple(np.shape(array)) != p.shape:
                 raise ValueError(f"{wrong}{name}: got shape {tuple(np.shape(array))}, want {p.shape}")
-            host = seam.to_numpy(array) if seam.is_array(array) else np.asarray(array)
+            host = to_numpy(array) if is_array(array) else np.asarray(array)
             taken[name] = here.from_numpy(np.array(host, dtype=p.dtype))
         return taken
 

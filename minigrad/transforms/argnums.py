@@ -6,24 +6,25 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from .. import backend as seam, ops
+from .. import ops
+from ..backend import backend_of
 from ..engine.tensor import Tensor, tensor
 from ..pytree import TreeDef, matched
-from .tracing import Application, named, variable_like
+from .tracing import Trace, named, variable_like
 
 Argnums = int | Sequence[int]
 
 
-def check_function(asked: str, function: Any) -> None:
+def check_function(caller: str, function: Any) -> None:
     if not callable(function):
-        raise TypeError(f"{asked}: function: got {type(function).__name__}, want a function")
+        raise TypeError(f"{caller}: function: got {type(function).__name__}, want a function")
 
 
 def is_single(argnums: Argnums) -> bool:
     return not isinstance(argnums, (tuple, list))
 
 
-def positions_of(asked: str, function: Any, argnums: Argnums, given: int) -> list[int]:
+def positions_of(caller: str, function: Any, argnums: Argnums, given: int) -> list[int]:
     """`argnums` counted from the front.
 
     Raises:
@@ -34,53 +35,53 @@ def positions_of(asked: str, function: Any, argnums: Argnums, given: int) -> lis
         try:
             k = operator.index(n)
         except TypeError:
-            raise TypeError(f"{asked}: argnums: got {argnums!r}, want a whole number or a tuple of them") from None
+            raise TypeError(f"{caller}: argnums: got {argnums!r}, want a whole number or a tuple of them") from None
         if not -given <= k < given:
             raise ValueError(
-                f"{asked}: argnums: got {argnums!r}, but {named(function)} was called with {given} positional "
+                f"{caller}: argnums: got {argnums!r}, but {named(function)} was called with {given} positional "
                 f"argument{'' if given == 1 else 's'}"
             )
         positions.append(k % given)
     if len(set(positions)) < len(positions):
-        raise ValueError(f"{asked}: argnums: got {argnums!r}, which names an argument twice")
+        raise ValueError(f"{caller}: argnums: got {argnums!r}, which names an argument twice")
     return positions
 
 
-def parted(run: Application, has_aux: bool) -> tuple[Any, Any]:
+def parted(run: Trace, has_aux: bool) -> tuple[Any, Any]:
     """(value, other results)."""
     if not has_aux:
         return run.made, None
     if not isinstance(run.made, tuple) or len(run.made) != 2:
         got = f"a tuple of {len(run.made)}" if isinstance(run.made, tuple) else type(run.made).__name__
-        raise TypeError(f"{run.asked}: has_aux: {named(run.function)} returned {got}, want (value, other results)")
+        raise TypeError(f"{run.caller}: has_aux: {named(run.function)} returned {got}, want (value, other results)")
     return run.made
 
 
-def directions(asked: str, name: str, run: Application, given: Sequence[Any], numbered: bool = True) -> list[Tensor]:
+def directions(caller: str, name: str, run: Trace, given: Sequence[Any], numbered: bool = True) -> list[Tensor]:
     """A direction for each input, in its shape and dtype."""
     along: list[Tensor] = []
     for k, (tree, part) in enumerate(zip(run.trees, given)):
         of = [("", x) for x in run.inputs[len(along) : len(along) + tree.num_leaves]]
-        along += beside(asked, f"{name}[{k}]" if numbered else name, tree, part, of, "its primal")
+        along += match_leaves(caller, f"{name}[{k}]" if numbered else name, tree, part, of, "its primal")
     return along
 
 
-def beside(
-    asked: str, name: str, structure: TreeDef, value: Any, others: Sequence[tuple[str, Tensor]], whose: str
+def match_leaves(
+    caller: str, name: str, structure: TreeDef, value: Any, others: Sequence[tuple[str, Tensor]], whose: str
 ) -> list[Tensor]:
     """The leaves of `value` as tensors of the shapes and dtypes of the others."""
-    beside: list[Tensor] = []
-    for v, (path, x) in zip(matched(asked, name, structure, value), others):
-        backend = seam.backend_of(x._data)
+    match_leaves: list[Tensor] = []
+    for v, (path, x) in zip(matched(caller, name, structure, value), others):
+        backend = backend_of(x._data)
         if not isinstance(v, Tensor):
             try:
                 v = tensor(v, dtype=x.dtype, backend=backend)
             except TypeError as error:
-                raise TypeError(f"{asked}: {name}{path}: got {type(v).__name__}, want numbers: {error}") from None
+                raise TypeError(f"{caller}: {name}{path}: got {type(v).__name__}, want numbers: {error}") from None
         if v.shape != x.shape:
-            raise ValueError(f"{asked}: {name}{path}: got shape {v.shape}, want {x.shape} like {whose}")
-        beside.append(v if v.dtype == x.dtype else ops.astype(v, dtype=x.dtype))
-    return beside
+            raise ValueError(f"{caller}: {name}{path}: got shape {v.shape}, want {x.shape} like {whose}")
+        match_leaves.append(v if v.dtype == x.dtype else ops.astype(v, dtype=x.dtype))
+    return match_leaves
 
 
 def moving(back: Sequence[Tensor | None], along: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -89,10 +90,10 @@ def moving(back: Sequence[Tensor | None], along: Sequence[Tensor]) -> tuple[list
     return [g for g, _ in pairs], [v for _, v in pairs]
 
 
-def recorded_pullback(run: Application, outputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor | None]]:
+def recorded_pullback(run: Trace, outputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor | None]]:
     """Variables g, one for each output, and Jᵀg recorded, whose derivative with respect to g is J."""
     weights = []
     for y in outputs:
-        xp = seam.backend_of(y._data).xp
+        xp = backend_of(y._data).xp
         weights.append(Tensor(xp.zeros(y.shape, dtype=y.dtype), variable_like(y.shape, y.dtype, xp)))
     return weights, run.walk(outputs, weights, create_graph=True)

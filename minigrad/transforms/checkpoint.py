@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam, ops
+from .. import ops
+from ..backend import backend_of, fingerprint, is_array
 from ..engine import tape
-from ..engine.gradient_pool import OverTime
+from ..engine.gradient_pool import PerStepSum
 from ..engine.gradients import walk_back
-from ..engine.mutation import Noted, Watched, watch_saved
-from ..engine.primitive import Joint, record
+from ..engine.mutation import Fingerprint, FingerprintedSources, fingerprint_saved
+from ..engine.primitive import JointRule, record
 from ..engine.tape import GraphError, Leaf, Node
 from ..engine.tensor import Tensor
 from ..nn.module import Module
@@ -67,17 +68,17 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         if not tape.mode().recording:
             return function(*args, **options)
         leaves, tree = tree_flatten((args, options), is_leaf=lambda value: isinstance(value, Module))
-        places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.node is not None]
+        positions = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.node is not None]
 
         def call(inputs: Sequence[Tensor]) -> Any:
             given = list(leaves)
-            for k, x in zip(places, inputs):
+            for k, x in zip(positions, inputs):
                 given[k] = x
             args, options = tree_unflatten(tree, given)
             return function(*args, **options)
 
         draws = Draws([function, args, options])
-        inputs = [leaves[k] for k in places]
+        inputs = [leaves[k] for k in positions]
         first = next(tape.serials)
         variables = [variable(x, x.node) for x in inputs]
         outputs, structure = tree_flatten(call(variables))
@@ -101,7 +102,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         segment = _Segment(function, run, list(outers.values()), draws, first, tape.mode().time_step)
         segment.before = [_Seen(outputs[k]._data) for k in live]
         segment.notes = _notes([outputs[k].node for k in live], first)
-        others = [leaf for k, leaf in enumerate(leaves) if k not in places]
+        others = [leaf for k, leaf in enumerate(leaves) if k not in positions]
         for k, y in zip(live, segment.entry(inputs, [outputs[k] for k in live], others)):
             outputs[k] = y
         return tree_unflatten(structure, outputs)
@@ -120,7 +121,7 @@ class _Seen:
     """What an output was, in a few numbers."""
 
     def __init__(self, array: Any) -> None:
-        self.exact = seam.fingerprint(array)
+        self.exact = fingerprint(array)
         self.sums: Any = None
         if self.exact is not None and array.dtype.kind in "fc":
             flat = array.reshape(-1)
@@ -147,9 +148,9 @@ def _ramped(flat: Any) -> Any:
     return rows @ np.linspace(1.0, 2.0, rows.size, dtype=ramp.dtype) + flat[whole:] @ ramp[: flat.size - whole]
 
 
-def _notes(roots: Sequence[Any], first: int) -> list[Noted]:
+def _notes(roots: Sequence[Any], first: int) -> list[Fingerprint]:
     """What was in the arrays that the user holds and that entries from serial `first` on saved."""
-    found: list[Noted] = []
+    found: list[Fingerprint] = []
     seen: set[int] = set()
     stack = list(roots)
     while stack:
@@ -157,7 +158,7 @@ def _notes(roots: Sequence[Any], first: int) -> list[Noted]:
         if node is None or node.serial in seen or node.serial < first:
             continue
         seen.add(node.serial)
-        if type(node.sources) is Watched:
+        if type(node.sources) is FingerprintedSources:
             found += [noted for _, noted in node.sources.notes]
         stack += node.parents
     return found
@@ -170,7 +171,7 @@ class _Segment:
     """
 
     before: Sequence[_Seen] = ()
-    notes: Sequence[Noted] = ()
+    notes: Sequence[Fingerprint] = ()
 
     def __init__(
         self, function: Any, run: Run, outers: list[Node], draws: Draws, first: int, label: int | None
@@ -180,29 +181,29 @@ class _Segment:
 
     def entry(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], others: Sequence[Any] = ()) -> list[Tensor]:
         """The outputs, as those of one entry of the tape. `others` are further arrays that the run looks at."""
-        looked_at = [x for x in others if isinstance(x, Tensor) or seam.is_array(x)]
+        looked_at = [x for x in others if isinstance(x, Tensor) or is_array(x)]
         arrays = [x._data if isinstance(x, Tensor) else x for x in (*inputs, *looked_at)]
         parents = [x.node for x in inputs] + [None] * len(looked_at) + list(self.outers)
         values = [y._data for y in outputs]
         single, n = len(values) == 1, len(inputs)
-        xp = seam.backend_of(values[0]).xp
+        xp = backend_of(values[0]).xp
 
         def rule(xp: Any, g: Any, needs: Sequence[bool], *_: Any) -> list[Any]:
-            places = [k for k, needed in enumerate(needs) if needed]
-            wanted = [k if k < n else k - len(looked_at) for k in places]
+            positions = [k for k, needed in enumerate(needs) if needed]
+            wanted = [k if k < n else k - len(looked_at) for k in positions]
             seeds = [g] if single else list(g)
             answers = self._recorded if xp is ops else self._first_order
             contributions: list[Any] = [None] * len(parents)
-            for k, answer in zip(places, answers(inputs, seeds, wanted)):
+            for k, answer in zip(positions, answers(inputs, seeds, wanted)):
                 contributions[k] = answer
             return contributions
 
         value = values[0] if single else tuple(values)
         ids: list[Any] = [*arrays, *(None for _ in self.outers)]
-        made = record("checkpoint", Node(), xp, value, tuple(arrays), Joint(rule), ids, parents, self.label)
+        made = record("checkpoint", Node(), xp, value, tuple(arrays), JointRule(rule), ids, parents, self.label)
         made = [made] if single else list(made)
         users = [not isinstance(x, Tensor) for x in (*inputs, *looked_at)]
-        watch_saved(made[0].node, "checkpoint", arrays, users, seam.fingerprint)
+        fingerprint_saved(made[0].node, "checkpoint", arrays, users, fingerprint)
         return made
 
     def _first_order(self, inputs: Sequence[Tensor], seeds: list[Any], wanted: list[int]) -> list[Any]:
@@ -222,7 +223,7 @@ class _Segment:
             return shares[k]
 
         return [
-            None if g is None else OverTime(g._data, *_lazily(functools.partial(by_step, k)))
+            None if g is None else PerStepSum(g._data, *_lazily(functools.partial(by_step, k)))
             for k, g in zip(wanted, found)
         ]
 

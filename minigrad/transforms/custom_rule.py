@@ -7,10 +7,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import backend as seam, ops
+from .. import ops
+from ..backend import backend_of, fingerprint, is_array
 from ..engine import tape
-from ..engine.mutation import watch_saved
-from ..engine.primitive import Joint, record
+from ..engine.mutation import fingerprint_saved
+from ..engine.primitive import JointRule, record
 from ..engine.tape import Node
 from ..engine.tensor import Tensor, tensor
 from ..nn.module import Module
@@ -90,7 +91,7 @@ class CustomRule:
         leaves, tree = tree_flatten(args, is_leaf=lambda value: isinstance(value, Module))
         made, kept = self._run(tree, [constant(x) if isinstance(x, Tensor) else x for x in leaves], options)
         outputs, structure = tree_flatten(made)
-        outputs = [Tensor(y) if seam.is_array(y) else y for y in outputs]
+        outputs = [Tensor(y) if is_array(y) else y for y in outputs]
         for y in [*outputs, *tree_flatten(kept)[0]]:
             if isinstance(y, Tensor) and y.node is not None:
                 raise TypeError(
@@ -122,7 +123,7 @@ class CustomRule:
         kept: Any,
     ) -> list[Tensor]:
         """The outputs, those of them that are no whole numbers as an entry's."""
-        places = [k for k, x in enumerate(leaves) if isinstance(x, Tensor) or seam.is_array(x)]
+        places = [k for k, x in enumerate(leaves) if isinstance(x, Tensor) or is_array(x)]
         arrays = [leaves[k]._data if isinstance(leaves[k], Tensor) else leaves[k] for k in places]
         live = [k for k, y in enumerate(outputs) if y.dtype.kind in "fc"]
         if not live:
@@ -157,13 +158,13 @@ class CustomRule:
             return contributions
 
         parents = [leaves[k].node if isinstance(leaves[k], Tensor) else None for k in places]
-        xp = seam.backend_of(values[0]).xp
+        xp = backend_of(values[0]).xp
         value = values[0] if single else tuple(values)
         saved = (*arrays, *values)
-        made = record(self._name, Node(), xp, value, saved, Joint(rule), arrays, parents, tape.mode().time_step)
+        made = record(self._name, Node(), xp, value, saved, JointRule(rule), arrays, parents, tape.mode().time_step)
         made = (made,) if single else made
         users = [not isinstance(leaves[k], Tensor) for k in places]
-        watch_saved(made[0].node, self._name, arrays, users, seam.fingerprint)
+        fingerprint_saved(made[0].node, self._name, arrays, users, fingerprint)
         recorded = dict(zip(live, made))
         return [recorded.get(k, y) for k, y in enumerate(outputs)]
 

@@ -28,16 +28,16 @@ from ..engine.tensor import Tensor
 from ..pytree import matched, tree_unflatten, with_paths
 from .argnums import (
     Argnums,
-    beside,
     check_function,
     directions,
     is_single,
+    match_leaves,
     moving,
     parted,
     positions_of,
     recorded_pullback,
 )
-from .tracing import Application, pull, zeros_like
+from .tracing import Trace, pull, zeros_like
 
 
 def grad(
@@ -94,13 +94,13 @@ def value_and_grad(
 
 
 def _value_and_grad(
-    asked: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, create_graph: bool | None
+    caller: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, create_graph: bool | None
 ) -> Callable[..., Any]:
-    check_function(asked, function)
+    check_function(caller, function)
 
     def both(*args: Any, **options: Any) -> Any:
-        positions = positions_of(asked, function, argnums, len(args))
-        run = Application(asked, function, args, options, positions, create_graph)
+        positions = positions_of(caller, function, argnums, len(args))
+        run = Trace(caller, function, args, options, positions, create_graph)
         made, aux = parted(run, has_aux)
         value = run.scalar(made)
         found = run.split(run.gradients([value], [None], run.recorded), plain=True)
@@ -139,13 +139,13 @@ def vjp(
         ValueError (from the pullback): its argument has another structure or shape than the value.
     """
     check_function("vjp", function)
-    run = Application("vjp", function, primals, {}, range(len(primals)), create_graph)
+    run = Trace("vjp", function, primals, {}, range(len(primals)), create_graph)
     made, aux = parted(run, has_aux)
     outputs, structure = run.tensors(made)
     shapes = with_paths(made)[0]
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        seeds = beside("vjp", "cotangent", structure, cotangent, shapes, "the value")
+        seeds = match_leaves("vjp", "cotangent", structure, cotangent, shapes, "the value")
         recorded = run.recorded
         if create_graph is None and tape.mode().recording and any(g.node is not None for g in seeds):
             run.tie()
@@ -186,7 +186,7 @@ def jvp(
     check_function("jvp", function)
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: tangents: got {len(tangents)}, want one for each of {len(primals)} primals")
-    run = Application("jvp", function, list(primals), {}, range(len(primals)), create_graph)
+    run = Trace("jvp", function, list(primals), {}, range(len(primals)), create_graph)
     along = directions("jvp", "tangents", run, tangents)
     if create_graph is None and tape.mode().recording and any(v.node is not None for v in along):
         run.recorded = True

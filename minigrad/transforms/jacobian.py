@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import backend as seam, ops
+from .. import ops
+from ..backend import backend_of
 from ..engine import tape
 from ..engine.tensor import Tensor
 from ..pytree import tree_unflatten
 from .argnums import Argnums, check_function, directions, is_single, moving, parted, positions_of, recorded_pullback
-from .tracing import Application, pull, zeros_like
+from .tracing import Trace, pull, zeros_like
 
 
 def jacobian(
@@ -41,7 +42,7 @@ def jacobian(
     @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def derivatives(*args: Any, **options: Any) -> Any:
         positions = positions_of("jacobian", function, argnums, len(args))
-        run = Application("jacobian", function, args, options, positions, create_graph)
+        run = Trace("jacobian", function, args, options, positions, create_graph)
         made, aux = parted(run, has_aux)
         outputs, structure = run.tensors(made)
         fewer_inputs = sum(x.size for x in run.inputs) < sum(y.size for y in outputs)
@@ -104,7 +105,7 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
     if several and (not isinstance(vector, (tuple, list)) or len(vector) != len(args)):
         got = len(vector) if isinstance(vector, (tuple, list)) else type(vector).__name__
         raise ValueError(f"hvp: vector: got {got}, want one for each of {len(args)} primals")
-    run = Application("hvp", function, args, {}, range(len(args)), create_graph)
+    run = Trace("hvp", function, args, {}, range(len(args)), create_graph)
     vs = directions("hvp", "vector", run, along, several)
     if create_graph is None and tape.mode().recording and any(v.node is not None for v in vs):
         run.recorded = True
@@ -117,14 +118,14 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
 
 def _units(x: Tensor) -> Iterator[Tensor]:
     """The unit vectors of x's shape, one after the other."""
-    xp = seam.backend_of(x._data).xp
+    xp = backend_of(x._data).xp
     for k in range(x.size):
         unit = xp.zeros(x.size, dtype=x.dtype)
         unit[k] = 1
         yield Tensor(unit.reshape(x.shape))
 
 
-def _rows(run: Application, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
+def _rows(run: Trace, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
     """A block of the jacobian for each output and input, by a walk for each number of the output."""
     blocks = []
     for y in outputs:
@@ -134,14 +135,14 @@ def _rows(run: Application, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
     return blocks
 
 
-def _columns(run: Application, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
+def _columns(run: Trace, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
     """A block of the jacobian for each output and input, by a walk for each number of the input."""
     weights, back = recorded_pullback(run, outputs)
     blocks: list[list[Tensor]] = [[] for _ in outputs]
     for x, g in zip(run.inputs, back):
         columns = []
         for unit in _units(x):
-            moved = pull(run.asked, *moving([g], [unit]), weights, run.recorded, retain=True)
+            moved = pull(run.caller, *moving([g], [unit]), weights, run.recorded, retain=True)
             columns.append([zeros_like(y) if m is None else m for y, m in zip(outputs, moved)])
         parts = zip(*columns) if columns else [()] * len(outputs)
         for block, part, y in zip(blocks, parts, outputs):
@@ -152,7 +153,7 @@ def _columns(run: Application, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
 def _stacked(parts: list[Tensor], along: Tensor, of: Tensor, last: bool = False) -> Tensor:
     """Parts of shape `of`, one for each number of `along`, as one tensor with the axes of `along` first, or last."""
     if not parts:
-        xp = seam.backend_of(of._data).xp
+        xp = backend_of(of._data).xp
         return Tensor(xp.zeros((*of.shape, *along.shape) if last else (*along.shape, *of.shape), dtype=of.dtype))
     if last:
         return ops.reshape(ops.stack(parts, axis=-1), (*of.shape, *along.shape))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as seam
+from ..backend import backend_of, is_array
 from ..engine import tape
 from ..engine.gradients import walk_back
 from ..engine.tensor import Parameter, Tensor, tensor
@@ -51,7 +51,7 @@ def variable_like(shape: tuple[int, ...], dtype: Any, xp: Any, node: tape.Node |
 
 def variable(x: Tensor, node: tape.Node | None = None) -> Tensor:
     """A tensor of x's value with an entry of its own. Its array is a view, so that a write into x's is noticed."""
-    return Tensor(x._data[...], variable_like(x.shape, x.dtype, seam.backend_of(x._data).xp, node))
+    return Tensor(x._data[...], variable_like(x.shape, x.dtype, backend_of(x._data).xp, node))
 
 
 def constant(x: Tensor) -> Tensor:
@@ -92,42 +92,42 @@ def named(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def floating(asked: str, path: str, leaf: Any) -> Tensor:
+def floating(caller: str, path: str, leaf: Any) -> Tensor:
     """A leaf of a differentiated argument as a tensor.
 
     Raises:
         TypeError: it is no floating-point number, array or tensor.
     """
     kind = "f" if type(leaf) is float else getattr(getattr(leaf, "dtype", None), "kind", "")
-    known = isinstance(leaf, (Tensor, float, np.generic)) or seam.is_array(leaf)
+    known = isinstance(leaf, (Tensor, float, np.generic)) or is_array(leaf)
     if not known or kind != "f":
         got = f"{leaf.dtype} of shape {tuple(np.shape(leaf))}" if known and kind else type(leaf).__name__
         raise TypeError(
-            f"{asked}: {path}: got {got}, want floating-point numbers to differentiate with respect to; leave the "
+            f"{caller}: {path}: got {got}, want floating-point numbers to differentiate with respect to; leave the "
             'argument out of argnums, or make it a dataclass\'s field(metadata={"static": True})'
         )
     return leaf if isinstance(leaf, Tensor) else tensor(leaf)
 
 
-class Application:
+class Trace:
     """What became of `function(*args, **options)`, with variables in the place of the arguments at `positions`.
 
     Args:
-        asked: the transformation's name, for messages.
+        caller: the transformation's name, for messages.
         create_graph: whether walks are recorded. None: wherever what they give depends on something on the tape other
             than Parameters among the arguments at `positions`.
     """
 
     def __init__(
         self,
-        asked: str,
+        caller: str,
         function: Callable[..., Any],
         args: Sequence[Any],
         options: Mapping[str, Any],
         positions: Sequence[int],
         create_graph: bool | None,
     ) -> None:
-        self.asked, self.function = asked, function
+        self.caller, self.function = caller, function
         self.inputs: list[Tensor] = []
         self.paths: list[str] = []
         self.trees: list[TreeDef] = []
@@ -135,7 +135,7 @@ class Application:
             found, tree = with_paths(args[k], path=f"argument {k}")
             self.trees.append(tree)
             self.paths += [path for path, _ in found]
-            self.inputs += [floating(asked, path, leaf) for path, leaf in found]
+            self.inputs += [floating(caller, path, leaf) for path, leaf in found]
         self._automatic = create_graph is None
         self.recorded = bool(create_graph)
         recording = tape.mode().recording
@@ -207,14 +207,14 @@ class Application:
         name = named(self.function)
         if not isinstance(made, Tensor):
             raise TypeError(
-                f"{self.asked}: {name} returned {type(made).__name__}, want a scalar Tensor, computed by minigrad's "
+                f"{self.caller}: {name} returned {type(made).__name__}, want a scalar Tensor, computed by minigrad's "
                 "functions: no gradient comes through anything else"
             )
         if made.dtype.kind != "f":
-            raise TypeError(f"{self.asked}: {name} returned dtype {made.dtype}, want a floating-point scalar")
+            raise TypeError(f"{self.caller}: {name} returned dtype {made.dtype}, want a floating-point scalar")
         if made.size != 1:
             raise ValueError(
-                f"{self.asked}: {name} returned shape {made.shape}, want a scalar; for other shapes there are "
+                f"{self.caller}: {name} returned shape {made.shape}, want a scalar; for other shapes there are "
                 "jacobian and vjp"
             )
         return made
@@ -226,7 +226,7 @@ class Application:
             if not isinstance(leaf, Tensor) or leaf.dtype.kind not in "fc":
                 got = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise TypeError(
-                    f"{self.asked}: {named(self.function)} returned {got}{' at ' + path if path else ''}, want a "
+                    f"{self.caller}: {named(self.function)} returned {got}{' at ' + path if path else ''}, want a "
                     "floating-point Tensor, computed by minigrad's functions"
                 )
         return [leaf for _, leaf in found], tree
@@ -240,7 +240,7 @@ class Application:
         towards: Sequence[Tensor] | None = None,
     ) -> list[Tensor | None]:
         """Jᵀ·seeds for each variable; None where the outputs do not depend on it."""
-        return pull(self.asked, outputs, seeds, self.variables if towards is None else towards, create_graph, retain)
+        return pull(self.caller, outputs, seeds, self.variables if towards is None else towards, create_graph, retain)
 
     def gradients(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool, retain: bool = False
@@ -251,11 +251,11 @@ class Application:
 
 
 def zeros_like(x: Tensor) -> Tensor:
-    return Tensor(seam.backend_of(x._data).xp.zeros(x.shape, dtype=x.dtype))
+    return Tensor(backend_of(x._data).xp.zeros(x.shape, dtype=x.dtype))
 
 
 def pull(
-    asked: str,
+    caller: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Tensor | None],
     towards: Sequence[Tensor],
@@ -268,7 +268,7 @@ def pull(
     if not live or not any(targets):
         return [None] * len(towards)
     found = walk_back(
-        asked,
+        caller,
         [outputs[k] for k in live],
         [seeds[k] for k in live],
         {serial for serial in targets if serial is not None},

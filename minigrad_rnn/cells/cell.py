@@ -112,7 +112,7 @@ class Cell(nn.Module):
         self.b = self.uniform(rows) if bias else None
         self.br = self.uniform(rows) if two_biases else None
 
-    def both_biases(self) -> Any:
+    def total_bias(self) -> Any:
         """b + br, where there are two: they are added to the same z(t)."""
         return self.b if self.br is None else self.b + self.br
 
@@ -120,7 +120,7 @@ class Cell(nn.Module):
         """A parameter drawn from ±1/√H, while the cell is being made."""
         return mg.Parameter(self._rng.uniform(-self._bound, self._bound, shape), dtype=self._dtype)
 
-    def first_parameter(self) -> mg.Parameter:
+    def reference_parameter(self) -> mg.Parameter:
         """One of the cell's parameters, to ask where they live and in which dtype."""
         Wc: mg.Parameter | None = getattr(self, "Wc", None)
         return next(self.parameters()) if Wc is None else Wc
@@ -148,7 +148,7 @@ class Cell(nn.Module):
         """The whole sequence as one primitive; takes and returns what `unroll` does."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 
-    def kernel_form(self) -> KernelForm | None:
+    def kernel_spec(self) -> KernelForm | None:
         """How a kernel sees the cell; None where none is written for it."""
         return None
 
@@ -157,7 +157,7 @@ class Cell(nn.Module):
         parts = tuple(zip(self.state_names, self.state_sizes))
         if self.initial_state == "learned":
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
-        weights = self.first_parameter()
+        weights = self.reference_parameter()
         xp = backend_of(weights._data).xp
         return tuple(Tensor(xp.zeros((batch, size), dtype=weights.dtype)) for _, size in parts)
 
@@ -168,7 +168,7 @@ class Cell(nn.Module):
             ValueError: x or the state has the wrong shape.
             TypeError: it is no array, or its dtype is not the parameters'.
         """
-        name, dtype = type(self).__name__, self.first_parameter().dtype
+        name, dtype = type(self).__name__, self.reference_parameter().dtype
         if not isinstance(x, Tensor) and not is_array(x):
             raise TypeError(f"{name}: x: got {type(x).__name__}, want a Tensor or an array")
         if x.ndim != 2 or x.shape[1] != self.input_size:

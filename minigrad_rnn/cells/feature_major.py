@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine.gradient_pool import OverTime
+from minigrad.engine.gradient_pool import PerStepSum
 
 from .lengths import Lengths
 
@@ -125,10 +125,10 @@ def product(xp: Any, W: Array, B: int) -> Callable[[Array, Array], Any]:
     return W.dot if B == 1 else partial(xp.matmul, W)
 
 
-class Shares:
+class WeightGradients:
     """From what BPTT found at every step to what the weights receive: one product over all steps each (slide 97).
 
-    dW = Σ_t left(t) right(t)ᵀ, as an `OverTime`, so that the ledger can ask for each step's share of it.
+    dW = Σ_t left(t) right(t)ᵀ, as an `PerStepSum`, so that the ledger can ask for each step's share of it.
 
     Args:
         T: steps; position k of the arrays is the step read as number k.
@@ -147,7 +147,7 @@ class Shares:
             return a[places, :, sequences].T
         return a[self.T - 1 - label if self.backward else label]
 
-    def product(self, left: Array, right: Array, needed: bool = True) -> OverTime | None:
+    def product(self, left: Array, right: Array, needed: bool = True) -> PerStepSum | None:
         """Σ_t left(t) right(t)ᵀ of [t, feature, example] arrays laid out as a `time_buffer`; (F, 1) right gives (F,).
 
         For a bias `right` is the row of ones: a product is faster than a sum.
@@ -163,12 +163,12 @@ class Shares:
             return total[:, 0] if one else total
 
         total = matmul(flat(left), flat(right).T)
-        return OverTime(
+        return PerStepSum(
             shaped(total), self.labels, lambda label: shaped(matmul(self.at(label, left), self.at(label, right).T))
         )
 
 
-def inputs_share(xp: Any, dz: Array, Wc: Array) -> Array:
+def input_gradient(xp: Any, dz: Array, Wc: Array) -> Array:
     """dx(t) = Wcᵀ dz(t) for all steps: (T, B, I)."""
     T, _, B = dz.shape
     return xp.matmul(flat(dz).T, Wc).reshape(T, B, Wc.shape[1])

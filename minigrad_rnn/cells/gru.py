@@ -13,15 +13,15 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.engine.gradient_pool import OverTime
+from minigrad.engine.gradient_pool import PerStepSum
 
 from .cell import Cell, KernelForm
 from .feature_major import (  # fmt: skip
     CHUNK,
-    Shares,
+    WeightGradients,
     batch_major,
     copy_columns,
-    inputs_share,
+    input_gradient,
     per_step,
     product,
     stacked_inputs,
@@ -29,7 +29,7 @@ from .feature_major import (  # fmt: skip
     weight_buffer,
     weight_copy,
 )
-from .lengths import Lengths, arriving, last, straight, turned
+from .lengths import Lengths, incoming_gradients, last_valid, to_read_order, to_time_order
 from .unroll import rule_through_graph, unroll
 
 Array = Any
@@ -80,7 +80,7 @@ class GRUCell(Cell):
             xs, state[0], self.Wc, self.Wr, self.b, self.br, self.reset_after, backward, lengths=lengths
         )
 
-    def kernel_form(self) -> KernelForm:
+    def kernel_spec(self) -> KernelForm:
         kind = "gru" if self.reset_after else "gru_published"
         step = partial(gru_step, reset_after=self.reset_after)
         return KernelForm(kind, "", lambda: (self.Wc, self.Wr, self.b, self.br), step)
@@ -127,7 +127,7 @@ def gru_sequence(
     Shapes: xs (T, B, I), h0 (B, H), Wc (3H, I), Wr (3H, H), b (3H,) or None, br (3H,) or None.
     """
     T, I, H = len(xs), Wc.shape[1], h0.shape[1]
-    turn = turned(lengths, backward)
+    turn = to_read_order(lengths, backward)
     clean = xs if lengths is None else lengths.without_padding(xp, xs)
     hs, v, S = gru_forward(xp, turn(clean), h0, Wc, Wr, b, br, reset_after)
 
@@ -135,9 +135,9 @@ def gru_sequence(
         if isinstance(gs[0], Tensor):
             steps = partial(unroll, gru_step, 1, backward, lengths=lengths, reset_after=reset_after)
             return rule_through_graph(steps, (xs, h0, Wc, Wr, b, br), gs, needs)
-        dhs, dhT = arriving(xp, gs[0], gs[1], turn, lengths)
+        dhs, dhT = incoming_gradients(xp, gs[0], gs[1], turn, lengths)
         dq_dz, dh0 = gru_bptt(xp, dhs, dhT, v, S, Wr, reset_after)
-        shares, v_T = Shares(xp, T, backward, lengths), v[:T]
+        shares, v_T = WeightGradients(xp, T, backward, lengths), v[:T]
         dz, h = dq_dz[:, H:], v_T[:, I + 1 :]
         one = v_T[:, I]
         if reset_after:  # dq, dr, dz are what arrives at Wr h(t−1) + br, in the order n, r, z
@@ -148,7 +148,7 @@ def gru_sequence(
             to_n = shares.product(dz[:, 2 * H :], S[:T, 3 * H :], needs[3])
             dWr, dbr = one_above_other(xp, to_gates, to_n), None
         return (
-            turn(inputs_share(xp, dz, Wc)) if needs[0] else None,
+            turn(input_gradient(xp, dz, Wc)) if needs[0] else None,
             dh0,
             shares.product(dz, v_T[:, :I], needs[2]),
             dWr,
@@ -156,24 +156,24 @@ def gru_sequence(
             dbr,
         )
 
-    return (straight(xp, hs, turn, lengths), last(hs, lengths)), (xs, h0, Wc, Wr, b, br), mg.Joint(rule)
+    return (to_time_order(xp, hs, turn, lengths), last_valid(hs, lengths)), (xs, h0, Wc, Wr, b, br), mg.JointRule(rule)
 
 
-def in_order(xp: Any, share: OverTime | None, H: int) -> OverTime | None:
+def in_order(xp: Any, share: PerStepSum | None, H: int) -> PerStepSum | None:
     """Rows n, r, z as r, z, n."""
     if share is None:
         return None
-    return OverTime(
+    return PerStepSum(
         xp.concatenate([share.total[H:], share.total[:H]]), share.steps,
         lambda label: xp.concatenate([(at := share.at(label))[H:], at[:H]]),
     )  # fmt: skip
 
 
-def one_above_other(xp: Any, above: OverTime | None, below: OverTime | None) -> OverTime | None:
+def one_above_other(xp: Any, above: PerStepSum | None, below: PerStepSum | None) -> PerStepSum | None:
     """The shares of a matrix from those of its upper and its lower rows."""
     if above is None or below is None:
         return None
-    return OverTime(
+    return PerStepSum(
         xp.concatenate([above.total, below.total]), above.steps,
         lambda label: xp.concatenate([above.at(label), below.at(label)]),
     )  # fmt: skip

@@ -79,7 +79,7 @@ class Lengths:
         """(T, B, F) with each sequence's own steps in reverse order and the padding where it was; its own inverse."""
         return a[::-1] if self.full else a[self._place]
 
-    def last(self, a: Array) -> Array:
+    def last_valid(self, a: Array) -> Array:
         """(B, F): what (T, B, F) holds at each sequence's last step. A copy."""
         return a[self._end]
 
@@ -94,14 +94,14 @@ class Lengths:
         return self.backend.from_numpy(places), self.backend.from_numpy(sequences)
 
 
-def turned(lengths: Lengths | None, backward: bool) -> Callable[[Array], Array]:
+def to_read_order(lengths: Lengths | None, backward: bool) -> Callable[[Array], Array]:
     """The function that puts (T, B, F) into the order in which it is read, and back."""
     if not backward:
         return lambda a: a
     return lengths.mirrored if lengths is not None else lambda a: a[::-1]
 
 
-def straight(xp: Any, hs: Array, turn: Callable[[Array], Array], lengths: Lengths | None) -> Array:
+def to_time_order(xp: Any, hs: Array, turn: Callable[[Array], Array], lengths: Lengths | None) -> Array:
     """From h(t) in the order read, (T, B, H): the outputs in straight time, zero at padding.
 
     The zeros are written into `hs` itself. BPTT may find them there: nothing arrives at padding.
@@ -111,15 +111,15 @@ def straight(xp: Any, hs: Array, turn: Callable[[Array], Array], lengths: Length
     return turn(hs)
 
 
-def last(hs: Array, lengths: Lengths | None) -> Array:
+def last_valid(hs: Array, lengths: Lengths | None) -> Array:
     """From h(t) in the order read: h after each sequence's last step (B, H).
 
     A copy: a state carried on would otherwise keep the whole sequence's memory alive.
     """
-    return hs[-1].copy() if lengths is None or lengths.full else lengths.last(hs)
+    return hs[-1].copy() if lengths is None or lengths.full else lengths.last_valid(hs)
 
 
-def arriving(
+def incoming_gradients(
     xp: Any, dhs: Array, dhT: Array, turn: Callable[[Array], Array], lengths: Lengths | None
 ) -> tuple[Array, Array]:
     """The transpose of `straight` and `last`: gradients in the order read, and what arrives after step T − 1.

@@ -17,15 +17,15 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.engine.gradient_pool import OverTime
+from minigrad.engine.gradient_pool import PerStepSum
 
 from .cell import Cell, KernelForm
 from .feature_major import (  # fmt: skip
     CHUNK,
-    Shares,
+    WeightGradients,
     batch_major,
     copy_columns,
-    inputs_share,
+    input_gradient,
     per_step,
     product,
     stacked_inputs,
@@ -33,7 +33,7 @@ from .feature_major import (  # fmt: skip
     time_buffer,
     weight_copy,
 )
-from .lengths import Lengths, arriving, last, straight, turned
+from .lengths import Lengths, incoming_gradients, last_valid, to_read_order, to_time_order
 from .unroll import rule_through_graph, unroll
 
 Array = Any
@@ -95,7 +95,7 @@ class LSTMCell(Cell):
                     bias_of.written()
 
     def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
-        return lstm_step(x, state, h, self.Wc, self.Wr, self.both_biases(), self.p, self.Wp)
+        return lstm_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp)
 
     def sequence(
         self,
@@ -107,17 +107,17 @@ class LSTMCell(Cell):
     ) -> tuple[Tensor, ...]:
         h, c = state
         return lstm_sequence(
-            xs, h, c, self.Wc, self.Wr, self.both_biases(), self.p, self.Wp, backward,
+            xs, h, c, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp, backward,
             lengths=lengths, every_state=every_state,
         )  # fmt: skip
 
-    def kernel_form(self) -> KernelForm:
+    def kernel_spec(self) -> KernelForm:
         def step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> tuple[Tensor, ...]:
             return lstm_step(x, state, h, Wc, Wr, b)
 
         options = {"peephole": self.peephole, "proj_size": self.proj_size}
         refused = next((f"no kernel serves {name}={value}" for name, value in options.items() if value), "")
-        return KernelForm("lstm", refused, lambda: (self.Wc, self.Wr, self.both_biases(), None), step)
+        return KernelForm("lstm", refused, lambda: (self.Wc, self.Wr, self.total_bias(), None), step)
 
     def extra_repr(self) -> str:
         said = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]
@@ -166,7 +166,7 @@ def lstm_sequence(
     be None, and without Wp P = H.
     """
     T, I, H = len(xs), Wc.shape[1], c0.shape[1]
-    turn = turned(lengths, backward)
+    turn = to_read_order(lengths, backward)
     clean = xs if lengths is None else lengths.without_padding(xp, xs)
     hs, v, S, m = lstm_forward(xp, turn(clean), h0, c0, Wc, Wr, b, p, Wp)
     cs = batch_major(S[1:, 4 * H : 5 * H])
@@ -176,28 +176,28 @@ def lstm_sequence(
         if isinstance(gs[0], Tensor):
             steps = partial(unroll, lstm_step, 2, backward, lengths=lengths, every_state=every_state)
             return rule_through_graph(steps, inputs, gs, needs)
-        dhs, dhT = arriving(xp, gs[0], gs[1], turn, lengths)
+        dhs, dhT = incoming_gradients(xp, gs[0], gs[1], turn, lengths)
         dcs, dcT = None, gs[2]
         if every_state or (lengths is not None and not lengths.full):
             every = gs[3] if every_state else xp.zeros((T, *dcT.shape), dcT.dtype)
-            dcs, dcT = arriving(xp, every, dcT, turn, lengths)
+            dcs, dcT = incoming_gradients(xp, every, dcT, turn, lengths)
         dz, dh0, dc0, dh = lstm_bptt(xp, dhs, dhT, dcs, dcT, S, Wr, p, Wp)
-        shares, v_T = Shares(xp, T, backward, lengths), v[:T]
+        shares, v_T = WeightGradients(xp, T, backward, lengths), v[:T]
         return (
-            turn(inputs_share(xp, dz, Wc)) if needs[0] else None,
+            turn(input_gradient(xp, dz, Wc)) if needs[0] else None,
             dh0,
             dc0,
             shares.product(dz, v_T[:, :I], needs[3]),
             shares.product(dz, v_T[:, -h0.shape[1] :], needs[4]),
             shares.product(dz, v_T[:, I], needs[5]),
-            peephole_share(xp, dz, S, shares) if needs[6] else None,
+            peephole_gradient(xp, dz, S, shares) if needs[6] else None,
             shares.product(dh, m, needs[7]),
         )
 
-    value: tuple[Array, ...] = (straight(xp, hs, turn, lengths), last(hs, lengths), last(cs, lengths))
+    value: tuple[Array, ...] = (to_time_order(xp, hs, turn, lengths), last_valid(hs, lengths), last_valid(cs, lengths))
     if every_state:
-        value = (*value, straight(xp, cs, turn, lengths).copy())
-    return value, (xs, h0, c0, Wc, Wr, b, p, Wp), mg.Joint(rule)
+        value = (*value, to_time_order(xp, cs, turn, lengths).copy())
+    return value, (xs, h0, c0, Wc, Wr, b, p, Wp), mg.JointRule(rule)
 
 
 def halved(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:
@@ -362,10 +362,10 @@ def lstm_bptt(
     return dz, dh.reshape(P_units, B).T, dc_later.reshape(H, B).T, dh_all
 
 
-def peephole_share(xp: Any, dz: Array, S: Array, shares: Shares) -> OverTime:
+def peephole_gradient(xp: Any, dz: Array, S: Array, shares: WeightGradients) -> PerStepSum:
     """dp = Σ_t [dz_i(t) c(t−1); dz_f(t) c(t−1); dz_o(t) c(t)], summed over the batch: (3H,)."""
     T, rows, _ = dz.shape
     H = rows // 4
     before, after = S[:T, 4 * H : 5 * H], S[1:, 4 * H : 5 * H]
     products = xp.concatenate([dz[:, :H] * before, dz[:, H : 2 * H] * before, dz[:, 3 * H :] * after], axis=1)
-    return OverTime(products.sum(axis=(0, 2)), shares.labels, lambda label: shares.at(label, products).sum(axis=1))
+    return PerStepSum(products.sum(axis=(0, 2)), shares.labels, lambda label: shares.at(label, products).sum(axis=1))

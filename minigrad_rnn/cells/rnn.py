@@ -11,10 +11,10 @@ from minigrad import Tensor
 from .cell import Cell, KernelForm
 from .feature_major import (  # fmt: skip
     CHUNK,
-    Shares,
+    WeightGradients,
     batch_major,
     copy_columns,
-    inputs_share,
+    input_gradient,
     per_step,
     product,
     stacked_inputs,
@@ -22,7 +22,7 @@ from .feature_major import (  # fmt: skip
     time_buffer,
     weight_copy,
 )
-from .lengths import Lengths, arriving, last, straight, turned
+from .lengths import Lengths, incoming_gradients, last_valid, to_read_order, to_time_order
 from .unroll import rule_through_graph, unroll
 
 Array = Any
@@ -56,7 +56,7 @@ class RNNCell(Cell):
         self.nonlinearity = nonlinearity
 
     def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
-        return rnn_step(x, state, h, self.Wc, self.Wr, self.both_biases(), self.nonlinearity)
+        return rnn_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.nonlinearity)
 
     def sequence(
         self,
@@ -67,14 +67,14 @@ class RNNCell(Cell):
         every_state: bool = False,
     ) -> tuple[Tensor, ...]:
         return rnn_sequence(
-            xs, state[0], self.Wc, self.Wr, self.both_biases(), self.nonlinearity, backward, lengths=lengths
+            xs, state[0], self.Wc, self.Wr, self.total_bias(), self.nonlinearity, backward, lengths=lengths
         )
 
-    def kernel_form(self) -> KernelForm:
+    def kernel_spec(self) -> KernelForm:
         def step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> tuple[Tensor, ...]:
             return rnn_step(x, state, h, Wc, Wr, b, self.nonlinearity)
 
-        return KernelForm(f"rnn_{self.nonlinearity}", "", lambda: (self.Wc, self.Wr, self.both_biases(), None), step)
+        return KernelForm(f"rnn_{self.nonlinearity}", "", lambda: (self.Wc, self.Wr, self.total_bias(), None), step)
 
 
 def rnn_step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
@@ -102,7 +102,7 @@ def rnn_sequence(
     Shapes: xs (T, B, I), h0 (B, H), Wc (H, I), Wr (H, H), b (H,) or None.
     """
     T, I = len(xs), Wc.shape[1]
-    turn = turned(lengths, backward)
+    turn = to_read_order(lengths, backward)
     clean = xs if lengths is None else lengths.without_padding(xp, xs)
     hs, v = rnn_forward(xp, turn(clean), h0, Wc, Wr, b, nonlinearity, lengths)
 
@@ -110,18 +110,18 @@ def rnn_sequence(
         if isinstance(gs[0], Tensor):
             steps = partial(unroll, rnn_step, 1, backward, lengths=lengths, nonlinearity=nonlinearity)
             return rule_through_graph(steps, (xs, h0, Wc, Wr, b), gs, needs)
-        dhs, dhT = arriving(xp, gs[0], gs[1], turn, lengths)
+        dhs, dhT = incoming_gradients(xp, gs[0], gs[1], turn, lengths)
         dz, dh0 = rnn_bptt(xp, dhs, dhT, v, Wr, nonlinearity)
-        shares, v_T = Shares(xp, T, backward, lengths), v[:T]
+        shares, v_T = WeightGradients(xp, T, backward, lengths), v[:T]
         return (
-            turn(inputs_share(xp, dz, Wc)) if needs[0] else None,
+            turn(input_gradient(xp, dz, Wc)) if needs[0] else None,
             dh0,
             shares.product(dz, v_T[:, :I], needs[2]),
             shares.product(dz, v_T[:, -h0.shape[1] :], needs[3]),
             shares.product(dz, v_T[:, I], needs[4]),
         )
 
-    return (straight(xp, hs, turn, lengths), last(hs, lengths)), (xs, h0, Wc, Wr, b), mg.Joint(rule)
+    return (to_time_order(xp, hs, turn, lengths), last_valid(hs, lengths)), (xs, h0, Wc, Wr, b), mg.JointRule(rule)
 
 
 def rnn_forward(
@@ -163,7 +163,7 @@ def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity:
     h = v[1:, -H:]
     dz = time_buffer(xp, T, H, B, dhs.dtype)
     steps = min(T, max(1, CHUNK // (H * B)))
-    here, arriving = xp.empty((steps, H, B), dhs.dtype), xp.empty((steps, H, B), dhs.dtype)
+    here, incoming_gradients = xp.empty((steps, H, B), dhs.dtype), xp.empty((steps, H, B), dhs.dtype)
     dh = per_step(xp.empty((H, B), dhs.dtype))
     dh[...] = per_step(dhT.T)
     multiplied = product(xp, weight_copy(xp, Wr.T, B), B)
@@ -171,8 +171,8 @@ def rnn_bptt(xp: Any, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity:
         now = slice(max(0, stop - steps), stop)
         n = stop - now.start
         rnn_slope(xp, h[now], nonlinearity, here[:n])
-        copy_columns(xp, dhs[now], arriving[:n])
-        for dh_t, dz_t in zip(per_step(arriving[:n][::-1]), per_step(here[:n][::-1])):
+        copy_columns(xp, dhs[now], incoming_gradients[:n])
+        for dh_t, dz_t in zip(per_step(incoming_gradients[:n][::-1]), per_step(here[:n][::-1])):
             xp.add(dh, dh_t, dh)
             xp.multiply(dh, dz_t, dz_t)  # the slope becomes dz(t) in its place
             multiplied(dz_t, dh)

@@ -1,4 +1,4 @@
-"""One step after the other, op by op: the graph road of every cell, with lengths and masks."""
+"""One step after the other, op by op: the graph implementation of every cell, with lengths and masks."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def rule_through_graph(
 ) -> tuple[Any, ...]:
     """The rule of a fused sequence when the walk is recorded: run it op by op, and let the tape differentiate that.
 
-    `sequence(*inputs)` gives the same outputs as the fused primitive. Costs as much as the graph road, forward and
-    backward; correct at every order.
+    `sequence(*inputs)` gives the same outputs as the fused primitive. It costs what the graph implementation costs and
+    is correct at every order.
     """
     # Fresh entries for the inputs: the walk ends there, and gives this sequence's share alone.
     cut = [None if x is None else mg.reshape(x, x.shape) for x in inputs]

@@ -7,7 +7,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.engine.gradient_pool import OverTime
+from minigrad.engine.gradient_pool import PerStepSum
 
 Array = Any
 
@@ -27,12 +27,12 @@ def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
     def to_xs(xp: Any, g: Array, xs: Array, W: Array) -> Array:
         return xp.reshape(xp.matmul(xp.reshape(g, (T * B, g.shape[2])), W), (T, B, n))
 
-    def to_W(xp: Any, g: Array, xs: Array, W: Array) -> OverTime:
+    def to_W(xp: Any, g: Array, xs: Array, W: Array) -> PerStepSum:
         total = xp.matmul(xp.reshape(g, (T * B, g.shape[2])).T, xp.reshape(xs, (T * B, n)))
-        return OverTime(total, steps, lambda t: xp.matmul(g[t].T, xs[t]))
+        return PerStepSum(total, steps, lambda t: xp.matmul(g[t].T, xs[t]))
 
-    def to_b(xp: Any, g: Array, xs: Array, W: Array) -> OverTime:
-        return OverTime(xp.sum(g, axis=(0, 1)), steps, lambda t: xp.sum(g[t], axis=0))
+    def to_b(xp: Any, g: Array, xs: Array, W: Array) -> PerStepSum:
+        return PerStepSum(xp.sum(g, axis=(0, 1)), steps, lambda t: xp.sum(g[t], axis=0))
 
     return y, (xs, W), (to_xs, to_W, to_b)
 

@@ -98,8 +98,8 @@ def prefix_beam_search(
     if not 0 <= weight < math.inf:
         raise ValueError(f"{name}: weight: got {weight!r}, want a finite number of at least 0")
     frames, single, blank = _frames(name, log_probs, input_lengths, blank)
-    asked = language_model if weight > 0 else None
-    found = [_search(rows, int(beam_width), blank, asked, float(weight)) for rows in frames]
+    caller = language_model if weight > 0 else None
+    found = [_search(rows, int(beam_width), blank, caller, float(weight)) for rows in frames]
     return found[0] if single else found
 
 

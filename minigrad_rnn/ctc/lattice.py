@@ -16,7 +16,7 @@ import numpy.typing as npt
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import Backend, backend_of
-from minigrad.engine.primitive import within
+from minigrad.engine.primitive import call_in
 
 Array = Any
 Whole = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ class Lattice:
 
     states: Array
     """(W, B) integers, the class of each state: blank, label, blank, label, …, blank."""
-    within: Array
+    call_in: Array
     """(T, W, B) booleans: frame t is before the sequence's end, and the state is one of its own."""
     skip: Array
     """(W, B), 0 where a state can be reached from two before it, else −inf."""
@@ -77,7 +77,7 @@ def lattice_of(
     move = backend.from_numpy
     return Lattice(
         states=move(states),
-        within=move((t < frames)[:, None] & (np.arange(W)[:, None] <= final)),
+        call_in=move((t < frames)[:, None] & (np.arange(W)[:, None] <= final)),
         skip=move(skips[:W].astype(dtype)),
         skip_back=move(skips[:1:-1].astype(dtype)),
         start=move(_starts(W, np.zeros_like(final)).astype(dtype)),
@@ -157,7 +157,7 @@ def ctc_posterior(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, A
         xp.concatenate([lattice.skip, lattice.skip_back], axis=1),
     )
     ends = [alphas[lattice.frames, lattice.final + k, lattice.sequences] for k in (2, 1)]
-    log_p = within(xp, mg.logsumexp, xp.stack(ends), axis=0)
+    log_p = call_in(xp, mg.logsumexp, xp.stack(ends), axis=0)
     visits = alphas[1:, 2:, :B] + mirrored(betas[:, :, B:])
     visits -= xp.where(log_p == -math.inf, xp.zeros_like(log_p), log_p)
     return log_p, xp.exp(visits, out=visits)
@@ -218,7 +218,7 @@ def _per_class(xp: Any, visits: Array, factor: Array, lattice: Lattice, like: Ar
 def _emissions(xp: Any, log_probs: Any, lattice: Lattice) -> Any:
     """The log probability of every state's class at every frame (T, W, B); −inf outside the lattice."""
     found = log_probs[:, lattice.sequences, lattice.states]
-    return xp.where(lattice.within, found, -math.inf)
+    return xp.where(lattice.call_in, found, -math.inf)
 
 
 def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:

@@ -1,6 +1,6 @@
-"""From arrays to launches: a whole sequence forward, and its BPTT, on the road that the planner chose.
+"""From arrays to launches: a whole sequence forward, and its BPTT, on the implementation that the planner chose.
 
-Both roads read and write the same arrays, so forward may take one and backward the other. `D` is the number of
+Both plans read and write the same arrays, so forward may take one and backward the other. `D` is the number of
 directions, of which the last of two is read backward; "in the order read" is the order in which a direction meets the
 steps, with each sequence's padding at the end.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad.backend import BackendError, Kernels, Launch
 
-from .planner import PERSISTENT, Plan, Road
+from .planner import PERSISTENT, PassPlan, Plan
 from .source import options, program
 
 Array = Any
@@ -185,17 +185,17 @@ class Sequences:
             return self.read([getattr(a, name) for a in arriving])
 
         dhs, dhT = both("dhs"), both("dhT")
-        road, W = self.plan.backward, self.pair(self.weights)
+        implementation, W = self.plan.backward, self.pair(self.weights)
         if published:
             first, made = (self._steps, self.X, self.S, *dhs), (dN, dY, *self.pair(dZ))
-            if road.name == PERSISTENT:
-                self._persistent("backward", road, (*W, *first, *dhT, *made, dh0))
+            if implementation.name == PERSISTENT:
+                self._persistent("backward", implementation, (*W, *first, *dhT, *made, dh0))
             else:
                 self._published_backward_steps((*first, *made), arriving, dN, dY, dh0)
         else:
             saved, made_here = (self._steps, self.X, self.C, self.S, *dhs, *both("dcs")), (dY, *self.pair(dZ))
-            if road.name == PERSISTENT:
-                self._persistent("backward", road, (*W, *saved, *dhT, *both("dcT"), *made_here, dh0, dc0))
+            if implementation.name == PERSISTENT:
+                self._persistent("backward", implementation, (*W, *saved, *dhT, *both("dcT"), *made_here, dh0, dc0))
             else:
                 self._backward_steps((*saved, *made_here), arriving, dY, dh0, dc0)
         return (
@@ -247,20 +247,24 @@ class Sequences:
 
     # Launches
 
-    def _persistent(self, name: str, road: Road, arguments: tuple[Any, ...]) -> None:
-        assert road.tile is not None
+    def _persistent(self, name: str, implementation: PassPlan, arguments: tuple[Any, ...]) -> None:
+        assert implementation.tile is not None
         file = "published.cu" if self.cell == "gru_published" else f"{name}.cu"
         shape = self.plan.shape
         launch = compiled(
-            self.kernels, file, name, self.cell, options(self.cell, self.H, shape.itemsize, road.tile.macros())
+            self.kernels,
+            file,
+            name,
+            self.cell,
+            options(self.cell, self.H, shape.itemsize, implementation.tile.macros()),
         )
         check(self.kernels)
         sizes = (np.int32(self.T), np.int32(self.B), np.int32(self.backward))
         launch(
-            road.grid,
-            road.tile.threads,
+            implementation.grid,
+            implementation.tile.threads,
             (*arguments, *sizes, np.uint64(self.kernels.flags_pointer)),
-            shared_memory=road.shared_memory,
+            shared_memory=implementation.shared_memory,
             cooperative=True,
         )
 

@@ -1,4 +1,4 @@
-"""Which road a sequence takes on a device: one launch for all steps, two launches a step, or op by op.
+"""Which implementation a sequence takes on a device: one launch for all steps, two launches a step, or op by op.
 
 A persistent kernel keeps Wr in the multiprocessors for the whole sequence. It needs all of its blocks to run at the
 same time, so there is at most one for each multiprocessor, and what a block keeps must fit its registers or shared
@@ -131,8 +131,8 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Road:
-    """The road of one pass, and why. A persistent one has its tile, grid and shared memory."""
+class PassPlan:
+    """The implementation of one pass, and why. A persistent one has its tile, grid and shared memory."""
 
     name: str
     reason: str
@@ -146,11 +146,11 @@ class Road:
 
 @dataclass(frozen=True)
 class Plan:
-    """The roads of both passes of a shape on a device."""
+    """The implementations of both passes of a shape on a device."""
 
     shape: Shape
-    forward: Road
-    backward: Road
+    forward: PassPlan
+    backward: PassPlan
 
     @property
     def runs_kernels(self) -> bool:
@@ -162,13 +162,13 @@ class Plan:
         return f"forward {self.forward}, backward {self.backward}"
 
 
-def op_by_op(reason: str) -> Road:
-    return Road(OP_BY_OP, reason)
+def op_by_op(reason: str) -> PassPlan:
+    return PassPlan(OP_BY_OP, reason)
 
 
 @lru_cache(maxsize=1024)
 def plan(device: Device, shape: Shape) -> Plan:
-    """The roads of both passes.
+    """The implementations of both passes.
 
     Raises:
         ValueError: the cell is none of `CELLS`, or B, H or directions is less than 1.
@@ -182,28 +182,30 @@ def plan(device: Device, shape: Shape) -> Plan:
     return Plan(shape, forward, backward)
 
 
-def road_of(device: Device, shape: Shape, backward: bool) -> Road:
-    """The road of one pass."""
+def road_of(device: Device, shape: Shape, backward: bool) -> PassPlan:
+    """The implementation of one pass."""
     if shape.dtype not in (np.float32, np.float64):
         return op_by_op(f"dtype {shape.dtype}: kernels are written for float32 and float64")
     if device.compute_capability < OLDEST:
         got, want = (".".join(map(str, version)) for version in (device.compute_capability, OLDEST))
         return op_by_op(f"compute capability {got}: kernels want {want} or later")
     if not device.cooperative:
-        return Road(TWO_LAUNCHES, "the device has no cooperative launches")
+        return PassPlan(TWO_LAUNCHES, "the device has no cooperative launches")
     if shape.B > LARGEST_BATCH:
-        return Road(TWO_LAUNCHES, f"B = {shape.B}: one launch takes at most {LARGEST_BATCH} examples")
+        return PassPlan(TWO_LAUNCHES, f"B = {shape.B}: one launch takes at most {LARGEST_BATCH} examples")
     tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward)
     if tile is None:
         kept = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
-        return Road(
+        return PassPlan(
             TWO_LAUNCHES,
             f"{kept * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors",
         )
     if estimated > cost_of_launches(device, shape, backward):
-        return Road(TWO_LAUNCHES, f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size")
+        return PassPlan(
+            TWO_LAUNCHES, f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size"
+        )
     grid = tile.grid(shape)
-    return Road(
+    return PassPlan(
         PERSISTENT,
         f"{grid[0] * grid[1] * grid[2]} blocks of {tile.threads} threads, Wr in "
         + ("registers" if tile.registers else "shared memory"),

@@ -12,14 +12,14 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import Backend, Kernels
-from minigrad.engine.gradient_pool import OverTime
+from minigrad.engine.gradient_pool import PerStepSum
 
 from ..cells import Cell, Lengths, unroll
 from ..cells.cell import KernelForm
-from ..cells.lengths import turned
+from ..cells.lengths import to_read_order
 from ..cells.unroll import rule_through_graph
 from .launches import Arriving, Inputs, Sequences
-from .planner import Plan, Road, Shape, op_by_op, plan
+from .planner import PassPlan, Plan, Shape, op_by_op, plan
 
 Array = Any
 
@@ -32,20 +32,20 @@ def planned(backend: Backend, cells: Sequence[Cell], B: int, directions: int) ->
     if backend.kernels is None:
         return None
     first = cells[0]
-    forms = [cell.kernel_form() for cell in cells]
+    forms = [cell.kernel_spec() for cell in cells]
     refused = next((f.refused for f in forms if f is not None and f.refused), "")
     if forms[0] is None:
         refused = f"no kernel is written for {type(first).__name__}"
     kind = "rnn_tanh" if forms[0] is None else forms[0].kind
-    shape = Shape(kind, B, first.state_sizes[-1], np.dtype(first.first_parameter().dtype), directions)
+    shape = Shape(kind, B, first.state_sizes[-1], np.dtype(first.reference_parameter().dtype), directions)
     if refused:
         return refusal(shape, refused)
     return plan(backend.kernels().device, shape)
 
 
 def refusal(shape: Shape, reason: str) -> Plan:
-    road: Road = op_by_op(reason)
-    return Plan(shape, road, road)
+    implementation: PassPlan = op_by_op(reason)
+    return Plan(shape, implementation, implementation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +98,14 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
             if call.every_state:
                 cs = run.C[d, 1:]
                 clean = cs.copy() if call.lengths is None else call.lengths.without_padding(xp, cs)
-                value.append(xp.ascontiguousarray(turned(call.lengths, call.reads_backward(d))(clean)))
+                value.append(xp.ascontiguousarray(to_read_order(call.lengths, call.reads_backward(d))(clean)))
 
     def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
         if isinstance(gs[0], Tensor):
             return _through_graph(call, inputs, gs, needs)
         return _through_kernels(run, call, gs, needs)
 
-    return tuple(value), inputs, mg.Joint(rule)
+    return tuple(value), inputs, mg.JointRule(rule)
 
 
 def _through_graph(call: Call, inputs: Sequence[Any], gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
@@ -121,13 +121,13 @@ def _through_graph(call: Call, inputs: Sequence[Any], gs: Sequence[Any], needs: 
 
 def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
     xp, lengths = run.xp, call.lengths
-    arriving = []
+    incoming_gradients = []
     for d, g in enumerate(call.by_direction(gs)):
         arrived = Arriving(*g[:2], *g[2:3])
         if call.every_state and call.states > 1:
-            arrived.dcs = turned(lengths, call.reads_backward(d))(g[3])
-        arriving.append(arrived)
-    dh0, dc0, dZ, dY = run.bptt(arriving)
+            arrived.dcs = to_read_order(lengths, call.reads_backward(d))(g[3])
+        incoming_gradients.append(arrived)
+    dh0, dc0, dZ, dY = run.bptt(incoming_gradients)
     shares: list[Any] = []
     for d, (given, needed) in enumerate(zip(run.inputs, call.by_direction(needs))):
         steps = Steps(xp, run.T, call.reads_backward(d), lengths)
@@ -135,9 +135,9 @@ def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Seque
         T, B, I = given.xs.shape
         shares.append(xp.matmul(dZ[d].reshape(T * B, -1), given.Wc).reshape(T, B, I) if of_x else None)
         shares += [a[d] if need else None for a, need in zip((dh0, dc0), of_state)]
-        shares.append(steps.products([(dZ[d], given.xs)], steps.straight) if of_Wc else None)
+        shares.append(steps.products([(dZ[d], given.xs)], steps.to_time_order) if of_Wc else None)
         shares.append(steps.products(dY[d], steps.as_read) if of_Wr else None)
-        shares.append(steps.sums(dZ[d], steps.straight) if of_b else None)
+        shares.append(steps.sums(dZ[d], steps.to_time_order) if of_b else None)
         shares.append(steps.sums(dY[d][0][0], steps.as_read) if of_br else None)
     return tuple(shares)
 
@@ -154,7 +154,7 @@ class Steps:
         self.xp, self.T, self.backward, self.lengths = xp, T, backward, lengths
         self.labels = range(T)[:: -1 if backward else 1][::-1]
 
-    def straight(self, label: int, a: Array) -> Array:
+    def to_time_order(self, label: int, a: Array) -> Array:
         """(n, F): the rows of (T, B, F) that step `label` has, of an array in straight time."""
         return a[label]
 
@@ -167,7 +167,7 @@ class Steps:
         places, sequences = self.lengths.positions(label)
         return a[places, sequences]
 
-    def products(self, blocks: Sequence[tuple[Array, Array]], at: Any) -> OverTime:
+    def products(self, blocks: Sequence[tuple[Array, Array]], at: Any) -> PerStepSum:
         """Σ_t left(t)ᵀ right(t) of each block (T, B, F), one above the other."""
         xp = self.xp
 
@@ -177,15 +177,15 @@ class Steps:
         def flat(a: Array) -> Array:
             return a.reshape(-1, a.shape[2])
 
-        return OverTime(
+        return PerStepSum(
             above([xp.matmul(flat(left).T, flat(right)) for left, right in blocks]),
             self.labels,
             lambda label: above([xp.matmul(at(label, left).T, at(label, right)) for left, right in blocks]),
         )
 
-    def sums(self, a: Array, at: Any) -> OverTime:
+    def sums(self, a: Array, at: Any) -> PerStepSum:
         """Σ_t Σ_b a[t, b]."""
-        return OverTime(a.sum(axis=(0, 1)), self.labels, lambda label: at(label, a).sum(axis=0))
+        return PerStepSum(a.sum(axis=(0, 1)), self.labels, lambda label: at(label, a).sum(axis=0))
 
 
 def run(
@@ -202,7 +202,7 @@ def run(
     With two cells the second reads backward, with one `backward` says so.
     """
     assert backend.kernels is not None
-    forms = tuple(form for cell in cells if (form := cell.kernel_form()) is not None)
+    forms = tuple(form for cell in cells if (form := cell.kernel_spec()) is not None)
     states = len(inputs[0][1])
     padded = lengths is not None and not lengths.full
     steps = backend.from_numpy(lengths.host.astype(np.int32)) if padded and lengths is not None else None

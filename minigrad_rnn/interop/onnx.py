@@ -147,7 +147,7 @@ def _refuse(module: Recurrence, name: str) -> None:
     if kind not in NODES:
         known = ", ".join(cell.__name__ for cell in NODES)
         raise ValueError(f"{where}: cell_type: got {kind.__name__}, want one that ONNX has a node for: {known}")
-    if proj_size := getattr(module.every_cell()[0], "proj_size", 0):
+    if proj_size := getattr(module.cells[0], "proj_size", 0):
         raise ValueError(f"{where}: proj_size: got {proj_size}, want 0: ONNX's LSTM has no projection")
     if any(module.zoneout):
         raise ValueError(f"{where}: zoneout: got {module.zoneout}, want 0.0: no node of ONNX mixes h(t) with h(t−1)")

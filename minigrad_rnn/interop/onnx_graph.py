@@ -200,7 +200,7 @@ class Graph:
         sizes = [len(block) for block in module.blocks]
         if any(len(stack) > 1 for block in module.blocks for stack in block):
             sizes = [1] * len(module.cell_names)
-        cells, columns = module.every_cell(), []
+        cells, columns = module.cells, []
         for part in module.cell_type.state_names:
             if not self.state and cells[0].initial_state == "zeros":
                 columns.append([""] * len(sizes))

@@ -1,4 +1,4 @@
-"""The witness: every recurrence of the library differentiated by hand, on NumPy alone.
+"""The reference: every recurrence of the library differentiated by hand, on NumPy alone.
 
 `lecture` follows the slides' own procedures; `plain_cells` and `normalized_cells` say what each cell does at one step,
 forward and back, and `stack` runs them through layers, directions, lengths, masks and truncation; `classics` and
@@ -6,8 +6,8 @@ forward and back, and `stack` runs them through layers, directions, lengths, mas
 anything else of the project.
 """
 
-from .classics import elman_witness, jordan_witness, narx_witness, state_space_witness, tdnn_witness
-from .general_recurrence import general_recurrence_witness
+from .classics import elman_reference, jordan_reference, narx_reference, state_space_reference, tdnn_reference
+from .general_recurrence import general_recurrence_reference
 from .lecture import (
     LSTM,
     RNN,
@@ -15,9 +15,9 @@ from .lecture import (
     Cell,
     LSTM_bptt,
     LSTM_forward,
+    ReferenceResult,
     RNN_bptt,
     RNN_forward,
-    Witness,
     bidirectional_bptt,
     bidirectional_forward,
     fliplr,
@@ -25,7 +25,7 @@ from .lecture import (
     network_forward,
 )
 from .real_time_recurrent_learning import rtrl
-from .stack import stack_witness, witness
+from .stack import reference_bptt, reference_stack
 
 __all__ = [
     "LSTM",
@@ -36,19 +36,19 @@ __all__ = [
     "LSTM_forward",
     "RNN_bptt",
     "RNN_forward",
-    "Witness",
+    "ReferenceResult",
     "bidirectional_bptt",
     "bidirectional_forward",
-    "elman_witness",
+    "elman_reference",
     "fliplr",
-    "general_recurrence_witness",
-    "jordan_witness",
-    "narx_witness",
+    "general_recurrence_reference",
+    "jordan_reference",
+    "narx_reference",
     "network_bptt",
     "network_forward",
+    "reference_bptt",
+    "reference_stack",
     "rtrl",
-    "stack_witness",
-    "state_space_witness",
-    "tdnn_witness",
-    "witness",
+    "state_space_reference",
+    "tdnn_reference",
 ]

@@ -1,6 +1,6 @@
 """The lecture's classics by hand: time-delay net, NARX, Jordan, Elman and state-space model (slides 16–54).
 
-Every function has one form, `witness(parameters, xs, state, divergence_gradient, **options) -> Witness`:
+Every function has one form, `reference_bptt(parameters, xs, state, divergence_gradient, **options) -> ReferenceResult`:
     parameters: NumPy arrays under the module's own names; where a bias is missing there is none.
     xs: (T, B, I).
     state: the arrays that the module keeps of the past, (lags, B, features) each, oldest first: that array where there
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from .lecture import Array, Witness, sigma, softmax, softmax_jacobian
+from .lecture import Array, ReferenceResult, sigma, softmax, softmax_jacobian
 
 Parameters: TypeAlias = Mapping[str, Array]
 Grads: TypeAlias = dict[str, Array]
@@ -37,7 +37,7 @@ def nonlinear(z: Array, name: str | None) -> Array:
         None: lambda z: z, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0), "sigmoid": sigma, "softmax": softmax
     }  # fmt: skip
     if name not in functions:
-        raise ValueError(f"witness: nonlinearity is {name!r}; it wants one of {list(functions)}")
+        raise ValueError(f"reference: nonlinearity is {name!r}; it wants one of {list(functions)}")
     return functions[name](z)
 
 
@@ -72,7 +72,7 @@ def opened(p: Parameters, state: Any, sizes: Sizes, B: int, dtype: Any) -> tuple
     sizes = {name: size for name, size in sizes.items() if size[0]}
     parts = (None,) * len(sizes) if state is None else state if isinstance(state, tuple) else (state,)
     if len(parts) != len(sizes):
-        raise ValueError(f"witness: state has {len(parts)} array(s); it wants {list(sizes)}")
+        raise ValueError(f"reference: state has {len(parts)} array(s); it wants {list(sizes)}")
     start, learned = Grads(), []
     for (name, (lags, features)), part in zip(sizes.items(), parts):
         shape = (lags, B, features)
@@ -81,7 +81,7 @@ def opened(p: Parameters, state: Any, sizes: Sizes, B: int, dtype: Any) -> tuple
             part = np.broadcast_to(p[f"{name}_init"].reshape(lags, 1, features), shape)
         start[name] = np.zeros(shape, dtype) if part is None else part
         if start[name].shape != shape:
-            raise ValueError(f"witness: state's {name} is {start[name].shape}; it wants {shape}")
+            raise ValueError(f"reference: state's {name} is {start[name].shape}; it wants {shape}")
     return start, learned
 
 
@@ -101,11 +101,11 @@ def stacked(a: AtTime, start: int, stop: int) -> Array:
 
 def told(
     p: Parameters, output: Array, final: Grads, pooled: Grads, dxs: Array, d_start: Grads, learned: list[str]
-) -> Witness:
+) -> ReferenceResult:
     """All gradients by name; a learned initial state is shared by the batch, so its gradient is pooled over it."""
     for name in learned:
         pooled[f"{name}_init"] += d_start[name].sum(axis=1).reshape(p[f"{name}_init"].shape)
-    return Witness(output, cast(Array, packed(final)), {**pooled, "xs": dxs, **d_start})
+    return ReferenceResult(output, cast(Array, packed(final)), {**pooled, "xs": dxs, **d_start})
 
 
 def zeros_like(arrays: Mapping[str, Array]) -> Grads:
@@ -149,23 +149,23 @@ def window_back(da: AtTime, t: int, lags: range, dv: Array) -> None:
 
 
 # --- Time-delay network: slides 16–28 --------------------------------------------------------------------------------
-def tdnn_witness(
+def tdnn_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, delays: int, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """Y(t) = f(X(t), …, X(t−N)), N = `delays`; the state x is X(−N) … X(−1)."""
-    return narx_witness(
+    return narx_reference(
         parameters, xs, state, divergence_gradient, input_lags=delays, output_lags=0,
         nonlinearity=nonlinearity, output_nonlinearity=output_nonlinearity,
     )  # fmt: skip
 
 
 # --- NARX: slides 31–44 ----------------------------------------------------------------------------------------------
-def narx_witness(
+def narx_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, input_lags: int, output_lags: int, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
     targets: Array | None = None,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """Y(t) = f(X(t), …, X(t−L), Y(t−1), …, Y(t−K)); the state is x, X(−L) … X(−1), and y, Y(−K) … Y(−1).
 
     With targets (T, B, O) these are fed back, series-parallel, and the gradients have "targets" too; without, the
@@ -210,10 +210,10 @@ def narx_witness(
 
 
 # --- Jordan: slide 47 ------------------------------------------------------------------------------------------------
-def jordan_witness(
+def jordan_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, mu: float, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """m(t) = μ m(t−1) + Y(t−1), h(t) = f(Wc X(t) + Wr m(t) + b), Y(t) = g(Wo h(t) + bo); the state is m(0)."""
     p, f, g = parameters, nonlinearity, output_nonlinearity
     (T, B, _), O = xs.shape, p["Wo"].shape[0]
@@ -242,10 +242,10 @@ def jordan_witness(
 
 
 # --- Elman: slide 48; and the state-space model: slides 51–53 --------------------------------------------------------
-def elman_witness(
+def elman_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """As the state-space model, but nothing goes back from the clone of h(t−1) to h(t−1): what is found there is lost.
 
     The final state is such a clone too, and the initial one receives no gradient.
@@ -255,10 +255,10 @@ def elman_witness(
     )
 
 
-def state_space_witness(
+def state_space_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """h(t) = f(Wc X(t) + Wr h(t−1) + b), Y(t) = g(Wo h(t) + bo); the state is h(−1)."""
     return _one_hidden_layer(
         parameters, xs, state, divergence_gradient, nonlinearity, output_nonlinearity, back_in_time=True
@@ -268,7 +268,7 @@ def state_space_witness(
 def _one_hidden_layer(
     p: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     f: str | None, g: str | None, back_in_time: bool,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     (T, B, _), H = xs.shape, p["Wr"].shape[0]
     start, learned = opened(p, state, {"h": (1, H)}, B, xs.dtype)
     h, z, zo, Y = {-1: start["h"][0]}, AtTime(), AtTime(), AtTime()

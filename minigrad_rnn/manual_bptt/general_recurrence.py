@@ -22,14 +22,14 @@ from .classics import (
     unpacked,
     zeros_like,
 )
-from .lecture import Array, Witness
+from .lecture import Array, ReferenceResult
 
 
-def general_recurrence_witness(
+def general_recurrence_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, connections: Mapping[str, Sequence[str]], nonlinearities: Mapping[str, str | None],
     input: str = "x", output: str = "y",
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """z(t, l) = Σ W(l ← k, lag) k(t − lag) + b(l), l(t) = f_l(z(t, l)), for every layer l of the table.
 
     `connections` is the table, such as {"h": ["x", "h[t-1]"], "y": ["h"]}; the parameters are `h<-x`, `h<-h[t-1]` and
@@ -41,7 +41,7 @@ def general_recurrence_witness(
     """
     p, (T, B, I) = parameters, xs.shape
     if "xs" in (input, *connections):
-        raise ValueError("witness: connections has a layer 'xs'; it wants another name, xs is the input's gradient")
+        raise ValueError("reference: connections has a layer 'xs'; it wants another name, xs is the input's gradient")
     arrows = {target: [_arrow(target, text) for text in texts] for target, texts in connections.items()}
     size = {input: I, **{target: p[found[0][0]].shape[0] for target, found in arrows.items()}}
     every = [arrow for found in arrows.values() for arrow in found]
@@ -97,5 +97,7 @@ def _in_order(arrows: Mapping[str, Sequence[tuple[str, str, int]]], input: str) 
                 order.append(layer)
                 break
         else:
-            raise ValueError(f"witness: connections: the layers {sorted(set(arrows) - set(order))} wait for each other")
+            raise ValueError(
+                f"reference: connections: the layers {sorted(set(arrows) - set(order))} wait for each other"
+            )
     return order

@@ -1,4 +1,4 @@
-"""The witness: back-propagation through time written out by hand, step by step, from the lecture's slides.
+"""The reference: back-propagation through time written out by hand, step by step, from the lecture's slides.
 
 The library never writes BPTT: it falls out of the tape. Here it is written, once, so that the tape can be checked
 against something that shares no code with it: this file imports NumPy and nothing else of the project. It is to be
@@ -289,7 +289,7 @@ def bidirectional_bptt(
 
 # --- What the verifier calls: a whole stack, by the library's names --------------------------------------------------
 @dataclass(frozen=True)
-class Witness:
+class ReferenceResult:
     """The output (T, B, D·H), the final state, and gradients by parameter name, "xs" and "h_init" (and "c_init")."""
 
     output: Array
@@ -297,11 +297,11 @@ class Witness:
     gradients: dict[str, Array]
 
 
-def witness(
+def reference_bptt(
     cell: str, parameters: Mapping[str, Array], xs: Array, initial_state: State,
     divergence_gradient: Callable[[Array, State], tuple[Array, State]],
     *, num_layers: int, bidirectional: bool, nonlinearity: str = "tanh",
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """Run a stack of recurrent layers forward and back, by hand.
 
     `cell` is "rnn" or "lstm". `parameters` are named forward{l}.Wc, forward{l}.Wr and, where there is a bias,
@@ -311,10 +311,12 @@ def witness(
     of blocks of depth one (108, 117). ValueError names an argument that does not fit.
     """
     if (cell, nonlinearity) not in CELLS:
-        raise ValueError(f"witness: cell, nonlinearity are {cell!r}, {nonlinearity!r}; they want one of {list(CELLS)}")
+        raise ValueError(
+            f"reference: cell, nonlinearity are {cell!r}, {nonlinearity!r}; they want one of {list(CELLS)}"
+        )
     kind = CELLS[cell, nonlinearity]
     if num_layers < 1:
-        raise ValueError(f"witness: num_layers is {num_layers}; it wants 1 or more")
+        raise ValueError(f"reference: num_layers is {num_layers}; it wants 1 or more")
     directions = ("forward", "backward") if bidirectional else ("forward",)
     layers = [f"{direction}{l}" for l in range(num_layers) for direction in directions]  # the states' rows, in order
     D, depth = len(directions), 1 if bidirectional else num_layers
@@ -360,7 +362,7 @@ def witness(
                 state[rows] = g
     gradients = {name: pooled[name] for name in parameters}
     gradients |= {"xs": dx, **{f"{s}_init": state for s, state in zip(kind.states, d_init)}}
-    return Witness(output, final_state, gradients)
+    return ReferenceResult(output, final_state, gradients)
 
 
 def met(a: Any) -> str:
@@ -369,13 +371,13 @@ def met(a: Any) -> str:
 
 def check_array(name: str, a: Array, shape: tuple[int, ...], dtype: Any) -> None:
     if not isinstance(a, np.ndarray) or a.shape != shape or a.dtype != dtype:
-        raise ValueError(f"witness: {name} is {met(a)}; it wants a NumPy array {dtype} {shape}")
+        raise ValueError(f"reference: {name} is {met(a)}; it wants a NumPy array {dtype} {shape}")
 
 
 def _check_state(name: str, state: State, kind: Cell, shape: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
     arrays = state if isinstance(state, tuple) else (state,)
     if len(arrays) != len(kind.states):
-        raise ValueError(f"witness: {name} has {len(arrays)} part(s); it wants {' and '.join(kind.states)}")
+        raise ValueError(f"reference: {name} has {len(arrays)} part(s); it wants {' and '.join(kind.states)}")
     for part, a in zip(kind.states, arrays):
         check_array(f"{name}'s {part}", a, shape, dtype)
     return arrays
@@ -384,15 +386,15 @@ def _check_state(name: str, state: State, kind: Cell, shape: tuple[int, ...], dt
 def _check_parameters(parameters: Mapping[str, Array], xs: Array, gates: int, layers: list[str], D: int) -> list[int]:
     """Check xs and every parameter's name and shape; return the sizes [T, B, H]."""
     if not isinstance(xs, np.ndarray) or xs.ndim != 3 or 0 in xs.shape or xs.dtype not in (np.float32, np.float64):
-        raise ValueError(f"witness: xs is {met(xs)}; it wants a NumPy array float32 or float64 (T, B, I) without a 0")
+        raise ValueError(f"reference: xs is {met(xs)}; it wants a NumPy array float32 or float64 (T, B, I) without a 0")
     for name in (f"{layer}.{W}" for layer in layers for W in ("Wc", "Wr")):
         if name not in parameters:
-            raise ValueError(f"witness: parameters lacks {name!r}; it has {sorted(parameters)}")
+            raise ValueError(f"reference: parameters lacks {name!r}; it has {sorted(parameters)}")
     (T, B, I), H = xs.shape, (np.shape(parameters["forward0.Wr"]) or (0,))[0] // gates
     for name, a in parameters.items():
         layer, _, last = name.rpartition(".")
         if layer not in layers or last not in ("Wc", "Wr", "b"):
-            raise ValueError(f"witness: parameters has {name!r}; it wants Wc, Wr and perhaps b of {layers}, no other")
+            raise ValueError(f"reference: parameters has {name!r}; it wants Wc, Wr and perhaps b of {layers}, no other")
         columns = {"Wc": (I if layer in layers[:D] else H * D,), "Wr": (H,), "b": ()}[last]
         check_array(f"parameters[{name!r}]", a, (gates * H, *columns), xs.dtype)
     return [T, B, H]

@@ -1,4 +1,4 @@
-"""The witness that never looks back: real-time recurrent learning (Williams & Zipser 1989).
+"""The reference that never looks back: real-time recurrent learning (Williams & Zipser 1989).
 
 BPTT stores the past and walks back through it. RTRL carries forward, beside the state s(t), its sensitivity to every
 parameter, ∂s(t)/∂θ, by the chain rule over one step:
@@ -33,7 +33,7 @@ def rtrl(
     """The gradients of one layer in one direction, forward in time.
 
     Args:
-        cell, options: as `witness`.
+        cell, options: as `reference`.
         parameters: by their short names: Wc, Wr, b, …
         xs: (T, B, I).
         initial_state: h (B, P), or (h, c).

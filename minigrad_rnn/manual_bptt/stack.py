@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import lecture
-from .lecture import Array, Witness, check_array
+from .lecture import Array, ReferenceResult, check_array
 from .normalized_cells import LAYER_NORM_GRU, LAYER_NORM_LSTM, LAYER_NORM_RNN
 from .plain_cells import GRU, GRU_RESET_FIRST, LSTM, MGU, indrnn_of, rnn_of
 from .step import Kept, States, Step
@@ -29,13 +29,13 @@ def step_of(cell: str, options: Mapping[str, Any]) -> Step:
     """What the cell called `cell` does at one time step. ValueError names what it does not know."""
     known = {"rnn": ("nonlinearity",), "indrnn": ("nonlinearity",), "gru": ("reset_after",)}.get(cell, ())
     if cell not in CELLS:
-        raise ValueError(f"witness: cell is {cell!r}; it wants one of {CELLS}")
+        raise ValueError(f"reference: cell is {cell!r}; it wants one of {CELLS}")
     if unknown := sorted(set(options) - set(known)):
-        raise ValueError(f"witness: options has {unknown}; {cell!r} wants {list(known) or 'none'}")
+        raise ValueError(f"reference: options has {unknown}; {cell!r} wants {list(known) or 'none'}")
     if cell in ("rnn", "indrnn"):
         nonlinearity = options.get("nonlinearity", "tanh" if cell == "rnn" else "relu")
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"witness: nonlinearity is {nonlinearity!r}; it wants 'tanh' or 'relu'")
+            raise ValueError(f"reference: nonlinearity is {nonlinearity!r}; it wants 'tanh' or 'relu'")
         return rnn_of(nonlinearity) if cell == "rnn" else indrnn_of(nonlinearity)
     if cell == "gru":
         return GRU if options.get("reset_after", True) else GRU_RESET_FIRST
@@ -121,18 +121,18 @@ def split(d: Array, tops: Sequence[Array], merge: str) -> list[Array]:
     return [d * (1.0 if merge == "sum" else 0.5)] * 2
 
 
-def stack_witness(
+def reference_stack(
     cell: str, parameters: Mapping[str, Array], xs: Array, initial_state: Any,
     divergence_gradient: Callable[[Array, Any], tuple[Array, Any]],
     *, num_layers: int | tuple[int, int], bidirectional: bool, merge: str = "concat",
     lengths: Sequence[int] | None = None, masks: Mapping[str, Masks] | None = None, cut_every: int | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Witness:  # fmt: skip
-    """As `witness`, for every cell and option."""
+) -> ReferenceResult:  # fmt: skip
+    """As `reference`, for every cell and option."""
     step = step_of(cell, options or {})
     directions = ("forward", "backward") if bidirectional else ("forward",)
     if merge not in MERGES:
-        raise ValueError(f"witness: merge is {merge!r}; it wants one of {MERGES}")
+        raise ValueError(f"reference: merge is {merge!r}; it wants one of {MERGES}")
     check_inputs(xs, num_layers, lengths, cut_every, bidirectional)
     if isinstance(num_layers, tuple):
         blocks = [[[f"{direction}{l}" for l in range(n)] for direction, n in zip(directions, num_layers)]]
@@ -141,9 +141,9 @@ def stack_witness(
     names = [name for block in blocks for stack in block for name in stack]
     own = {name: {n.rpartition(".")[2]: a for n, a in parameters.items() if n.startswith(f"{name}.")} for name in names}
     if strangers := sorted(n for n in parameters if n.rpartition(".")[0] not in names):
-        raise ValueError(f"witness: parameters has {strangers}; it wants those of {names} alone")
+        raise ValueError(f"reference: parameters has {strangers}; it wants those of {names} alone")
     if unknown := sorted(set(masks or {}) - set(names)):
-        raise ValueError(f"witness: masks has {unknown}; it wants names among {names}")
+        raise ValueError(f"reference: masks has {unknown}; it wants names among {names}")
     T, B, I = xs.shape
     H, P = check_sizes(step, names[0], own[names[0]])
     above = P * len(directions) if merge == "concat" else P
@@ -191,16 +191,16 @@ def stack_witness(
             below.append(dh)
         d = below[0] if len(below) == 1 else below[0] + below[1]  # add the partials (slide 117)
     found = {name: gradients[name] for name in parameters} | {"xs": d}
-    return Witness(output, final_state, found | {f"{s}_init": g for s, g in zip(step.states, d_start)})
+    return ReferenceResult(output, final_state, found | {f"{s}_init": g for s, g in zip(step.states, d_start)})
 
 
-def witness(
+def reference_bptt(
     cell: str, parameters: Mapping[str, Array], xs: Array, initial_state: Any,
     divergence_gradient: Callable[[Array, Any], tuple[Array, Any]],
     *, num_layers: int | tuple[int, int], bidirectional: bool, merge: str = "concat",
     lengths: Sequence[int] | None = None, masks: Mapping[str, Masks] | None = None, cut_every: int | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Witness:  # fmt: skip
+) -> ReferenceResult:  # fmt: skip
     """Run a stack of recurrent layers forward and back, by hand.
 
     Args:
@@ -227,11 +227,11 @@ def witness(
     plain = {"Wc", "Wr", "b"} >= {name.rpartition(".")[2] for name in parameters}
     simple = merge == "concat" and lengths is None and not masks and cut_every is None
     if cell in ("rnn", "lstm") and plain and simple and isinstance(num_layers, int):
-        return lecture.witness(
+        return lecture.reference_bptt(
             cell, parameters, xs, initial_state, divergence_gradient,
             num_layers=num_layers, bidirectional=bidirectional, nonlinearity=nonlinearity,
         )  # fmt: skip
-    return stack_witness(
+    return reference_stack(
         cell, parameters, xs, initial_state, divergence_gradient, num_layers=num_layers, bidirectional=bidirectional,
         merge=merge, lengths=lengths, masks=masks, cut_every=cut_every, options=options,
     )  # fmt: skip

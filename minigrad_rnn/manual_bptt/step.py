@@ -1,4 +1,4 @@
-"""What one time step of a cell is to the witness: a function forward, and its derivative written by hand.
+"""What one time step of a cell is to the reference: a function forward, and its derivative written by hand.
 
 The loops over time, layers and directions are in `stack` and `real_time`; a cell only says what happens at one t. All
 vectors are rows of a batch: x is (B, I), h (B, P), c (B, H), and a gradient has the shape of what it belongs to.

@@ -1,4 +1,4 @@
-"""The recurrent networks by name: `Recurrence` with a cell each. Arguments, call and roads: see `Recurrence`."""
+"""The recurrent networks by name: `Recurrence` with a cell each. For arguments and calls see `Recurrence`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any cell through time: layers, two directions, lengths, dropout, states in and out, and the road a sequence takes."""
+"""Any cell through time: layers, two directions, lengths, dropout, states in and out, graph or fused."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Recurrence(nn.Module):
         zoneout: probability with which a unit of the state keeps its value from t−1 (Krueger et al. 2017); for a state
             of several arrays also a tuple, one for each. In evaluation the expected value is taken.
         merge: what becomes of the two directions: "concat", "sum" or "mean".
-        impl: the road: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's whole
-            sequence as one primitive; "auto" takes the fused road where it serves. `road` says which was taken last.
-            The fused road serves no recurrent dropout, no zoneout and no cell without a `sequence`; naming it for
+        impl: the implementation: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's
+            whole sequence as one primitive; "auto" takes the fused one where it serves. `implementation` says which ran
+            last. The fused one serves no recurrent dropout, no zoneout and no cell without a `sequence`; naming it for
             those is an error. Its second derivatives run through the graph.
         initial_state: "zeros" or "learned" (slide 69).
         cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on have theirs.
@@ -66,7 +66,7 @@ class Recurrence(nn.Module):
         The returned state is that after each sequence's last step, in the form that the next call takes.
 
     Raises:
-        ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T, masks for no cell or where the fused road
+        ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T, masks for no cell or where "fused"
             is named and they act inside the steps. TypeError: a dtype that is not the parameters', or lengths that
             are no whole numbers. BackendError: xs or the state is elsewhere than the parameters.
     """
@@ -127,10 +127,10 @@ class Recurrence(nn.Module):
         self.dropout, self.recurrent_dropout, self.zoneout = float(dropout), float(recurrent_dropout), zoned
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
         self.rng = rng = nn.init.as_generator(rng, name)
-        self._road: str | None = None
+        self._implementation: str | None = None
         self._plan: Plan | None = None
         self.directions = ("forward", "backward") if bidirectional else ("forward",)
-        if impl == "fused" and (why := self.why_not_fused()):
+        if impl == "fused" and (why := self.fused_refusal()):
             raise ValueError(f"{name}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
         between = isinstance(num_layers, tuple)
         output_size = None
@@ -151,8 +151,8 @@ class Recurrence(nn.Module):
         self.blocks = [names] if between else [[[name] for name in layer] for layer in zip(*names)]
         self.cell_names = [name for block in self.blocks for stack in block for name in stack]
 
-    def why_not_fused(self) -> str:
-        """Why the fused road cannot serve these options, or nothing where it can."""
+    def fused_refusal(self) -> str:
+        """Why the fused implementation cannot serve these options, or nothing where it can."""
         if self.cell_type.sequence is Cell.sequence:
             return f"{self.cell_type.__name__} defines no sequence"
         if self.recurrent_dropout:
@@ -162,17 +162,18 @@ class Recurrence(nn.Module):
         return ""
 
     @property
-    def road(self) -> str | None:
-        """The road that the last call took: "graph" or "fused"; on a device how the last layer's kernels ran, and why:
+    def implementation(self) -> str | None:
+        """What ran the last call: "graph" or "fused"; on a device how the last layer's kernels ran, and why:
         "persistent", one launch for all steps; "two launches a step", a product and a kernel; "op by op", none."""
-        return self._road if self._plan is None else str(self._plan)
+        return self._implementation if self._plan is None else str(self._plan)
 
     def _weights(self) -> Tensor:
         """A parameter of the first cell: where the network lives, and in which dtype."""
-        weights: Tensor = getattr(self, self.cell_names[0]).first_parameter()
+        weights: Tensor = getattr(self, self.cell_names[0]).reference_parameter()
         return weights
 
-    def every_cell(self) -> list[Cell]:
+    @property
+    def cells(self) -> list[Cell]:
         """The cells in the order of the state's rows."""
         return [getattr(self, name) for name in self.cell_names]
 
@@ -190,9 +191,9 @@ class Recurrence(nn.Module):
         states = dict(zip(self.cell_names, self._unpacked(state, B, unbatched)))
         spans = None if lengths is None else Lengths(lengths, T, B, backend, type(self).__name__)
         if masks is not None:
-            check_masks(type(self).__name__, dict(zip(self.cell_names, self.every_cell())), masks, T, B)
+            check_masks(type(self).__name__, dict(zip(self.cell_names, self.cells)), masks, T, B)
         placed = self._placed(self.draw_masks(T, B) if masks is None else masks, backend)
-        self._road, self._plan = self._chosen(placed), None
+        self._implementation, self._plan = self._chosen(placed), None
         made: dict[str, tuple[Tensor, ...]] = {}
         for block in self.blocks:
             tops = [xs] * len(block)
@@ -229,13 +230,13 @@ class Recurrence(nn.Module):
     ) -> list[tuple[Tensor, ...]]:
         """One cell, or one of each direction, over xs and an initial state each; for each what `unroll` returns."""
         cells, backward = [getattr(self, name) for name in names], [name.startswith("backward") for name in names]
-        if self._road == "fused":
+        if self._implementation == "fused":
             self._plan = cuda.planned(backend, cells, inputs[0][0].shape[1], len(cells))
             if self._plan is not None and self._plan.runs_kernels:
                 return cuda.run(backend, self._plan, cells, inputs, backward == [True], spans, every_state)
         ran = []
         for name, cell, reversed_, (xs, state) in zip(names, cells, backward, inputs):
-            if self._road == "fused":
+            if self._implementation == "fused":
                 ran.append(cell.sequence(xs, state, reversed_, spans, every_state))
                 continue
             mask = masks.get(name, NO_MASKS)
@@ -252,7 +253,7 @@ class Recurrence(nn.Module):
             )
         if self.impl != "auto":
             return self.impl
-        return "graph" if inside or self.why_not_fused() else "fused"
+        return "graph" if inside or self.fused_refusal() else "fused"
 
     def _merged(self, tops: list[Tensor]) -> Tensor:
         if len(tops) == 1:
@@ -274,11 +275,11 @@ class Recurrence(nn.Module):
             return {}
         given = nn.init.as_generator(self.rng if rng is None else rng, "draw_masks")
         rng = nn.init.default_generator() if given is None else given
-        cells = dict(zip(self.cell_names, self.every_cell()))
+        cells = dict(zip(self.cell_names, self.cells))
         drawn: dict[str, CellMasks] = {}
         shared: dict[int, Any] = {}
         for name, cell in cells.items():
-            layer, dtype = int(name.removeprefix("forward").removeprefix("backward")), cell.first_parameter().dtype
+            layer, dtype = int(name.removeprefix("forward").removeprefix("backward")), cell.reference_parameter().dtype
             inputs = recurrent = None
             zoned: tuple[Any, ...] = ()
             if self.training and self.dropout and layer:
@@ -339,7 +340,7 @@ class Recurrence(nn.Module):
 
     def _unpacked(self, state: State, batch: int, unbatched: bool) -> list[tuple[Any, ...]]:
         """Each cell's own state arrays, (B, H), from the stacked state that the caller gave."""
-        name, names, every = type(self).__name__, self.cell_type.state_names, self.every_cell()
+        name, names, every = type(self).__name__, self.cell_type.state_names, self.cells
         if state is None:
             return [cell.initial(batch) for cell in every]
         parts = state if isinstance(state, (tuple, list)) else (state,)

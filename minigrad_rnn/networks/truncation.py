@@ -141,7 +141,7 @@ class Truncation:
         """
         axis, T, B = _axis_and_sizes(rnn, xs)
         if masks is not None:
-            check_masks("Truncation", dict(zip(rnn.cell_names, rnn.every_cell())), masks, T, B)
+            check_masks("Truncation", dict(zip(rnn.cell_names, rnn.cells)), masks, T, B)
         ends = _ends(lengths, T, B)
         # The states before the steps stop − k2, stop − k2 + k1, …, stop − k1
         before: deque[tuple[int, State]] = deque([(0, state)], maxlen=self.k2 // self.k1)

@@ -69,7 +69,7 @@ class Encoder(nn.Module):
     @property
     def output_size(self) -> int:
         """Features of one step of the memory."""
-        top, net = self.recurrence.every_cell()[-1].state_sizes[0], self.recurrence
+        top, net = self.recurrence.cells[-1].state_sizes[0], self.recurrence
         return top * 2 if net.bidirectional and net.merge == "concat" else top
 
     def forward(self, source: Any, lengths: Any = None) -> tuple[Tensor, State]:
@@ -92,8 +92,8 @@ class Bridge(nn.Module):
     ) -> None:
         super().__init__()
         rng = nn.init.as_generator(rng, "Bridge")
-        width = sum(sum(cell.state_sizes) for cell in encoder.every_cell())
-        cells = decoder.every_cell()
+        width = sum(sum(cell.state_sizes) for cell in encoder.cells)
+        cells = decoder.cells
         self.names, self.shapes = cells[0].state_names, [(len(cells), size) for size in cells[0].state_sizes]
         for name, (layers, size) in zip(self.names, self.shapes):
             setattr(self, name, nn.Linear(width, layers * size, rng=rng, dtype=dtype))
@@ -164,7 +164,7 @@ class Decoder(nn.Module):
         _time_major("Decoder", self.recurrence)
         if self.recurrence.bidirectional:
             raise ValueError("Decoder: bidirectional: got True, want False: what comes next is not known yet")
-        top = self.recurrence.every_cell()[-1].state_sizes[0]
+        top = self.recurrence.cells[-1].state_sizes[0]
         if attention is not None and attention.query_size != top:
             raise ValueError(f"Decoder: attention: got query_size {attention.query_size}, want {top}, the size of h")
         self.mix = nn.Linear(top + read, top, rng=rng, dtype=dtype) if read else None
@@ -281,7 +281,7 @@ class EncoderDecoder(nn.Module):
                 "the encoder's output_size"
             )
         if bridge == "copy":
-            shapes = [[cell.state_sizes for cell in net.recurrence.every_cell()] for net in (encoder, decoder)]
+            shapes = [[cell.state_sizes for cell in net.recurrence.cells] for net in (encoder, decoder)]
             if shapes[0] != shapes[1]:
                 raise ValueError(
                     f"EncoderDecoder: bridge: got 'copy' for states {shapes[0]} and {shapes[1]}, want equal"

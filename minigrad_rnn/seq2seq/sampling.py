@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import nn
-from minigrad.nn.inference import evaluation
+from minigrad.nn.inference import inference
 
 State = Any
 
@@ -87,7 +87,7 @@ def sample(
         raise ValueError(f"sample: length: got {length}, want at least 1")
     rng = nn.init.as_generator(rng, "sample")
     ids = np.empty(length, np.int64)
-    with evaluation(model):
+    with inference(model):
         for k in range(length):
             logits, state = model(read[:, None], state)
             ids[k] = draw(logits[-1, 0].numpy(), temperature, rng)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from minigrad import Tensor, nn
 from minigrad.backend import to_numpy
-from minigrad.nn.inference import evaluation
+from minigrad.nn.inference import inference
 
 from ..validation import check_whole
 from .sampling import draw, probabilities
@@ -174,7 +174,7 @@ def beam_search(
     # Alive: (which sequence, what it said, its log probability), in the order of the state's rows.
     alive: list[tuple[int, list[int], float]] = [(b, [], 0.0) for b in range(batch)]
     tokens = np.full(batch, begin, np.int64)
-    with evaluation(model):
+    with inference(model):
         for length in range(1, max_length + 1):
             log_probs, state = _step("beam_search", model, tokens, state, end)
             V, survivors, rows = log_probs.shape[1], [], []
@@ -222,7 +222,7 @@ def _one_each(
     said: list[list[int]] = [[] for _ in range(batch)]
     totals = [0.0] * batch
     alive, tokens = list(range(batch)), np.full(batch, begin, np.int64)
-    with evaluation(model):
+    with inference(model):
         for length in range(max_length):
             log_probs, state = _step(name, model, tokens, state, end)
             for row, b in enumerate(alive):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from minigrad import Tensor, losses, nn
-from minigrad.nn.inference import evaluation
+from minigrad.nn.inference import inference
 
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
@@ -88,7 +88,7 @@ def bits_per_character(
     """
     streams = Streams(ids, max(1, min(batch_size, ids.size // 512)), steps)
     state, total, count = None, None, 0
-    with evaluation(model):
+    with inference(model):
         for inputs, targets, _ in streams:
             logits, state = model(inputs, state)
             nats = losses.cross_entropy(logits, targets, reduction="sum").astype("float64")

@@ -1,4 +1,4 @@
-"""The question that `verify` asks of the lecture's classics. They have one road: tape, witness, differences."""
+"""The gradient computation that `verify_bptt` compares for the lecture's classics."""
 
 from __future__ import annotations
 
@@ -15,35 +15,41 @@ from minigrad import Tensor
 from minigrad.backend import Backend, get_backend
 
 from ..classics import NARX, TDNN, Classic, Elman, GeneralRecurrence, Jordan, StateSpace
-from ..manual_bptt.classics import elman_witness, jordan_witness, narx_witness, state_space_witness, tdnn_witness
-from ..manual_bptt.general_recurrence import general_recurrence_witness
+from ..manual_bptt.classics import (
+    elman_reference,
+    jordan_reference,
+    narx_reference,
+    state_space_reference,
+    tdnn_reference,
+)
+from ..manual_bptt.general_recurrence import general_recurrence_reference
 from .recurrence_case import Array, Divergence, Gradients, hosted, joint_divergence
 
-CLASSIC_WITNESSES: dict[type[Classic], Callable[..., Any]] = {
-    TDNN: tdnn_witness,
-    NARX: narx_witness,
-    Jordan: jordan_witness,
-    Elman: elman_witness,
-    StateSpace: state_space_witness,
-    GeneralRecurrence: general_recurrence_witness,
+CLASSIC_REFERENCES: dict[type[Classic], Callable[..., Any]] = {
+    TDNN: tdnn_reference,
+    NARX: narx_reference,
+    Jordan: jordan_reference,
+    Elman: elman_reference,
+    StateSpace: state_space_reference,
+    GeneralRecurrence: general_recurrence_reference,
 }
 
 
 @dataclass
-class ClassicQuestion:
-    """What is asked of both roads: the gradients of `divergence` for this net, series and initial state."""
+class ClassicCase:
+    """What is asked of both implementations: the gradients of `divergence` for this net, series and initial state."""
 
     model: Classic
     values: dict[str, Array]
     """xs, and where they are given the state's arrays (lags, B, features) and targets (T, B, O)."""
     divergence: Divergence
     backend: Backend
-    roads: tuple[str, ...] = ("graph",)
+    implementations: tuple[str, ...] = ("graph",)
 
     @staticmethod
     def of(
         model: Classic, xs: Any, state: Any, divergence: Divergence | None, rng: np.random.Generator, targets: Any
-    ) -> ClassicQuestion:
+    ) -> ClassicCase:
         backend = get_backend(next(iter(model.parameters())).backend)
         host = hosted("xs", xs)
         if host.ndim != 3 or model.batch_first:
@@ -64,7 +70,7 @@ class ClassicQuestion:
                 raise TypeError(f"verify_bptt: targets: got some for a {type(model).__name__}, which takes none")
             values["targets"] = hosted("targets", targets)
         twin = copy.deepcopy(model).to(dtype="float64").requires_grad_()
-        return ClassicQuestion(twin, values, divergence or joint_divergence(rng, backend), backend)
+        return ClassicCase(twin, values, divergence or joint_divergence(rng, backend), backend)
 
     @property
     def title(self) -> str:
@@ -91,7 +97,7 @@ class ClassicQuestion:
         ends = final if isinstance(final, tuple) else () if final is None else (final,)
         return self.divergence(output, ends), output, ends
 
-    def on_the_tape(self, road: str) -> Gradients:
+    def on_the_tape(self, implementation: str) -> Gradients:
         leaves = {n: mg.tensor(a, requires_grad=True, backend=self.backend) for n, a in self.values.items()}
         loss, output, ends = self.run(leaves)
         wanted = {**dict(self.model.named_parameters()), **leaves}
@@ -108,7 +114,7 @@ class ClassicQuestion:
         return first, tuple(rest) if len(rest) > 1 else rest[0] if rest else None
 
     def by_hand(self) -> Gradients:
-        function = CLASSIC_WITNESSES[type(self.model)]
+        function = CLASSIC_REFERENCES[type(self.model)]
         options = {
             name: getattr(self.model, name)
             for name, parameter in inspect.signature(function).parameters.items()

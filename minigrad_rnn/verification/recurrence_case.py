@@ -1,6 +1,6 @@
-"""One question for every road: the gradients of a divergence, for one recurrence, one input and one initial state.
+"""The gradient computation that `verify_bptt` runs with each implementation of a recurrence.
 
-`verify` asks it of the tape op by op, of the fused road, of the BPTT written by hand and of finite differences.
+The tape op by op, the fused sequence, the reference BPTT and finite differences each run it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..cells import (
     MGUCell,
     RNNCell,
 )
-from ..manual_bptt import witness
+from ..manual_bptt import reference_bptt
 from ..networks.recurrence import Recurrence
 from ..networks.truncation import Truncation
 
@@ -38,7 +38,7 @@ Divergence = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
 Array = np.ndarray[Any, Any]
 Gradients = dict[str, Array]
 
-WITNESSED: dict[type[Cell], str] = {
+REFERENCED: dict[type[Cell], str] = {
     RNNCell: "rnn",
     LSTMCell: "lstm",
     GRUCell: "gru",
@@ -48,16 +48,16 @@ WITNESSED: dict[type[Cell], str] = {
     MGUCell: "mgu",
     IndRNNCell: "indrnn",
 }
-"""The cells that a BPTT by hand is written for, under the witness's names."""
+"""The cells that a BPTT by hand is written for, under the reference's names."""
 OPTIONS = ("nonlinearity", "reset_after")
-"""What the witness must be told of a cell; the rest shows in its parameters."""
+"""What the reference must be told of a cell; the rest shows in its parameters."""
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
 """Of finite differences; a smaller one only where a kink, as of relu, or a steep bend lies within the larger."""
 
 
 @dataclass
-class RecurrenceQuestion:
-    """What is asked of every road: the gradients of `divergence` for this model, input and initial state."""
+class RecurrenceCase:
+    """What is asked of every implementation: the gradients of `divergence` for this model, input and initial state."""
 
     model: Recurrence
     xs: Array
@@ -81,13 +81,13 @@ class RecurrenceQuestion:
         lengths: Any,
         masks: Mapping[str, CellMasks] | None,
         truncation: Truncation | None,
-    ) -> RecurrenceQuestion:
+    ) -> RecurrenceCase:
         backend = get_backend(next(iter(model.parameters())).backend)
         host = hosted("xs", xs)
         if host.ndim not in (2, 3):
             raise ValueError(f"verify_bptt: xs: got shape {host.shape}, want three axes, or two without a batch")
         twin = float64_twin(model, "graph")
-        names, sizes = model.cell_type.state_names, twin.every_cell()[0].state_sizes
+        names, sizes = model.cell_type.state_names, twin.cells[0].state_sizes
         batch = 1 if host.ndim == 2 else host.shape[0 if model.batch_first else 1]
         shapes = [(len(twin.cell_names), batch, size) for size in sizes]
         start: list[Array] | None = None
@@ -111,7 +111,7 @@ class RecurrenceQuestion:
             lengths = Lengths(lengths, T, batch, backend, "verify_bptt").host.tolist()
         if masks is None:  # in evaluation zoneout's probabilities; in training dropout is off unless masks are given
             masks = {} if model.training else model.draw_masks(T, batch)
-        return RecurrenceQuestion(
+        return RecurrenceCase(
             twin, host, start, divergence or joint_divergence(rng, backend), backend, lengths,
             {name: in_float64(mask) for name, mask in masks.items()}, truncation,
             f"{type(model).__name__}({model.extra_repr()})",
@@ -127,9 +127,9 @@ class RecurrenceQuestion:
         return ", ".join(said) + f", float64 on {self.backend.name}"
 
     @property
-    def roads(self) -> tuple[str, ...]:
+    def implementations(self) -> tuple[str, ...]:
         inside = any(m.recurrent is not None or m.zoneout for m in self.masks.values())
-        return ("graph",) if inside or self.model.why_not_fused() else ("graph", "fused")
+        return ("graph",) if inside or self.model.fused_refusal() else ("graph", "fused")
 
     @property
     def differentiable(self) -> bool:
@@ -164,9 +164,9 @@ class RecurrenceQuestion:
         shaped = [a[:, 0] if self.unbatched else a for a in arrays]
         return [mg.tensor(a, requires_grad=requires_grad, backend=self.backend) for a in shaped]
 
-    def on_the_tape(self, road: str) -> Gradients:
-        """By `loss.backward()`, on the road named."""
-        model = self.model if road == "graph" else float64_twin(self.model, road)
+    def on_the_tape(self, implementation: str) -> Gradients:
+        """By `loss.backward()`, on the implementation named."""
+        model = self.model if implementation == "graph" else float64_twin(self.model, implementation)
         xs = mg.tensor(self.xs, requires_grad=True, backend=self.backend)
         start = None if self.start is None else self.states(self.start, requires_grad=True)
         loss, output, ends = self.run(model, xs, start)
@@ -177,7 +177,7 @@ class RecurrenceQuestion:
         return named | {"output": output.numpy()} | {f"final {n}": e.numpy() for n, e in zip(self.names, ends)}
 
     def lecture(self, a: Array) -> Array:
-        """The model's layout as (T, B, F), and back: the witness sees only plain arrays of that shape."""
+        """The model's layout as (T, B, F), and back: the reference sees only plain arrays of that shape."""
         if self.unbatched:
             return a[:, None]
         return a.swapaxes(0, 1) if self.model.batch_first else a
@@ -200,7 +200,7 @@ class RecurrenceQuestion:
         return self.lecture(gs[0]), d_ends if len(d_ends) > 1 else d_ends[0]
 
     def by_hand(self) -> Gradients:
-        """By the witness."""
+        """By the reference."""
         model = self.model
         parameters = {n: p.numpy() for n, p in model.named_parameters()}
         start, B = self.start, self.steps_and_batch()[1]
@@ -209,9 +209,9 @@ class RecurrenceQuestion:
                 np.stack([np.tile(parameters.pop(f"{cell}.{n}_init"), (B, 1)) for cell in model.cell_names])
                 for n in self.names
             ]
-        first = model.every_cell()[0]
-        said = witness(
-            WITNESSED[model.cell_type],
+        first = model.cells[0]
+        said = reference_bptt(
+            REFERENCED[model.cell_type],
             {n: a for n, a in parameters.items() if not n.endswith("_init")},
             self.lecture(self.xs),
             tuple(start) if len(start) > 1 else start[0],
@@ -236,10 +236,10 @@ class RecurrenceQuestion:
         return found | {f"final {n}": e[:, 0] if self.unbatched else e for n, e in zip(self.names, ends)}
 
     def by_part(self, mask: CellMasks) -> dict[str, Array]:
-        """A cell's masks as the witness takes them, in full."""
+        """A cell's masks as the reference takes them, in full."""
         T, B = self.steps_and_batch()
         parts = {"input": mask.input, "recurrent": mask.recurrent}
-        for name, size, zone in zip(self.names, self.model.every_cell()[0].state_sizes, mask.zoneout):
+        for name, size, zone in zip(self.names, self.model.cells[0].state_sizes, mask.zoneout):
             parts[name] = None if zone is None else np.broadcast_to(zone, (T, B, size)).copy()
         return {name: a for name, a in parts.items() if a is not None}
 
@@ -306,7 +306,7 @@ def in_float64(mask: CellMasks) -> CellMasks:
 
 
 def float64_twin(model: Recurrence, impl: str) -> Recurrence:
-    """The same model in float64, on the same backend, taking the road `impl`; what was frozen is not."""
+    """The same model in float64, on the same backend, taking the implementation `impl`; what was frozen is not."""
     twin = copy.deepcopy(model).to(dtype="float64").requires_grad_()
     twin.impl = impl
     return twin

@@ -1,5 +1,6 @@
-"""Four answers to one question, side by side: the tape op by op, the fused road, the BPTT written by hand, and
-finite differences. Run on any model of yours: the table says whether its gradients are right."""
+"""Compare the gradients of the tape op by op, the fused sequence, the reference BPTT and finite differences.
+
+Run on any model of yours: the table says whether its gradients are right."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from ..cells import CellMasks
 from ..classics import Classic
 from ..networks.recurrence import Recurrence
 from ..networks.truncation import Truncation
-from .classic_case import CLASSIC_WITNESSES, ClassicQuestion
-from .recurrence_case import WITNESSED, Array, Divergence, RecurrenceQuestion, difference, direction
+from .classic_case import CLASSIC_REFERENCES, ClassicCase
+from .recurrence_case import REFERENCED, Array, Divergence, RecurrenceCase, difference, direction
 
 EXACT = 1e-10
-"""What graph, fused and witness may differ by in float64, relative to the largest entry."""
+"""What graph, fused and reference may differ by in float64, relative to the largest entry."""
 DIFFERENCES = 1e-6
 """What the tape and the finite difference along a direction may differ by, relatively."""
 
@@ -26,20 +27,20 @@ DIFFERENCES = 1e-6
 class Row:
     """The relative errors of one quantity: a parameter's gradient, the input's, h(−1)'s, or the output itself.
 
-    None where there is nothing to compare: no fused road, or no derivative, as of a truncated gradient.
+    None where there is nothing to compare: no fused implementation, or no derivative, as of a truncated gradient.
     """
 
     name: str
     shape: tuple[int, ...]
-    graph_witness: float
-    fused_witness: float | None
+    graph_reference: float
+    fused_reference: float | None
     graph_fused: float | None
     finite_difference: float | None
 
     @property
     def exact(self) -> list[float]:
         """The errors between those that must agree to `EXACT`."""
-        return [e for e in (self.graph_witness, self.fused_witness, self.graph_fused) if e is not None]
+        return [e for e in (self.graph_reference, self.fused_reference, self.graph_fused) if e is not None]
 
     @property
     def passed(self) -> bool:
@@ -61,7 +62,7 @@ class Verification:
 
     @property
     def largest(self) -> float:
-        """The largest relative error between graph, fused and witness."""
+        """The largest relative error between graph, fused and reference."""
         return max(max(row.exact) for row in self.rows)
 
     @property
@@ -72,12 +73,12 @@ class Verification:
     def __str__(self) -> str:
         width = max(len("gradient of"), *(len(row.name) for row in self.rows))
         shapes = max(len("shape"), *(len(str(row.shape)) for row in self.rows))
-        heads = (("graph–", "fused–", "graph–", "differ-"), ("witness", "witness", "fused", "ences"))
+        heads = (("graph–", "fused–", "graph–", "differ-"), ("reference", "reference", "fused", "ences"))
         lines = [self.title]
         for names, head in zip((("gradient of", "shape"), ("", "")), heads):
             lines.append(f"  {names[0]:{width}}  {names[1]:{shapes}}  " + "  ".join(f"{c:>7}" for c in head))
         for row in self.rows:
-            errors = (row.graph_witness, row.fused_witness, row.graph_fused, row.finite_difference)
+            errors = (row.graph_reference, row.fused_reference, row.graph_fused, row.finite_difference)
             cells = "  ".join(f"{'–' if e is None else format(e, '.1e'):>7}" for e in errors)
             mark = "" if row.passed else "  ← fails"
             lines.append(f"  {row.name:{width}}  {row.shape!s:{shapes}}  {cells}{mark}")
@@ -98,7 +99,7 @@ def verify_bptt(
     truncation: Truncation | None = None,
     targets: Any = None,
 ) -> Verification:
-    """Compute the gradients of one divergence by every road and compare them in float64.
+    """Compute the gradients of one divergence by every implementation and compare them in float64.
 
     The model is left as it is: copies of it in float64, on its backend, are asked. Where no state is given, h(−1) is
     drawn at random, or the learned one is used.
@@ -117,24 +118,26 @@ def verify_bptt(
         targets: (T, B, O), true outputs that a NARX is fed with.
 
     Raises:
-        TypeError: the model is nothing that a witness is written for, or an option is not this model's.
+        TypeError: the model is nothing that a reference is written for, or an option is not this model's.
         ValueError: as the model's own call; a truncation with k2 ≠ k1.
     """
     rng = np.random.default_rng(seed)
-    question: RecurrenceQuestion | ClassicQuestion
-    if isinstance(model, Recurrence) and model.cell_type in WITNESSED:
+    question: RecurrenceCase | ClassicCase
+    if isinstance(model, Recurrence) and model.cell_type in REFERENCED:
         _not_for(model, targets=targets)
-        question = RecurrenceQuestion.of(model, xs, state, divergence, rng, lengths, masks, truncation)
-    elif type(model) in CLASSIC_WITNESSES:
+        question = RecurrenceCase.of(model, xs, state, divergence, rng, lengths, masks, truncation)
+    elif type(model) in CLASSIC_REFERENCES:
         assert isinstance(model, Classic)
         _not_for(model, lengths=lengths, masks=masks, truncation=truncation)
-        question = ClassicQuestion.of(model, xs, state, divergence, rng, targets)
+        question = ClassicCase.of(model, xs, state, divergence, rng, targets)
     else:
-        cells, nets = (", ".join(kind.__name__ for kind in of) for of in (WITNESSED, CLASSIC_WITNESSES))
+        cells, nets = (", ".join(kind.__name__ for kind in of) for of in (REFERENCED, CLASSIC_REFERENCES))
         got = type(model).__name__ + (f" of {model.cell_type.__name__}" if isinstance(model, Recurrence) else "")
         raise TypeError(f"verify_bptt: model: got {got}, want a recurrence of {cells}, or one of {nets}")
-    roads = {road: question.on_the_tape(road) for road in question.roads}
-    graph, fused = roads["graph"], roads.get("fused")
+    implementations = {
+        implementation: question.on_the_tape(implementation) for implementation in question.implementations
+    }
+    graph, fused = implementations["graph"], implementations.get("fused")
     rows = []
     for name, g in question.by_hand().items():
         near = None
@@ -146,9 +149,7 @@ def verify_bptt(
     return Verification(question.title, tuple(rows))
 
 
-def _near(
-    question: RecurrenceQuestion | ClassicQuestion, name: str, gradient: Array, rng: np.random.Generator
-) -> float:
+def _near(question: RecurrenceCase | ClassicCase, name: str, gradient: Array, rng: np.random.Generator) -> float:
     """The relative error against finite differences, along another direction where a kink lies close to the first."""
     error = float("inf")
     for _ in range(3):

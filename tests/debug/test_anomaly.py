@@ -1,4 +1,4 @@
-"""Where the first NaN or Inf was born: planted in forward, in backward, at a time step, on every road."""
+"""Where the first NaN or Inf was born: planted in forward, in backward, at a time step, on every implementation."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_a_joint_rule() -> None:
 
     @mg.primitive
     def planted(xp: Any, x: Any) -> Any:
-        return x * 1, (x,), mg.Joint(lambda xp, g, needs, x: (g / (x - x),))
+        return x * 1, (x,), mg.JointRule(lambda xp, g, needs, x: (g / (x - x),))
 
     error = caught(lambda: planted(x).sum().backward())
     assert (error.phase, error.op, error.kind) == ("backward", "planted", "Inf")
@@ -234,7 +234,7 @@ def rnn_with(impl: str, T: int, t: int, backward: bool = False) -> tuple[RNN, mg
     rnn = RNN(2, 3, impl=impl, nonlinearity="relu", bidirectional=backward)
     xs = np.ones((T, 2, 2), np.float32)
     xs[t, 1] = 3e38
-    for cell in rnn.every_cell():
+    for cell in rnn.cells:
         cell.Wc.data = np.full((3, 2), 2, np.float32)
     if backward:  # the forward half stays finite
         rnn.forward0.Wc.data = np.zeros((3, 2), np.float32)
@@ -270,7 +270,7 @@ def test_bptt_overflows_at_a_time_step(impl: str, op: str) -> None:
 def test_a_state_that_no_output_shows() -> None:
     @mg.primitive_with_outputs
     def planted_sequence(xp: Any, xs: Any) -> Any:
-        return (xs * 1, xs[-1] * 1e300), (), mg.Joint(lambda xp, gs, needs: (gs[0],))
+        return (xs * 1, xs[-1] * 1e300), (), mg.JointRule(lambda xp, gs, needs: (gs[0],))
 
     error = caught(lambda: planted_sequence(mg.tensor(np.full((2, 1, 1), 1e10))))
     assert (error.op, error.kind, error.time_step) == ("planted_sequence", "Inf", None)
@@ -361,4 +361,4 @@ def test_without_an_observer_nothing_is_called(monkeypatch: pytest.MonkeyPatch) 
     layer, x = mg.nn.Linear(2, 1, dtype="float64"), mg.tensor(np.ones((3, 2)), requires_grad=True)
     loss = mg.tanh(layer(x)).sum()
     loss.backward()
-    assert not hasattr(loss.node, "aside")
+    assert not hasattr(loss.node, "metadata")

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.debug.visualize.diagram import Picture, picture_of
+from minigrad.debug.visualize.diagram import Diagram, diagram_of
 from minigrad.debug.visualize.label_placement import labels_of, on_smooth
 from minigrad.debug.visualize.layering import bands_of, layers_of, repeated
-from minigrad.debug.visualize.placement import HEIGHT, layout_of, spread
+from minigrad.debug.visualize.placement import HEIGHT, placement_of, spread
 from minigrad_rnn import GRU, LSTM, RNN
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,9 +61,9 @@ def test_svg_is_xml_that_says_what_it_is(graph: str, fold: bool) -> None:
     assert root.tag == f"{SVG}svg"
     assert root.find(f"{SVG}title").text == f"Graph of '{loss.node.op}' {loss.shape}"
     assert "an arrow goes from a value to its use" in root.find(f"{SVG}desc").text
-    picture = picture_of(loss, names, fold)
+    picture = diagram_of(loss, names, fold)
     texts = [t.text for t in root.iter(f"{SVG}text")]
-    shown = [p.box for p in layout_of(picture).places if p.box is not None]
+    shown = [p.box for p in placement_of(picture).places if p.box is not None]
     assert [b for b in shown if b.kind != "again"] == picture.boxes
     assert sorted(t for t in texts if t in {b.title for b in shown}) == sorted(b.title for b in shown)
     assert len(list(root.iter(f"{SVG}path"))) == len(picture.arrows) + 2  # and two heads
@@ -74,8 +74,8 @@ def test_svg_is_xml_that_says_what_it_is(graph: str, fold: bool) -> None:
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_nothing_overlaps_and_values_flow_down(graph: str, fold: bool) -> None:
     names, loss = GRAPHS[graph]()
-    picture = picture_of(loss, names, fold)
-    layout = layout_of(picture)
+    picture = diagram_of(loss, names, fold)
+    layout = placement_of(picture)
     boxes = [p for p in layout.places if p.box is not None]
     for p, q in combinations(boxes, 2):
         if p.y == q.y:
@@ -102,7 +102,7 @@ def test_nothing_overlaps_and_values_flow_down(graph: str, fold: bool) -> None:
 
 def test_equal_steps_are_one_with_an_arrow_back() -> None:
     rnn, loss = unrolled(T=50)
-    picture = picture_of(loss, rnn, True)
+    picture = diagram_of(loss, rnn, True)
     assert picture.groups == ["t = 0 … 49  (× 50)"]
     assert [b.title for b in picture.boxes if b.group == 0] == ["getitem", "linear", "linear", "add", "tanh"]
     back = [a for a in picture.arrows if a.kind == "back"]
@@ -112,22 +112,22 @@ def test_equal_steps_are_one_with_an_arrow_back() -> None:
     assert labels["tanh", "stack"] == "every t (× 50)"
     assert labels["const", "linear"] == "t = 0"
     assert labels["stack", "multiply"] == "× 2"
-    assert len(picture_of(loss, rnn, False).boxes) > 250
+    assert len(diagram_of(loss, rnn, False).boxes) > 250
 
 
 def test_the_last_step_alone() -> None:
     rnn = RNN(2, 3, impl="graph", dtype="float64")
     _, h = rnn(np.ones((9, 1, 2)))
-    picture = picture_of(h.sum(), rnn, True)
+    picture = diagram_of(h.sum(), rnn, True)
     assert "t = 8" in [a.label for a in picture.arrows]
 
 
 def test_kinds_of_boxes() -> None:
     x = leaf(2)
-    kinds = {b.title: b.kind for b in picture_of((mg.exp(x) * np.ones(2)).sum(), {"x": x}, True).boxes}
+    kinds = {b.title: b.kind for b in diagram_of((mg.exp(x) * np.ones(2)).sum(), {"x": x}, True).boxes}
     assert kinds == {"x": "leaf", "exp": "op", "multiply": "op", "const": "const", "sum": "result"}
     a, _ = mg.split(leaf(4), 2)
-    assert [b.title for b in picture_of(a, {"left": a}, True).boxes] == ["leaf", "split → left"]
+    assert [b.title for b in diagram_of(a, {"left": a}, True).boxes] == ["leaf", "split → left"]
 
 
 def test_dot_is_what_it_was() -> None:
@@ -240,7 +240,7 @@ class Counted(list[Any]):
 def test_no_box_looks_at_every_arrow() -> None:
     """It took 20,000 operations a minute and a half."""
     _, y = chain(20)
-    picture = picture_of(y, None, True)
+    picture = diagram_of(y, None, True)
     arrows = Counted(picture.arrows)
     layers = layers_of(picture.boxes, arrows)
     bands_of(picture.boxes, arrows, layers)
@@ -259,8 +259,8 @@ def test_a_picture_that_nobody_would_read() -> None:
 
 def test_a_chain_is_straight_and_a_leaf_used_along_it_stands_by_each_use() -> None:
     x, y = chain(50)
-    picture = picture_of(y, {"x": x}, True)
-    layout = layout_of(picture)
+    picture = diagram_of(y, {"x": x}, True)
+    layout = placement_of(picture)
     assert layout.width < 400  # it leant further to one side with every constant
     at = {p.box.key: p for p in layout.places if p.box is not None}
     again = [p for p in layout.places if p.box is not None and p.box.kind == "again"]
@@ -271,7 +271,7 @@ def test_a_chain_is_straight_and_a_leaf_used_along_it_stands_by_each_use() -> No
 def test_no_label_of_a_frame_lies_on_an_arrow_and_no_two_labels_overlap() -> None:
     for kind in (RNN, LSTM, GRU):
         rnn, loss = unrolled(kind, 5)
-        layout = layout_of(picture_of(loss, rnn, True))
+        layout = placement_of(diagram_of(loss, rnn, True))
         labels, corners = labels_of(layout.lines, layout.frames)
         for corner in corners:
             for line in layout.lines:
@@ -300,4 +300,4 @@ def test_spread_is_least_squares_with_gaps() -> None:
 
 
 def test_an_empty_picture() -> None:
-    assert layout_of(Picture("t", "d")).places == []
+    assert placement_of(Diagram("t", "d")).places == []

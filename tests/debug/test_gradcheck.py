@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import GradcheckError, Joint, Tensor
+from minigrad import GradcheckError, JointRule, Tensor
 from minigrad.engine.primitive import primitive, primitive_with_outputs
 
 
@@ -96,7 +96,7 @@ def test_a_wrong_output_of_several_is_caught(xp: Any) -> None:
             return (
                 (x[:2] * x[:2], x[2:] * 3.0),
                 (x,),
-                Joint(lambda xp, g, needs, x: (xp.concatenate([g[0] * (2 * x[:2]), g[1] * factor]),)),
+                JointRule(lambda xp, g, needs, x: (xp.concatenate([g[0] * (2 * x[:2]), g[1] * factor]),)),
             )
 
         return halves

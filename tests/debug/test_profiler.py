@@ -66,7 +66,7 @@ def test_its_bytes_are_the_tapes(kind: Any, impl: str) -> None:
     with mg.profile(rnn) as p:
         hs, _ = rnn(np.ones((6, 2, 2), np.float32))
         loss = (hs * hs).sum()
-    table = mg.tape(loss)
+    table = mg.tape_table(loss)
     on_the_tape = {row.op for row in table.rows}
     by_op: dict[str, int] = {}
     for row in table.rows:

@@ -19,15 +19,15 @@ def leaf(*shape: int) -> mg.Tensor:
     return mg.tensor(np.ones(shape), requires_grad=True)
 
 
-def test_mg_tape_is_the_function_and_the_file_is_there() -> None:
-    assert callable(mg.tape)
+def test_the_tape_is_a_module_and_its_table_a_function() -> None:
+    assert callable(mg.tape_table)
     assert sys.modules["minigrad.engine.tape"].Node is type(mg.exp(leaf(1)).node)
 
 
 def test_a_small_tape() -> None:
     W, b, x = leaf(2, 3), leaf(2), mg.tensor(np.ones((4, 3)))
     loss = mg.mean(mg.tanh(x @ W.T + b))
-    assert repr(mg.tape(loss, names={"W": W, "b": b})) == (
+    assert repr(mg.tape_table(loss, names={"W": W, "b": b})) == (
         "The tape of 'mean': 2 leaves, 5 operations\n"
         "#  t  operation  output          bytes  saved for the rule  bytes  inputs\n"
         "1     W          (2, 3) float64     48                          0\n"
@@ -49,7 +49,7 @@ def rnn_loss(impl: str, T: int, H: int = 3, **options: Any) -> tuple[RNN, mg.Ten
 
 def test_steps_in_time_are_shown_once() -> None:
     rnn, loss = rnn_loss("graph", 20)
-    text = repr(mg.tape(loss, rnn))
+    text = repr(mg.tape_table(loss, rnn))
     assert text == (
         "The tape of 'sum': 3 leaves, 82 operations\n"
         " #  t   operation    output              bytes  saved for the rule  bytes  inputs\n"
@@ -66,13 +66,13 @@ def test_steps_in_time_are_shown_once() -> None:
         "85      sum          () float64              8                          0  84\n"
         "saved: 3,680 bytes, 944 of them distinct memory"
     )
-    assert len(repr(mg.tape(loss, fold=False)).splitlines()) == 85 + 3
-    assert len(repr(mg.tape(rnn_loss("graph", 3)[1])).splitlines()) == 3 + 3 * 4 + 2 + 3  # short: not folded
+    assert len(repr(mg.tape_table(loss, fold=False)).splitlines()) == 85 + 3
+    assert len(repr(mg.tape_table(rnn_loss("graph", 3)[1])).splitlines()) == 3 + 3 * 4 + 2 + 3  # short: not folded
 
 
 def test_time_that_runs_backward_and_two_layers() -> None:
     rnn, loss = rnn_loss("graph", 12, num_layers=2, bidirectional=True)
-    text = repr(mg.tape(loss, rnn))
+    text = repr(mg.tape_table(loss, rnn))
     assert text.count("× 12 for t = 0 … 11") == text.count("× 12 for t = 11 … 0") == 2
     assert "@t+1" in text
     assert len(text.splitlines()) < 50
@@ -81,7 +81,7 @@ def test_time_that_runs_backward_and_two_layers() -> None:
 def test_lengths_cut_the_run_where_the_steps_differ() -> None:
     rnn = LSTM(2, 3, impl="graph")
     hs, _ = rnn(np.ones((50, 2, 2), np.float32), lengths=[50, 30])
-    text = repr(mg.tape(hs.sum(), rnn))
+    text = repr(mg.tape_table(hs.sum(), rnn))
     assert "× 30 for t = 0 … 29" in text
     assert "× 19 for t = 30 … 48" in text
 
@@ -92,14 +92,14 @@ def test_steps_that_differ_are_not_folded() -> None:
         with mg.time_step(t):
             x = mg.tanh(x) if t % 3 else mg.exp(x) * leaf(3)
     loss = x.sum()
-    rows = mg.tape(loss).rows
+    rows = mg.tape_table(loss).rows
     assert all(part.times <= 2 for part in parts_of(rows))
     assert sum(part.length * part.times for part in parts_of(rows)) == len(rows)
     y = leaf(3)
     for t in range(6):  # each with a leaf of its own
         with mg.time_step(t):
             y = y * leaf(3)
-    rows = mg.tape(y.sum()).rows
+    rows = mg.tape_table(y.sum()).rows
     assert [part.times for part in parts_of(rows)] == [1]
 
 
@@ -108,25 +108,25 @@ def test_a_look_two_steps_back() -> None:
     for t in range(10):
         with mg.time_step(t):
             h.append(mg.tanh(h[-1] + h[-2]))
-    text = repr(mg.tape(h[-1].sum(), fold=True))
+    text = repr(mg.tape_table(h[-1].sum(), fold=True))
     assert "× 10 for t = 0 … 9" in text
     assert "4@t−1, 4@t−2" in text
 
 
 def test_several_outputs_are_one_row() -> None:
     a, b, _ = mg.split(leaf(6), 3)
-    rows = mg.tape((a * b).sum(), names={"left": a}).rows
+    rows = mg.tape_table((a * b).sum(), names={"left": a}).rows
     assert [row.op for row in rows] == ["leaf", "split", "multiply", "sum"]
     assert rows[1].shapes == ((2,), (2,), (2,))
     assert rows[1].nbytes == 48
     assert rows[1].name == "left"
     assert (rows[2].inputs, rows[2].slots) == ((2, 2), (0, 1))
-    assert "split → left" in repr(mg.tape((a * b).sum(), names={"left": a}))
+    assert "split → left" in repr(mg.tape_table((a * b).sum(), names={"left": a}))
 
 
 def test_what_a_fused_rule_keeps_is_counted() -> None:
     rnn, loss = rnn_loss("fused", 7)
-    row = next(row for row in mg.tape(loss, rnn).rows if row.op == "rnn_sequence")
+    row = next(row for row in mg.tape_table(loss, rnn).rows if row.op == "rnn_sequence")
     assert (8, 1 + 2 + 3, 1) in row.saved  # the stacked inputs, which only the rule knows
     assert row.saved_nbytes == sum(8 * int(np.prod(shape)) for shape in row.saved)
     whole = next(n for n in [loss.node.parents[0].parents[0]])
@@ -137,26 +137,26 @@ def test_a_long_tape_without_time_leaves_out_its_middle() -> None:
     x = leaf(1)
     for _ in range(3000):
         x = mg.tanh(x)
-    table = mg.tape(x.sum())
+    table = mg.tape_table(x.sum())
     assert len(table) == len(table.rows) == 3002
     assert "  … 2603 lines left out …" in repr(table).splitlines()
 
 
 def test_what_is_no_tape() -> None:
     with pytest.raises(TypeError, match=r"tape: result: the tensor of shape \(\) is not on the tape"):
-        mg.tape(mg.tensor(1.0))
+        mg.tape_table(mg.tensor(1.0))
     with pytest.raises(TypeError, match="tape: result: got float, want a Tensor"):
-        mg.tape(1.0)  # type: ignore[arg-type]
+        mg.tape_table(1.0)  # type: ignore[arg-type]
     loss = mg.exp(leaf(2)).sum()
     with pytest.raises(TypeError, match="tape: names: got int, want a dict of tensors by name, or a Module"):
-        mg.tape(loss, names=7)
+        mg.tape_table(loss, names=7)
     loss.backward()
     with pytest.raises(mg.GraphError, match=r"tape: the graph was walked before"):
-        mg.tape(loss)
+        mg.tape_table(loss)
 
 
 def test_names_of_a_module() -> None:
     layer = nn.Linear(2, 3)
-    rows = mg.tape(layer(np.ones((1, 2), np.float32)).sum(), layer).rows
+    rows = mg.tape_table(layer(np.ones((1, 2), np.float32)).sum(), layer).rows
     assert [row.name for row in rows] == ["weight", "bias", "", ""]
     assert rows[2].shape == (1, 3)

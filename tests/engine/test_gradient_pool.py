@@ -9,15 +9,15 @@ import pytest
 
 import minigrad as mg
 from minigrad.engine import gradient_pool as pool
-from minigrad.engine.gradient_pool import Outer, OverTime, Placed, Pool, RowSum, unbroadcast
+from minigrad.engine.gradient_pool import IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
 from minigrad.engine.primitive import primitive
 
 RNG = np.random.default_rng(0)
 
 
-def factors(xp: Any, n: int, p: int, q: int) -> tuple[Outer, np.ndarray]:
+def factors(xp: Any, n: int, p: int, q: int) -> tuple[OuterProduct, np.ndarray]:
     left, right = RNG.standard_normal((n, p)), RNG.standard_normal((n, q))
-    return Outer(xp.array(left), xp.array(right)), left.T @ right
+    return OuterProduct(xp.array(left), xp.array(right)), left.T @ right
 
 
 def rows(xp: Any, n: int, p: int) -> tuple[RowSum, np.ndarray]:
@@ -64,17 +64,17 @@ def test_values_at_places_are_added_there(xp: Any, index: Any) -> None:
     spread = np.zeros((4, 3))
     for g in values:
         spread[index] += g
-    placed = [Placed(xp.xp, xp.array(g), index, (4, 3)) for g in values]
+    placed = [IndexedSlice(xp.xp, xp.array(g), index, (4, 3)) for g in values]
     np.testing.assert_allclose(host(placed[0].dense())[index], values[0])
     assert placed[0].astype(np.float32).dtype == np.float32
     rows = rng.standard_normal((5, 4)), rng.standard_normal((5, 3))
-    for others in ([], [xp.array(whole)], [Outer(*map(xp.array, rows))]):
+    for others in ([], [xp.array(whole)], [OuterProduct(*map(xp.array, rows))]):
         for order in (placed + others, others + placed, placed[:1] + others + placed[1:]):
             summed = Pool(xp.xp)
             for contribution in order:
                 summed.add(contribution)
             total, owned = summed.result()
-            expected = spread + sum(whole if type(o) is not Outer else rows[0].T @ rows[1] for o in others)
+            expected = spread + sum(whole if type(o) is not OuterProduct else rows[0].T @ rows[1] for o in others)
             np.testing.assert_allclose(host(total), expected, atol=1e-14)
             assert owned
     np.testing.assert_array_equal(host(placed[0].g), values[0])
@@ -117,7 +117,7 @@ def test_a_borrowed_array_meets_factors_unharmed(xp: Any, order: str) -> None:
 @pytest.mark.parametrize("kind", ["outer", "rows"])
 def test_what_waits_stays_bounded(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(pool, "BLOCK", 1000)
-    contribution = Outer(np.ones((1, 8)), np.ones((1, 8))) if kind == "outer" else RowSum(np.ones((1, 8)))
+    contribution = OuterProduct(np.ones((1, 8)), np.ones((1, 8))) if kind == "outer" else RowSum(np.ones((1, 8)))
     summed, most = Pool(np), 0
     for _ in range(2000):
         summed.add(contribution)
@@ -129,9 +129,9 @@ def test_what_waits_stays_bounded(monkeypatch: pytest.MonkeyPatch, kind: str) ->
 @pytest.mark.parametrize(
     ("contribution", "most"),
     [
-        (Outer(np.ones((1, 8)), np.ones((1, 8))), 960),
+        (OuterProduct(np.ones((1, 8)), np.ones((1, 8))), 960),
         (RowSum(np.ones((1, 8))), 960),
-        (Outer(np.ones((1, 30)), np.ones((1, 20))), 4 * 30 * 20),
+        (OuterProduct(np.ones((1, 30)), np.ones((1, 20))), 4 * 30 * 20),
     ],
     ids=["outer", "rows", "outer of a large weight"],
 )
@@ -172,13 +172,13 @@ def test_factors_stay_factors_only_where_asked(xp: Any) -> None:
     summed.add(a)
     summed.add(b)
     kept, _ = summed.result(keep_factors=True)
-    assert type(kept) is Outer
+    assert type(kept) is OuterProduct
     assert kept.shape == (5, 4)
     np.testing.assert_allclose(host(kept.dense()), host_a + host_b)
     np.testing.assert_allclose(host(kept.T.dense()), (host_a + host_b).T)
     assert kept.astype(np.float32).dense().dtype == np.float32
     summed.add(dense(xp, 5, 4)[0])
-    assert type(summed.result(keep_factors=True)[0]) is not Outer
+    assert type(summed.result(keep_factors=True)[0]) is not OuterProduct
 
 
 @pytest.mark.parametrize(
@@ -234,13 +234,13 @@ def test_a_bias_of_another_dtype_is_pooled_in_its_own(xp: Any) -> None:
 def products_kept(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes of the factors of every contraction, in order."""
     seen: list[tuple[int, ...]] = []
-    contract = Outer.dense
+    contract = OuterProduct.dense
 
-    def seen_contract(self: Outer) -> Any:
+    def seen_contract(self: OuterProduct) -> Any:
         seen.append((*self.left.shape, self.right.shape[1]))
         return contract(self)
 
-    monkeypatch.setattr(Outer, "dense", seen_contract)
+    monkeypatch.setattr(OuterProduct, "dense", seen_contract)
     return seen
 
 
@@ -283,7 +283,7 @@ def test_a_whole_sequence_gives_its_total_and_its_lines(xp: Any) -> None:
     def scaled_over_time(xp: Any, w: Any, steps: Any) -> Any:
         shares = [k * 1.0 for k in range(steps)]
         at = lambda g: lambda t: g * shares[t]  # noqa: E731
-        return w * sum(shares), (), (lambda xp, g: OverTime(g * sum(shares), range(steps - 1, -1, -1), at(g)), None)
+        return w * sum(shares), (), (lambda xp, g: PerStepSum(g * sum(shares), range(steps - 1, -1, -1), at(g)), None)
 
     w = mg.tensor([1.0, 2.0], requires_grad=True)
     scaled_over_time(w, 4).sum().backward()

@@ -161,7 +161,7 @@ def test_without_hooks_the_walk_does_not_look(monkeypatch: pytest.MonkeyPatch) -
     from minigrad.engine import backward_pass as walk
 
     monkeypatch.setattr(walk, "hooked", ())
-    monkeypatch.setattr(walk, "through_hooks", lambda *_: pytest.fail("looked for hooks"))
+    monkeypatch.setattr(walk, "apply_hooks", lambda *_: pytest.fail("looked for hooks"))
     x = leaf(1.0)
     (x * x).sum().backward()
 

@@ -27,7 +27,7 @@ def test_one_block_may_be_open_in_two_threads(make: Callable[[], Any]) -> None:
             with block:
                 first_in.set()
                 second_in.wait()
-            found["first"] = mode().recording, mode().time_step, mode().watch
+            found["first"] = mode().recording, mode().time_step, mode().observer
 
     def second() -> None:
         first_in.wait()
@@ -35,8 +35,8 @@ def test_one_block_may_be_open_in_two_threads(make: Callable[[], Any]) -> None:
             with block:
                 second_in.set()
                 one.join()
-            found["second"] = mode().recording, mode().time_step, mode().watch
-        found["at last"] = mode().recording, mode().time_step, mode().watch
+            found["second"] = mode().recording, mode().time_step, mode().observer
+        found["at last"] = mode().recording, mode().time_step, mode().observer
 
     one, two = threading.Thread(target=first), threading.Thread(target=second)
     one.start()

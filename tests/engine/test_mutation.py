@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import backend as seam
-from minigrad.engine.mutation import VIEWS, handed_out
-from minigrad.engine.observer import Watching
-from minigrad.engine.primitive import Joint, primitive, primitive_with_outputs
+from minigrad import backend
+from minigrad.engine import primitive
+from minigrad.engine.mutation import VIEWS, exposed
+from minigrad.engine.observer import ObserverContext
+from minigrad.engine.primitive import JointRule, primitive, primitive_with_outputs
 from minigrad.engine.tensor import Tensor
 from tests.ops.catalogue import CATALOGUE
 
@@ -76,7 +77,7 @@ def test_own_arrays_are_watched_behind_numbers_and_in_operations_of_several_outp
 
     @primitive_with_outputs
     def both_ways(xp: Any, x: Any, a: Any) -> Any:
-        return (x * a, x + a), (a,), Joint(lambda xp, g, needs, a: (g[0] * a + g[1], None))
+        return (x * a, x + a), (a,), JointRule(lambda xp, g, needs, a: (g[0] * a + g[1], None))
 
     uses: list[Callable[[Tensor, np.ndarray], Tensor]] = [
         lambda x, a: scaled(2.0, x, a),
@@ -147,7 +148,7 @@ def test_an_optimizer_step_is_seen_through_a_detached_weight() -> None:
         y.backward()
 
 
-class SharedMemory(Watching):
+class SharedMemory(ObserverContext):
     """The operations whose result lay in an input's memory."""
 
     def __init__(self) -> None:
@@ -255,12 +256,12 @@ def test_a_buffer_may_be_filled_again_while_an_older_graph_waits() -> None:
 
 
 def test_nothing_is_kept_of_arrays_that_are_gone() -> None:
-    before = set(handed_out)
+    before = set(exposed)
     c = mg.tensor(noise(3))
     _ = c.data
-    assert set(handed_out) - before
+    assert set(exposed) - before
     del _, c
-    assert set(handed_out) == before
+    assert set(exposed) == before
 
 
 def test_each_task_has_its_own_mode() -> None:
@@ -454,8 +455,8 @@ def test_rows_of_one_hot_vectors_that_change_places_are_seen(classes: int, write
 
 def test_of_a_large_file_only_what_is_used_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    real = seam.fingerprint
-    monkeypatch.setattr(seam, "fingerprint", lambda array: seen.append(array.size) or real(array))
+    real = backend.fingerprint
+    monkeypatch.setattr(primitive, "fingerprint", lambda array: seen.append(array.size) or real(array))
     data = _memmap()
     (leaf(3) * data[1]).sum().backward()
     assert set(seen) == {3}

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 import minigrad as mg
-from minigrad import GraphError, Joint, Parameter, Tensor
+from minigrad import GraphError, JointRule, Parameter, Tensor
 from minigrad.engine import fast_path as fast_lane
 from minigrad.engine.fast_path import number
-from minigrad.engine.primitive import REGISTRY, primitive, primitive_with_outputs, within
+from minigrad.engine.primitive import REGISTRY, call_in, primitive, primitive_with_outputs
 
 
 @pytest.fixture
@@ -626,7 +626,7 @@ def test_the_ledgers_lines_are_each_their_own(xp: Any) -> None:
 def test_the_ledger_sees_a_broadcast_and_a_joint_rule(xp: Any) -> None:
     @primitive
     def scaled(xp: Any, x: Any, b: Any) -> Any:
-        return x * b, (x, b), Joint(lambda xp, g, needs, x, b: (g * b, g * x))
+        return x * b, (x, b), JointRule(lambda xp, g, needs, x, b: (g * b, g * x))
 
     x, b = leaf(noise(2, 3)), leaf(noise(3, seed=1))
     full = leaf(noise(2, 3, seed=2))
@@ -672,7 +672,7 @@ def polar(xp: Any, x: Any, y: Any) -> Any:
         dy = by_product * product / y + by_total * xp.cos(y) if needs[1] else None
         return dx, dy
 
-    return (product, total), (x, y, product), Joint(rule)
+    return (product, total), (x, y, product), JointRule(rule)
 
 
 def plain(x: Any, y: Any) -> tuple[Any, Any]:
@@ -717,7 +717,7 @@ def test_second_derivatives_by_one_of_several_outputs(xp: Any, k: int) -> None:
     @primitive_with_outputs
     def exps(xp: Any, x: Any) -> Any:
         outputs = (xp.exp(x), xp.exp(2 * x))
-        return outputs, outputs, Joint(lambda xp, g, needs, u, v: (g[0] * u + g[1] * 2 * v,))
+        return outputs, outputs, JointRule(lambda xp, g, needs, u, v: (g[0] * u + g[1] * 2 * v,))
 
     x = leaf([0.3, 0.7])
     outputs = exps(x)
@@ -737,7 +737,7 @@ def test_gradients_of_one_of_several_outputs(xp: Any) -> None:
 def test_outputs_that_are_single_numbers(xp: Any) -> None:
     @primitive_with_outputs
     def moments(xp: Any, x: Any) -> Any:
-        return (xp.sum(x), xp.sum(x * x)), (x,), Joint(lambda xp, g, needs, x: (g[0] + g[1] * 2 * x,))
+        return (xp.sum(x), xp.sum(x * x)), (x,), JointRule(lambda xp, g, needs, x: (g[0] + g[1] * 2 * x,))
 
     for x in (leaf([1.0, 2.0]), mg.tensor([1.0, 2.0])):
         first, second = moments(x)
@@ -752,7 +752,7 @@ def test_a_joint_rule_may_have_nothing_to_give(xp: Any, missing: int) -> None:
     @primitive
     def first_or_second(xp: Any, a: Any, b: Any) -> Any:
         value = b * 2.0 if missing == 0 else a * 2.0
-        return value, (), Joint(lambda xp, g, needs: (None, g * 2.0) if missing == 0 else (g * 2.0, None))
+        return value, (), JointRule(lambda xp, g, needs: (None, g * 2.0) if missing == 0 else (g * 2.0, None))
 
     inputs = [leaf([1.0]), leaf([1.0])]
     (first_or_second(*inputs) + inputs[missing]).sum().backward()
@@ -1130,7 +1130,7 @@ def test_an_operation_inside_a_rule_runs_on_what_the_walk_runs_on(xp: Any) -> No
     @primitive
     def squared(xp: Any, x: Any) -> Any:
         def by_x(xp: Any, g: Any, x: Any) -> Any:
-            made = within(xp, mg.multiply, g * 2.0, x)
+            made = call_in(xp, mg.multiply, g * 2.0, x)
             seen.append(type(made))
             return made
 

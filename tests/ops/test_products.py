@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import minigrad as mg
-from minigrad.engine.gradient_pool import Outer, Pool
+from minigrad.engine.gradient_pool import OuterProduct, Pool
 
 RNG = np.random.default_rng(11)
 
@@ -156,7 +156,7 @@ def test_a_weight_receives_factors(monkeypatch: pytest.MonkeyPatch, call: Any, s
     for x in xs:
         total = total + (call(mg.tensor(x), weight) * np.float64(2.0)).sum()
     total.backward()
-    assert handed[:3] == [Outer] * 3  # and at last the product that they are contracted to
+    assert handed[:3] == [OuterProduct] * 3  # and at last the product that they are contracted to
     assert len(handed) == 4
     units = [mg.tensor(unit) for unit in np.eye(12).reshape(12, 3, 4)]
     expected = [2.0 * call(mg.tensor(np.sum(xs, 0)), unit).sum().item() for unit in units]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import backend as seam
+from minigrad import backend
 from minigrad_rnn import doctor
 from minigrad_rnn.__main__ import main
 
@@ -22,7 +22,7 @@ def test_it_tells_about_every_backend(capsys: pytest.CaptureFixture[str], monkey
     assert "numpy: usable" in said
     assert "strict: usable" in said
     assert said.count("right: ") == 12
-    assert "road fused" in said
+    assert "implementation fused" in said
     assert "everything that is here works" in said
     assert all(len(line) < 80 for line in said.splitlines()[3:])
 
@@ -33,8 +33,8 @@ def test_a_missing_backend_is_told_and_fails_only_if_it_was_asked_for(
     def absent() -> Any:
         raise mg.BackendError("backend 'cupy': no GPU at all")
 
-    monkeypatch.setitem(seam._loaders, "cupy", absent)
-    monkeypatch.delitem(seam._by_name, "cupy", raising=False)
+    monkeypatch.setitem(backend._loaders, "cupy", absent)
+    monkeypatch.delitem(backend._by_name, "cupy", raising=False)
     monkeypatch.setattr(doctor, "SECONDS", -1.0)
     assert main(["doctor"]) == 0
     assert "cupy: not usable\n  backend 'cupy': no GPU at all" in capsys.readouterr().out
@@ -131,9 +131,9 @@ def test_what_is_wrong_with_cupy_is_said_in_one_error(
     cupy = pytest.importorskip("cupy")
     monkeypatch.setattr(cupy.cuda, "runtime", Runtime(devices))
     monkeypatch.setattr(cupy.cuda, "Device", lambda: type("Device", (), {"compute_capability": capability})())
-    monkeypatch.setattr(seam, "_cupy_packages", lambda: packages)
+    monkeypatch.setattr(backend, "_cupy_packages", lambda: packages)
     with pytest.raises(mg.BackendError, match=words):
-        seam._load_cupy()
+        backend._load_cupy()
 
 
 @pytest.mark.parametrize(("library", "error"), [("nvrtc", RuntimeError), ("cublas", ImportError)])
@@ -159,17 +159,17 @@ def test_missing_cuda_libraries_are_said_in_one_error(
     else:
         monkeypatch.setattr(Cuda, "cublas", property(missing))
     monkeypatch.setattr(cupy, "cuda", Cuda())
-    monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x"])
+    monkeypatch.setattr(backend, "_cupy_packages", lambda: ["cupy-cuda12x"])
     with pytest.raises(mg.BackendError, match=r"not the CUDA libraries .*'cupy-cuda12x\[ctk\]'.*no such file"):
-        seam._load_cupy()
+        backend._load_cupy()
 
 
 def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # an import raises ImportError
-    monkeypatch.setattr(seam, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
+    monkeypatch.setattr(backend, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
     with pytest.raises(mg.BackendError, match="cupy-cuda12x and cupy-cuda13x are installed at once"):
-        seam._load_cupy()
+        backend._load_cupy()
 
 
 def test_one_package_of_cupy_at_most_is_found_here() -> None:
-    assert len(seam._cupy_packages()) <= 1
+    assert len(backend._cupy_packages()) <= 1

@@ -24,9 +24,9 @@ def checked(backend: Backend) -> Iterator[tuple[str, bool]]:
     for kind in KINDS:
         for H, (dtype, tolerance) in zip((12, 5), TOLERANCE.items()):
             want = results(kind, H, 5, 3, "both", [5, 2, 3], np.float64, NUMPY)
-            for road, tile in TILES.items():
+            for implementation, tile in TILES.items():
                 got = results(kind, H, 5, 3, "both", [5, 2, 3], dtype, backend, tile)
-                yield f"{kind}, H = {H}, {np.dtype(dtype)}, {road}", farthest(got, want) < tolerance
+                yield f"{kind}, H = {H}, {np.dtype(dtype)}, {implementation}", farthest(got, want) < tolerance
 
 
 def main() -> int:

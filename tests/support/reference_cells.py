@@ -1,4 +1,4 @@
-"""The cells that the witness knows, in the forms that its tests go through."""
+"""The cells that the reference knows, in the forms that its tests go through."""
 
 from __future__ import annotations
 

@@ -89,10 +89,10 @@ def test_every_order_of_the_transformations_inside_and_outside() -> None:
     np.testing.assert_allclose(mg.grad(lambda x: (inside(x) ** 2).sum())(x).numpy(), want, rtol=1e-9)
 
 
-@pytest.mark.parametrize("road", ["graph", "fused"])
-def test_a_recurrent_network(road: str) -> None:
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
+def test_a_recurrent_network(implementation: str) -> None:
     rng = np.random.default_rng(0)
-    model = LSTM(3, 4, 2, dtype="float64", rng=rng, impl=road)
+    model = LSTM(3, 4, 2, dtype="float64", rng=rng, impl=implementation)
     xs = mg.tensor(rng.standard_normal((4, 2, 3)), requires_grad=True)
     inputs = [xs, *model.parameters()]
 

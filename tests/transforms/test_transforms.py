@@ -27,11 +27,11 @@ def difference(function: Any, primals: list[Any], tangents: list[Any], h: float 
     return [(a - b) / (2 * h) for a, b in zip(at(h), at(-h))]
 
 
-@pytest.mark.parametrize("road", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
-def test_along_the_inputs_and_states_of_a_recurrence(kind: Any, road: str) -> None:
+def test_along_the_inputs_and_states_of_a_recurrence(kind: Any, implementation: str) -> None:
     rng = np.random.default_rng(0)
-    model = kind(3, 4, 2, bidirectional=True, impl=road, dtype="float64", rng=rng)
+    model = kind(3, 4, 2, bidirectional=True, impl=implementation, dtype="float64", rng=rng)
     shapes = [(5, 2, 3), *[(4, 2, 4)] * len(model.cell_type.state_names)]
     primals, tangents = ([rng.standard_normal(s) for s in shapes] for _ in range(2))
 

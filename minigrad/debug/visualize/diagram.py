@@ -33,7 +33,7 @@ class Arrow:
 
 
 @dataclass
-class Picture:
+class Diagram:
     """Boxes and arrows; `groups` are the labels of the steps in time."""
 
     title: str
@@ -43,7 +43,7 @@ class Picture:
     groups: list[str] = field(default_factory=list)
 
 
-def picture_of(result: Tensor, names: Names, fold: bool) -> Picture:
+def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
     """The graph of a result: of steps in time that are alike one, with an arrow back from it to itself.
 
     Raises:
@@ -51,7 +51,7 @@ def picture_of(result: Tensor, names: Names, fold: bool) -> Picture:
     """
     rows, entries = rows_of("draw", result, names)
     leaves = sum(row.op == "leaf" for row in rows)
-    made = Picture(
+    made = Diagram(
         f"Graph of '{entries[-1].op}' {rows[-1].shape}",
         f"{len(rows) - leaves} operations on {leaves} leaves; an arrow goes from a value to its use.",
     )
@@ -76,7 +76,7 @@ def picture_of(result: Tensor, names: Names, fold: bool) -> Picture:
     return made
 
 
-def _group_of_step(made: Picture, rows: list[Row], index: int) -> int | None:
+def _group_of_step(made: Diagram, rows: list[Row], index: int) -> int | None:
     """The group of an entry that is not folded: that of its time step."""
     t = rows[index].time_step
     if t is None or rows[index].op == "leaf":
@@ -96,7 +96,7 @@ def _box(row: Row, group: int | None, last: bool) -> Box:
 
 
 def _arrows(
-    made: Picture, rows: list[Row], parts: list[Part], shown: dict[int, int], part: Part, k: int, group: int | None
+    made: Diagram, rows: list[Row], parts: list[Part], shown: dict[int, int], part: Part, k: int, group: int | None
 ) -> list[Arrow]:
     """The arrows into one row, and a box for its constants."""
     row = rows[part.start + k]

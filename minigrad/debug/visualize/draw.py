@@ -7,8 +7,8 @@ from collections import defaultdict
 
 from ...engine.tensor import Tensor
 from ..graph import Names
-from .diagram import Box, Picture, picture_of
-from .placement import layout_of
+from .diagram import Box, Diagram, diagram_of
+from .placement import placement_of
 from .svg import svg_of
 
 FORMATS = ("svg", "dot", "mermaid")
@@ -61,19 +61,19 @@ def draw(
     """
     if format not in FORMATS:
         raise ValueError(f"draw: format: got {format!r}, want one of {list(FORMATS)}")
-    picture = picture_of(result, names, fold)
+    picture = diagram_of(result, names, fold)
     if limit is not None and len(picture.boxes) > limit:
         alike = "Record what repeats under `with mg.time_step(t):`" if fold else "Leave fold=True"
         raise ValueError(
             f"draw: limit: the graph has {len(picture.boxes)} boxes, more than limit={limit}. {alike}, so "
             "that steps that are alike are one; draw a tensor nearer to the leaves; read it as a table, "
-            "mg.tape(result); or pass limit=None"
+            "mg.tape_table(result); or pass limit=None"
         )
     if format == "dot":
         return Drawing(dot_of(picture))
     if format == "mermaid":
         return Drawing(mermaid_of(picture))
-    return Drawing(svg_of(picture, layout_of(picture)))
+    return Drawing(svg_of(picture, placement_of(picture)))
 
 
 DOT_LOOK = {
@@ -84,7 +84,7 @@ DOT_LOOK = {
 }
 
 
-def dot_of(picture: Picture) -> str:
+def dot_of(picture: Diagram) -> str:
     """The picture in Graphviz's language."""
     lines = [
         "digraph tape {",
@@ -105,7 +105,7 @@ def dot_of(picture: Picture) -> str:
     return "\n".join([*lines, "}"])
 
 
-def _by_group(picture: Picture) -> defaultdict[int | None, list[Box]]:
+def _by_group(picture: Diagram) -> defaultdict[int | None, list[Box]]:
     groups: defaultdict[int | None, list[Box]] = defaultdict(list)
     for box in picture.boxes:
         groups[box.group].append(box)
@@ -124,7 +124,7 @@ def _quoted(text: str) -> str:
 MERMAID_SHAPE = {"leaf": ("([", "])"), "const": ("{{", "}}"), "op": ("[", "]"), "result": ("[[", "]]")}
 
 
-def mermaid_of(picture: Picture) -> str:
+def mermaid_of(picture: Diagram) -> str:
     """The picture in Mermaid's language."""
     lines = ["flowchart TD"]
     inside = _by_group(picture)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from .diagram import Arrow, Picture
+from .diagram import Arrow, Diagram
 from .layering import Place, bands_of, bent, layers_of, put_in_order, repeated, sweeps_of
 
 HEIGHT, LAYER_GAP, GAP, MARGIN, FRAME, RAIL = 42.0, 46.0, 22.0, 28.0, 18.0, 22.0
@@ -64,7 +64,7 @@ def text_width(text: str, size: float) -> float:
     return size * (0.62 * len(text) - 0.26 * narrow + 0.26 * wide)
 
 
-def layout_of(picture: Picture) -> Layout:
+def placement_of(picture: Diagram) -> Layout:
     """Places for everything in the picture."""
     arrows = [a for a in picture.arrows if a.kind == "plain"]
     boxes, arrows, layers = repeated(picture.boxes, arrows, layers_of(picture.boxes, arrows))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from .diagram import Picture
+from .diagram import Diagram
 from .label_placement import Label, labels_of
 from .layering import Place
 from .placement import DENT, HEIGHT, Frame, Layout, Line
@@ -19,7 +19,7 @@ LINE = "#7d8794"
 CORNER = 8.0
 
 
-def svg_of(picture: Picture, layout: Layout) -> str:
+def svg_of(picture: Diagram, layout: Layout) -> str:
     """The drawing as one SVG document, with a title and a description for those who do not see it."""
     width, height = round(layout.width), round(layout.height)
     labels, corners = labels_of(layout.lines, layout.frames)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of, default_backend, is_array
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor, tensor
 from ..elementwise.arithmetic import astype, power
@@ -56,7 +56,7 @@ def array(object: Any, dtype: Any = None) -> Tensor:
     whole = _lengths(object)
     common = np.result_type(*{i.dtype for i in beside}, *{type(i)(0) for i in items if isinstance(i, (int, float))})
     places = [item._data if isinstance(item, Tensor) else item for item in beside]
-    backend = next((seam.backend_of(a) for a in places if seam.is_array(a)), seam.default_backend())
+    backend = next((backend_of(a) for a in places if is_array(a)), default_backend())
     same = [i if hasattr(i, "dtype") else backend.from_numpy(np.asarray(i, common)) for i in items]
     made = reshape(stack(same), (*whole, *shape(same[0])))
     return made if dtype is None and made.dtype == common else astype(made, dtype or common)
@@ -98,9 +98,9 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     """One value, or an array that broadcasts, all over the shape of `x` and in its dtype. Gradients flow to it."""
     wanted = x.shape if shape is None else _as_shape(shape)
     kind = np.dtype(x.dtype if dtype is None else dtype)
-    if not isinstance(fill_value, Tensor) and not seam.is_array(fill_value):
+    if not isinstance(fill_value, Tensor) and not is_array(fill_value):
         x = x._data if isinstance(x, Tensor) else x
-        fill_value = seam.backend_of(x).from_numpy(np.asarray(fill_value, kind))
+        fill_value = backend_of(x).from_numpy(np.asarray(fill_value, kind))
     filled = astype(fill_value, kind) if fill_value.dtype != kind else fill_value
     return broadcast_to(filled, wanted)
 
@@ -111,7 +111,7 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:
     """Zeros (N, M) with ones on the diagonal `k` places right of the main one, on the default backend."""
-    return Tensor(seam.default_backend().xp.eye(N, M, k, dtype=dtype))
+    return Tensor(default_backend().xp.eye(N, M, k, dtype=dtype))
 
 
 def identity(n: int, dtype: Any = np.float32) -> Tensor:
@@ -121,7 +121,7 @@ def identity(n: int, dtype: Any = np.float32) -> Tensor:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:
     """Ones (N, M) up to the diagonal `k` places right of the main one, zeros above, on the default backend."""
-    return Tensor(seam.default_backend().xp.tri(N, M, k, dtype=dtype))
+    return Tensor(default_backend().xp.tri(N, M, k, dtype=dtype))
 
 
 def _shares(ends: Any, num: int, endpoint: bool) -> Any:
@@ -135,7 +135,7 @@ def _shares(ends: Any, num: int, endpoint: bool) -> Any:
         dtypes = [np.dtype(np.float64)]  # arrays of whole numbers
     share = share.astype(np.result_type(*dtypes) if dtypes else np.float32)
     arrays = [e._data if isinstance(e, Tensor) else e for e in ends]
-    backend = next((seam.backend_of(a) for a in arrays if seam.is_array(a)), seam.default_backend())
+    backend = next((backend_of(a) for a in arrays if is_array(a)), default_backend())
     axes = len(np.broadcast_shapes(*map(shape, ends)))
     return Tensor(backend.from_numpy(share.reshape((num,) + (1,) * axes)))
 

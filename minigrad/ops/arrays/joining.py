@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs
+from ...engine.primitive import JointRule, composed, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
 from .shape import atleast_1d, atleast_2d, atleast_3d, axis_in, ndim, ravel, reshape, shape, whole
 
@@ -150,7 +150,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Tensor:
 def _unstack(xp: Any, x: Array, axis: int = 0) -> Any:
     lead = (slice(None),) * (axis % x.ndim)
     parts = tuple(x[(*lead, k)].copy() for k in range(x.shape[axis]))
-    return parts, (), Joint(lambda xp, gs, needs: (xp.stack(gs, axis=axis),))
+    return parts, (), JointRule(lambda xp, gs, needs: (xp.stack(gs, axis=axis),))
 
 
 def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
@@ -175,7 +175,7 @@ def _split(xp: Any, x: Array, places: tuple[int, ...], axis: int) -> Any:
     pieces = [slice(start, end) for start, end in zip(starts, ends)]
     parts = tuple(x[(*lead, piece)] for piece in pieces)
     if _follow(places, x.shape[axis]):
-        return parts, (), Joint(lambda xp, gs, needs: (xp.concatenate(gs, axis=axis),))
+        return parts, (), JointRule(lambda xp, gs, needs: (xp.concatenate(gs, axis=axis),))
 
     shape, axis = x.shape, axis % x.ndim
 
@@ -183,12 +183,12 @@ def _split(xp: Any, x: Array, places: tuple[int, ...], axis: int) -> Any:
         whole = xp.zeros(shape, dtype=gs[0].dtype)
         for g, piece in zip(gs, pieces):
             start, end, _ = piece.indices(shape[axis])
-            around = [(*shape[:axis], size, *shape[axis + 1 :]) for size in (start, shape[axis] - max(start, end))]
-            before, after = (xp.zeros(s, dtype=g.dtype) for s in around)
+            tensor_view = [(*shape[:axis], size, *shape[axis + 1 :]) for size in (start, shape[axis] - max(start, end))]
+            before, after = (xp.zeros(s, dtype=g.dtype) for s in tensor_view)
             whole = whole + xp.concatenate([before, g, after], axis=axis)
         return (whole,)
 
-    return parts, (), Joint(overlapping)
+    return parts, (), JointRule(overlapping)
 
 
 def _follow(places: Sequence[int], n: int) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of, is_array
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 
@@ -243,7 +243,7 @@ def where(condition: Any, /, *choices: Any) -> Any:
     if choices:
         return _where(condition, *choices)
     array = condition._data if isinstance(condition, Tensor) else condition
-    found = (seam.backend_of(array).xp if seam.is_array(array) else np).nonzero(array)
+    found = (backend_of(array).xp if is_array(array) else np).nonzero(array)
     return tuple(Tensor(places) for places in found)
 
 

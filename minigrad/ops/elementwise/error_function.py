@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import backend as seam
-from ...engine.primitive import primitive, within
+from ...backend import Backend, backend_of
+from ...engine.primitive import call_in, primitive
 
 Array = Any
 __all__ = ["erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
@@ -126,7 +126,7 @@ class Bell(NamedTuple):
 
 
 @cache
-def _bell(name: str, double: bool, backend: seam.Backend, device: str) -> Bell:
+def _bell(name: str, double: bool, backend: Backend, device: str) -> Bell:
     """The steps of `erf`, `erfc` or `ndtr`, wide enough that it is constant beyond, on a device."""
     low, high = {"erf": (-6.0, 6.0), "erfc": (-6.0, 27.5), "ndtr": (-39.0, 9.0)}[name]
     per, half = 1024 if double and name == "erf" else 512, name == "ndtr"
@@ -165,7 +165,7 @@ def _integral(name: str, xp: Any, x: Array) -> Array:
         y = _integral(name, xp, wide)
         return y.astype(x.dtype) if x.dtype.kind == "f" else y
     double = x.dtype.itemsize > 4
-    bell = _bell(name, double, seam.backend_of(x), str(getattr(x, "device", "")))
+    bell = _bell(name, double, backend_of(x), str(getattr(x, "device", "")))
     h = xp.clip(x, bell.low, bell.high)
     k = xp.fmax(h, bell.low)  # a NaN is no place
     k *= bell.per
@@ -275,7 +275,7 @@ def log_ndtr(xp: Any, x: Array) -> Any:
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
         low = x < -1
         size, other = xp.where(low, -x, 1.0), xp.where(low, 0.0, x)
-        tail = (2 / ROOT_2PI) / within(xp, erfcx, size / ROOT2)
+        tail = (2 / ROOT_2PI) / call_in(xp, erfcx, size / ROOT2)
         centre = _exp_of_square(xp, other, -0.5) * xp.exp(-xp.where(low, 0.0, y)) / ROOT_2PI
         return g * xp.where(low, tail, centre)
 

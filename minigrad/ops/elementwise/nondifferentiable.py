@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
-from ...engine.primitive import mixed, settle
+from ...backend import backend_of, default_backend, is_array
+from ...engine.primitive import mixed_backend_error, to_common_backend
 from ...engine.tensor import Tensor
 
 Array = Any
@@ -76,10 +76,10 @@ def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
 
     def function(*args: Any, **options: Any) -> Tensor:
         arrays = [a._data if isinstance(a, Tensor) else a for a in args]
-        backends = {seam.backend_of(a) for a in arrays if seam.is_array(a)}
+        backends = {backend_of(a) for a in arrays if is_array(a)}
         if len(backends) > 1:
-            raise mixed(name, args)
-        backend, arrays = settle(backends.pop() if backends else None, arrays)
+            raise mixed_backend_error(name, args)
+        backend, arrays = to_common_backend(backends.pop() if backends else None, arrays)
         found = getattr(backend.xp, name)(*arrays, **options)
         return Tensor(backend.xp.asarray(found if pick is ... else found[pick]))
 
@@ -114,14 +114,14 @@ zeros_like, ones_like = _constant("zeros_like"), _constant("ones_like")
 
 def zeros(shape: Any, dtype: Any = np.float32) -> Tensor:
     """A tensor of zeros on the default backend."""
-    return Tensor(seam.default_backend().xp.zeros(shape, dtype=dtype))
+    return Tensor(default_backend().xp.zeros(shape, dtype=dtype))
 
 
 def ones(shape: Any, dtype: Any = np.float32) -> Tensor:
     """A tensor of ones on the default backend."""
-    return Tensor(seam.default_backend().xp.ones(shape, dtype=dtype))
+    return Tensor(default_backend().xp.ones(shape, dtype=dtype))
 
 
 def arange(*limits: Any, dtype: Any = None) -> Tensor:
     """Evenly spaced numbers on the default backend, as NumPy's."""
-    return Tensor(seam.default_backend().xp.arange(*limits, dtype=dtype))
+    return Tensor(default_backend().xp.arange(*limits, dtype=dtype))

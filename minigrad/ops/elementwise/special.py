@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...engine.primitive import composed, primitive, within
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from .error_function import in_blocks, polynomial
 
@@ -61,7 +61,7 @@ def lgamma(xp: Any, x: Array) -> Any:
     For x < 8 it is brought to ln Γ(2 + y) by the recurrence Γ(x + 1) = x Γ(x), beyond that Stirling's series; below
     zero it is reflected, Γ(x) Γ(−x) = −π / (x sin πx).
     """
-    return in_blocks(xp, _lgamma, x), (x,), lambda xp, g, x: g * within(xp, digamma, x)
+    return in_blocks(xp, _lgamma, x), (x,), lambda xp, g, x: g * call_in(xp, digamma, x)
 
 
 def _lgamma(xp: Any, x: Array) -> Array:
@@ -96,7 +96,7 @@ gammaln = lgamma
 @primitive
 def digamma(xp: Any, x: Array) -> Any:
     """The derivative of `lgamma`: ∓∞ at ±0, NaN at the poles below."""
-    return in_blocks(xp, _digamma, x), (x,), lambda xp, g, x: g * within(xp, polygamma, 1, x)
+    return in_blocks(xp, _digamma, x), (x,), lambda xp, g, x: g * call_in(xp, polygamma, 1, x)
 
 
 def _digamma(xp: Any, x: Array) -> Array:
@@ -140,7 +140,7 @@ def polygamma(xp: Any, n: int, x: Array) -> Any:
     n = int(n)
     if n < 0:
         raise ValueError(f"n: got {n}, want 0 or more")
-    rules = (None, lambda xp, g, x: g * within(xp, polygamma, n + 1, x))
+    rules = (None, lambda xp, g, x: g * call_in(xp, polygamma, n + 1, x))
     if n == 0:
         return in_blocks(xp, _digamma, x), (x,), rules
     s, sign = n + 1, (-1) ** (n + 1)
@@ -189,8 +189,8 @@ def _bessel(xp: Any, x: Array, n: int) -> Any:
     """Iₙ(x): the power series Σ (x/2)²ᵏ⁺ⁿ / (k! (k + n)!) up to 8, beyond that n's recurrence."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
-        higher = within(xp, _bessel, x, n=n + 1)
-        return g * (higher if n == 0 else 0.5 * (within(xp, _bessel, x, n=n - 1) + higher))
+        higher = call_in(xp, _bessel, x, n=n + 1)
+        return g * (higher if n == 0 else 0.5 * (call_in(xp, _bessel, x, n=n - 1) + higher))
 
     if n == 0:
         return xp.i0(x), (x,), rule

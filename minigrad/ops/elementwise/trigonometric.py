@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...engine.primitive import primitive, within
+from ...engine.primitive import call_in, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
@@ -194,7 +194,7 @@ def _sinc(xp: Any, x: Array, n: int) -> Any:
     With s(u) = sin(u) / u, u = πx: near 0 its power series Σ (−1)^k u^(2k) / (2k + 1)!, differentiated term by term;
     beyond, from the derivatives below it, u s⁽ⁿ⁾ = sin(u + nπ/2) − n s⁽ⁿ⁻¹⁾.
     """
-    rule = lambda xp, g, x: g * within(xp, _sinc, x, n=n + 1)  # noqa: E731
+    rule = lambda xp, g, x: g * call_in(xp, _sinc, x, n=n + 1)  # noqa: E731
     if n == 0:
         return xp.sinc(x), (x,), rule
     u = x * math.pi

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...backend import BY_ARRAY_TYPE, Backend, backend_of, default_backend, is_array
-from ...engine.gradient_pool import Placed
-from ...engine.primitive import composed, primitive, within
+from ...engine.gradient_pool import IndexedSlice
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of
 from ..elementwise.arithmetic import clip, where
@@ -70,15 +70,15 @@ def constant_part(x: Any, part: Any) -> Any:
 def _getitem(xp: Any, x: Array, index: Any) -> Any:
     shape = x.shape
     if type(index) in BY_ARRAY_TYPE and index.dtype != bool and shape:
-        return x.take(index, axis=0), (), (lambda xp, g: within(xp, _sum_rows, g, index, n=shape[0]), None)
+        return x.take(index, axis=0), (), (lambda xp, g: call_in(xp, _sum_rows, g, index, n=shape[0]), None)
     if is_basic(index):
         return x[index], (), (lambda xp, g: _placed(xp, g, index, shape), None)
-    return x[index], (), (lambda xp, g: within(xp, _put, g, index=index, shape=shape), None)
+    return x[index], (), (lambda xp, g: call_in(xp, _put, g, index=index, shape=shape), None)
 
 
 def _placed(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Any:
     """The adjoint of a basic index: recorded, zeros with `g` in their place; else what the pool puts there itself."""
-    return _put(g, index=index, shape=shape) if isinstance(g, Tensor) else Placed(xp, g, index, shape)
+    return _put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
 
 
 @primitive
@@ -164,7 +164,7 @@ def getitem(x: Any, index: Any) -> Tensor:
 def _take(xp: Any, x: Array, ids: Array, axis: int = 0) -> Any:
     """The parts of `x` along `axis` with these numbers."""
     n = x.shape[axis]
-    return x.take(ids, axis=axis), (), (lambda xp, g: within(xp, _sum_rows, g, ids, n=n, axis=axis), None)
+    return x.take(ids, axis=axis), (), (lambda xp, g: call_in(xp, _sum_rows, g, ids, n=n, axis=axis), None)
 
 
 @primitive
@@ -233,7 +233,7 @@ def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int) -> Any:
     return (
         xp.take_along_axis(x, indices, axis=axis),
         (),
-        (lambda xp, g: within(xp, _add_along_axis, g, indices, axis=axis, shape=shape), None, None),
+        (lambda xp, g: call_in(xp, _add_along_axis, g, indices, axis=axis, shape=shape), None, None),
     )
 
 

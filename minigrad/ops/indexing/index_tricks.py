@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of, default_backend, is_array
 from ...engine.primitive import COMPOSED
 from ...engine.tensor import Tensor
 from ..arrays.creation import array
@@ -35,7 +35,7 @@ __all__ = [
 
 def _array(x: Any) -> Any:
     x = x._data if isinstance(x, Tensor) else x
-    return x if seam.is_array(x) else seam.default_backend().from_numpy(np.asarray(x))
+    return x if is_array(x) else default_backend().from_numpy(np.asarray(x))
 
 
 def _tensors(arrays: Any) -> tuple[Tensor, ...]:
@@ -45,13 +45,13 @@ def _tensors(arrays: Any) -> tuple[Tensor, ...]:
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The places of all elements that are not zero, one vector per axis. A device is waited for."""
     x = _array(x)
-    return _tensors(seam.backend_of(x).xp.nonzero(x))
+    return _tensors(backend_of(x).xp.nonzero(x))
 
 
 def argwhere(x: Any) -> Tensor:
     """The places of all elements that are not zero, one row each. A device is waited for."""
     x = _array(x)
-    return Tensor(seam.backend_of(x).xp.argwhere(x))
+    return Tensor(backend_of(x).xp.argwhere(x))
 
 
 def flatnonzero(x: Any) -> Tensor:
@@ -61,7 +61,7 @@ def flatnonzero(x: Any) -> Tensor:
 
 def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
     """For each axis of a shape every place's number along it, stacked; `sparse` gives a tuple that broadcasts."""
-    xp = seam.default_backend().xp
+    xp = default_backend().xp
     n = len(dimensions)
     along = [[-1 if k == j else 1 for k in range(n)] for j in range(n)]
     each = [xp.arange(d, dtype=dtype).reshape(way) for d, way in zip(dimensions, along)]
@@ -79,7 +79,7 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
         if a.ndim != 1:
             raise ValueError(f"ix_: argument {k}: got shape {tuple(a.shape)}, want one axis")
         if a.dtype == bool:
-            a = seam.backend_of(a).xp.nonzero(a)[0]
+            a = backend_of(a).xp.nonzero(a)[0]
         elif not a.shape[0]:
             a = a.astype(np.intp)
         made.append(a.reshape([-1 if j == k else 1 for j in range(len(args))]))
@@ -88,7 +88,7 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:
     """The index to the main diagonal of an array with `ndim` axes of length n."""
-    return _tensors([seam.default_backend().xp.arange(n)] * ndim)
+    return _tensors([default_backend().xp.arange(n)] * ndim)
 
 
 def diag_indices_from(x: Any) -> tuple[Tensor, ...]:
@@ -109,7 +109,7 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]
 
 
 def _triangle(found: Any) -> tuple[Tensor, ...]:
-    return _tensors(map(seam.default_backend().from_numpy, found))  # made on the host: a device would be waited for
+    return _tensors(map(default_backend().from_numpy, found))  # made on the host: a device would be waited for
 
 
 def tril_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
@@ -133,7 +133,7 @@ def _of_matrix(x: Any) -> tuple[int, ...]:
 def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     """Numbers of places in row-major order as one index per axis of a shape."""
     a = _array(indices)
-    return _tensors(seam.backend_of(a).xp.unravel_index(a, shape))
+    return _tensors(backend_of(a).xp.unravel_index(a, shape))
 
 
 def ravel_multi_index(multi_index: Any, dims: Any) -> Tensor:
@@ -164,7 +164,7 @@ class _Brackets:
         parts = [self._part(item) for item in items]
         if not parts:
             raise ValueError(f"{self.__name__}[...]: got nothing to join, want at least one array, number or range")
-        backend = next((seam.backend_of(p._data) for p in parts if isinstance(p, Tensor)), seam.default_backend())
+        backend = next((backend_of(p._data) for p in parts if isinstance(p, Tensor)), default_backend())
         dtype = np.result_type(*(_weight(item, part) for item, part in zip(items, parts)))
         joined = []
         for part in parts:
@@ -199,7 +199,7 @@ class _Brackets:
             return np.arange(start, item.stop, step)
         if isinstance(item, (Tensor, list, tuple)):
             return array(item) if _holds_tensors(item) else np.asarray(item)
-        return Tensor(item) if seam.is_array(item) else item
+        return Tensor(item) if is_array(item) else item
 
 
 def _holds_tensors(item: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import is_array
-from ...engine.primitive import composed, primitive, within
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.joining import concatenate
 from ..arrays.shape import broadcast_to, ndim, ravel, reshape, shape
@@ -38,7 +38,7 @@ def _set_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
             found = xp.where((writers == own).reshape(found.shape), found, xp.zeros_like(found))
         return _with_axes(xp, found, axes)
 
-    return y, (), (lambda xp, g: within(xp, _set_at, g, 0.0, index=index), by_values)
+    return y, (), (lambda xp, g: call_in(xp, _set_at, g, 0.0, index=index), by_values)
 
 
 def _last_writers(xp: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
 from ..arrays.shape import swapaxes
 from .solving import real_only, solve_triangular, turned, want_matrices
@@ -79,8 +79,8 @@ def _cholesky(xp: Any, a: Array) -> Any:
         """Murray, Differentiation of the Cholesky decomposition (2016), equation 10."""
         real_only("cholesky", y)
         inner = xp.matmul(turned(xp, y), g) * halves
-        inner = within(xp, solve_triangular, y, inner, trans=1, lower=True)
-        outer = within(xp, solve_triangular, y, turned(xp, inner), trans=1, lower=True)
+        inner = call_in(xp, solve_triangular, y, inner, trans=1, lower=True)
+        outer = call_in(xp, solve_triangular, y, turned(xp, inner), trans=1, lower=True)
         return _of_triangle(xp, outer, halves)
 
     y = xp.linalg.cholesky(a)
@@ -108,7 +108,7 @@ def _qr(xp: Any, a: Array, mode: str) -> Any:
         """Walter and Lehmann, Algorithmic differentiation of linear algebra functions (2010), section 3.4."""
         inner = (xp.matmul(r, turned(xp, g_r)) - xp.matmul(turned(xp, g_q), q)) * halves
         g = g_q + xp.matmul(q, inner + turned(xp, inner))
-        return turned(xp, within(xp, solve_triangular, r, turned(xp, g)))
+        return turned(xp, call_in(xp, solve_triangular, r, turned(xp, g)))
 
     def rule(xp: Any, gs: Any, needs: Any, a: Array, q: Array, r: Array, halves: Array) -> Any:
         real_only("qr", a)
@@ -125,7 +125,7 @@ def _qr(xp: Any, a: Array, mode: str) -> Any:
         return (xp.concatenate([first, xp.matmul(q, g_r[..., m:])], axis=-1),)
 
     q, r = xp.linalg.qr(a, mode)
-    return (q, r), (a, q, r, _halves(xp, k, a.dtype)), Joint(rule)
+    return (q, r), (a, q, r, _halves(xp, k, a.dtype)), JointRule(rule)
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
@@ -168,7 +168,7 @@ def _svd(xp: Any, a: Array, full_matrices: bool = True) -> Any:
         return (g,)
 
     u, s, vt = xp.linalg.svd(a, full_matrices)
-    return (u, s, vt), (u, s, vt), Joint(rule)
+    return (u, s, vt), (u, s, vt), JointRule(rule)
 
 
 def _leading(xp: Any, q: Array, g: Array, k: int) -> tuple[Array, Array]:
@@ -213,7 +213,7 @@ def _eigh(xp: Any, a: Array, UPLO: str = "L") -> Any:
         return (_of_triangle(xp, xp.matmul(inner, vt), halves),)
 
     w, v = xp.linalg.eigh(a, UPLO)
-    return (w, v), (w, v, _halves(xp, a.shape[-1], w.dtype, UPLO.upper() == "U")), Joint(rule)
+    return (w, v), (w, v, _halves(xp, a.shape[-1], w.dtype, UPLO.upper() == "U")), JointRule(rule)
 
 
 def eigh(a: Any, UPLO: str = "L") -> EighResult:
@@ -249,7 +249,7 @@ def _eig(xp: Any, a: Array) -> Any:
         return (xp.linalg.solve(vt, inner),)
 
     w, v = xp.linalg.eig(a)
-    return (w, v), (w, v), Joint(rule)
+    return (w, v), (w, v), JointRule(rule)
 
 
 def eig(a: Any) -> EigResult:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
 from ..arrays.shape import shape
 from ..elementwise.arithmetic import astype, divide, multiply, where
@@ -32,7 +32,7 @@ class SlogdetResult(NamedTuple):
 @primitive
 def det(xp: Any, a: Array) -> Any:
     """The determinant of every matrix of a stack; first and second derivative are right at singular matrices too."""
-    return xp.linalg.det(a), (a,), lambda xp, g, a: xp.reshape(g, (*g.shape, 1, 1)) * within(xp, _cofactors, a)
+    return xp.linalg.det(a), (a,), lambda xp, g, a: xp.reshape(g, (*g.shape, 1, 1)) * call_in(xp, _cofactors, a)
 
 
 @primitive
@@ -46,7 +46,7 @@ def _cofactors(xp: Any, a: Array) -> Any:
     def of_regular(a: Array, inverse: Array, size: Array) -> Array:
         return size * turned(xp, inverse)
 
-    return _either(xp, of_any, of_regular, a), (a,), lambda xp, g, a: within(xp, _cofactors_change, a, g)
+    return _either(xp, of_any, of_regular, a), (a,), lambda xp, g, a: call_in(xp, _cofactors_change, a, g)
 
 
 @primitive
@@ -78,7 +78,7 @@ def _cofactors_change(xp: Any, a: Array, h: Array) -> Any:
         inner = xp.matmul(of_g, of_h) + xp.matmul(of_h, of_g) - trace_g * of_h - trace_h * of_g
         return size * turned(xp, (trace_g * trace_h - both) * inverse + xp.matmul(inner, inverse))
 
-    rules = (by_a, lambda xp, g, a, h: within(xp, _cofactors_change, a, g))
+    rules = (by_a, lambda xp, g, a, h: call_in(xp, _cofactors_change, a, g))
     return _either(xp, of_any, of_regular, a, h), (a, h), rules
 
 
@@ -137,7 +137,7 @@ def _slogdet(xp: Any, a: Array) -> Any:
         return (xp.reshape(gs[1], (*gs[1].shape, 1, 1)) * xp.linalg.inv(turned(xp, a)),)
 
     sign, size = xp.linalg.slogdet(a)
-    return (sign, size), (a,), Joint(rule)
+    return (sign, size), (a,), JointRule(rule)
 
 
 def slogdet(a: Any) -> SlogdetResult:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
 from ..arrays.shape import matrix_transpose as matrix_transpose, reshape, shape, size
@@ -43,7 +43,7 @@ def matrix_power(a: Any, n: int) -> Tensor:
     want_matrices("matrix_power", a, square=True)
     n = operator.index(n)
     if n == 0:
-        xp = seam.backend_of(a._data).xp
+        xp = backend_of(a._data).xp
         return Tensor(xp.zeros(a.shape, dtype=a.dtype) + xp.eye(a.shape[-1], dtype=a.dtype))
     square, n = (inv(a), -n) if n < 0 else (a, n)
     while n % 2 == 0:
@@ -113,7 +113,7 @@ def expm(a: Any) -> Tensor:
         raise ValueError(f"expm: got shape {a.shape}, want square matrices")
     if not a.size:
         return positive(a)
-    backend = seam.backend_of(a._data)
+    backend = backend_of(a._data)
     sizes = largest(sum_over(abs(a.detach()), axis=-2), axis=-1).numpy().astype(np.float64)
     halvings = np.ceil(np.log2(np.maximum(np.where(np.isfinite(sizes), sizes, 0) / REACH, 1)))[..., None, None]
     most = int(halvings.max())

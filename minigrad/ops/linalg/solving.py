@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.primitive import Joint, composed, primitive, primitive_with_outputs, within
+from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
 from ..arrays.shape import reshape, shape, transpose
 
@@ -90,7 +90,7 @@ def solve(xp: Any, a: Array, b: Array) -> Any:
         return by_a, by_b[..., 0] if vector else by_b
 
     x = _solved(xp, a, xp.expand_dims(b, -1))[..., 0] if vector else _solved(xp, a, b)
-    return x, (a, x), Joint(rule)
+    return x, (a, x), JointRule(rule)
 
 
 @primitive
@@ -112,7 +112,7 @@ def solve_triangular(
     def rule(xp: Any, g: Array, needs: Any, a: Array, x: Array, seen: Array) -> Any:
         if vector:
             g, x = xp.expand_dims(g, -1), xp.expand_dims(x, -1)
-        by_b = within(xp, solve_triangular, a, g, trans=0 if turn else 1, lower=lower, unit_diagonal=unit_diagonal)
+        by_b = call_in(xp, solve_triangular, a, g, trans=0 if turn else 1, lower=lower, unit_diagonal=unit_diagonal)
         by_a = None
         if needs[0]:
             by_a = xp.matmul(x, turned(xp, by_b)) if turn else xp.matmul(by_b, turned(xp, x))
@@ -125,7 +125,7 @@ def solve_triangular(
     b = xp.expand_dims(b, -1) if vector else b
     x = _solved(xp, t[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :] if lower != turn else _solved(xp, t, b)
     x = x[..., 0] if vector else x
-    return x, (a, x, seen), Joint(rule)
+    return x, (a, x, seen), JointRule(rule)
 
 
 @primitive_with_outputs
@@ -151,7 +151,7 @@ def _lstsq(xp: Any, a: Array, b: Array, rcond: Any = None) -> Any:
             by_b, by_a = by_b + pull, by_a - xp.matmul(pull, x.T)
         return by_a, by_b[..., 0] if vector else by_b
 
-    return (x, squares, xp.asarray(rank), s), (a, b, x), Joint(rule)
+    return (x, squares, xp.asarray(rank), s), (a, b, x), JointRule(rule)
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:

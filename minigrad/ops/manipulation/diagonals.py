@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from ...engine.primitive import composed, primitive, within
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import ndim, ravel, reshape, shape
 from ..indexing.scatter import at
@@ -19,7 +19,7 @@ __all__ = ["diag", "diagflat", "diagonal", "fill_diagonal", "tril", "triu"]
 def diagonal(xp: Any, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices over two axes, `offset` places right of the main one, as a new last axis. A view."""
     whole = x.shape
-    by_x = lambda xp, g: within(xp, _put_diagonal, g, whole, offset, axis1, axis2)  # noqa: E731
+    by_x = lambda xp, g: call_in(xp, _put_diagonal, g, whole, offset, axis1, axis2)  # noqa: E731
     return xp.diagonal(x, offset, axis1, axis2), (), by_x
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import is_array, to_numpy
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
 from ..arrays.joining import concatenate
@@ -21,7 +21,7 @@ __all__ = ["delete", "insert"]
 def _places(obj: Any) -> Any:
     """Where, on the host: a number, a slice or an array."""
     obj = obj._data if isinstance(obj, Tensor) else obj
-    return seam.to_numpy(obj) if seam.is_array(obj) else obj
+    return to_numpy(obj) if is_array(obj) else obj
 
 
 @composed

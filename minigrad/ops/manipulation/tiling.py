@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import is_array, to_numpy
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.joining import concatenate
@@ -51,7 +51,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     if not isinstance(repeats, (list, tuple)) and not ndim(repeats):
         return _repeat(x, repeats=whole(repeats), axis=axis)
     counts = repeats._data if isinstance(repeats, Tensor) else repeats
-    counts = seam.to_numpy(counts) if seam.is_array(counts) else np.asarray(counts)
+    counts = to_numpy(counts) if is_array(counts) else np.asarray(counts)
     ids = np.repeat(np.arange(size(x, axis)), counts)
     return take(x, backend_at(x).from_numpy(ids), axis)
 

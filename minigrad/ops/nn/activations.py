@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...engine.primitive import composed, primitive, within
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..elementwise.arithmetic import divide, multiply, where
 from ..elementwise.error_function import in_blocks, ndtr
@@ -160,7 +160,7 @@ def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
         return 0.5 * x * (1 + xp.tanh(_inner(x))), (x,), (_gelu_tanh_rule, None)
     if approximate != "none":
         raise ValueError(f"approximate: got {approximate!r}, want 'none' or 'tanh'")
-    below = within(xp, ndtr, x)
+    below = call_in(xp, ndtr, x)
 
     def rule(xp: Any, g: Array, x: Array, below: Array) -> Array:
         if isinstance(x, Tensor):  # what was saved is a constant there
@@ -207,7 +207,7 @@ def mish(xp: Any, x: Array) -> Any:
     """`x * tanh(softplus(x))` (Misra 2019)."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
-        t = xp.tanh(within(xp, _softplus, x))
+        t = xp.tanh(call_in(xp, _softplus, x))
         return g * (t + x * (1 - t * t) * _logistic(xp, x))
 
     return x * xp.tanh(xp.logaddexp(x, xp.zeros_like(x))), (x,), rule

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...engine.primitive import composed, primitive, within
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import flip, ndim, shape
 from ..elementwise.complex import conj
@@ -35,7 +35,7 @@ def convolve(xp: Any, a: Array, v: Array, mode: str = "full") -> Any:
 
     def by(other: int) -> Any:
         def rule(xp: Any, g: Array, a: Array, v: Array) -> Array:
-            g = g if g.shape[0] == whole else within(xp, _put, g, index=part, shape=(whole,))
+            g = g if g.shape[0] == whole else call_in(xp, _put, g, index=part, shape=(whole,))
             return xp.convolve(g, xp.flip(xp.reshape((a, v)[other], -1)), mode="valid")
 
         return rule
@@ -82,8 +82,8 @@ def conv1d(
     if b is not None:
         value += b[:, None]
     rules = (
-        lambda xp, g, x, W: within(xp, _conv1d_input, g, W, at=at),
-        lambda xp, g, x, W: within(xp, _conv1d_weight, g, x, at=at),
+        lambda xp, g, x, W: call_in(xp, _conv1d_input, g, W, at=at),
+        lambda xp, g, x, W: call_in(xp, _conv1d_weight, g, x, at=at),
         _by_bias,
     )
     return value if x.ndim == 3 else value[0], (x, W), rules
@@ -96,8 +96,8 @@ def _conv1d_input(xp: Any, g: Array, W: Array, b: Array = None, at: Any = None) 
     if b is not None:
         value = value + b[:, None]
     rules = (
-        lambda xp, gg, g, W: within(xp, _conv1d_output, gg, W, at=at),
-        lambda xp, gg, g, W: within(xp, _conv1d_weight, g, gg, at=at),
+        lambda xp, gg, g, W: call_in(xp, _conv1d_output, gg, W, at=at),
+        lambda xp, gg, g, W: call_in(xp, _conv1d_weight, g, gg, at=at),
         _by_bias,
     )
     return value if g.ndim == 3 else value[0], (g, W), rules
@@ -110,8 +110,8 @@ def _conv1d_weight(xp: Any, g: Array, x: Array, at: Any) -> Any:
     rows = _channels_first(xp, g if g.ndim == 3 else g[None], at.groups)
     value = xp.matmul(rows, xp.swapaxes(columns, 1, 2))
     rules = (
-        lambda xp, gg, g, x: within(xp, _conv1d_output, x, gg, at=at),
-        lambda xp, gg, g, x: within(xp, _conv1d_input, g, gg, at=at),
+        lambda xp, gg, g, x: call_in(xp, _conv1d_output, x, gg, at=at),
+        lambda xp, gg, g, x: call_in(xp, _conv1d_input, g, gg, at=at),
     )
     return value.reshape(g.shape[-2], x.shape[-2] // at.groups, at.size), (g, x), rules
 
@@ -121,8 +121,8 @@ def _conv1d_output(xp: Any, x: Array, W: Array, at: Any) -> Any:
     """`conv1d` without a bias, where the geometry is known."""
     value = _forward(xp, x if x.ndim == 3 else x[None], W, at)
     rules = (
-        lambda xp, g, x, W: within(xp, _conv1d_input, g, W, at=at),
-        lambda xp, g, x, W: within(xp, _conv1d_weight, g, x, at=at),
+        lambda xp, g, x, W: call_in(xp, _conv1d_input, g, W, at=at),
+        lambda xp, g, x, W: call_in(xp, _conv1d_weight, g, x, at=at),
     )
     return value if x.ndim == 3 else value[0], (x, W), rules
 

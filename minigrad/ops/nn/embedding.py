@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of, default_backend, is_array
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
 from ..elementwise.arithmetic import where
@@ -39,7 +39,7 @@ def one_hot(input: Any, num_classes: int = -1) -> Tensor:
     The number of classes is by default one more than the largest number, which a device has to be waited for.
     """
     ids = _numbers(input, input)
-    xp = seam.backend_of(ids).xp
+    xp = backend_of(ids).xp
     if num_classes == -1:
         num_classes = int(ids.max()) + 1 if ids.size else 0
     return Tensor((ids[..., None] == xp.arange(num_classes)).astype(np.int64))
@@ -48,8 +48,8 @@ def one_hot(input: Any, num_classes: int = -1) -> Tensor:
 def _numbers(ids: Any, beside: Any) -> Array:
     """Whole numbers as an array of the backend that `beside` is on."""
     ids = ids._data if isinstance(ids, Tensor) else ids
-    if seam.is_array(ids):
+    if is_array(ids):
         return ids
     array = beside._data if isinstance(beside, Tensor) else beside
-    backend = seam.backend_of(array) if seam.is_array(array) else seam.default_backend()
+    backend = backend_of(array) if is_array(array) else default_backend()
     return backend.from_numpy(np.asarray(ids))

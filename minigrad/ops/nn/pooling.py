@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
-from ...engine.primitive import composed, primitive, within
+from ...backend import backend_of
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from .sliding_windows import Geometry, add_windows
 
@@ -41,9 +41,9 @@ def max_pool1d(
     if at.left:  # where all is -inf, the first place of the window that is not padding
         places = xp.maximum(places, -(begins // at.dilation))
     return (
-        within(xp, _picked, x, places, at),
+        call_in(xp, _picked, x, places, at),
         (places,),
-        (lambda xp, g, places: within(xp, _unpicked, g, places, at=at),),
+        (lambda xp, g, places: call_in(xp, _unpicked, g, places, at=at),),
     )
 
 
@@ -52,7 +52,7 @@ def _picked(xp: Any, x: Array, places: Array, at: Any) -> Any:
     """From every window the value at its own place."""
     begins = xp.arange(at.windows) * at.step - at.left
     value = xp.take_along_axis(x, places * at.dilation + begins, axis=-1)
-    return value, (places,), (lambda xp, g, places: within(xp, _unpicked, g, places, at=at), None)
+    return value, (places,), (lambda xp, g, places: call_in(xp, _unpicked, g, places, at=at), None)
 
 
 @primitive
@@ -71,7 +71,7 @@ def _unpicked(xp: Any, g: Array, places: Array, at: Any) -> Any:
         begins = xp.arange(at.windows) * at.step - at.left
         columns = (places * at.dilation + begins).reshape(rows.shape[0], at.windows)
         xp.add.at(rows, (xp.arange(rows.shape[0])[:, None], columns), g.reshape(columns.shape))
-    return value, (places,), (lambda xp, g, places: within(xp, _picked, g, places, at=at), None)
+    return value, (places,), (lambda xp, g, places: call_in(xp, _picked, g, places, at=at), None)
 
 
 @composed
@@ -92,7 +92,7 @@ def avg_pool1d(
     counts = ends - (begins if count_include_pad else np.maximum(begins, 0))
     if np.all(counts == at.size):
         return total * (1 / at.size)
-    return total * Tensor(seam.backend_of(total._data).from_numpy((1 / counts).astype(total.dtype)))
+    return total * Tensor(backend_of(total._data).from_numpy((1 / counts).astype(total.dtype)))
 
 
 @primitive
@@ -105,7 +105,7 @@ def _window_sums(xp: Any, x: Array, at: Any) -> Any:
         value = value if at.size > 1 else value.copy()
     else:
         value = xp.sum(at.seen(xp, y), axis=-1)
-    return value, (), lambda xp, g: within(xp, _window_spread, g, at=at)
+    return value, (), lambda xp, g: call_in(xp, _window_spread, g, at=at)
 
 
 @primitive
@@ -113,7 +113,7 @@ def _window_spread(xp: Any, g: Array, at: Any) -> Any:
     """The adjoint of `window_sums`: each value added to all places of its window."""
     y = xp.zeros((*g.shape[:-1], at.span), dtype=g.dtype)
     add_windows(xp, y, xp.broadcast_to(g[..., None], (*g.shape, at.size)), g.ndim - 1, at.step)
-    return at.gathered(xp, y), (), lambda xp, g: within(xp, _window_sums, g, at=at)
+    return at.gathered(xp, y), (), lambda xp, g: call_in(xp, _window_sums, g, at=at)
 
 
 @primitive
@@ -127,7 +127,7 @@ def adaptive_avg_pool1d(xp: Any, x: Array, output_size: Any) -> Any:
         value = xp.mean(x.reshape(*x.shape[:-1], count, length // count), axis=-1)
     else:
         value = xp.stack([xp.mean(x[..., part], axis=-1) for part in parts], axis=-1)
-    return value, (), lambda xp, g: within(xp, _mean_spread, g, parts=parts, length=length)
+    return value, (), lambda xp, g: call_in(xp, _mean_spread, g, parts=parts, length=length)
 
 
 @primitive
@@ -136,7 +136,7 @@ def _mean_spread(xp: Any, g: Array, parts: Any, length: int) -> Any:
     x = xp.zeros((*g.shape[:-1], length), dtype=g.dtype)
     for k, part in enumerate(parts):
         x[..., part] += g[..., k : k + 1] * (1 / (part.stop - part.start))
-    return x, (), lambda xp, g: within(xp, adaptive_avg_pool1d, g, len(parts))
+    return x, (), lambda xp, g: call_in(xp, adaptive_avg_pool1d, g, len(parts))
 
 
 def _one(number: Any) -> int:

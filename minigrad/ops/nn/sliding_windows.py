@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...engine.primitive import composed, primitive, within
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
@@ -65,7 +65,7 @@ def _windows(xp: Any, x: Array, size: int, axis: int, step: int = 1, dilation: i
     """
     n, axis = x.shape[axis], axis % x.ndim
     count = window_count(n, size, step, dilation)
-    rule = lambda xp, g: within(xp, _overlap_add, g, n=n, axis=axis, step=step, dilation=dilation)  # noqa: E731
+    rule = lambda xp, g: call_in(xp, _overlap_add, g, n=n, axis=axis, step=step, dilation=dilation)  # noqa: E731
     return window_view(xp, x, count, size, axis, step, dilation), (), rule
 
 
@@ -73,7 +73,7 @@ def _windows(xp: Any, x: Array, size: int, axis: int, step: int = 1, dilation: i
 def _overlap_add(xp: Any, g: Array, n: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
     """Windows put back in their places along an axis of n, added up where they overlap. The adjoint of `windows`."""
     size, axis = g.shape[-1], axis % (g.ndim - 1)
-    rule = lambda xp, g: within(xp, _windows, g, size=size, axis=axis, step=step, dilation=dilation)  # noqa: E731
+    rule = lambda xp, g: call_in(xp, _windows, g, size=size, axis=axis, step=step, dilation=dilation)  # noqa: E731
     y = xp.zeros((*g.shape[:axis], n, *g.shape[axis + 1 : -1]), dtype=g.dtype)
     add_windows(xp, y, g, axis, step, dilation)
     return y, (), rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...engine.primitive import primitive, within
+from ...engine.primitive import call_in, primitive
 from ..indexing.gather import _add_at_rows
 
 Array = Any
@@ -42,7 +42,7 @@ def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index
 
     def rule(xp: Any, g: Array, logits: Array, safe: Array, counted: Array) -> Array:
         g = g * counted
-        share = xp.expand_dims(g, -1) * within(xp, softmax, logits)
-        return within(xp, _add_at_rows, share, -g, safe)
+        share = xp.expand_dims(g, -1) * call_in(xp, softmax, logits)
+        return call_in(xp, _add_at_rows, share, -g, safe)
 
     return value.astype(logits.dtype), (logits, safe, counted), (rule, None)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.primitive import composed, settle
+from ...engine.primitive import composed, to_common_backend
 from ...engine.tensor import Tensor
 from ..arrays.shape import reshape, transpose
 from ..elementwise.arithmetic import multiply, positive
@@ -42,19 +42,19 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     """
     if len(operands) < 2:
         raise ValueError(f"einsum: got {'no array' if operands else 'nothing'}, want subscripts and arrays")
-    asked: Any = operands[0]
-    if isinstance(asked, str):
+    caller: Any = operands[0]
+    if isinstance(caller, str):
         values = list(operands[1:])
     else:
         n = len(operands) // 2
         values = list(operands[: 2 * n : 2])
         inputs = tuple(tuple(part) for part in operands[1 : 2 * n : 2])
-        asked = (inputs, tuple(operands[-1]) if len(operands) % 2 else None)
+        caller = (inputs, tuple(operands[-1]) if len(operands) % 2 else None)
     if any(type(a) in (list, tuple) for a in values):
         plain = [list(a) if type(a) is tuple else a._data if isinstance(a, Tensor) else a for a in values]
-        values = [a if isinstance(a, Tensor) else b for a, b in zip(values, settle(None, plain)[1])]
+        values = [a if isinstance(a, Tensor) else b for a, b in zip(values, to_common_backend(None, plain)[1])]
     shapes = tuple(a.shape if hasattr(a, "shape") else () for a in values)
-    for operation, places, options in _plan(asked, shapes, tuple(optimize) if type(optimize) is list else optimize):
+    for operation, places, options in _plan(caller, shapes, tuple(optimize) if type(optimize) is list else optimize):
         values.append(operation(*(values[k] for k in places), *options))
     return values[-1] if isinstance(values[-1], Tensor) else positive(values[-1])
 
@@ -153,12 +153,12 @@ Term = tuple[_Sketch, tuple[Label, ...]]
 
 
 @lru_cache(maxsize=1024)
-def _plan(asked: Any, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> list[Step]:
+def _plan(caller: Any, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> list[Step]:
     """The steps from arrays of these shapes to the result, which is what the last one makes."""
-    if isinstance(asked, str):
-        inputs, arrow, output = asked.replace(" ", "").partition("->")
-        asked = tuple(_letters(part) for part in inputs.split(",")), _letters(output) if arrow else None
-    parts, wanted = asked
+    if isinstance(caller, str):
+        inputs, arrow, output = caller.replace(" ", "").partition("->")
+        caller = tuple(_letters(part) for part in inputs.split(",")), _letters(output) if arrow else None
+    parts, wanted = caller
     labels, result = _labels(parts, wanted, tuple(map(len, shapes)))
     _check_sizes(shapes, labels)
     plan: list[Step] = []

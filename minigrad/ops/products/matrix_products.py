@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.gradient_pool import Outer, RowSum, unbroadcast
-from ...engine.primitive import composed, primitive, within
+from ...engine.gradient_pool import OuterProduct, RowSum, unbroadcast
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import axis_in, expand_dims, reshape, squeeze, transpose
 from ..elementwise.arithmetic import astype, multiply
@@ -53,7 +53,7 @@ def _product(xp: Any, a: Array, b: Array) -> Array:
 
 def _by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
     if a.ndim == 2 and b.ndim <= 2:
-        return Outer(g.T, b.T) if b.ndim == 2 else Outer(g[None], b[None])
+        return OuterProduct(g.T, b.T) if b.ndim == 2 else OuterProduct(g[None], b[None])
     if b.ndim == 1:
         return xp.expand_dims(g, -1) * b if a.ndim > 1 else g * b
     if a.ndim == 1:
@@ -64,7 +64,7 @@ def _by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
 
 def _by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
     if b.ndim == 2:
-        return Outer(_rows(xp, a), _rows(xp, g)) if a.ndim > 1 else Outer(a[None], g[None])
+        return OuterProduct(_rows(xp, a), _rows(xp, g)) if a.ndim > 1 else OuterProduct(a[None], g[None])
     if a.ndim == 1:
         return xp.expand_dims(a, -1) * xp.expand_dims(g, -2) if b.ndim > 1 else g * a
     if b.ndim == 1:
@@ -94,7 +94,7 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
 
 _LINEAR = (
     lambda xp, g, x, W: _product(xp, g, W),
-    lambda xp, g, x, W: Outer(_rows(xp, g), _rows(xp, x)) if g.ndim > 1 else Outer(g[None], x[None]),
+    lambda xp, g, x, W: OuterProduct(_rows(xp, g), _rows(xp, x)) if g.ndim > 1 else OuterProduct(g[None], x[None]),
     lambda xp, g, x, W: RowSum(_rows(xp, g)) if g.ndim > 1 else g,
 )
 
@@ -132,7 +132,7 @@ def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
             rows = math.prod(g.shape[1:])
             x = xp.reshape(xp.transpose(b, (*others, *right)), (rows, b.shape[right[0]]))
             g = xp.reshape(g, (g.shape[0], rows)).T
-            return Outer(g, x) if left[0] == 1 else Outer(x, g)
+            return OuterProduct(g, x) if left[0] == 1 else OuterProduct(x, g)
         y = xp.tensordot(g, b, axes=(range(n, g.ndim), others))
         return xp.transpose(y, tuple(np.argsort(order_a).tolist()))
 
@@ -140,7 +140,7 @@ def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
         if len(right) == 1 and b.ndim == 2:
             x = xp.reshape(xp.transpose(a, (*kept, *left)), (math.prod(g.shape[:-1]), a.shape[left[0]]))
             g = _rows(xp, g) if g.ndim > 1 else g[None]
-            return Outer(x, g) if right[0] == 0 else Outer(g, x)
+            return OuterProduct(x, g) if right[0] == 0 else OuterProduct(g, x)
         y = xp.tensordot(a, g, axes=(kept, range(n)))
         return xp.transpose(y, tuple(np.argsort(order_b).tolist()))
 
@@ -273,7 +273,7 @@ def _cross(xp: Any, a: Array, b: Array) -> Any:
     a0, a1, a2 = a[..., 0], a[..., 1], a[..., 2]
     b0, b1, b2 = b[..., 0], b[..., 1], b[..., 2]
     y = xp.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
-    rules = (lambda xp, g, a, b: within(xp, _cross, b, g), lambda xp, g, a, b: within(xp, _cross, g, a))
+    rules = (lambda xp, g, a, b: call_in(xp, _cross, b, g), lambda xp, g, a, b: call_in(xp, _cross, g, a))
     return y, (a, b), rules
 
 
@@ -305,7 +305,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 def trace(xp: Any, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The sum along a diagonal of the two axes, `offset` places above the main one."""
     where = {"shape": x.shape, "offset": offset, "axis1": axis1, "axis2": axis2}
-    return xp.trace(x, offset, axis1, axis2), (), (lambda xp, g: within(xp, _spread_over_diagonal, g, **where), None)
+    return xp.trace(x, offset, axis1, axis2), (), (lambda xp, g: call_in(xp, _spread_over_diagonal, g, **where), None)
 
 
 @primitive

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 from ..elementwise.arithmetic import where
@@ -106,7 +106,7 @@ def cummin(x: Any, axis: int = 0) -> Tensor:
 def _extremes(x: Any, axis: int, name: str) -> Tensor:
     x = as_tensor(x)
     array = x._data
-    xp = seam.backend_of(array).xp
+    xp = backend_of(array).xp
     y = _accumulated(xp, getattr(xp, name), array, axis)
     numbers = xp.arange(array.shape[axis]).reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
     # The latest place at which a value equalled the extreme so far, or was a NaN.

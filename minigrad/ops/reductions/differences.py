@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
-from ...engine.primitive import composed, primitive, within
+from ...backend import backend_of, is_array
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor, tensor
 from ..arrays.joining import concatenate
 from ..arrays.shape import axes_in, broadcast_to, reshape
@@ -22,7 +22,7 @@ __all__ = ["diff", "ediff1d", "gradient"]
 def _diff(xp: Any, a: Array, n: int, axis: int) -> Any:
     y = xp.diff(a, n=n, axis=axis)
     length = a.shape[axis]
-    return y, (), lambda xp, g: within(xp, _diff_back, g, n=n, axis=axis, length=length)
+    return y, (), lambda xp, g: call_in(xp, _diff_back, g, n=n, axis=axis, length=length)
 
 
 @primitive
@@ -36,7 +36,7 @@ def _diff_back(xp: Any, g: Array, n: int, axis: int, length: int) -> Any:
         y = xp.diff(y, n=n, axis=len(lead))
     else:
         y = xp.zeros((*lead, length, *rest), dtype=g.dtype)
-    return y, (), lambda xp, g: within(xp, _diff, g, n=n, axis=axis)
+    return y, (), lambda xp, g: call_in(xp, _diff, g, n=n, axis=axis)
 
 
 @composed
@@ -47,9 +47,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         return a if n == 0 else _diff(a, n=n, axis=axis)
     if not a.ndim:
         raise ValueError("diff: a: got a number, want at least one axis")
-    around = [None if end is None else _like(end, a) for end in (prepend, append)]
+    tensor_view = [None if end is None else _like(end, a) for end in (prepend, append)]
     edge = tuple(1 if k == axis % a.ndim else m for k, m in enumerate(a.shape))
-    before, after = (end if end is None or end.ndim else broadcast_to(end, edge) for end in around)
+    before, after = (end if end is None or end.ndim else broadcast_to(end, edge) for end in tensor_view)
     return _diff(concatenate([part for part in (before, a, after) if part is not None], axis), n=n, axis=axis)
 
 
@@ -70,7 +70,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
 def _slopes(xp: Any, f: Array, axis: int, edge_order: int) -> Any:
     """`gradient` along one axis where neighbours are 1 apart."""
     value = xp.gradient(f, axis=axis, edge_order=edge_order)
-    return value, (), lambda xp, g: within(xp, _slopes_back, g, axis=axis, edge_order=edge_order)
+    return value, (), lambda xp, g: call_in(xp, _slopes_back, g, axis=axis, edge_order=edge_order)
 
 
 @primitive
@@ -84,7 +84,7 @@ def _slopes_back(xp: Any, g: Array, axis: int, edge_order: int) -> Any:
     for k, weight in enumerate((-1.0, 1.0) if edge_order == 1 else (-1.5, 2.0, -0.5)):
         y[(*lead, k)] += g[(*lead, 0)] * weight
         y[(*lead, -1 - k)] -= g[(*lead, -1)] * weight
-    return y, (), lambda xp, g: within(xp, _slopes, g, axis=axis, edge_order=edge_order)
+    return y, (), lambda xp, g: call_in(xp, _slopes, g, axis=axis, edge_order=edge_order)
 
 
 @composed
@@ -143,11 +143,11 @@ def _is_number(spacing: Any) -> bool:
 
 
 def _tensor(a: Any) -> Tensor:
-    return a if isinstance(a, Tensor) else Tensor(a) if seam.is_array(a) else tensor(a)
+    return a if isinstance(a, Tensor) else Tensor(a) if is_array(a) else tensor(a)
 
 
 def _like(value: Any, a: Tensor) -> Tensor:
     """A tensor or array as it is; numbers and lists of them in the dtype of `a` and on its backend."""
-    if isinstance(value, Tensor) or seam.is_array(value):
+    if isinstance(value, Tensor) or is_array(value):
         return _tensor(value)
-    return Tensor(seam.backend_of(a._data).from_numpy(np.asarray(value, a.dtype)))
+    return Tensor(backend_of(a._data).from_numpy(np.asarray(value, a.dtype)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of, is_array
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
 from ..arrays.shape import axes_in, broadcast_to, reshape, transpose
@@ -139,8 +139,8 @@ def _fractions(q: Any, method: str, whole: float) -> np.ndarray[Any, Any]:
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, want one of {', '.join(METHODS)}")
     array = q._data if isinstance(q, Tensor) else q
-    if seam.is_array(array):
-        array = seam.backend_of(array).to_numpy(array)
+    if is_array(array):
+        array = backend_of(array).to_numpy(array)
     fractions = np.asarray(array, np.float64) / whole
     if not np.all((fractions >= 0) & (fractions <= 1)):
         raise ValueError(f"q: got {np.asarray(array).tolist()}, want 0 to {whole:g}")
@@ -155,7 +155,7 @@ def _quantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdi
     low, high, share = _neighbours(np, n, q.reshape(-1), method)
     low, high = low.astype(np.intp), high.astype(np.intp)
     array = rows._data
-    xp = seam.backend_of(array).xp
+    xp = backend_of(array).xp
     order = xp.argpartition(array, sorted({*low.tolist(), *high.tolist(), n - 1}), axis=-1)
     # NaN stands behind everything: where the last value is one, so is the result.
     spoilt = xp.isnan(xp.take_along_axis(array, order[..., -1:], axis=-1)) if x.dtype.kind == "f" else None
@@ -179,7 +179,7 @@ def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, kee
     if array.shape[-1] == 0:
         nothing = add(total(rows, axis=-1, keepdims=True), math.nan)
         return _arranged(broadcast_to(nothing, (*nothing.shape[:-1], q.size)), q.shape, kept, keepdims)
-    xp = seam.backend_of(array).xp
+    xp = backend_of(array).xp
     order = xp.argsort(array, axis=-1)  # NaN stands last
     n = xp.maximum(xp.sum(array == array, axis=-1, keepdims=True, dtype=np.float64), 1)
     low, high, share = _neighbours(xp, n, xp.asarray(q.reshape(-1)), method)

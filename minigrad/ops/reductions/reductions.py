@@ -9,8 +9,8 @@ import numpy as np
 
 from ...backend import is_array
 from ...engine.gradient_pool import SMALL
-from ...engine.primitive import composed, primitive, settle
-from ...engine.tensor import Tensor, around
+from ...engine.primitive import composed, primitive, to_common_backend
+from ...engine.tensor import Tensor, tensor_view
 from ..elementwise.arithmetic import subtract
 
 Array = Any
@@ -19,7 +19,7 @@ __all__ = ["amax", "amin", "logsumexp", "max", "mean", "min", "prod", "ptp", "st
 
 def as_tensor(x: Any) -> Tensor:
     """A tensor as it is; an array, a number or a list of numbers as a constant."""
-    return x if isinstance(x, Tensor) else around(x if is_array(x) else settle(None, [x])[1][0])
+    return x if isinstance(x, Tensor) else tensor_view(x if is_array(x) else to_common_backend(None, [x])[1][0])
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:

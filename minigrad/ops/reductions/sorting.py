@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
-from ...engine.primitive import composed, primitive, within
+from ...backend import backend_of
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import ravel
 from ..elementwise.nondifferentiable import _constant
@@ -44,7 +44,7 @@ def _in_order(xp: Any, x: Array, order: Array, axis: int) -> Any:
     return (
         xp.take_along_axis(x, order, axis=axis),
         (order,),
-        (lambda xp, g, order: within(xp, _out_of_order, g, order, axis=axis, shape=shape), None),
+        (lambda xp, g, order: call_in(xp, _out_of_order, g, order, axis=axis, shape=shape), None),
     )
 
 
@@ -66,7 +66,7 @@ def _sort(xp: Any, x: Array, axis: int, kind: str | None) -> Any:
     shape = x.shape
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
-        return within(xp, _out_of_order, g, xp.argsort(x, axis=axis, kind=kind), axis=axis, shape=shape)
+        return call_in(xp, _out_of_order, g, xp.argsort(x, axis=axis, kind=kind), axis=axis, shape=shape)
 
     return xp.sort(x, axis=axis), (x,), by_x
 
@@ -98,7 +98,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     The largest comes first, whether it was asked for or not; a NaN counts as larger than everything.
     """
     x = as_tensor(input)
-    xp, array = seam.backend_of(x._data).xp, x._data
+    xp, array = backend_of(x._data).xp, x._data
     n = array.shape[dim]
     if not 0 <= k <= n:
         raise ValueError(f"topk: k: got {k}, want 0 to {n}, the length of axis {dim}")
@@ -119,7 +119,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The `k`-th smallest value along `dim`, counted from 1, and its place, as `torch.kthvalue`."""
     x = as_tensor(input)
-    xp, array = seam.backend_of(x._data).xp, x._data
+    xp, array = backend_of(x._data).xp, x._data
     n = array.shape[dim]
     if not 1 <= k <= n:
         raise ValueError(f"kthvalue: k: got {k}, want 1 to {n}, the length of axis {dim}")
@@ -134,10 +134,10 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
     """The order of a sort by the last of several keys, equal ones by the one before it, and so on. A constant."""
     if isinstance(keys, (tuple, list)):
         arrays = [as_tensor(key)._data for key in keys]
-        array = seam.backend_of(arrays[0]).xp.stack(arrays)
+        array = backend_of(arrays[0]).xp.stack(arrays)
     else:
         array = as_tensor(keys)._data
-    xp = seam.backend_of(array).xp
+    xp = backend_of(array).xp
     if xp is np:
         return Tensor(np.asarray(np.lexsort(array, axis=axis)))
     # A device sorts matrices of keys only, so here it is one stable sort per key.
@@ -160,7 +160,5 @@ def unique(
     """The different values in rising order, and on request where each stands first, which one each element is, and how
     often each comes. Constants; the host waits for the device."""
     array = as_tensor(x)._data
-    found = seam.backend_of(array).xp.unique(
-        array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan
-    )
+    found = backend_of(array).xp.unique(array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
     return tuple(map(Tensor, found)) if isinstance(found, tuple) else Tensor(found)

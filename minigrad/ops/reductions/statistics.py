@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as seam
+from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
 from ..arrays.joining import concatenate
@@ -198,7 +198,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     number asks for, so the host waits for the device.
     """
     ids = as_tensor(x)._data
-    xp = seam.backend_of(ids).xp
+    xp = backend_of(ids).xp
     if weights is None:
         return Tensor(xp.bincount(ids, minlength=minlength))
     weights = as_tensor(weights)
@@ -253,7 +253,7 @@ def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Te
             found.append(None)
             continue
         if not hasattr(given, "dtype"):  # numbers, in the dtype of what they weigh
-            given = Tensor(seam.backend_of(x._data).from_numpy(np.asarray(given, x.dtype)))
+            given = Tensor(backend_of(x._data).from_numpy(np.asarray(given, x.dtype)))
         w = as_tensor(given)
         on_host = isinstance(w._data, np.ndarray)
         if on_host and name == "fweights" and np.any(w._data != np.rint(w._data)):

@@ -13,19 +13,19 @@ import minigrad as mg
 from minigrad_rnn import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
 from minigrad_rnn.classics import FIGURES
 from minigrad_rnn.manual_bptt import classics as by_hand
-from minigrad_rnn.manual_bptt.general_recurrence import general_recurrence_witness
+from minigrad_rnn.manual_bptt.general_recurrence import general_recurrence_reference
 from tests.support.classics_bench import H, I, O, parts_of
 
 B = 2
 EXACT, NEAR = 1e-10, 1e-6
 OPTIONS: dict[str, Any] = {"dtype": "float64"}
-WITNESSES: dict[type, Callable[..., Any]] = {
-    TDNN: by_hand.tdnn_witness,
-    NARX: by_hand.narx_witness,
-    Jordan: by_hand.jordan_witness,
-    Elman: by_hand.elman_witness,
-    StateSpace: by_hand.state_space_witness,
-    GeneralRecurrence: general_recurrence_witness,
+REFERENCEES: dict[type, Callable[..., Any]] = {
+    TDNN: by_hand.tdnn_reference,
+    NARX: by_hand.narx_reference,
+    Jordan: by_hand.jordan_reference,
+    Elman: by_hand.elman_reference,
+    StateSpace: by_hand.state_space_reference,
+    GeneralRecurrence: general_recurrence_reference,
 }
 
 
@@ -115,8 +115,8 @@ def on_the_tape(net: Any, values: dict[str, Any], weights: list[Any], given: boo
     )
 
 
-def witnessed(net: Any, values: dict[str, Any], weights: list[Any], given: bool, targets: Any) -> dict[str, Any]:
-    function = WITNESSES[type(net)]
+def by_reference(net: Any, values: dict[str, Any], weights: list[Any], given: bool, targets: Any) -> dict[str, Any]:
+    function = REFERENCEES[type(net)]
     options = {
         name: getattr(net, name)
         for name, p in inspect.signature(function).parameters.items()
@@ -166,7 +166,7 @@ def test_equal_to_the_bptt_by_hand(name: str, given: bool, guided: bool) -> None
     net, values, weights = drawn(CASES[name])
     targets = np.random.default_rng(9).standard_normal(weights[0].shape) if guided else None
     found = on_the_tape(net, values, weights, given, targets)
-    assert_same(found, witnessed(net, values, weights, given, targets), EXACT)
+    assert_same(found, by_reference(net, values, weights, given, targets), EXACT)
 
 
 @pytest.mark.parametrize(("name", "given", "guided"), [w for w in WAYS if not w[0].startswith("elman")])
@@ -205,7 +205,7 @@ def test_the_same_values_on_every_backend(name: str, xp: Any) -> None:
     given = bool(net.state_names)
     net.to(xp.name)
     found = on_the_tape(net, values, weights, given, None)
-    assert_same(found, witnessed(net, values, weights, given, None), EXACT)
+    assert_same(found, by_reference(net, values, weights, given, None), EXACT)
 
 
 @pytest.mark.parametrize("name", ["tdnn", "narx learned", "jordan", "elman", "state space learned", "figure, learned"])
@@ -286,9 +286,9 @@ class LateTDNN(TDNN):
     ],
 )
 def test_a_planted_fault_is_caught(fault: type, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(WITNESSES, fault, WITNESSES[fault.__mro__[1]])
+    monkeypatch.setitem(REFERENCEES, fault, REFERENCEES[fault.__mro__[1]])
     net, values, weights = drawn(make)
-    said = errors(on_the_tape(net, values, weights, True, None), witnessed(net, values, weights, True, None))
+    said = errors(on_the_tape(net, values, weights, True, None), by_reference(net, values, weights, True, None))
     assert max(said.values()) > 1e-3
     if fault is not LateTDNN:  # the values are right; it is the gradients that tell
         assert said["output"] < 1e-12
@@ -298,17 +298,17 @@ def test_a_planted_fault_is_caught(fault: type, make: Callable[[], Any], monkeyp
     ("function", "old", "new", "name"),
     [
         (
-            by_hand.narx_witness,
+            by_hand.narx_reference,
             "dY = d_output[t] + (dF[t] if targets is None else 0.0)",
             "dY = d_output[t]",
             "narx zeros",
         ),
-        (by_hand.jordan_witness, "dm[t] += mu * dm[t + 1]", "dm[t] += dm[t + 1]", "jordan"),
+        (by_hand.jordan_reference, "dm[t] += mu * dm[t + 1]", "dm[t] += dm[t + 1]", "jordan"),
         (by_hand._one_hidden_layer, "dh[t - 1] += d_before", "dh[t - 1] += 1.001 * d_before", "state space"),
-        (general_recurrence_witness, "a[source][t - lag], dz)", "a[source][t], dz)", "figure: more than one lag"),
+        (general_recurrence_reference, "a[source][t - lag], dz)", "a[source][t], dz)", "figure: more than one lag"),
     ],
 )
-def test_a_wrong_witness_is_caught(
+def test_a_wrong_reference_is_caught(
     function: Any, old: str, new: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = inspect.getsource(function)
@@ -318,18 +318,18 @@ def test_a_wrong_witness_is_caught(
     exec("from __future__ import annotations\n" + source.replace(old, new), wrong)
     monkeypatch.setattr(module, function.__name__, wrong[function.__name__])
     net, values, weights = drawn(CASES[name])
-    monkeypatch.setitem(WITNESSES, type(net), getattr(module, WITNESSES[type(net)].__name__))
-    said = errors(on_the_tape(net, values, weights, True, None), witnessed(net, values, weights, True, None))
+    monkeypatch.setitem(REFERENCEES, type(net), getattr(module, REFERENCEES[type(net)].__name__))
+    said = errors(on_the_tape(net, values, weights, True, None), by_reference(net, values, weights, True, None))
     assert max(said.values()) > EXACT
 
 
-def test_the_witness_says_what_does_not_fit() -> None:
+def test_the_reference_says_what_does_not_fit() -> None:
     net, values, weights = drawn(CASES["state space"])
     parameters = {n: p.numpy() for n, p in net.named_parameters()}
     ask = divergence_gradient(weights)
-    with pytest.raises(ValueError, match=r"witness: state's h is \(2, 4\); it wants \(1, 2, 4\)"):
-        by_hand.state_space_witness(parameters, values["xs"], np.zeros((2, 4)), ask)
-    with pytest.raises(ValueError, match=r"witness: state has 2 array\(s\); it wants \['h'\]"):
-        by_hand.state_space_witness(parameters, values["xs"], (None, None), ask)
-    with pytest.raises(ValueError, match="witness: nonlinearity is 'tan'"):
-        by_hand.state_space_witness(parameters, values["xs"], None, ask, nonlinearity="tan")
+    with pytest.raises(ValueError, match=r"reference: state's h is \(2, 4\); it wants \(1, 2, 4\)"):
+        by_hand.state_space_reference(parameters, values["xs"], np.zeros((2, 4)), ask)
+    with pytest.raises(ValueError, match=r"reference: state has 2 array\(s\); it wants \['h'\]"):
+        by_hand.state_space_reference(parameters, values["xs"], (None, None), ask)
+    with pytest.raises(ValueError, match="reference: nonlinearity is 'tan'"):
+        by_hand.state_space_reference(parameters, values["xs"], None, ask, nonlinearity="tan")

@@ -1,4 +1,4 @@
-"""Models on a device with kernels (`kernel_sequences`): the roads they take, and that nothing else of them changes."""
+"""Models on a device with kernels (`kernel_sequences`): what runs them, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import backend as seam
+from minigrad import backend as backend_module
 from minigrad.backend import Backend
 from minigrad_rnn import GRU, LSTM, RNN, IndRNN, Recurrence, Truncation, verify_bptt
 from tests.support.cuda_on_cpu.device import SMALL, Settings, make_backend
@@ -62,8 +62,8 @@ def test_a_model_is_what_it_is_on_numpy(
     for lengths in (None, STEPS):
         how = {"lengths": lengths, "return_states": return_states}
         assert_same(gradients(on_device, kernels_on_cpu.from_numpy(xs), **how), gradients(on_numpy, xs, **how))
-        assert "persistent (" in on_device.road
-        assert on_numpy.road == "fused"
+        assert "persistent (" in on_device.implementation
+        assert on_numpy.implementation == "fused"
 
 
 @models
@@ -134,7 +134,7 @@ def test_truncated_bptt(kernels_on_cpu: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "road"),
+    ("model", "implementation"),
     [
         (lambda: LSTM(I, H, peephole=True), "op by op (no kernel serves peephole=True)"),
         (lambda: LSTM(I, H, proj_size=2), "op by op (no kernel serves proj_size=2)"),
@@ -144,11 +144,11 @@ def test_truncated_bptt(kernels_on_cpu: Backend) -> None:
     ],
     ids=["peephole", "projection", "graph", "zoneout", "no sequence"],
 )
-def test_the_road_and_why(kernels_on_cpu: Backend, launch_settings: Settings, model: Any, road: str) -> None:
+def test_the_road_and_why(kernels_on_cpu: Backend, launch_settings: Settings, model: Any, implementation: str) -> None:
     net = model().to("strict")
-    assert net.road is None
+    assert net.implementation is None
     net(kernels_on_cpu.from_numpy(inputs("float32")))
-    assert net.road == road
+    assert net.implementation == implementation
     assert launch_settings.launched == []
 
 
@@ -157,17 +157,17 @@ def test_a_device_that_cannot_hold_all_blocks(
     launch_settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: Any, options: Any
 ) -> None:
     backend = make_backend(launch_settings, replace(SMALL, cooperative=False))
-    monkeypatch.setitem(seam._by_name, "strict", backend)
-    monkeypatch.setitem(seam.BY_ARRAY_TYPE, StrictArray, backend)
+    monkeypatch.setitem(backend_module._by_name, "strict", backend)
+    monkeypatch.setitem(backend_module.BY_ARRAY_TYPE, StrictArray, backend)
     models = [made(kind, options, num_layers=2, bidirectional=True) for _ in range(2)]
     got = gradients(models[1].to("strict"), backend.from_numpy(inputs()), lengths=STEPS)
     assert_same(got, gradients(models[0], inputs(), lengths=STEPS))
-    assert models[1].road == "two launches a step (the device has no cooperative launches)"
+    assert models[1].implementation == "two launches a step (the device has no cooperative launches)"
     assert len(launch_settings.launched) == 2 * T * 2 * (2 if options else 1)
 
 
-def test_a_device_without_kernels_takes_the_fused_road() -> None:
+def test_a_device_without_kernels_takes_the_fused_implementation() -> None:
     assert STRICT.kernels is None
     model = RNN(I, H).to("strict")
     model(STRICT.from_numpy(inputs("float32")))
-    assert model.road == "fused"
+    assert model.implementation == "fused"

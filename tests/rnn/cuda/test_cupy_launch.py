@@ -1,5 +1,4 @@
-"""The seam to CuPy's kernels, with a stand-in for the package: what a launch hands over, and the grid that CuPy would
-shrink."""
+"""CuPy's kernel launches, with a stand-in for the package: what a launch hands over, and the grid that CuPy shrinks."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import backend as seam
+from minigrad import backend
 from minigrad.backend import BackendError
 
 
@@ -57,13 +56,13 @@ def package(function: Function, together: int = 2) -> Any:
     return SimpleNamespace(RawModule=raw_module, cuda=cuda, modules=modules, kernel=kernel)
 
 
-def kernels(cupy: Any) -> seam.Kernels:
-    return seam._cupy_kernels.__wrapped__(cupy, 0)
+def kernels(cupy: Any) -> backend.Kernels:
+    return backend._cupy_kernels.__wrapped__(cupy, 0)
 
 
 def test_a_device_is_described() -> None:
     made = kernels(package(Function()))
-    assert made.device == seam.Device("stand-in", 3, 99 << 10, 65536, 1024, (8, 6), True)
+    assert made.device == backend.Device("stand-in", 3, 99 << 10, 65536, 1024, (8, 6), True)
     assert (made.flags.tolist(), made.flags_pointer) == ([0] * 64, 4096)
 
 

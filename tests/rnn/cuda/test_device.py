@@ -38,7 +38,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def trained(kind: str, backend: str, dtype: str, T: int, B: int, H: int) -> tuple[list[Any], str]:
-    """Output, state and gradients of two directions with lengths, and the road."""
+    """Output, state and gradients of two directions with lengths, and the implementation."""
     network, options = MODELS[kind]
     rng = np.random.default_rng(1)
     model = network(8, H, bidirectional=True, dtype="float32", rng=rng, **options).to(backend, dtype=dtype)
@@ -48,22 +48,22 @@ def trained(kind: str, backend: str, dtype: str, T: int, B: int, H: int) -> tupl
     parts = [output, *(state if isinstance(state, tuple) else (state,))]
     loss = sum((y * mg.tensor(drawn(rng, *y.shape).astype(dtype), backend=backend)).sum() for y in parts)
     found = [*parts, *mg.gradients(loss, [xs, *model.parameters()])]
-    return [y.numpy() for y in found], str(model.road)
+    return [y.numpy() for y in found], str(model.implementation)
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_float32_beside_float64_on_the_host_and_twice_the_same(kernels_anywhere: Backend, kind: str) -> None:
     for size in SMALL if kernels_anywhere.name == "strict" else TRAINED:
         want, _ = trained(kind, "numpy", "float64", *size)
-        got, road = trained(kind, kernels_anywhere.name, "float32", *size)
+        got, implementation = trained(kind, kernels_anywhere.name, "float32", *size)
         again, _ = trained(kind, kernels_anywhere.name, "float32", *size)
-        assert "persistent" in road or "two launches" in road
-        assert farthest(dict(enumerate(got)), dict(enumerate(want))) < 1e-5, (size, road)
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(got, again)), (size, road)
+        assert "persistent" in implementation or "two launches" in implementation
+        assert farthest(dict(enumerate(got)), dict(enumerate(want))) < 1e-5, (size, implementation)
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(got, again)), (size, implementation)
 
 
 @kinds
-def test_float64_on_every_road(kernels_anywhere: Backend, kind: str) -> None:
+def test_float64_on_every_implementation(kernels_anywhere: Backend, kind: str) -> None:
     for tile in (TILE, dataclasses.replace(TILE, registers=False), None):
         for direction, steps in (("both", None), ("backward", [6, 2, 5])):
             want = results(kind, 12, 6, 3, direction, steps, np.float64, NUMPY)
@@ -120,7 +120,7 @@ def sequences(backend: Backend, kind: str, steps: list[int]) -> Sequences:
     T, B = max(steps), len(steps)
     given = []
     for seed in (1, 2):
-        form = made_cell(kind, 12, seed, np.float64, backend.name).kernel_form()
+        form = made_cell(kind, 12, seed, np.float64, backend.name).kernel_spec()
         assert form is not None
         arrays = (backend.from_numpy(drawn(rng, *s).astype(np.float64)) for s in [(T, B, 3), (B, 12), (B, 12)])
         xs, h0, c0 = arrays
@@ -264,6 +264,6 @@ def test_a_training_step_of_the_character_model_makes_no_trip(kernels_anywhere: 
         with guard:
             step()
         found.append([p.grad.numpy() for p in model.parameters()])
-    assert model.recurrence.road.startswith(("persistent", "forward", "two launches"))
+    assert model.recurrence.implementation.startswith(("persistent", "forward", "two launches"))
     for ours, expected in zip(found[1], found[0]):
         assert np.abs(ours - expected).max() < 1e-3 * np.abs(expected).max()

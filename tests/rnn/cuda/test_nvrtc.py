@@ -31,17 +31,17 @@ def compile_offer(device: Device, shape: Shape) -> int:
     """Compile what is offered for a shape; how many kernels that was."""
     made = plan(device, shape)
     n = 0
-    for name, road in (("forward", made.forward), ("backward", made.backward)):
-        if road.name != PERSISTENT:
+    for name, implementation in (("forward", made.forward), ("backward", made.backward)):
+        if implementation.name != PERSISTENT:
             continue
-        tile = road.tile
+        tile = implementation.tile
         assert tile is not None
         file = "published.cu" if shape.cell == "gru_published" else f"{name}.cu"
         source, told = program(file, shape.cell), options(shape.cell, shape.H, shape.itemsize, tile.macros())
         found = compiler.compile_for(architecture(device), source, told)[name]
         assert (found.spilled, found.stack) == (0, 0), (shape, tile, found)
         assert found.registers * tile.threads <= device.registers
-        assert road.shared_memory + found.shared <= device.shared_memory
+        assert implementation.shared_memory + found.shared <= device.shared_memory
         n += 1
     return n
 

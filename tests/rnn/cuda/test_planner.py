@@ -28,15 +28,15 @@ def shapes() -> list[Shape]:
 def test_what_is_offered_fits(device: Device) -> None:
     for shape in shapes():
         made = plan(device, shape)
-        for backward, road in ((False, made.forward), (True, made.backward)):
-            assert road.reason
-            if road.name != PERSISTENT:
-                assert (road.name, road.tile) == (TWO_LAUNCHES, None)
+        for backward, implementation in ((False, made.forward), (True, made.backward)):
+            assert implementation.reason
+            if implementation.name != PERSISTENT:
+                assert (implementation.name, implementation.tile) == (TWO_LAUNCHES, None)
                 continue
-            tile, grid = road.tile, road.grid
+            tile, grid = implementation.tile, implementation.grid
             assert tile is not None
             assert np.prod(grid) <= device.multiprocessors
-            assert road.shared_memory == tile.shared_memory(shape, backward) <= device.shared_memory - 16
+            assert implementation.shared_memory == tile.shared_memory(shape, backward) <= device.shared_memory - 16
             assert tile.threads <= device.threads
             assert tile.threads * tile.registers_needed(shape, backward) <= device.registers
             # Every unit, example and direction has a block; a thread has at most one pair.
@@ -47,7 +47,7 @@ def test_what_is_offered_fits(device: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "cell", "B", "H", "roads"),
+    ("device", "cell", "B", "H", "expected"),
     [
         (H200, "lstm", 32, 512, (PERSISTENT, PERSISTENT)),
         (H100, "lstm", 1, 1024, (PERSISTENT, PERSISTENT)),
@@ -63,13 +63,15 @@ def test_what_is_offered_fits(device: Device) -> None:
     ],
     ids=str,
 )
-def test_roads_of_known_devices(device: Device, cell: str, B: int, H: int, roads: tuple[str, str]) -> None:
+def test_implementations_of_known_devices(
+    device: Device, cell: str, B: int, H: int, implementations: tuple[str, str]
+) -> None:
     made = plan(device, Shape(cell, B, H, F32, 1))
-    assert (made.forward.name, made.backward.name) == roads
+    assert (made.forward.name, made.backward.name) == expected
 
 
 @pytest.mark.parametrize(
-    ("change", "shape", "road", "reason"),
+    ("change", "shape", "implementation", "reason"),
     [
         ({"compute_capability": (6, 1)}, {}, OP_BY_OP, "compute capability 6.1: kernels want 7.0"),
         ({"cooperative": False}, {}, TWO_LAUNCHES, "no cooperative launches"),
@@ -81,14 +83,14 @@ def test_roads_of_known_devices(device: Device, cell: str, B: int, H: int, roads
     ],
 )
 def test_what_is_not_offered_has_a_reason(
-    change: dict[str, Any], shape: dict[str, Any], road: str, reason: str
+    change: dict[str, Any], shape: dict[str, Any], implementation: str, reason: str
 ) -> None:
     device = replace(H100, **change)
     made = plan(device, replace(Shape("lstm", 32, 64, F32, 1), **shape))
-    assert made.forward.name == road
+    assert made.forward.name == implementation
     assert reason in made.forward.reason
     assert reason in str(made)
-    assert made.runs_kernels == (road != OP_BY_OP)
+    assert made.runs_kernels == (implementation != OP_BY_OP)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The witness against PyTorch, against finite differences, and against planted faults."""
+"""The reference against PyTorch, against finite differences, and against planted faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from minigrad_rnn.manual_bptt import lecture as manual_bptt
-from minigrad_rnn.manual_bptt.lecture import witness
+from minigrad_rnn.manual_bptt.lecture import reference_bptt
 
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh")]
 IDS = ["tanh", "relu", "lstm"]
@@ -48,7 +48,7 @@ class Case:
     def run(self, module: Any = manual_bptt, **changed: np.ndarray) -> Any:
         values = {**self.values, **changed}
         xs, *states = (values.pop(name) for name in ("xs", "h_init", "c_init") if name in values)
-        return module.witness(
+        return module.reference_bptt(
             self.cell, values, xs, tuple(states) if self.cell == "lstm" else states[0], self.divergence_gradient,
             num_layers=self.num_layers, bidirectional=self.bidirectional, nonlinearity=self.nonlinearity,
         )  # fmt: skip
@@ -102,8 +102,8 @@ def errors_by_name(
     return errors
 
 
-def witness_errors(case: Case, module: Any = manual_bptt) -> dict[str, float]:
-    """`errors_by_name` of the witness in `module`; what it differentiates is always the true forward pass."""
+def reference_errors(case: Case, module: Any = manual_bptt) -> dict[str, float]:
+    """`errors_by_name` of the reference in `module`; what it differentiates is always the true forward pass."""
 
     def value(**changed: np.ndarray) -> float:
         result = case.run(**changed)
@@ -119,11 +119,11 @@ def guilty(errors: dict[str, float]) -> set[str]:
 # --- Against PyTorch -------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def torch() -> Any:
-    return pytest.importorskip("torch", reason="PyTorch, the outside opinion on the witness, is not installed")
+    return pytest.importorskip("torch", reason="PyTorch, the outside opinion on the reference, is not installed")
 
 
 def torch_opinion(torch: Any, case: Case, d_output: np.ndarray, d_final: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """torch.nn's output, final state and gradients, under the witness's names."""
+    """torch.nn's output, final state and gradients, under the reference's names."""
     options = {"nonlinearity": case.nonlinearity} if case.cell == "rnn" else {}
     net = getattr(torch.nn, case.cell.upper())(
         I, H, case.num_layers, bias="forward0.b" in case.values, bidirectional=case.bidirectional, **options
@@ -176,7 +176,7 @@ def test_agrees_with_torch(torch, cell, nonlinearity, num_layers, bidirectional,
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize(("cell", "nonlinearity"), CELLS, ids=IDS)
 def test_agrees_with_finite_differences(cell, nonlinearity, num_layers, bidirectional, bias):
-    errors = witness_errors(make_case(cell, nonlinearity, num_layers, bidirectional, bias))
+    errors = reference_errors(make_case(cell, nonlinearity, num_layers, bidirectional, bias))
     assert guilty(errors) == set(), errors
 
 
@@ -296,7 +296,7 @@ def test_block_of_uneven_depths_agrees_with_finite_differences():
 
 # --- Planted faults --------------------------------------------------------------------------------------------------
 def mutant(monkeypatch: pytest.MonkeyPatch, procedure: str, true: str, false: str) -> Any:
-    """A copy of the witness whose `procedure` has one expression changed."""
+    """A copy of the reference whose `procedure` has one expression changed."""
     source = inspect.getsource(manual_bptt)
     body = inspect.getsource(getattr(manual_bptt, procedure))
     assert source.count(body) == 1
@@ -331,7 +331,7 @@ def kinds(names: set[str]) -> set[str]:
 def test_a_fault_in_bptt_is_noticed(monkeypatch, cell, fault, bidirectional):
     true, false, wrong = FAULTS[fault]
     case = make_case(cell, "tanh", bidirectional=bidirectional)
-    errors = witness_errors(case, mutant(monkeypatch, BPTT[cell], true, false))
+    errors = reference_errors(case, mutant(monkeypatch, BPTT[cell], true, false))
     assert kinds(guilty(errors)) == wrong, errors
 
 
@@ -350,14 +350,14 @@ def test_a_fault_in_bptt_is_noticed(monkeypatch, cell, fault, bidirectional):
 )
 def test_a_fault_elsewhere_is_noticed(monkeypatch, cell, procedure, true, false):
     case = make_case(cell, "tanh", bidirectional=True)
-    assert guilty(witness_errors(case, mutant(monkeypatch, procedure, true, false)))
+    assert guilty(reference_errors(case, mutant(monkeypatch, procedure, true, false)))
 
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), CELLS, ids=IDS)
 def test_an_unchanged_copy_is_not_blamed(monkeypatch, cell, nonlinearity):
     case = make_case(cell, nonlinearity, bidirectional=True)
     procedure = BPTT[cell]
-    assert guilty(witness_errors(case, mutant(monkeypatch, procedure, "dx[t] = dh", "dx[t] = dh"))) == set()
+    assert guilty(reference_errors(case, mutant(monkeypatch, procedure, "dx[t] = dh", "dx[t] = dh"))) == set()
 
 
 # --- Manners ---------------------------------------------------------------------------------------------------------
@@ -412,7 +412,7 @@ def test_an_unknown_activation_is_an_error():
     ],
 )
 def test_options_that_do_not_fit_are_named(change, message):
-    with pytest.raises(ValueError, match=f"witness: {message}"):
+    with pytest.raises(ValueError, match=f"reference: {message}"):
         replace(make_case("rnn", "tanh"), **change).run()
 
 
@@ -432,7 +432,7 @@ def test_options_that_do_not_fit_are_named(change, message):
     ],
 )
 def test_arrays_that_do_not_fit_are_named(name, value, message):
-    with pytest.raises(ValueError, match=f"witness: {message}"):
+    with pytest.raises(ValueError, match=f"reference: {message}"):
         make_case("rnn", "tanh").run(**{name: value})
 
 
@@ -440,7 +440,7 @@ def test_an_lstm_wants_both_states():
     values = dict(make_case("lstm", "tanh").values)
     xs, h, _ = (values.pop(name) for name in ("xs", "h_init", "c_init"))
     with pytest.raises(ValueError, match=r"initial_state has 1 part\(s\); it wants h and c"):
-        witness("lstm", values, xs, h, lambda *seen: seen, num_layers=2, bidirectional=False)
+        reference_bptt("lstm", values, xs, h, lambda *seen: seen, num_layers=2, bidirectional=False)
 
 
 @pytest.mark.parametrize(
@@ -453,5 +453,5 @@ def test_an_lstm_wants_both_states():
 def test_a_divergence_that_does_not_fit_is_named(wrong, message):
     values = dict(make_case("rnn", "tanh").values)
     xs, h = (values.pop(name) for name in ("xs", "h_init"))
-    with pytest.raises(ValueError, match=f"witness: the divergence's {message}"):
-        witness("rnn", values, xs, h, wrong, num_layers=2, bidirectional=False)
+    with pytest.raises(ValueError, match=f"reference: the divergence's {message}"):
+        reference_bptt("rnn", values, xs, h, wrong, num_layers=2, bidirectional=False)

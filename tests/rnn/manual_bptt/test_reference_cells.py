@@ -1,4 +1,4 @@
-"""The witness's cells and stack: beside the slides' procedures, beside differences, and with planted faults.
+"""The reference's cells and stack: beside the slides' procedures, beside differences, and with planted faults.
 
 That they agree with the tape, and the tape with torch and finite differences, stands in test_verify and test_lengths.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad_rnn.manual_bptt import lecture, normalized_cells, plain_cells, stack, stack_witness, witness
+from minigrad_rnn.manual_bptt import lecture, normalized_cells, plain_cells, reference_bptt, reference_stack, stack
 from tests.support.reference_cells import CELLS
 
 I, H, P, T, B = 3, 4, 2, 5, 2
@@ -57,8 +57,8 @@ def test_the_stack_agrees_with_the_slides_procedures(cell: str, bidirectional: b
     state = tuple(start) if len(start) > 1 else start[0]
     xs, ask = rng.standard_normal((T, B, I)), asked([(T, B, H * len(directions)), *(a.shape for a in start)])
     given = (cell, parameters, xs, state, ask)
-    by_slides = lecture.witness(*given, num_layers=2, bidirectional=bidirectional)
-    by_stack = stack_witness(*given, num_layers=2, bidirectional=bidirectional)
+    by_slides = lecture.reference_bptt(*given, num_layers=2, bidirectional=bidirectional)
+    by_stack = reference_stack(*given, num_layers=2, bidirectional=bidirectional)
     assert by_slides.gradients.keys() == by_stack.gradients.keys()
     np.testing.assert_allclose(by_stack.output, by_slides.output, rtol=1e-13)
     for name, g in by_stack.gradients.items():
@@ -160,6 +160,6 @@ def test_errors(changed: dict[str, Any], message: str) -> None:
         "divergence_gradient": lambda output, final: (dhs, np.zeros_like(final)),
         "num_layers": 1, "bidirectional": False,
     }  # fmt: skip
-    witness(**given)
+    reference_bptt(**given)
     with pytest.raises(ValueError, match=message):
-        witness(**{**given, **changed})
+        reference_bptt(**{**given, **changed})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad_rnn.manual_bptt import real_time_recurrent_learning as real_time, rtrl, stack, stack_witness
+from minigrad_rnn.manual_bptt import real_time_recurrent_learning as real_time, reference_stack, rtrl, stack
 from tests.support.reference_cells import CELLS
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +45,7 @@ def parts(state: Any) -> tuple[Any, ...]:
 def by_bptt(arguments: dict[str, Any]) -> dict[str, Array]:
     start = tuple(a[None] for a in parts(arguments["initial_state"]))
     zeros = tuple(np.zeros_like(a) for a in start)
-    found = stack_witness(
+    found = reference_stack(
         arguments["cell"], {f"forward0.{n}": a for n, a in arguments["parameters"].items()}, arguments["xs"],
         start if len(start) > 1 else start[0],
         lambda *_: (arguments["local_gradient"], zeros if len(zeros) > 1 else zeros[0]),
@@ -146,5 +146,5 @@ def test_float32_stays_float32_and_nothing_given_is_changed(name: str) -> None:
 def test_arguments_that_do_not_fit_are_named(argument: str, value: Any, message: str) -> None:
     arguments = drawn("gru")
     rtrl(**arguments)
-    with pytest.raises(ValueError, match=f"witness: {message}"):
+    with pytest.raises(ValueError, match=f"reference: {message}"):
         rtrl(**{**arguments, argument: value})

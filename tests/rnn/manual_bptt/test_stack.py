@@ -1,4 +1,4 @@
-"""The witness's stack, itself under test: torch's recurrences, finite differences, sequences alone, windows alone."""
+"""The reference's stack, itself under test: torch's recurrences, finite differences, sequences alone, windows alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad_rnn.manual_bptt import Witness, stack, stack_witness
+from minigrad_rnn.manual_bptt import ReferenceResult, reference_stack, stack
 from tests.support.reference_cells import CELLS
 
 Array = np.ndarray[Any, Any]
@@ -64,7 +64,7 @@ class Case:
         seen = [(T, B, self.output_width), *(self.values[s].shape for s in self.state_names)]
         self.u, self.v = ([rng.uniform(-0.5, 0.5, shape) for shape in seen] for _ in range(2))
 
-    def divergence(self, said: Witness) -> float:
+    def divergence(self, said: ReferenceResult) -> float:
         """sin⟨u, everything⟩ + ½⟨v, everything²⟩: no sum over time."""
         seen = [said.output, *parts(said.final_state)]
         inner = sum(float((u * a).sum()) for u, a in zip(self.u, seen))
@@ -76,7 +76,7 @@ class Case:
         d = [cos * u + v * a for u, v, a in zip(self.u, self.v, seen)]
         return d[0], packed(d[1:])
 
-    def run(self, procedure: Any = stack_witness, ask: Any = None, **changed: Any) -> Witness:
+    def run(self, procedure: Any = reference_stack, ask: Any = None, **changed: Any) -> ReferenceResult:
         values = {**self.values, **{n: a for n, a in changed.items() if n in self.values}}
         keywords = {**self.keywords, **{n: a for n, a in changed.items() if n not in self.values}}
         state = packed([values[s] for s in self.state_names])
@@ -84,7 +84,7 @@ class Case:
         ask = ask or self.divergence_gradient
         return procedure(self.cell, parameters, values["xs"], state, ask, **keywords)
 
-    def wrong(self, procedure: Any = stack_witness) -> set[str]:
+    def wrong(self, procedure: Any = reference_stack) -> set[str]:
         """The quantities whose gradients, by `procedure`, differences of the true forward pass contradict."""
         gradients = self.run(procedure).gradients
         assert gradients.keys() == self.values.keys()
@@ -314,7 +314,7 @@ def test_two_depths_are_two_nets_merged_at_their_tops(merge: str) -> None:
             return mirrored
 
         parameters = {n.replace("backward", "forward"): a for n, a in case.values.items() if n.startswith(direction)}
-        alone = stack_witness(
+        alone = reference_stack(
             "gru", parameters, flip(case.values["xs"]), case.values["h_init"][rows],
             lambda *_, half=half, rows=rows, flip=flip: (flip(half), d_final[rows]),
             num_layers=rows.stop - rows.start, bidirectional=False, lengths=case.keywords["lengths"],
@@ -330,15 +330,15 @@ def test_two_depths_are_two_nets_merged_at_their_tops(merge: str) -> None:
 
 
 # --- Planted faults --------------------------------------------------------------------------------------------------
-def mutant(monkeypatch: pytest.MonkeyPatch, true: str, false: str) -> Callable[..., Witness]:
-    """`stack_witness` of a copy of the stack with one expression changed."""
+def mutant(monkeypatch: pytest.MonkeyPatch, true: str, false: str) -> Callable[..., ReferenceResult]:
+    """`reference_stack` of a copy of the stack with one expression changed."""
     source = inspect.getsource(stack)
     assert source.count(true) == 1, f"the stack says {true!r} {source.count(true)} times"
     module = types.ModuleType("minigrad_rnn.manual_bptt.spoiled")
     module.__package__ = "minigrad_rnn.manual_bptt"
     monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
     exec(compile(source.replace(true, false), module.__name__, "exec"), module.__dict__)
-    return module.stack_witness  # type: ignore[no-any-return]
+    return module.reference_stack  # type: ignore[no-any-return]
 
 
 FAULTS = {
@@ -414,7 +414,7 @@ def test_masks_may_be_constant_along_an_axis() -> None:
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
 )
 def test_arguments_that_do_not_fit_are_named(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f"witness: {message}"):
+    with pytest.raises(ValueError, match=f"reference: {message}"):
         Case("gru").run(**changed)
 
 
@@ -424,8 +424,8 @@ def test_a_parameter_that_is_missing_or_unknown_is_named() -> None:
         given = {n: a for n, a in case.values.items() if "." in n and (more or n != gone)}
         if more:
             given["forward0.br"] = np.zeros(H)
-        with pytest.raises(ValueError, match=f"witness: parameters {'has' if more else 'lacks'} '"):
-            stack_witness(
+        with pytest.raises(ValueError, match=f"reference: parameters {'has' if more else 'lacks'} '"):
+            reference_stack(
                 case.cell, given, case.values["xs"], case.values["h_init"], case.divergence_gradient,
                 num_layers=1, bidirectional=False,
             )  # fmt: skip

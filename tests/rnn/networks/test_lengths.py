@@ -1,4 +1,4 @@
-"""Lengths: padding influences nothing, on either road, in either direction; equal to torch's packed sequences."""
+"""Lengths: padding influences nothing, graph or fused, in either direction; equal to torch's packed sequences."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ FUSED = (*PLAIN, "lstm peephole", "gru published")
 EVERY = PLAIN | OTHERS
 
 
-def made(kind: str, road: str = "graph", **options: Any) -> Any:
+def made(kind: str, implementation: str = "graph", **options: Any) -> Any:
     cls, own = EVERY[kind]
     rng = np.random.default_rng(7)
-    return cls(I, H, impl=road, dtype="float64", rng=rng, **own, **options)
+    return cls(I, H, impl=implementation, dtype="float64", rng=rng, **own, **options)
 
 
 def states_of(model: Any, B: int) -> list[Any]:
     rng = np.random.default_rng(8)
-    cells = model.every_cell()
+    cells = model.cells
     return [rng.standard_normal((len(cells), B, size)) for size in cells[0].state_sizes]
 
 
@@ -80,7 +80,7 @@ def torch_answers(model: Any, xs: Any, start: list[Any], lengths: Any, second: b
     )  # fmt: skip
     theirs = {}
     with torch.no_grad():
-        for name, cell in zip(model.cell_names, model.every_cell()):
+        for name, cell in zip(model.cell_names, model.cells):
             backward = name.startswith("backward")
             end = f"l{name.removeprefix('backward' if backward else 'forward')}" + "_reverse" * backward
             pairs = {"Wc": f"weight_ih_{end}", "Wr": f"weight_hh_{end}", "b": f"bias_ih_{end}", "br": f"bias_hh_{end}"}
@@ -112,28 +112,28 @@ def torch_answers(model: Any, xs: Any, start: list[Any], lengths: Any, second: b
     return {n: y.detach().numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, found)}
 
 
-@pytest.mark.parametrize("road", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
 @pytest.mark.parametrize("kind", PLAIN)
-def test_equal_to_torch(kind: str, road: str) -> None:
+def test_equal_to_torch(kind: str, implementation: str) -> None:
     """Layers × directions × bias × batch_first × lengths or none, B = 1 and 3."""
     torch = pytest.importorskip("torch")
     grid = itertools.product((1, 2, 3), (False, True), (True, False), (False, True), (None, [3], [2, 5, 3]))
     for layers, both, bias, batch_first, lengths in grid:
         if not bias and EVERY[kind][1].get("two_biases"):
             continue
-        model = made(kind, road, num_layers=layers, bidirectional=both, bias=bias, batch_first=batch_first)
+        model = made(kind, implementation, num_layers=layers, bidirectional=both, bias=bias, batch_first=batch_first)
         B = 3 if lengths is None else len(lengths)
         xs = np.random.default_rng(1).standard_normal((B, 5, I) if batch_first else (5, B, I))
         start = states_of(model, B)
         agree(answers(model, xs, start, lengths), torch_answers(model, xs, start, lengths, False, torch))
-        assert model.road == road
+        assert model.implementation == implementation
 
 
-@pytest.mark.parametrize("road", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
 @pytest.mark.parametrize("kind", PLAIN)
-def test_double_backward_equals_torch(kind: str, road: str) -> None:
+def test_double_backward_equals_torch(kind: str, implementation: str) -> None:
     torch = pytest.importorskip("torch")
-    model = made(kind, road, num_layers=2, bidirectional=True)
+    model = made(kind, implementation, num_layers=2, bidirectional=True)
     xs, start = np.random.default_rng(1).standard_normal((4, 2, I)), states_of(model, 2)
     ours = answers(model, xs, start, [2, 4], second=True)
     agree(ours, torch_answers(model, xs, start, [2, 4], True, torch), 1e-9)
@@ -142,10 +142,10 @@ def test_double_backward_equals_torch(kind: str, road: str) -> None:
 @pytest.mark.parametrize("kind", EVERY)
 def test_each_sequence_is_as_if_it_were_alone_and_padding_may_be_nan(kind: str) -> None:
     lengths = [2, 5, 1, 4]
-    for road, both, layers in itertools.product(("graph", "fused"), (False, True), (1, 2)):
-        if road == "fused" and kind not in FUSED:
+    for implementation, both, layers in itertools.product(("graph", "fused"), (False, True), (1, 2)):
+        if implementation == "fused" and kind not in FUSED:
             continue
-        model = made(kind, road, num_layers=layers, bidirectional=both)
+        model = made(kind, implementation, num_layers=layers, bidirectional=both)
         xs, start = np.random.default_rng(2).standard_normal((5, 4, I)), states_of(model, 4)
         for b, n in enumerate(lengths):
             xs[n:, b] = np.nan
@@ -167,7 +167,7 @@ def test_each_sequence_is_as_if_it_were_alone_and_padding_may_be_nan(kind: str) 
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_both_roads_agree_for_any_lengths(data: st.DataObject) -> None:
+def test_both_implementations_agree_for_any_lengths(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(FUSED))
     T, B = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
     lengths = data.draw(st.lists(st.integers(1, T), min_size=B, max_size=B))
@@ -178,17 +178,19 @@ def test_both_roads_agree_for_any_lengths(data: st.DataObject) -> None:
     depth = data.draw(st.sampled_from([1, 2, (1, 2), (3, 1)] if options["bidirectional"] else [1, 2]))
     merge = data.draw(st.sampled_from(["concat", "sum", "mean"]))
     xs = np.random.default_rng(data.draw(st.integers(0, 99))).standard_normal((T, B, I))
-    graph, fused = (made(kind, road, num_layers=depth, merge=merge, **options) for road in ("graph", "fused"))
+    graph, fused = (
+        made(kind, implementation, num_layers=depth, merge=merge, **options) for implementation in ("graph", "fused")
+    )
     start = states_of(graph, B)
     agree(answers(graph, xs, start, lengths), answers(fused, xs, start, lengths), 1e-11)
 
 
 @pytest.mark.parametrize("kind", FUSED)
 def test_states_of_every_step(kind: str) -> None:
-    """The last state of each sequence is that of its last step; both roads agree, in every layout."""
+    """The last state of each sequence is that of its last step; both implementations agree, in every layout."""
     lengths = [3, 5]
-    for road, batch_first in itertools.product(("graph", "fused"), (False, True)):
-        model = made(kind, road, num_layers=2, bidirectional=True, batch_first=batch_first)
+    for implementation, batch_first in itertools.product(("graph", "fused"), (False, True)):
+        model = made(kind, implementation, num_layers=2, bidirectional=True, batch_first=batch_first)
         xs = np.random.default_rng(3).standard_normal((2, 5, I) if batch_first else (5, 2, I))
         output, final, states = model(xs, lengths=lengths, return_states=True)
         ends, every = (a if isinstance(a, tuple) else (a,) for a in (final, states))
@@ -203,10 +205,10 @@ def test_states_of_every_step(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("road", ["graph", "fused"])
-def test_on_every_backend_without_waiting(xp: Any, kind: str, road: str) -> None:
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
+def test_on_every_backend_without_waiting(xp: Any, kind: str, implementation: str) -> None:
     x = np.random.default_rng(4).standard_normal((5, 3, I))
-    model = made(kind, road, num_layers=2, bidirectional=True).to("numpy")
+    model = made(kind, implementation, num_layers=2, bidirectional=True).to("numpy")
     start = states_of(model, 3)
     given = (mg.tensor(a, backend="numpy") for a in start)
     want, _ = model(mg.tensor(x, backend="numpy"), tuple(given), lengths=[5, 2, 3])
@@ -231,9 +233,9 @@ def leaking(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrence, "Lengths", late)
 
 
-@pytest.mark.parametrize("road", ["graph", "fused"])
-def test_a_leaking_mask_is_caught(road: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = made("lstm", road)
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
+def test_a_leaking_mask_is_caught(implementation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made("lstm", implementation)
     xs, start = np.random.default_rng(5).standard_normal((5, 2, I)), states_of(made("lstm"), 2)
     right = answers(model, xs, start, [2, 4])
     leaking(model, monkeypatch)

@@ -100,7 +100,7 @@ def test_in_evaluation_zoneout_takes_the_expected_value_and_dropout_is_off() -> 
     h = [np.zeros((B, H)) for _ in range(2)]
     for t in range(T):
         x = xs[t]
-        for layer, cell in enumerate(model.every_cell()):
+        for layer, cell in enumerate(model.cells):
             new = np.tanh(x @ cell.Wc.numpy().T + h[layer] @ cell.Wr.numpy().T + cell.b.numpy())
             x = h[layer] = 0.25 * h[layer] + 0.75 * new
         np.testing.assert_allclose(found[t], x, rtol=1e-12)
@@ -144,7 +144,7 @@ def test_a_cell_of_ones_own_gets_everything(depth: Any) -> None:
 
     for function in (loss, steepness):
         np.testing.assert_allclose(*slopes(function, list(model.parameters())), rtol=1e-6, atol=1e-8)
-    assert model.road == "graph"
+    assert model.implementation == "graph"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_probability_may_be_numpys() -> None:
     assert (model.dropout, model.recurrent_dropout, model.zoneout) == (0.5, 0.25, (0.5, 0.5))
 
 
-def test_masks_inside_the_steps_are_refused_by_the_fused_road() -> None:
+def test_masks_inside_the_steps_are_refused_by_the_fused_implementation() -> None:
     model = RNN(I, H, impl="fused", dtype="float64")
     with pytest.raises(ValueError, match="RNN: masks: got some for recurrent dropout or zoneout"):
         model(drawn(T, B, I), masks={"forward0": CellMasks(recurrent=np.ones((B, H)))})

@@ -1,4 +1,4 @@
-"""RNN and LSTM: equal to torch.nn in every output, state and gradient, on both roads; shapes, states and errors."""
+"""RNN and LSTM: equal to torch.nn in every output, state and gradient, graph and fused; shapes, states and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad_rnn import GRU, LSTM, RNN, Cell, IndRNN, LSTMCell, Recurrence, RNNCell
 
 KINDS = {"rnn": RNN, "lstm": LSTM}
-ROADS = ("graph", "fused")
+IMPLEMENTATIONS = ("graph", "fused")
 I, H = 4, 3
 
 
@@ -104,30 +104,34 @@ def assert_same(a: dict[str, Any], b: dict[str, Any], tolerance: float = 1e-10) 
 GRID = list(itertools.product((1, 2, 3), (False, True), (True, False), (1, 5), (1, 2, 17)))
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
 @pytest.mark.parametrize(("layers", "both", "bias", "B", "T"), GRID)
-def test_equal_to_torch(kind: str, road: str, layers: int, both: bool, bias: bool, B: int, T: int) -> None:
+def test_equal_to_torch(kind: str, implementation: str, layers: int, both: bool, bias: bool, B: int, T: int) -> None:
     torch = pytest.importorskip("torch")
-    model = KINDS[kind](I, H, layers, bias=bias, bidirectional=both, impl=road, dtype="float64")
+    model = KINDS[kind](I, H, layers, bias=bias, bidirectional=both, impl=implementation, dtype="float64")
     data = drawn(model, T, B)
     assert_same(ours(model, *data), torchs(torch_twin(model, torch), *data, torch))
-    assert model.road == road
+    assert model.implementation == implementation
 
 
-@pytest.mark.parametrize("road", ROADS)
-def test_relu_and_batch_first_equal_torch(road: str) -> None:
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_relu_and_batch_first_equal_torch(implementation: str) -> None:
     torch = pytest.importorskip("torch")
-    model = RNN(I, H, 2, nonlinearity="relu", batch_first=True, bidirectional=True, impl=road, dtype="float64")
+    model = RNN(
+        I, H, 2, nonlinearity="relu", batch_first=True, bidirectional=True, impl=implementation, dtype="float64"
+    )
     data = drawn(model, 6, 2)
     assert_same(ours(model, *data), torchs(torch_twin(model, torch), *data, torch))
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_roads_agree_on_every_backend(kind: str, xp: Any) -> None:
+def test_implementations_agree_on_every_backend(kind: str, xp: Any) -> None:
     found = []
-    for road in ROADS:
-        model = KINDS[kind](I, H, 2, bidirectional=True, impl=road, dtype="float64", rng=np.random.default_rng(3))
+    for implementation in IMPLEMENTATIONS:
+        model = KINDS[kind](
+            I, H, 2, bidirectional=True, impl=implementation, dtype="float64", rng=np.random.default_rng(3)
+        )
         model.to(xp.name)
         xs, state, d_output, d_final = drawn(model, 5, 2)
         found.append(ours(model, xs, state, xp.array(d_output), [xp.array(d) for d in d_final]))
@@ -138,10 +142,10 @@ def test_roads_agree_on_every_backend(kind: str, xp: Any) -> None:
     assert_same(found[0], found[2])
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_float32_stays_float32(kind: str, road: str) -> None:
-    model = KINDS[kind](I, H, impl=road)
+def test_float32_stays_float32(kind: str, implementation: str) -> None:
+    model = KINDS[kind](I, H, impl=implementation)
     xs = mg.tensor(np.ones((3, 2, I), np.float32), requires_grad=True)
     output, _ = model(xs)
     (output * output).sum().backward()
@@ -149,10 +153,10 @@ def test_float32_stays_float32(kind: str, road: str) -> None:
     assert {p.grad.dtype for p in [xs, *model.parameters()]} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_one_sequence_without_a_batch_axis(kind: str, road: str) -> None:
-    model = KINDS[kind](I, H, 2, bidirectional=True, impl=road, dtype="float64")
+def test_one_sequence_without_a_batch_axis(kind: str, implementation: str) -> None:
+    model = KINDS[kind](I, H, 2, bidirectional=True, impl=implementation, dtype="float64")
     xs = np.random.default_rng(0).standard_normal((5, I))
     output, state = model(xs)
     batched, states = model(xs[:, None])
@@ -163,11 +167,11 @@ def test_one_sequence_without_a_batch_axis(kind: str, road: str) -> None:
         np.testing.assert_array_equal(one.numpy(), many.numpy()[:, 0])
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_state_out_is_state_in(kind: str, road: str) -> None:
+def test_state_out_is_state_in(kind: str, implementation: str) -> None:
     """Two halves with the state handed over are the whole, in values and, through the state, in gradients."""
-    model = KINDS[kind](I, H, 2, impl=road, dtype="float64")
+    model = KINDS[kind](I, H, 2, impl=implementation, dtype="float64")
     xs = np.random.default_rng(0).standard_normal((8, 2, I))
     whole, end = model(xs)
     (whole * whole).sum().backward()
@@ -196,11 +200,11 @@ def test_a_detached_state_cuts_the_gradient(kind: str) -> None:
     assert xs.grad.numpy()[3:].any()
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_learned_initial_state(kind: str, road: str) -> None:
+def test_learned_initial_state(kind: str, implementation: str) -> None:
     """It starts at zero, is shared by the batch, and its gradient is that of h(−1) summed over the batch."""
-    model = KINDS[kind](I, H, 2, initial_state="learned", impl=road, dtype="float64")
+    model = KINDS[kind](I, H, 2, initial_state="learned", impl=implementation, dtype="float64")
     for name, p in model.named_parameters():
         if name.endswith("_init"):
             p.data = np.random.default_rng(len(name)).standard_normal(H)
@@ -235,11 +239,11 @@ def test_a_cell_is_one_step_of_its_net(cell_type: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_second_order_through_both_roads(kind: str) -> None:
-    """The gradient of a gradient's size: the fused road answers through the graph, and answers the same."""
+def test_second_order_through_both_implementations(kind: str) -> None:
+    """The gradient of a gradient's size: the fused implementation answers through the graph, and answers the same."""
     found = []
-    for road in ROADS:
-        model = KINDS[kind](I, H, impl=road, dtype="float64", rng=np.random.default_rng(5))
+    for implementation in IMPLEMENTATIONS:
+        model = KINDS[kind](I, H, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
         xs = mg.tensor(np.random.default_rng(0).standard_normal((4, 2, I)), requires_grad=True)
         output, _ = model(mg.tanh(xs))
         leaves = [xs, *model.parameters()]
@@ -253,8 +257,8 @@ def test_second_order_through_both_roads(kind: str) -> None:
 def test_second_order_of_a_weight_shared_by_two_layers() -> None:
     """A fused rule that is recorded must give its own share only, not that of the layer below."""
     found = []
-    for road in ROADS:
-        model = RNN(H, H, 1, impl=road, dtype="float64", rng=np.random.default_rng(5))
+    for implementation in IMPLEMENTATIONS:
+        model = RNN(H, H, 1, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
         xs = np.random.default_rng(0).standard_normal((4, 2, H))
         output, _ = model(model(xs)[0])
         leaves = list(model.parameters())
@@ -266,11 +270,11 @@ def test_second_order_of_a_weight_shared_by_two_layers() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_each_time_steps_share_of_a_gradient(kind: str, road: str) -> None:
-    """The ledger's lines carry their time step, add up to the pooled gradient, and agree between the roads."""
-    model = KINDS[kind](I, H, bidirectional=True, impl=road, dtype="float64", rng=np.random.default_rng(5))
+def test_each_time_steps_share_of_a_gradient(kind: str, implementation: str) -> None:
+    """The ledger's lines carry their time step, add up to the pooled gradient, and agree between implementations."""
+    model = KINDS[kind](I, H, bidirectional=True, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
     xs = np.random.default_rng(0).standard_normal((5, 2, I))
 
     def loss() -> Any:
@@ -362,15 +366,15 @@ def test_errors_of_a_cell(cell: Any, x: Any, state: Any) -> None:
         cell(I, H, dtype="float64")(np.zeros(x), None if state is None else np.zeros(state))
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_a_carried_state_is_memory_of_its_own(kind: str, road: str) -> None:
+def test_a_carried_state_is_memory_of_its_own(kind: str, implementation: str) -> None:
     """Resetting the state that goes to the next window changes no output and no gradient of this one."""
     found = []
     for reset in (False, True):
-        model = KINDS[kind](I, H, impl=road, dtype="float64", rng=np.random.default_rng(5))
+        model = KINDS[kind](I, H, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
         output, state = model(np.random.default_rng(0).standard_normal((4, 2, I)))
-        if reset and road == "fused":
+        if reset and implementation == "fused":
             parts = state if isinstance(state, tuple) else (state,)
             assert not any(np.shares_memory(output._data, part._data) for part in parts)
         (output * output).sum().backward()
@@ -396,7 +400,7 @@ class LeakyNet(Recurrence):
 def test_auto_takes_the_graph_where_a_cell_has_no_fused_sequence() -> None:
     net = LeakyNet(I, H, 2, bidirectional=True)
     output, _ = net(np.ones((3, 2, I), np.float32))
-    assert net.road == "graph"
+    assert net.implementation == "graph"
     assert output.shape == (3, 2, 2 * H)
     with pytest.raises(ValueError, match="LeakyNet: impl: got 'fused', but Leaky defines no sequence"):
         LeakyNet(I, H, impl="fused")

@@ -24,12 +24,12 @@ def sums(model: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("road", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
 @pytest.mark.parametrize(("k1", "k2"), [(3, 3), (2, 4), (1, 3), (20, 20)])
-def test_windows_are_graphs_cut_by_hand(kind: Any, road: str, k1: int, k2: int) -> None:
+def test_windows_are_graphs_cut_by_hand(kind: Any, implementation: str, k1: int, k2: int) -> None:
     """By hand: step t's loss alone, from a state that was detached where its window begins."""
     T = 8
-    model = kind(3, 4, 2, impl=road, dtype="float64", initial_state="learned")
+    model = kind(3, 4, 2, impl=implementation, dtype="float64", initial_state="learned")
     xs, weights = drawn(T, 2, 3), drawn(T, 2, 4)
     outputs = []
     for window in Truncation(k1, k2).windows(model, xs):
@@ -92,12 +92,12 @@ def test_on_every_backend_without_waiting(xp: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("road", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused"])
 @pytest.mark.parametrize(("k1", "k2"), [(3, 3), (2, 4), (1, 3), (20, 20)])
-def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, road: str, k1: int, k2: int) -> None:
+def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, implementation: str, k1: int, k2: int) -> None:
     """Outputs, final states and every gradient of a loss of both, with NaN at padding, whole and window by window."""
     lengths, T, truncation = [2, 8, 5, 6], 8, Truncation(k1, k2)
-    model = kind(3, 4, 2, impl=road, dtype="float64", initial_state="learned")
+    model = kind(3, 4, 2, impl=implementation, dtype="float64", initial_state="learned")
     xs, weights, ends = drawn(T, 4, 3), drawn(T, 4, 4), drawn(2, 4, 4)
     for b, n in enumerate(lengths):
         xs[n:, b] = np.nan

@@ -1,4 +1,4 @@
-"""Encoder–decoder: torch's numbers, its two roads, whole and step by step, what it is fed, and a task learned."""
+"""Encoder–decoder: torch's numbers, graph and fused, whole and step by step, what it is fed, and a task learned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""verify_bptt passes on what is right, on every backend, and catches what is planted wrong on any of the roads."""
+"""verify_bptt passes on what is right, on every backend, and catches what is planted wrong in any implementation."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_table_shows_every_row_and_the_verdict() -> None:
     assert "RNN(4, 3), T=5, B=2" in text.splitlines()[0]
 
 
-# Planted faults: each one spoils one road, and must show in that road's column
+# Planted faults: each one spoils one implementation, and must show in that implementation's column
 
 
 def scaled(function: Callable[..., Any], part: int) -> Callable[..., Any]:
@@ -140,8 +140,8 @@ def test_a_wrong_fused_rule_is_caught(
     monkeypatch.setattr(module, name, spoil(getattr(module, name)))
     found = verify_bptt(KINDS[kind](4, 3), drawn(5, 2, 4))
     assert not found.passed
-    assert max(row.fused_witness for row in found.rows) > 1e-5
-    assert max(row.graph_witness for row in found.rows) <= 1e-10
+    assert max(row.fused_reference for row in found.rows) > 1e-5
+    assert max(row.graph_reference for row in found.rows) <= 1e-10
     assert "FAILED" in str(found)
 
 
@@ -154,32 +154,32 @@ def test_a_wrong_rule_of_the_tape_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(rnn.ACTIVATIONS, "tanh", wrong_tanh)
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     assert not found.passed
-    assert max(row.graph_witness for row in found.rows) > 1e-4
-    assert max(row.fused_witness for row in found.rows) <= 1e-10
+    assert max(row.graph_reference for row in found.rows) > 1e-4
+    assert max(row.fused_reference for row in found.rows) <= 1e-10
     assert found.largest_difference > 1e-5
 
 
-def test_a_wrong_witness_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = questions.witness
+def test_a_wrong_reference_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = questions.reference
 
     def wrong(*args: Any, **options: Any) -> Any:
         said = right(*args, **options)
         said.gradients["forward0.Wr"][0, 0] *= 1.001
         return said
 
-    monkeypatch.setattr(questions, "witness", wrong)
+    monkeypatch.setattr(questions, "reference_bptt", wrong)
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     failed = [row.name for row in found.rows if not row.passed]
     assert failed == ["forward0.Wr"]
 
 
 def test_a_nan_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = rnn.inputs_share
-    monkeypatch.setattr(rnn, "inputs_share", lambda *args: right(*args) * np.nan)
+    right = rnn.input_gradient
+    monkeypatch.setattr(rnn, "input_gradient", lambda *args: right(*args) * np.nan)
     assert not verify_bptt(RNN(4, 3), drawn(5, 2, 4)).passed
 
 
-def test_a_model_without_a_witness_is_refused() -> None:
+def test_a_model_without_a_reference_is_refused() -> None:
     with pytest.raises(TypeError, match="verify_bptt: model: got Linear, want a recurrence of RNNCell, LSTMCell"):
         verify_bptt(nn.Linear(3, 3), drawn(5, 2, 3))  # type: ignore[arg-type]
 
@@ -305,7 +305,7 @@ def test_the_command_returns_one_where_something_is_wrong(
     monkeypatch.setattr(lstm, "lstm_bptt", without_first_step(lstm.lstm_bptt))
     assert main(["verify", "--cell", "lstm", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 1
     printed = capsys.readouterr().out
-    # What passes has no fused road: variational dropout and zoneout act inside the steps.
+    # What passes has no fused implementation: variational dropout and zoneout act inside the steps.
     lines = printed[printed.index("ences       model") :].split("\n\n")[0].splitlines()[1:]
     assert len(lines) == 31
     assert all("zoneout" in line for line in lines if "FAILED" not in line)

@@ -13,7 +13,7 @@ from minigrad import Tensor
 from minigrad.backend import Backend
 from minigrad_rnn.cells import Cell, GRUCell, Lengths, LSTMCell, RNNCell
 from minigrad_rnn.cuda import sequence
-from minigrad_rnn.cuda.planner import PERSISTENT, TWO_LAUNCHES, Plan, Road, Shape, Tile
+from minigrad_rnn.cuda.planner import PERSISTENT, TWO_LAUNCHES, PassPlan, Plan, Shape, Tile
 
 KINDS: dict[str, Callable[..., Cell]] = {
     "rnn_tanh": RNNCell,
@@ -38,13 +38,13 @@ def made_cell(kind: str, H: int, seed: int, dtype: Any, backend: str) -> Cell:
 def planned(kind: str, H: int, B: int, dtype: Any, directions: int, tile: Tile | None) -> Plan:
     """One launch with this tile, or without one two launches a step."""
     shape = Shape(kind, B, H, np.dtype(dtype), directions)
-    roads = [
-        Road(TWO_LAUNCHES, "asked for")
+    implementations = [
+        PassPlan(TWO_LAUNCHES, "asked for")
         if tile is None
-        else Road(PERSISTENT, "asked for", tile, tile.grid(shape), tile.shared_memory(shape, backward))
+        else PassPlan(PERSISTENT, "asked for", tile, tile.grid(shape), tile.shared_memory(shape, backward))
         for backward in (False, True)
     ]
-    return Plan(shape, *roads)
+    return Plan(shape, *implementations)
 
 
 def drawn(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad import backend as seam
+from minigrad import backend as backend_module
 from minigrad.backend import Backend, BackendError, get_backend
 from tests.support.cuda_on_cpu.device import Settings, make_backend, missing
 from tests.support.strict_device import StrictArray
@@ -32,8 +32,8 @@ def kernels_on_cpu(launch_settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     """The strict backend with kernels, in the place of the one without."""
     get_backend("strict")
     backend = make_backend(launch_settings)
-    monkeypatch.setitem(seam._by_name, "strict", backend)
-    monkeypatch.setitem(seam.BY_ARRAY_TYPE, StrictArray, backend)
+    monkeypatch.setitem(backend_module._by_name, "strict", backend)
+    monkeypatch.setitem(backend_module.BY_ARRAY_TYPE, StrictArray, backend)
     return backend
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import numpy as np
 
-from minigrad import backend as seam
+from minigrad import backend as backend_module
 from minigrad.backend import get_backend
 from minigrad_rnn.cuda.planner import Tile
 from tests.support.cuda_on_cpu.cells import KINDS, results
@@ -27,7 +27,7 @@ def main(folder: str, shift: int) -> None:
         settings.change = lambda source: source.replace("z[g] = from[g * K_H]", f"z[g] = from[g * K_H + {shift}]")
     get_backend("strict")
     backend = make_backend(settings)
-    seam._by_name["strict"] = seam.BY_ARRAY_TYPE[StrictArray] = backend
+    backend_module._by_name["strict"] = backend_module.BY_ARRAY_TYPE[StrictArray] = backend
     in_shared, in_registers = Tile(2, 1, 2, 1, 3, 4, False), Tile(1, 3, 1, 4, 1, 1, True)
     for kind in ["rnn_tanh"] if shift else KINDS:
         results(kind, 12, 5, 3, "both", [5, 2, 3], np.float32, backend, in_shared)
