@@ -1,14 +1,17 @@
-"""Operations of one, two or three tensors on NumPy, written out: of a small one's cost this saves half.
+"""Fast paths for operations of one, two and three NumPy tensors. They halve the overhead of small operations.
 
-Nothing is decided here that `primitive` does not decide too. Whatever is special (another backend, lists and NumPy
-scalars, arrays that the user holds, an observer) goes by `general`, the operation for any inputs; and a result that is
-no plain array or not to be recorded goes by `finish`.
+`fast_operation` builds them all from one template: a helper that they shared at run time would cost a Python call for
+each operation, 3–4 % of a small one. The fast path decides nothing that `primitive` does not decide too. Special cases
+(another backend, lists and NumPy scalars, arrays that the user holds, an observer, an error) go to `general`, the
+operation for any inputs; a result that is no plain array or is not recorded goes to `finish`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import FunctionType
+import linecache
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,201 +20,163 @@ from .mutation import exposed, is_exposed, source_positions
 from .tape import Node, mode, serials
 from .tensor import Parameter, Tensor
 
-ndarray = np.ndarray
 WEAK = frozenset(("add", "subtract", "multiply", "divide", "maximum", "minimum"))
-"""Operations that ask nothing of a Python number but its value: NumPy is faster with an array of the other's dtype."""
+"""Operations that need only the value of a Python number: NumPy is faster with an array of the other input's dtype."""
 _numbers: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
 
 
-def number(value: float, dtype: Any) -> Any:
-    """A Python float as an array of a floating dtype, from a store of those seen before; else as it is."""
-    found = _numbers.get((value, dtype))
-    if found is None:
-        # 0.0 and -0.0 are one key, a NaN is none, and of what is too large for the dtype NumPy shall say so each time
+def number_as_array(value: float, dtype: Any) -> Any:
+    """Return a Python float as a cached array of a floating dtype; unchanged where the two could differ."""
+    array = _numbers.get((value, dtype))
+    if array is None:
+        # 0.0 and -0.0 are equal keys, a NaN equals nothing, and NumPy has to report each value too large for the dtype
         if dtype.kind != "f" or len(_numbers) > 1000 or not 0.0 < abs(value) <= float(np.finfo(dtype).max):
             return value
-        found = np.array(value, dtype)
-        found.flags.writeable = False
-        _numbers[value, dtype] = found
-    return found
+        array = np.array(value, dtype)
+        array.flags.writeable = False
+        _numbers[value, dtype] = array
+    return array
 
 
-FIRST, SECOND, FIRST_TWO = (0,), (1,), (0, 1)
-"""What most operations save, as an entry's `sources`: the first input, the result of a single one, the first two."""
-new = object.__new__
-next_serial = serials.__next__
+# The template: `input0`, `array0` and `parent0` are the first input as passed, its array and its node on the tape.
 
-
-def one_input(
-    name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
-) -> Callable[..., Any]:
-    """`operation(x)`, of a tensor."""
-
-    def operation(x: Any) -> Any:
-        if type(x) is not Tensor and type(x) is not Parameter:
-            return general(x)
-        array = x._data
-        now = mode()
-        if type(array) is not ndarray or now.observer is not None or (exposed and is_exposed(array)):
-            return general(x)
-        try:
-            value, saved, rules = function(np, array)
-        except (ValueError, TypeError, IndexError):
-            return general(x)  # where it is raised again, explained
-        parent, kind = x.node, type(rules)
-        if (
-            parent is None
-            or not now.recording
-            or type(value) is not ndarray
-            or (kind is not FunctionType and kind is not tuple)
-        ):
-            return finish(np, value, saved, rules, (array,), (parent,), now)
-        node = Node()
-        node.serial = next_serial()
-        node.op = name
-        node.parents = (parent,)
-        node.rules = (rules,) if kind is FunctionType else rules
-        node.saved = saved
-        if not saved:
-            node.sources = ()
-        elif len(saved) == 1 and saved[0] is array:
-            node.sources = FIRST
-        elif len(saved) == 1 and saved[0] is value:
-            node.sources = SECOND
-        else:
-            node.sources = source_positions(saved, (array, value))
-        node.shape = value.shape
-        node.dtype = value.dtype
-        node.xp = np
-        node.time_step = now.time_step
-        made = new(Tensor)
-        made._data = value
-        made.node = node
-        return made
-
-    return operation
-
-
-def two_inputs(
-    name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
-) -> Callable[..., Any]:
-    """`operation(a, b)`, of two tensors, or a tensor and a Python number."""
-    weak = name in WEAK
-
-    def operation(a: Any, b: Any) -> Any:
-        if type(a) is Tensor or type(a) is Parameter:
-            x = a._data
-            left = a.node
-            if type(x) is not ndarray or (exposed and is_exposed(x)):
-                return general(a, b)
-        elif type(a) is float or type(a) is int:
-            x = a
-            left = None
-        else:
-            return general(a, b)
-        if type(b) is Tensor or type(b) is Parameter:
-            y = b._data
-            right = b.node
-            if type(y) is not ndarray or (exposed and is_exposed(y)):
-                return general(a, b)
-        elif (type(b) is float or type(b) is int) and type(x) is ndarray:
-            y = b
-            right = None
-        else:
-            return general(a, b)
+OPERATION = """\
+def build(name, function, general, finish, weak, without_last):
+    def operation({parameters}):
+{heads}
         now = mode()
         if now.observer is not None:
-            return general(a, b)
-        if weak:
-            if type(y) is float:
-                y = number(y, x.dtype)
-            elif type(x) is float:
-                x = number(x, y.dtype)
+            return general({inputs})
+{numbers}
         try:
-            value, saved, rules = function(np, x, y)
+            value, saved, rules = function(np, {arrays})
         except (ValueError, TypeError, IndexError):
-            return general(a, b)
-        if (
-            (left is None and right is None)
-            or not now.recording
-            or type(value) is not ndarray
-            or type(rules) is not tuple
-            or len(rules) != 2
-        ):
-            return finish(np, value, saved, rules, (x, y), (left, right), now)
+            return general({inputs})  # it raises the error again, with the shapes in the message
+        if ({constant}) or not now.recording or type(value) is not ndarray or {other_rules}:
+            return finish(np, value, saved, rules, ({arrays},), ({parents},), now)
         node = Node()
         node.serial = next_serial()
         node.op = name
-        node.parents = (left, right)
-        node.rules = rules
+        node.parents = ({parents},)
+        node.rules = {rules}
         node.saved = saved
-        if not saved:
-            node.sources = ()
-        elif len(saved) == 2 and saved[0] is x and saved[1] is y:
-            node.sources = FIRST_TWO
-        else:
-            node.sources = source_positions(saved, (x, y, value))
+        node.sources = {sources} source_positions(saved, ({arrays}, value))
         node.shape = value.shape
         node.dtype = value.dtype
         node.xp = np
         node.time_step = now.time_step
-        made = new(Tensor)
-        made._data = value
-        made.node = node
-        return made
-
+        result = new(Tensor)
+        result._data = value
+        result.node = node
+        return result
     return operation
+"""
+TENSOR = """\
+        if type({x}) is not Tensor and type({x}) is not Parameter:
+            return general({inputs})
+        array{k} = {x}._data
+        parent{k} = {x}.node
+        if type(array{k}) is not ndarray or (exposed and is_exposed(array{k})):
+            return general({inputs})
+"""
+TENSOR_OR_NUMBER = """\
+        if type({x}) is Tensor or type({x}) is Parameter:
+            array{k} = {x}._data
+            parent{k} = {x}.node
+            if type(array{k}) is not ndarray or (exposed and is_exposed(array{k})):
+                return general({inputs})
+        elif type({x}) is float or type({x}) is int:
+            array{k} = {x}
+            parent{k} = None
+        else:
+            return general({inputs})
+"""
+NUMBERS = """\
+        if parent0 is None or parent1 is None:
+            if type(array0) is not ndarray and type(array1) is not ndarray:
+                return general({inputs})
+            if weak:
+                if type(array1) is float:
+                    array1 = number_as_array(array1, array0.dtype)
+                elif type(array0) is float:
+                    array0 = number_as_array(array0, array1.dtype)
+"""
+LAST_IS_OPTIONAL = """\
+        if {x} is None:
+            return without_last({others})
+"""
+# Most operations save an input, their result, or both inputs; `sources` says which.
+SOURCES_OF_ONE = """() if not saved else (0,) if len(saved) == 1 and saved[0] is array0 else \
+(1,) if len(saved) == 1 and saved[0] is value else"""
+SOURCES_OF_MORE = (
+    """() if not saved else (0, 1) if len(saved) == 2 and saved[0] is array0 and saved[1] is array1 else"""
+)
+
+NAMES = {
+    **{f.__name__: f for f in (Node, Parameter, Tensor, is_exposed, number_as_array, source_positions)},
+    "FunctionType": FunctionType,
+    "exposed": exposed,
+    "mode": mode,
+    "ndarray": np.ndarray,
+    "np": np,
+    "new": object.__new__,
+    "next_serial": serials.__next__,
+    "__name__": __name__,
+    "__package__": __package__,
+}
+"""The globals of the built functions."""
 
 
-def three_inputs(
-    name: str, function: Callable[..., Any], general: Callable[..., Any], finish: Callable[..., Any]
+@cache
+def _builder(n: int, last_is_optional: bool) -> Callable[..., Any]:
+    """Compile the template for `n` inputs."""
+    inputs = [f"input{k}" for k in range(n)]
+    words = {"inputs": ", ".join(inputs), "others": ", ".join(inputs[:-1])}
+    head = TENSOR_OR_NUMBER if n == 2 else TENSOR
+    heads = [head.format(x=x, k=k, **words) for k, x in enumerate(inputs)]
+    if last_is_optional:
+        heads.insert(0, LAST_IS_OPTIONAL.format(x=inputs[-1], **words))
+    source = OPERATION.format(
+        parameters=words["inputs"] + ("=None" if last_is_optional else ""),
+        heads="".join(heads),
+        numbers=NUMBERS.format(**words) if n == 2 else "",
+        arrays=", ".join(f"array{k}" for k in range(n)),
+        parents=", ".join(f"parent{k}" for k in range(n)),
+        constant=" and ".join(f"parent{k} is None" for k in range(n)),
+        rules="(rules,) if type(rules) is FunctionType else rules" if n == 1 else "rules",
+        other_rules=(
+            "(type(rules) is not FunctionType and type(rules) is not tuple)"
+            if n == 1
+            else f"type(rules) is not tuple or len(rules) < {n}"
+        ),
+        sources=SOURCES_OF_ONE if n == 1 else SOURCES_OF_MORE,
+        inputs=words["inputs"],
+    )
+    file = f"{__name__}, {n} inputs" + (", the last optional" if last_is_optional else "")
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)  # tracebacks show these lines
+    namespace: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), NAMES, namespace)
+    return namespace["build"]  # type: ignore[no-any-return]
+
+
+def fast_operation(
+    names: Sequence[str],
+    last_is_optional: bool,
+    name: str,
+    function: Callable[..., Any],
+    general: Callable[..., Any],
+    finish: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """`operation(x, W, b=None)`, of two tensors, and a third or nothing."""
+    """Build `operation(*inputs)` whose inputs, at most three, are called `names`.
 
-    def operation(x: Any, W: Any, b: Any = None) -> Any:
-        if (
-            (type(x) is not Tensor and type(x) is not Parameter)
-            or (type(W) is not Tensor and type(W) is not Parameter)
-            or (type(b) is not Tensor and type(b) is not Parameter and b is not None)
-        ):
-            return general(x, W) if b is None else general(x, W, b)
-        rows, matrix = x._data, W._data
-        arrays: tuple[Any, ...] = (rows, matrix)
-        parents: tuple[Node | None, ...] = (x.node, W.node)
-        if b is not None:
-            arrays, parents = (rows, matrix, b._data), (x.node, W.node, b.node)
-        now = mode()
-        if (
-            type(rows) is not ndarray
-            or type(matrix) is not ndarray
-            or type(arrays[-1]) is not ndarray
-            or now.observer is not None
-            or (exposed and any(map(is_exposed, arrays)))
-        ):
-            return general(x, W) if b is None else general(x, W, b)
-        try:
-            value, saved, rules = function(np, *arrays)
-        except (ValueError, TypeError, IndexError):
-            return general(x, W) if b is None else general(x, W, b)
-        if not now.recording or not any(parents) or type(value) is not ndarray or type(rules) is not tuple:
-            return finish(np, value, saved, rules, arrays, parents, now)
-        node = Node()
-        node.serial = next_serial()
-        node.op = name
-        node.parents = parents
-        node.rules = rules
-        node.saved = saved
-        if len(saved) == 2 and saved[0] is rows and saved[1] is matrix:
-            node.sources = FIRST_TWO
-        else:
-            node.sources = source_positions(saved, (*arrays, value))
-        node.shape = value.shape
-        node.dtype = value.dtype
-        node.xp = np
-        node.time_step = now.time_step
-        made = new(Tensor)
-        made._data = value
-        made.node = node
-        return made
-
-    return operation
+    Args:
+        last_is_optional: the last input is None unless it is passed.
+        name, function: the operation's name, and what computes it on arrays.
+        general, finish: what handles the special cases; see above.
+    """
+    rest = (name, function, general, finish, name in WEAK)
+    without_last = _builder(len(names) - 1, False)(*rest, None) if last_is_optional else None
+    operation = _builder(len(names), last_is_optional)(*rest, without_last)
+    code: CodeType = operation.__code__
+    operation.__code__ = code.replace(co_varnames=(*names, *code.co_varnames[len(names) :]))
+    return operation  # type: ignore[no-any-return]

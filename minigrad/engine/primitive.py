@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
-from .fast_path import one_input, three_inputs, two_inputs
+from .fast_path import fast_operation
 from .mutation import VIEWS, exposed, fingerprint_saved, source_positions
 from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
@@ -65,6 +65,10 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
 
     Positional tensors are the inputs that gradients flow to; arrays, Python numbers and options pass through.
     A tuple as value makes an operation with several outputs (see `primitive_with_outputs`).
+
+    A function of one or two inputs, or of three whose last is None by default (`x, W, b=None`), gets a fast path for
+    NumPy tensors, whatever the names. An option is recognised by its default value, by being keyword-only, or by an
+    annotation other than that of the inputs (`x: Array, axis: int`); a function with options has no fast path.
 
     Raises (from the operation):
         BackendError: inputs live on different backends.
@@ -129,8 +133,11 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             return record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
         return constant(xp, value)
 
-    lane = {("x",): one_input, ("a", "b"): two_inputs, ("x", "W", "b"): three_inputs}.get(_inputs(function))
-    operation = general if lane is None else lane(name, function, general, finish)
+    names, last_is_optional = fast_inputs(function)
+    if names:
+        operation = fast_operation(names, last_is_optional, name, function, general, finish)
+    else:
+        operation = general
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = function.__doc__
     operation.__module__ = function.__module__
@@ -139,12 +146,20 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     return operation
 
 
-def _inputs(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a function's inputs after `xp`, if it has nothing but these. (`inspect` would take 20 µs each.)"""
+def fast_inputs(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the names of a function's inputs if it has a fast path, else (); and whether the last is optional.
+
+    The code object is read since `inspect.signature` would take 20 µs for each function.
+    """
     code = getattr(function, "__code__", None)
     if code is None or code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
-        return ()
-    return tuple(code.co_varnames[1 : code.co_argcount])
+        return (), False
+    names = code.co_varnames[1 : code.co_argcount]
+    last_is_optional = len(names) == 3 and function.__defaults__ == (None,)
+    annotations = {str(function.__annotations__.get(name)).removesuffix(" | None") for name in names}
+    if len(annotations) == 1 and (last_is_optional or (len(names) < 3 and not function.__defaults__)):
+        return names, last_is_optional
+    return (), False
 
 
 def constant(xp: Any, value: Any) -> Any:

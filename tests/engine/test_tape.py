@@ -16,8 +16,8 @@ from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import GraphError, JointRule, Parameter, Tensor
-from minigrad.engine import fast_path as fast_lane
-from minigrad.engine.fast_path import number
+from minigrad.engine import fast_path
+from minigrad.engine.fast_path import number_as_array
 from minigrad.engine.primitive import REGISTRY, call_in, primitive, primitive_with_outputs
 
 
@@ -981,7 +981,7 @@ def test_a_complex_input_of_another_precision_feels_the_whole(xp: Any) -> None:
     assert (g.dtype, g.tolist()) == (np.float32, [3.0, 3.0])
 
 
-# The fast lane
+# The fast path
 
 
 def functions_called(call: Callable[[], Any]) -> list[str]:
@@ -997,7 +997,7 @@ def functions_called(call: Callable[[], Any]) -> list[str]:
 
 CONSTANT = mg.tensor([3.0, 4.0])
 MATRIX = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
-LANES: dict[str, Callable[[Tensor, Tensor], Any]] = {
+FAST_CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "one": lambda x, y: mg.tanh(x),
     "two": lambda x, y: mg.add(x, y),
     "a Parameter": lambda x, y: mg.tanh(mg.multiply(x, y)),
@@ -1019,24 +1019,24 @@ LANES: dict[str, Callable[[Tensor, Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("kind", [Tensor, Parameter])
-@pytest.mark.parametrize("lane", LANES)
-def test_small_operations_on_numpy_go_by_the_fast_lane(lane: str, kind: Any) -> None:
+@pytest.mark.parametrize("lane", FAST_CALLS)
+def test_small_operations_on_numpy_go_by_the_fast_path(lane: str, kind: Any) -> None:
     host = np.array([0.5, 1.5], np.float32)
     x, y = (mg.tensor(host, requires_grad=True) if kind is Tensor else Parameter(mg.tensor(host)) for _ in range(2))
-    LANES[lane](x, y)  # whatever is done only once
-    names = functions_called(lambda: LANES[lane](x, y))
+    FAST_CALLS[lane](x, y)  # whatever is done only once
+    names = functions_called(lambda: FAST_CALLS[lane](x, y))
     assert "operation" in names
     assert not {"general", "finish", "record"} & set(names)
-    assert ("number" in names) == ("a number" in lane)
-    assert LANES[lane](x, y).dtype == np.float32
+    assert ("number_as_array" in names) == ("a number" in lane)
+    assert FAST_CALLS[lane](x, y).dtype == np.float32
     held = x.data, y.data  # now the user could write into them
-    assert "general" in functions_called(lambda: LANES[lane](x, y))
+    assert "general" in functions_called(lambda: FAST_CALLS[lane](x, y))
     del held
 
 
 @pytest.mark.parametrize(("place", "count"), [(0, 3), (1, 3), (2, 3), (0, 2), (1, 2)])
-def test_any_of_three_inputs_keeps_an_operation_off_the_fast_lane(place: int, count: int) -> None:
-    """One that the user holds, or that is no tensor: a write into it is then noticed, which the lane would not do."""
+def test_any_of_three_inputs_keeps_an_operation_off_the_fast_path(place: int, count: int) -> None:
+    """One that the user holds, or that is no tensor: a write into it is then noticed, which the fast path would not do."""
     hosts = [np.ones(shape, np.float32) for shape in ((2, 3), (4, 3), (4,))[:count]]
     for plain in (False, True):
         inputs: list[Any] = [mg.tensor(host, requires_grad=True) for host in hosts]
@@ -1055,7 +1055,7 @@ def test_any_of_three_inputs_keeps_an_operation_off_the_fast_lane(place: int, co
             hosts[place][:] = 1.0
 
 
-def test_options_keep_an_operation_off_the_fast_lane(xp: Any) -> None:
+def test_options_keep_an_operation_off_the_fast_path(xp: Any) -> None:
     @primitive
     def named(xp: Any, x: Any, *, by: Any = 1.0) -> Any:
         return x * by, (), lambda xp, g: g * by
@@ -1074,20 +1074,51 @@ def test_options_keep_an_operation_off_the_fast_lane(xp: Any) -> None:
         assert mg.gradients(y.sum(), [x])[0].tolist() == [by, by]
 
 
+def test_the_fast_path_is_chosen_by_the_number_of_inputs_not_their_names() -> None:
+    @primitive
+    def cube(xp: Any, value: Any) -> Any:
+        return value**3, (value,), lambda xp, g, value: 3 * g * value**2
+
+    @primitive
+    def times(xp, node, general):  # type: ignore[no-untyped-def]
+        return node * general, (node, general), (lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a)
+
+    @primitive
+    def scaled(xp: Any, x: Any, factor: float) -> Any:
+        return x * factor, (), lambda xp, g: g * factor
+
+    @primitive
+    def affine(xp: Any, np: Any, mode: Any, saved: Any | None = None) -> Any:
+        y = np * mode if saved is None else np * mode + saved
+        return y, (np, mode), (lambda xp, g, x, w: g * w, lambda xp, g, x, w: g * x, lambda xp, g, x, w: g)
+
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    for call, expected, fast in (
+        (lambda: cube(value=x), [3.0, 12.0], True),
+        (lambda: times(x, y), [3.0, 4.0], True),
+        (lambda: times(general=y, node=x), [3.0, 4.0], True),
+        (lambda: scaled(x, factor=2.0), [2.0, 2.0], False),
+        (lambda: affine(x, y), [3.0, 4.0], True),
+        (lambda: affine(x, y, saved=x), [4.0, 5.0], True),
+    ):
+        assert ("general" not in functions_called(call)) == fast
+        assert mg.gradients(call().sum(), [x])[0].tolist() == expected
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_beside_arrays_are_stored_once(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_lane, "_numbers", {})
-    stored = number(2.5, np.dtype(dtype))
+    monkeypatch.setattr(fast_path, "_numbers", {})
+    stored = number_as_array(2.5, np.dtype(dtype))
     assert stored.dtype == dtype
-    assert number(2.5, np.dtype(dtype)) is stored
+    assert number_as_array(2.5, np.dtype(dtype)) is stored
     assert not stored.flags.writeable
-    assert str(number(-0.0, np.dtype(dtype))) == "-0.0"
-    assert str(number(0.0, np.dtype(dtype))) == "0.0"
-    assert number(2.5, np.dtype(np.int64)) == 2.5
+    assert str(number_as_array(-0.0, np.dtype(dtype))) == "-0.0"
+    assert str(number_as_array(0.0, np.dtype(dtype))) == "0.0"
+    assert number_as_array(2.5, np.dtype(np.int64)) == 2.5
     x = leaf([1.0, 2.0])
     for k in range(2000):
         assert (x * (k + 0.125)).numpy()[1] == 2 * k + 0.25
-    assert len(fast_lane._numbers) == 1001
+    assert len(fast_path._numbers) == 1001
 
 
 @pytest.mark.parametrize("pair", [("numpy", "strict"), ("strict", "numpy")])
