@@ -16,7 +16,7 @@ import numpy as np
 from . import ops
 from .backend import NUMPY, fingerprint, get_backend
 from .engine.mutation import expose
-from .engine.primitive import _functions
+from .engine.primitive import FUNCTION_OF
 from .engine.tensor import Tensor
 
 REDUCED = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
@@ -61,7 +61,7 @@ def _signatures(theirs: Any, ours: Callable[..., Any]) -> tuple[float, dict[str,
 
     Where ours takes whatever it is given, all of them are at the same places, and no name is known.
     """
-    own = list(inspect.signature(_functions.get(ours, ours)).parameters.values())[int(ours in _functions) :]
+    own = list(inspect.signature(FUNCTION_OF.get(ours, ours)).parameters.values())[int(ours in FUNCTION_OF) :]
     if any(p.kind is p.VAR_KEYWORD for p in own):
         return float("inf"), {}, [], {}
     names = [p.name for p in own]

@@ -15,17 +15,19 @@ import numpy as np
 
 from ..backend import backend_of, is_array, to_numpy
 from ..engine.gradient_pool import IndexedSlice, OuterProduct, PerStepSum, RowSum
-from ..engine.observer import Line, ObserverContext, ensure_metadata, get_metadata, users_line
-from ..engine.primitive import REGISTRY, _functions
+from ..engine.metadata import SourceLine, ensure_metadata, get_metadata
+from ..engine.observer import ObserverContext
+from ..engine.primitive import FUNCTION_OF, REGISTRY
 from ..engine.tape import Node, Rule, mode
 from ..engine.tensor import Tensor
+from .source_line import users_line
 
 
 class Arrived(dict[int, list[tuple[Node | None, str]]]):
     """In one walk by an entry's serial number: who contributed to its gradient, None for a seed, and whether a "NaN",
     an "Inf" or neither ("") was in that. `line` is the user's that began the walk."""
 
-    line: Line | None = None
+    line: SourceLine | None = None
 
 
 _quiet: ContextVar[tuple[Any, ...]] = ContextVar("minigrad NumPy's settings of the blocks that are open", default=())
@@ -222,7 +224,7 @@ class detect_anomaly(ObserverContext):
         found: tuple[str, str],
         inputs: list[Any],
         t: int | None,
-        line: Line | None,
+        line: SourceLine | None,
         note: str = "",
         unknown: str = "not known",
     ) -> None:
@@ -250,12 +252,12 @@ SHOWN = 8
 """Uses that a message lists."""
 
 
-def _line_of(node: Node) -> Line | None:
+def _line_of(node: Node) -> SourceLine | None:
     beside = get_metadata(node)
     return None if beside is None else beside.line
 
 
-def _shown(line: Line) -> str:
+def _shown(line: SourceLine) -> str:
     return f"{line[0]}:{line[1]}: {linecache.getline(line[0], line[1], line[2]).strip()}"
 
 
@@ -371,7 +373,7 @@ def first_step(op: str, arrays: Sequence[Any], options: dict[str, Any], outputs:
 
 def _argument(op: str, name: str, arrays: Sequence[Any], options: dict[str, Any]) -> Any:
     """What an operation was given under a name, by place or by name."""
-    names = list(inspect.signature(_functions[REGISTRY[op]]).parameters)[1:]
+    names = list(inspect.signature(FUNCTION_OF[REGISTRY[op]]).parameters)[1:]
     if name in options or name not in names:
         return options.get(name)
     place = names.index(name)

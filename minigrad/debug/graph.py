@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..backend import is_array
 from ..engine.backward_pass import reachable
-from ..engine.observer import whole
+from ..engine.metadata import operation_node
 from ..engine.tape import GraphError, Node
 from ..engine.tensor import Tensor
 
@@ -96,7 +96,7 @@ def _row(node: Node, numbers: dict[int, int], called: dict[int, str]) -> Row:
         nbytes=sum(math.prod(shape) * dtype.itemsize for shape, dtype in outputs),
         saved=tuple(tuple(a.shape) for a in kept),
         saved_nbytes=sum(a.nbytes for a in kept),
-        inputs=tuple(None if p is None else numbers[whole(p).serial] for p in inputs),
+        inputs=tuple(None if p is None else numbers[operation_node(p).serial] for p in inputs),
         slots=tuple(None if p is None else p.slot for p in inputs),
     )
 

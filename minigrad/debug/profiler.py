@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..backend import BY_ARRAY_TYPE
-from ..engine.observer import ObserverContext, ensure_metadata, get_metadata
+from ..engine.metadata import ensure_metadata, get_metadata
+from ..engine.observer import ObserverContext
 from ..engine.tape import Node, Rule, mode
 from .graph import kept_arrays
 

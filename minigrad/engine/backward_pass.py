@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
+from .hooks import apply_hooks, hooked
 from .mutation import check_saved
-from .observer import apply_hooks, hooked
 from .tape import GraphError, ManyNode, Node, Pick, mode, output_of
 
 Array = Any

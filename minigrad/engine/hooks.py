@@ -1,23 +1,108 @@
-"""Functions of the user's that the walk calls when a tensor's gradient is whole."""
+"""Hooks: functions of the user that the backward pass calls with a tensor's complete gradient."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from ..backend import BackendError, backend_of
-from .observer import Handle, add_hook
-from .tape import GraphError
+from .metadata import NodeMetadata, ensure_metadata, get_metadata
+from .tape import GraphError, Node, serials
 from .tensor import Tensor
+
+Hook = Callable[[Any], Any]
+"""Takes a node's pooled gradient, an array or (in a recorded backward pass) a tensor; returns the one to go on with."""
+
+hooked: weakref.WeakSet[NodeMetadata] = weakref.WeakSet()
+"""The metadata of all living nodes with a hook: the backward pass looks for hooks only if there is one."""
+
+
+class Hooks(dict[int, Any]):
+    """Functions in calling order, by the key that their handle knows."""
+
+    __slots__ = ("__weakref__",)
+
+    def add(self, function: Any, first: bool = False) -> int:
+        """Add a function, last or first; return its key."""
+        key = next(serials)
+        if first:
+            others = dict(self)
+            self.clear()
+            self[key] = function
+            self.update(others)
+        else:
+            self[key] = function
+        return key
+
+
+class Handle:
+    """What registering a hook returns: `remove()` takes the hook away, and so does the end of a `with` block."""
+
+    __slots__ = ("_after", "_hooks", "_key")
+
+    def __init__(self, hooks: Hooks, key: int, after: Callable[[], Any] | None = None) -> None:
+        self._hooks, self._key, self._after = weakref.ref(hooks), key, after
+
+    def remove(self) -> None:
+        """Remove the hook. Calling this twice does no harm."""
+        hooks = self._hooks()
+        if hooks is not None and hooks.pop(self._key, None) is not None and self._after is not None:
+            self._after()
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+def add_hook(node: Node, hook: Hook) -> Handle:
+    """Let the backward pass call `hook` with the node's pooled gradient."""
+    metadata = ensure_metadata(node)
+    hooks = metadata.hooks.setdefault(node.serial, Hooks())
+    hooked.add(metadata)
+    reference = weakref.ref(metadata)
+
+    def after_removal() -> None:
+        metadata = reference()
+        if metadata is not None and not any(metadata.hooks.values()):
+            hooked.discard(metadata)
+
+    return Handle(hooks, hooks.add(hook), after_removal)
+
+
+def move_hooks(old: Node, new: Node) -> None:
+    """Move the hooks of a leaf to the one that takes its place."""
+    metadata = get_metadata(old)
+    if metadata is not None and metadata.hooks:
+        new.metadata = metadata
+        metadata.hooks = {new.serial: metadata.hooks.pop(old.serial)}
+
+
+def apply_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:
+    """Return the gradient after the node's hooks, and whether no one else holds its memory: a hook may keep it."""
+    metadata = get_metadata(node)
+    hooks = None if metadata is None else metadata.hooks.get(node.serial)
+    if not hooks:
+        return g, owned
+    if hasattr(g, "dense"):
+        g = g.dense()
+    for hook in tuple(hooks.values()):
+        g = hook(g)
+    return g, False
 
 
 def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Handle:
-    """Call `function` with the gradient of this tensor, leaf or computed, whenever a walk reaches it.
+    """Call `function` with the gradient of this tensor, leaf or computed, whenever a backward pass reaches it.
 
-    It is the pooled gradient, of all uses. What the function returns, if anything, takes its place, in `.grad` and for
-    everything before. In a `create_graph` walk the gradient is on the tape, and so is what the function makes of it.
+    The gradient is the pooled one, of all uses. What the function returns, unless None, takes its place, in `.grad`
+    and for all earlier operations. With `create_graph` both gradients are on the tape.
 
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -33,8 +118,8 @@ def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Han
 
     Raises:
         GraphError: the tensor is not on the tape.
-        TypeError, ValueError, BackendError (from the walk): the function returned something else than None or a
-            tensor of the gradient's shape, dtype and backend.
+        TypeError, ValueError, BackendError (from the backward pass): the function returned something other than None
+            or a tensor of the gradient's shape, dtype and backend.
     """
     if x.node is None:
         raise GraphError(
@@ -43,18 +128,19 @@ def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Han
     caller = f"Tensor.register_hook: the hook {name_of(function)} on '{x.node.op}' {x.shape}"
 
     def hook(g: Any) -> Any:
-        answer = function(as_given(g))
-        return g if answer is None else as_walked(caller, answer, g)
+        result = function(read_only_tensor(g))
+        return g if result is None else check_replacement(caller, result, g)
 
     return add_hook(x.node, hook)
 
 
 def name_of(function: Any) -> str:
+    """Return a function's name for messages."""
     return getattr(function, "__qualname__", type(function).__name__)
 
 
-def as_given(g: Any) -> Tensor:
-    """A gradient as the user may see it: a tensor, and on the host one that nobody writes into."""
+def read_only_tensor(g: Any) -> Tensor:
+    """Return a gradient as the user may see it: a tensor, on the host one that is read-only."""
     if isinstance(g, Tensor):
         return g
     if isinstance(g, np.ndarray):
@@ -63,15 +149,15 @@ def as_given(g: Any) -> Tensor:
     return Tensor(g)
 
 
-def as_walked(caller: str, answer: Any, g: Any) -> Any:
-    """What a hook returned in the place of `g`, as the walk takes it: a tensor or an array, as `g` is."""
-    if not isinstance(answer, Tensor):
-        raise TypeError(f"{caller} returned {type(answer).__name__}, want None or a Tensor")
-    if answer.shape != tuple(g.shape):
-        raise ValueError(f"{caller} returned shape {answer.shape}, want {tuple(g.shape)} as the gradient")
-    if answer.dtype != g.dtype:
-        raise TypeError(f"{caller} returned dtype {answer.dtype}, want {g.dtype} as the gradient")
-    here = backend_of(g._data if isinstance(g, Tensor) else g).name
-    if answer.backend != here:
-        raise BackendError(f"{caller} returned a tensor on {answer.backend}, want {here} as the gradient")
-    return answer if isinstance(g, Tensor) else answer._data
+def check_replacement(caller: str, result: Any, g: Any) -> Any:
+    """Check the tensor that a hook returned in place of `g`; return it as a tensor or an array, as `g` is."""
+    if not isinstance(result, Tensor):
+        raise TypeError(f"{caller} returned {type(result).__name__}, want None or a Tensor")
+    if result.shape != tuple(g.shape):
+        raise ValueError(f"{caller} returned shape {result.shape}, want {tuple(g.shape)} as the gradient")
+    if result.dtype != g.dtype:
+        raise TypeError(f"{caller} returned dtype {result.dtype}, want {g.dtype} as the gradient")
+    backend = backend_of(g._data if isinstance(g, Tensor) else g).name
+    if result.backend != backend:
+        raise BackendError(f"{caller} returned a tensor on {result.backend}, want {backend} as the gradient")
+    return result if isinstance(g, Tensor) else result._data

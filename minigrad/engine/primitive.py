@@ -38,7 +38,8 @@ REGISTRY: dict[str, Callable[..., Any]] = {}
 """Every primitive by its name."""
 COMPOSED: dict[str, Callable[..., Any]] = {}
 """Every operation that is made of others, by its name: its derivatives are theirs."""
-_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""The function on arrays behind each primitive."""
 
 
 PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
@@ -142,7 +143,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     operation.__doc__ = function.__doc__
     operation.__module__ = function.__module__
     REGISTRY[name] = operation
-    _functions[operation] = function
+    FUNCTION_OF[operation] = function
     return operation
 
 
@@ -239,7 +240,7 @@ def call_in(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) 
     """Use an operation inside a rule: on plain arrays in a first-order walk, recorded where `xp` is minigrad's own."""
     if xp is own_namespace:
         return operation(*args, **options)
-    return _functions[operation](xp, *args, **options)[0]
+    return FUNCTION_OF[operation](xp, *args, **options)[0]
 
 
 def keywords_to_positions(

@@ -129,7 +129,7 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
     return leaf
 
 
-class _ModeContext:
+class ModeContext:
     """Replace the mode inside a `with` block and put back afterwards what was there.
 
     What was there is kept in the mode, not here: one `no_grad()` may be used by several threads and tasks at once.
@@ -149,7 +149,7 @@ class _ModeContext:
         _mode.set(mode().before or _at_first)
 
 
-class recording(_ModeContext, ContextDecorator):
+class recording(ModeContext, ContextDecorator):
     """Write to the tape, or not, inside a `with` block or a decorated function."""
 
     def __init__(self, on: bool) -> None:
@@ -176,7 +176,7 @@ class enable_grad(recording):
         super().__init__(True)
 
 
-class time_step(_ModeContext):
+class time_step(ModeContext):
     """Label what is recorded inside with a time step; the ledger shows contributions under it."""
 
     def __init__(self, t: int | None) -> None:

@@ -14,7 +14,7 @@ from .mutation import expose, mark_user_owned
 from .tape import Leaf, Node, new_leaf, serials
 
 if TYPE_CHECKING:
-    from .observer import Handle
+    from .hooks import Handle
 
 Array = Any
 Operand = Any

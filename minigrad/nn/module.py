@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 import numpy as np
 
 from ..backend import Backend, backend_of, get_backend, is_array
-from ..engine.observer import Handle, move_hooks
+from ..engine.hooks import Handle, move_hooks
 from ..engine.tape import Leaf, mode, new_leaf
 from ..engine.tensor import Parameter, Tensor
 from .module_hooks import ModuleHooks, call_with_hooks

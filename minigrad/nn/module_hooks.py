@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..backend import backend_of
-from ..engine.hooks import as_given, as_walked, name_of
-from ..engine.observer import Hooks
+from ..engine.hooks import Hooks, check_replacement, name_of, read_only_tensor
 from ..engine.primitive import JointRule, record
 from ..engine.tape import ManyNode, mode
 from ..engine.tensor import Tensor
@@ -72,7 +71,7 @@ class _WatchedCall:
         places = [k for k, x in enumerate(found) if isinstance(x, Tensor) and x.node is not None]
 
         def rule(xp: Any, gs: Any, needs: Any) -> tuple[Any, ...]:
-            given = dict(zip(places, map(as_given, gs)))
+            given = dict(zip(places, map(read_only_tensor, gs)))
             self.grad_output = tuple(given.get(k) for k in range(len(found)))
             if not self.live:
                 self._through_hooks({})
@@ -83,7 +82,7 @@ class _WatchedCall:
 
     def _through_hooks(self, gs: dict[int, Any]) -> dict[int, Any]:
         for hook in self.hooks:
-            given = tuple(None if gs.get(k) is None else as_given(gs[k]) for k in range(self.arguments))
+            given = tuple(None if gs.get(k) is None else read_only_tensor(gs[k]) for k in range(self.arguments))
             answer = hook(self.module, given, self.grad_output)
             if answer is None:
                 continue
@@ -93,7 +92,7 @@ class _WatchedCall:
                 raise ValueError(f"{caller} returned {len(answer)} gradients, want {self.arguments}, one per argument")
             for k, g in gs.items():
                 if g is not None:
-                    gs[k] = None if answer[k] is None else as_walked(f"{caller}: gradient {k}:", answer[k], g)
+                    gs[k] = None if answer[k] is None else check_replacement(f"{caller}: gradient {k}:", answer[k], g)
         self.grad_output = ()
         return gs
 

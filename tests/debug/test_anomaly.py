@@ -306,7 +306,7 @@ def test_a_hooks_own_nan() -> None:
 
 
 def test_the_first_line_outside_is_the_users() -> None:
-    from minigrad.engine.observer import users_line
+    from minigrad.debug.source_line import users_line
 
     names = {"__package__": "minigrad_rnn", "look": users_line, "__name__": "__main__"}
     exec(compile("found = look()", "/elsewhere/minigrad_rnn/__main__.py", "exec"), names)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.engine import observer
+from minigrad.engine import hooks as engine_hooks
 
 
 def leaf(*values: float) -> mg.Tensor:
@@ -129,7 +129,7 @@ def test_constants_have_no_hooks() -> None:
 
 def test_removing() -> None:
     gc.collect()
-    before = len(observer.hooked)
+    before = len(engine_hooks.hooked)
     x = leaf(1.0)
     calls: list[int] = []
     first = x.register_hook(lambda g: calls.append(1))
@@ -140,21 +140,21 @@ def test_removing() -> None:
     first.remove()
     (x * x).sum().backward()
     assert calls == [1, 2, 1]
-    assert len(observer.hooked) == before
+    assert len(engine_hooks.hooked) == before
 
 
 def test_a_dead_graph_is_not_kept_by_its_hooks() -> None:
     gc.collect()
-    before = len(observer.hooked)
+    before = len(engine_hooks.hooked)
     x = leaf(1.0)
     h = x * x
     h.register_hook(lambda g, h=h: None)  # the hook knows its own tensor
-    assert len(observer.hooked) == before + 1
+    assert len(engine_hooks.hooked) == before + 1
     gone = weakref.ref(h)
     del h
     gc.collect()
     assert gone() is None
-    assert len(observer.hooked) == before
+    assert len(engine_hooks.hooked) == before
 
 
 def test_without_hooks_the_walk_does_not_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 import minigrad as mg
 from minigrad import backend
-from minigrad.engine import primitive
 from minigrad.engine.mutation import VIEWS, exposed
 from minigrad.engine.observer import ObserverContext
 from minigrad.engine.primitive import JointRule, primitive, primitive_with_outputs

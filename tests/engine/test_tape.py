@@ -1036,7 +1036,7 @@ def test_small_operations_on_numpy_go_by_the_fast_path(lane: str, kind: Any) -> 
 
 @pytest.mark.parametrize(("place", "count"), [(0, 3), (1, 3), (2, 3), (0, 2), (1, 2)])
 def test_any_of_three_inputs_keeps_an_operation_off_the_fast_path(place: int, count: int) -> None:
-    """One that the user holds, or that is no tensor: a write into it is then noticed, which the fast path would not do."""
+    """An input that the user holds, or that is no tensor: a write into it is noticed, as the fast path would not."""
     hosts = [np.ones(shape, np.float32) for shape in ((2, 3), (4, 3), (4,))[:count]]
     for plain in (False, True):
         inputs: list[Any] = [mg.tensor(host, requires_grad=True) for host in hosts]
