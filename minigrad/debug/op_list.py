@@ -1,4 +1,4 @@
-"""What operations there are, how each is differentiated, and where it runs; `python -m minigrad ops` prints it."""
+"""List all operations and how each is differentiated, as `python -m minigrad ops` prints them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from .. import ops
-from ..engine.primitive import COMPOSED, REGISTRY
+from ..engine.primitive import COMPOSED, NONDIFFERENTIABLE, REGISTRY
 
-CONSTANT_FILES = frozenset(("minigrad.ops.elementwise.nondifferentiable", "minigrad.ops.indexing.index_tricks"))
-CONSTANTS = {"eye", "identity", "lexsort", "linalg.matrix_rank", "ndim", "one_hot", "shape", "size", "tri", "unique"}
-CONSTANTS |= {"fft.fftfreq", "fft.rfftfreq"}
-"""Operations through which no gradient flows, beside those of CONSTANT_FILES."""
-ROOM = "minigrad/ops/"
+FOLDER = "minigrad/ops/"
 ORDER_CHECKED = 2
 """The order to which the test suite checks every differentiable operation, value by value, in float64."""
 
@@ -25,10 +21,10 @@ class Operation:
     """A public operation.
 
     Args:
-        name: as in `minigrad.name`, with `linalg.` or `fft.` in front where it stands there; aliases under the first.
+        name: as in `minigrad.name`, with `linalg.` or `fft.` in front for what is in these namespaces.
         rule: "own" (a primitive), "through" (a primitive behind a function that prepares its arguments),
             "composed" (of other operations) or "constant" (no gradient flows).
-        file: where it is written, as `minigrad/ops/...`.
+        file: where it is defined, as `minigrad/ops/...`.
         aliases: further names of the same function.
     """
 
@@ -43,7 +39,7 @@ class Operation:
 
 
 def operations() -> list[Operation]:
-    """Every public operation once, sorted by name."""
+    """Return every public operation once, sorted by name."""
     names: dict[int, list[str]] = {}
     functions: dict[int, Callable[..., Any]] = {}
     for prefix, namespace in (("", ops), ("linalg.", ops.linalg), ("fft.", ops.fft)):
@@ -53,36 +49,36 @@ def operations() -> list[Operation]:
                 names.setdefault(id(function), []).append(prefix + name)
                 functions[id(function)] = function
     own, composed = set(map(id, REGISTRY.values())), set(map(id, COMPOSED.values()))
-    found = []
+    result = []
     for key, function in functions.items():
         first, *aliases = sorted(names[key], key=lambda name: (name.split(".")[-1] != function.__name__, len(name)))
-        if function.__module__ in CONSTANT_FILES or CONSTANTS.intersection(names[key]):
+        if function in NONDIFFERENTIABLE:
             rule = "constant"
         else:
             rule = "own" if key in own else "composed" if key in composed else "through"
         file = function.__module__.replace(".", "/") + ".py"
-        found.append(Operation(first, rule, file, tuple(aliases)))
-    return sorted(found, key=lambda operation: operation.name)
+        result.append(Operation(first, rule, file, tuple(aliases)))
+    return sorted(result, key=lambda operation: operation.name)
 
 
 def table() -> str:
-    """All operations as text, with the counts below."""
-    found = operations()
-    width = max(len(operation.name) for operation in found)
+    """Return all operations as text, with the counts below."""
+    listed = operations()
+    width = max(len(operation.name) for operation in listed)
     rows = [f"{'operation':<{width}}  {'rule':<8}  order  file"]
-    for operation in found:
+    for operation in listed:
         order = str(ORDER_CHECKED) if operation.differentiable else "–"
-        file = operation.file.removeprefix(ROOM)
+        file = operation.file.removeprefix(FOLDER)
         rows.append(f"{operation.name:<{width}}  {operation.rule:<8}  {order:>5}  {file}")
         rows += [f"  = {alias}" for alias in operation.aliases]
-    counts = {rule: sum(operation.rule == rule for operation in found) for rule in ("own", "through", "composed")}
+    counts = {rule: sum(operation.rule == rule for operation in listed) for rule in ("own", "through", "composed")}
     differentiable = sum(counts.values())
     summary = [
         f"{differentiable} differentiable operations: {counts['own']} primitives with their own rule, "
         f"{counts['through']} functions that prepare a primitive's arguments, {counts['composed']} composed of others; "
         f"each is checked to order {ORDER_CHECKED} by the test suite.",
-        f"{len(found) - differentiable} operations through which no gradient flows.",
-        f"All run on numpy and on cupy. Files are in {ROOM}; = is another name of the same operation.",
+        f"{len(listed) - differentiable} operations through which no gradient flows.",
+        f"All run on numpy and on cupy. Files are in {FOLDER}; = is another name of the same operation.",
     ]
     rows += ["", *(textwrap.fill(line, 79) for line in summary)]
     return "\n".join(rows)

@@ -38,6 +38,8 @@ REGISTRY: dict[str, Callable[..., Any]] = {}
 """Every primitive by its name."""
 COMPOSED: dict[str, Callable[..., Any]] = {}
 """Every operation that is made of others, by its name: its derivatives are theirs."""
+NONDIFFERENTIABLE: set[Callable[..., Any]] = set()
+"""Every operation through which no gradient flows."""
 FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
 """The function on arrays behind each primitive."""
 
@@ -171,8 +173,14 @@ def constant(xp: Any, value: Any) -> Any:
 
 
 def composed(function: Callable[P, R]) -> Callable[P, R]:
-    """List a function of tensors that is made of other operations beside the primitives, to be tested like them."""
+    """Register a function composed of other operations, so that it is listed and tested like a primitive."""
     COMPOSED[function.__name__] = function
+    return function
+
+
+def nondifferentiable(function: Callable[P, R]) -> Callable[P, R]:
+    """Register an operation through which no gradient flows, so that it is listed as such."""
+    NONDIFFERENTIABLE.add(function)
     return function
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import default_backend
-from ..engine.primitive import call_in, composed, primitive
+from ..engine.primitive import call_in, composed, nondifferentiable, primitive
 from ..engine.tensor import Tensor
 from .elementwise.complex import conj
 
@@ -241,11 +241,13 @@ def ifftshift(xp: Any, x: Array, axes: Any = None) -> Any:
     return xp.fft.ifftshift(x, axes=axes), (), lambda xp, g: xp.fft.fftshift(g, axes=axes)
 
 
+@nondifferentiable
 def fftfreq(n: int, d: float = 1.0) -> Tensor:
     """The frequencies of `fft`'s n values, for samples d apart: float64 on the default backend, off the tape."""
     return Tensor(default_backend().xp.fft.fftfreq(n, d))
 
 
+@nondifferentiable
 def rfftfreq(n: int, d: float = 1.0) -> Tensor:
     """The frequencies of `rfft`'s values, for n samples d apart: float64 on the default backend, off the tape."""
     return Tensor(default_backend().xp.fft.rfftfreq(n, d))

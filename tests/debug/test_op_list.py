@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad.__main__ import main
 from minigrad.debug.op_list import Operation, operations
-from minigrad.engine.primitive import COMPOSED, REGISTRY
+from minigrad.engine.primitive import COMPOSED, NONDIFFERENTIABLE, REGISTRY
 from tests.ops.catalogue import CATALOGUE, EDGES
 
 OPERATIONS = operations()
@@ -65,3 +67,20 @@ def test_the_command_prints_the_table_and_the_counts(capsys: pytest.CaptureFixtu
     assert names == {name for operation in OPERATIONS for name in (operation.name, *operation.aliases)}
     with pytest.raises(SystemExit):
         main([])
+
+
+def test_a_reader_that_closes_the_pipe_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "minigrad", "ops"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
+
+
+def test_what_is_registered_as_nondifferentiable_returns_constants() -> None:
+    constant = [operation for operation in OPERATIONS if not operation.differentiable]
+    assert len(constant) >= 70
+    assert {function_of(operation) for operation in constant} <= NONDIFFERENTIABLE
+    assert not NONDIFFERENTIABLE.intersection((*REGISTRY.values(), *COMPOSED.values()))

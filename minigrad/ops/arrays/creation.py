@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import backend_of, default_backend, is_array
-from ...engine.primitive import composed, primitive
+from ...engine.primitive import composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor, tensor
 from ..elementwise.arithmetic import astype, power
 from .joining import stack
@@ -109,16 +109,19 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
     return tuple(shape) if isinstance(shape, (tuple, list)) else (whole(shape),)
 
 
+@nondifferentiable
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:
     """Zeros (N, M) with ones on the diagonal `k` places right of the main one, on the default backend."""
     return Tensor(default_backend().xp.eye(N, M, k, dtype=dtype))
 
 
+@nondifferentiable
 def identity(n: int, dtype: Any = np.float32) -> Tensor:
     """The n × n identity matrix on the default backend."""
     return eye(n, dtype=dtype)
 
 
+@nondifferentiable
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:
     """Ones (N, M) up to the diagonal `k` places right of the main one, zeros above, on the default backend."""
     return Tensor(default_backend().xp.tri(N, M, k, dtype=dtype))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.gradient_pool import unbroadcast
-from ...engine.primitive import composed, primitive
+from ...engine.primitive import composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
@@ -42,16 +42,19 @@ __all__ = [
 ]
 
 
+@nondifferentiable
 def shape(x: Any) -> tuple[int, ...]:
     """The length of each axis; of a tensor on the device too, without waiting for it."""
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
+@nondifferentiable
 def ndim(x: Any) -> int:
     """The number of axes."""
     return len(shape(x))
 
 
+@nondifferentiable
 def size(x: Any, axis: Any = None) -> int:
     """The number of elements, or the length of `axis`, or that of several multiplied."""
     lengths = shape(x)

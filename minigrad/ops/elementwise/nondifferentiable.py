@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import backend_of, default_backend, is_array
-from ...engine.primitive import mixed_backend_error, to_common_backend
+from ...engine.primitive import mixed_backend_error, nondifferentiable, to_common_backend
 from ...engine.tensor import Tensor
 
 Array = Any
@@ -85,7 +85,7 @@ def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"NumPy's `{name}`, on the tensors' backend. No gradient flows through it."
-    return function
+    return nondifferentiable(function)
 
 
 less, less_equal = _constant("less"), _constant("less_equal")
@@ -112,16 +112,19 @@ all, any, count_nonzero = _constant("all"), _constant("any"), _constant("count_n
 zeros_like, ones_like = _constant("zeros_like"), _constant("ones_like")
 
 
+@nondifferentiable
 def zeros(shape: Any, dtype: Any = np.float32) -> Tensor:
     """A tensor of zeros on the default backend."""
     return Tensor(default_backend().xp.zeros(shape, dtype=dtype))
 
 
+@nondifferentiable
 def ones(shape: Any, dtype: Any = np.float32) -> Tensor:
     """A tensor of ones on the default backend."""
     return Tensor(default_backend().xp.ones(shape, dtype=dtype))
 
 
+@nondifferentiable
 def arange(*limits: Any, dtype: Any = None) -> Tensor:
     """Evenly spaced numbers on the default backend, as NumPy's."""
     return Tensor(default_backend().xp.arange(*limits, dtype=dtype))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import backend_of, default_backend, is_array
-from ...engine.primitive import COMPOSED
+from ...engine.primitive import COMPOSED, nondifferentiable
 from ...engine.tensor import Tensor
 from ..arrays.creation import array
 from ..arrays.joining import concatenate
@@ -42,23 +42,27 @@ def _tensors(arrays: Any) -> tuple[Tensor, ...]:
     return tuple(Tensor(_array(a)) for a in arrays)
 
 
+@nondifferentiable
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The places of all elements that are not zero, one vector per axis. A device is waited for."""
     x = _array(x)
     return _tensors(backend_of(x).xp.nonzero(x))
 
 
+@nondifferentiable
 def argwhere(x: Any) -> Tensor:
     """The places of all elements that are not zero, one row each. A device is waited for."""
     x = _array(x)
     return Tensor(backend_of(x).xp.argwhere(x))
 
 
+@nondifferentiable
 def flatnonzero(x: Any) -> Tensor:
     """The places in row-major order of all elements that are not zero. A device is waited for."""
     return nonzero(_array(x).reshape(-1))[0]
 
 
+@nondifferentiable
 def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
     """For each axis of a shape every place's number along it, stacked; `sparse` gives a tuple that broadcasts."""
     xp = default_backend().xp
@@ -71,6 +75,7 @@ def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
     return Tensor(xp.stack([xp.broadcast_to(e, whole) for e in each]) if each else xp.zeros((0,), dtype=dtype))
 
 
+@nondifferentiable
 def ix_(*args: Any) -> tuple[Tensor, ...]:
     """An index to all combinations of several vectors of places, or of masks (for which a device is waited)."""
     made = []
@@ -86,11 +91,13 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
     return _tensors(made)
 
 
+@nondifferentiable
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:
     """The index to the main diagonal of an array with `ndim` axes of length n."""
     return _tensors([default_backend().xp.arange(n)] * ndim)
 
 
+@nondifferentiable
 def diag_indices_from(x: Any) -> tuple[Tensor, ...]:
     """The index to the main diagonal of an array like `x`, with at least two axes, all of one length."""
     if ndim(x) < 2 or len(set(shape(x))) > 1:
@@ -98,11 +105,13 @@ def diag_indices_from(x: Any) -> tuple[Tensor, ...]:
     return diag_indices(shape(x)[0], ndim(x))
 
 
+@nondifferentiable
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
     """The index to the lower triangle of an (n, m) matrix, up to `k` places right of the main diagonal."""
     return _triangle(np.tril_indices(n, k, m))
 
 
+@nondifferentiable
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
     """The index to the upper triangle of an (n, m) matrix, from `k` places right of the main diagonal."""
     return _triangle(np.triu_indices(n, k, m))
@@ -112,12 +121,14 @@ def _triangle(found: Any) -> tuple[Tensor, ...]:
     return _tensors(map(default_backend().from_numpy, found))  # made on the host: a device would be waited for
 
 
+@nondifferentiable
 def tril_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
     """The index to the lower triangle of a matrix like `x`."""
     n, m = _of_matrix(x)
     return tril_indices(n, k, m)
 
 
+@nondifferentiable
 def triu_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
     """The index to the upper triangle of a matrix like `x`."""
     n, m = _of_matrix(x)
@@ -130,12 +141,14 @@ def _of_matrix(x: Any) -> tuple[int, ...]:
     return shape(x)
 
 
+@nondifferentiable
 def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     """Numbers of places in row-major order as one index per axis of a shape."""
     a = _array(indices)
     return _tensors(backend_of(a).xp.unravel_index(a, shape))
 
 
+@nondifferentiable
 def ravel_multi_index(multi_index: Any, dims: Any) -> Tensor:
     """One index per axis of a shape as the number of the place in row-major order."""
     places: Any = 0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
+from ...engine.primitive import JointRule, call_in, composed, nondifferentiable, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
 from ..arrays.shape import shape
 from ..elementwise.arithmetic import astype, divide, multiply, where
@@ -163,6 +163,7 @@ def cond(x: Any, p: Any = None) -> Tensor:
     return where(none, math.inf, divide(top, where(none, 1, bottom)))
 
 
+@nondifferentiable
 def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
     """How many singular values are above `tol`, or `rtol` times the largest. Constant; of a vector, whether not 0."""
     A = as_tensor(A).detach()

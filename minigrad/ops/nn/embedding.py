@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import backend_of, default_backend, is_array
-from ...engine.primitive import composed
+from ...engine.primitive import composed, nondifferentiable
 from ...engine.tensor import Tensor
 from ..elementwise.arithmetic import where
 from ..indexing.gather import take
@@ -33,6 +33,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
     return where(padding, rows.detach(), rows)
 
 
+@nondifferentiable
 def one_hot(input: Any, num_classes: int = -1) -> Tensor:
     """Rows of zeros (…, num_classes) with a 1 in the place that `input` names: `torch.nn.functional`'s. Constant.
 

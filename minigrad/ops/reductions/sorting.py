@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import backend_of
-from ...engine.primitive import call_in, composed, primitive
+from ...engine.primitive import call_in, composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import ravel
 from ..elementwise.nondifferentiable import _constant
@@ -130,6 +130,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[
     return (value, Tensor(place)) if keepdim else (value.squeeze(dim), Tensor(xp.squeeze(place, axis=dim)))
 
 
+@nondifferentiable
 def lexsort(keys: Any, axis: int = -1) -> Tensor:
     """The order of a sort by the last of several keys, equal ones by the one before it, and so on. A constant."""
     if isinstance(keys, (tuple, list)):
@@ -148,6 +149,7 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
     return Tensor(order)
 
 
+@nondifferentiable
 def unique(
     x: Any,
     return_index: bool = False,
