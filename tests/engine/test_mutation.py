@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
 import tempfile
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +15,8 @@ from minigrad.engine.mutation import VIEWS, exposed
 from minigrad.engine.observer import ObserverContext
 from minigrad.engine.primitive import JointRule, primitive, primitive_with_outputs
 from minigrad.engine.tensor import Tensor
+from tests.engine.leaves import noise
 from tests.ops.catalogue import CATALOGUE
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def leaf(*shape: int) -> Tensor:
@@ -261,91 +255,6 @@ def test_nothing_is_kept_of_arrays_that_are_gone() -> None:
     assert set(exposed) - before
     del _, c
     assert set(exposed) == before
-
-
-def test_each_task_has_its_own_mode() -> None:
-    """A task that waits inside `no_grad` leaves the others recording, and finds its own setting again."""
-    x = leaf(2)
-    seen: list[tuple[str, bool, int | None]] = []
-
-    async def silent(inside: asyncio.Event, go_on: asyncio.Event) -> None:
-        with mg.no_grad(), mg.time_step(7):
-            inside.set()
-            await go_on.wait()
-            seen.append(("silent", (x * 2).requires_grad, None))
-        y = x * 2
-        seen.append(("after", y.requires_grad, y.node.time_step))
-
-    async def recording(inside: asyncio.Event, go_on: asyncio.Event) -> None:
-        await inside.wait()
-        y = x * 2
-        seen.append(("recording", y.requires_grad, y.node.time_step if y.node else None))
-        go_on.set()
-
-    async def both() -> None:
-        inside, go_on = asyncio.Event(), asyncio.Event()
-        await asyncio.gather(silent(inside, go_on), recording(inside, go_on))
-
-    asyncio.run(both())
-    assert seen == [("recording", True, None), ("silent", False, None), ("after", True, None)]
-
-
-def train(seed: int) -> list[np.ndarray]:
-    """A few steps of a small model; the same numbers wherever it runs."""
-    W = mg.tensor(noise(4, 4, seed=seed), requires_grad=True)
-    x = noise(4, 4, seed=seed + 100)
-    made = []
-    for _ in range(30):
-        h = mg.tensor(x)
-        for t in range(5):
-            with mg.time_step(t):
-                h = mg.tanh(h @ W)
-        (h * h).sum().backward()
-        with mg.no_grad():
-            W.data -= 0.1 * W.grad.data
-        made.append(W.grad.numpy())
-        W.grad = None
-    return made
-
-
-def test_threads_that_train_different_models_never_mix() -> None:
-    alone = [train(seed) for seed in range(4)]
-    together: dict[int, list[np.ndarray]] = {}
-    start = threading.Barrier(4)
-
-    def run(seed: int) -> None:
-        start.wait()
-        together[seed] = train(seed)
-
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for seed, expected in enumerate(alone):
-        for ours, theirs in zip(together[seed], expected):
-            np.testing.assert_array_equal(ours, theirs)
-
-
-def _walk_in_child(pipe: Any, loss: Tensor, x: Tensor) -> None:
-    loss.backward()
-    pipe.send(x.grad.numpy())
-
-
-def test_a_fork_walks_its_copy_of_the_graph() -> None:
-    if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("this system cannot fork")
-    context = multiprocessing.get_context("fork")
-    x = leaf(3)
-    loss = (mg.tanh(x) * x).sum()
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_walk_in_child, args=(theirs, loss, x))
-    child.start()
-    found = ours.recv()
-    child.join()
-    assert child.exitcode == 0
-    loss.backward()
-    np.testing.assert_array_equal(found, x.grad.numpy())
 
 
 def test_gradcheck_refuses_float32() -> None:

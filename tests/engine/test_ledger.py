@@ -1,0 +1,76 @@
+"""Time steps, and the ledger of what each use of a tensor contributed to its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import GraphError, JointRule
+from minigrad.engine.primitive import primitive
+from tests.engine.leaves import leaf, noise, recurrence
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_ledgers_lines_add_up_to_the_gradient(xp: Any, steps: int) -> None:
+    w, b = leaf(noise(3, 3)), leaf(noise(3, seed=1))
+    book = mg.ledger(recurrence(w, b, steps), [w, b])
+    assert w.grad is None
+    recurrence(w, b, steps).backward()
+    for x, lines in ((w, 1), (b, 2)):
+        assert [t for t, _ in book[x]] == sorted([*range(steps)] * lines, reverse=True)
+        np.testing.assert_allclose(sum(g.numpy() for _, g in book[x]), x.grad.numpy(), rtol=1e-12)
+        by_step = book.by_time_step(x)
+        assert list(by_step) == list(range(steps))
+        np.testing.assert_allclose(sum(g.numpy() for g in by_step.values()), x.grad.numpy(), rtol=1e-12)
+
+
+def test_the_ledgers_lines_are_each_their_own(xp: Any) -> None:
+    w = leaf([1.0, 2.0])
+    with mg.time_step(0):
+        y = w * 3
+    y = y + w
+    book = mg.ledger(y.sum(), [w])
+    assert [(t, g.tolist()) for t, g in book[w]] == [(None, [1.0, 1.0]), (0, [3.0, 3.0])]
+    assert list(book.by_time_step(w)) == [0, None]
+    with pytest.raises(KeyError, match="not among those"):
+        book[mg.tensor([1.0])]
+    with pytest.raises(GraphError, match="not on the tape"):
+        mg.ledger((w * 2).sum(), [mg.tensor([1.0])])
+
+
+def test_the_ledger_sees_a_broadcast_and_a_joint_rule(xp: Any) -> None:
+    @primitive
+    def scaled(xp: Any, x: Any, b: Any) -> Any:
+        return x * b, (x, b), JointRule(lambda xp, g, needs, x, b: (g * b, g * x))
+
+    x, b = leaf(noise(2, 3)), leaf(noise(3, seed=1))
+    full = leaf(noise(2, 3, seed=2))
+    y = scaled(x, full) + x * b
+    book = mg.ledger(y.sum(), [b, x, full], retain_graph=True)
+    y.sum().backward()
+    for z in (b, x, full):
+        assert all(g.shape == z.shape for _, g in book[z])
+        np.testing.assert_allclose(sum(g.numpy() for _, g in book[z]), z.grad.numpy(), rtol=1e-12)
+
+
+def test_time_steps_nest_and_end(xp: Any) -> None:
+    x = leaf([1.0])
+    with mg.time_step(1):
+        with mg.time_step(2):
+            assert (x * 2).node.time_step == 2
+        assert (x * 2).node.time_step == 1
+    assert (x * 2).node.time_step is None
+
+
+def test_an_entry_says_what_it_is() -> None:
+    x = leaf([1.0, 2.0])
+    with mg.time_step(3):
+        y = mg.tanh(x)
+    z = y.sum()
+    assert repr(x.node) == f"<leaf #{x.node.serial} (2,) float64>"
+    assert repr(y.node) == f"<tanh #{y.node.serial} (2,) float64, t=3>"
+    assert repr(z.node) == f"<sum #{z.node.serial} () float64>"
+    assert x.node.serial < y.node.serial < z.node.serial
