@@ -1,6 +1,6 @@
-"""The seam between minigrad and the array library: the only file that names cupy.
+"""Backends: the array libraries that minigrad runs on. The only file that names cupy.
 
-Inside an operation the arrays decide where it runs. `use_backend` says only where *new* arrays are made.
+An operation runs on the backend of its arrays. `use_backend` only decides where *new* arrays are created.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from typing import Any, Protocol
 import numpy as np
 
 Array = Any
-"""An array of whichever backend: `numpy.ndarray` or `cupy.ndarray`. Their types share no base to name here."""
+"""An array of any backend: `numpy.ndarray` or `cupy.ndarray`, which have no common base class."""
 
 
 class BackendError(RuntimeError):
-    """A backend is unknown, missing, or two of them met in one operation."""
+    """A backend is unknown or missing, or arrays of two backends are mixed in one operation."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a kernel may ask of a device."""
+    """The properties of a device that kernels depend on."""
 
     name: str
     multiprocessors: int
     shared_memory: int
-    """Bytes that one block may have, where it asks for more than the usual 48 KiB."""
+    """Bytes that one block may have if it asks for more than the usual 48 KiB."""
     registers: int
-    """Words of a multiprocessor."""
+    """32-bit registers of a multiprocessor."""
     threads: int
-    """Of one block, at most."""
+    """The most threads of one block."""
     compute_capability: tuple[int, int]
     cooperative: bool
-    """Whether all blocks of a launch can be held to run at the same time."""
+    """Whether a launch can guarantee that all its blocks run at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
     """A backend's way to run CUDA source on its arrays.
 
-    `compile(source, options)` returns a function that looks up a kernel by name: a `Launch`. `flags` are whole numbers
-    that the host reads without waiting and a kernel reaches through `flags_pointer`: it reports trouble there.
-    `synchronize` waits until the device has done all that it was given, on any stream.
+    `compile(source, options)` returns a function that looks up a kernel by name: a `Launch`. `flags` are integers that
+    the host reads without synchronising; a kernel reports errors there, through `flags_pointer`. `synchronize` waits
+    until the device has finished all its work, on any stream.
     """
 
     device: Device
@@ -60,11 +60,11 @@ class Kernels:
 class Launch(Protocol):
     """A compiled kernel.
 
-    Arguments are arrays, whose address is handed over, and NumPy scalars, handed over as they are. `cooperative` holds
-    all blocks to run at the same time.
+    Arguments are arrays, passed by address, and NumPy scalars, passed by value. `cooperative` makes all blocks run at
+    the same time.
 
     Raises:
-        BackendError: a cooperative grid is larger than what can run at the same time.
+        BackendError: a cooperative grid has more blocks than can run at the same time.
     """
 
     def __call__(
@@ -79,11 +79,11 @@ class Launch(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Backend:
-    """An array library as minigrad sees it.
+    """An array library.
 
     `xp` is its namespace with NumPy's names, `array_type` the class of its arrays. `from_numpy` copies a host array
-    to the device and `to_numpy` copies one back; both may return their argument where host and device are the same.
-    `kernels` says how CUDA source runs there; None where it does not.
+    to the device and `to_numpy` copies one back; both may return their argument if host and device are the same.
+    `kernels` returns what compiles CUDA source; None if the backend has no CUDA.
     """
 
     name: str
@@ -98,21 +98,21 @@ class Backend:
         return f"Backend({self.name!r})"
 
 
-OLDEST = 60
-"""The compute capability, times ten, from which on all blocks of a launch can be held to run together."""
+MIN_CAPABILITY = 60
+"""The least compute capability, times ten, that supports cooperative launches."""
 
 
 @cache
 def _cupy_packages() -> list[str]:
-    """The distributions of CuPy that are installed; more than one is one too many."""
-    from importlib import metadata  # here, since it takes a fifth of what minigrad takes to import
+    """Return the names of the installed CuPy distributions; more than one is an error."""
+    from importlib import metadata  # here, since it would add a fifth to the time that importing minigrad takes
 
-    names = (found.metadata["Name"].lower() for found in metadata.distributions() if found.metadata["Name"])
+    names = (d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"])
     return sorted({name for name in names if re.fullmatch(r"cupy(-cuda\d+x|-rocm.*)?", name)})
 
 
 def _load_cupy() -> Backend:
-    if len(installed := _cupy_packages()) > 1:  # asked first: what they are together may not even be importable
+    if len(installed := _cupy_packages()) > 1:  # checked first: together they may not even be importable
         raise BackendError(
             f"backend 'cupy': the packages {' and '.join(installed)} are installed at once and overwrite each other's "
             f"files; pip uninstall {' '.join(installed)}, then install the one for your CUDA"
@@ -133,17 +133,17 @@ def _load_cupy() -> Backend:
         ) from error
     if not devices:
         raise BackendError("backend 'cupy': cupy is installed but finds no usable GPU; use the backend 'numpy'")
-    if (capability := int(cupy.cuda.Device().compute_capability)) < OLDEST:
+    if (capability := int(cupy.cuda.Device().compute_capability)) < MIN_CAPABILITY:
         raise BackendError(
-            f"backend 'cupy': the GPU has compute capability {capability / 10}, want at least {OLDEST / 10}; use the "
-            "backend 'numpy'"
+            f"backend 'cupy': the GPU has compute capability {capability / 10}, want at least "
+            f"{MIN_CAPABILITY / 10}; use the backend 'numpy'"
         )
-    try:  # CuPy loads them when they are first needed, which is in the middle of somebody's first operation
+    try:  # CuPy would load these libraries only in the middle of the first operation
         cupy.cuda.nvrtc.getVersion()
         _ = cupy.cuda.cublas
     except (ImportError, RuntimeError, OSError) as error:
         raise BackendError(
-            "backend 'cupy': cupy is installed, but not the CUDA libraries that it loads; install the CUDA toolkit, or "
+            "backend 'cupy': cupy is installed, but not the CUDA libraries that it needs; install the CUDA toolkit, or "
             f"pip install '{(installed or ['cupy-cuda13x'])[0]}[ctk]'. CuPy said: {error}"
         ) from error
     return Backend(
@@ -160,7 +160,7 @@ def _load_cupy() -> Backend:
 @cache
 def _cupy_kernels(cupy: Any, device: int) -> Kernels:
     limits = cupy.cuda.runtime.getDeviceProperties(device)
-    described = Device(
+    properties = Device(
         name=limits["name"].decode(),
         multiprocessors=limits["multiProcessorCount"],
         shared_memory=limits["sharedMemPerBlockOptin"],
@@ -170,18 +170,18 @@ def _cupy_kernels(cupy: Any, device: int) -> Kernels:
         cooperative=bool(limits["cooperativeLaunch"]),
     )
 
-    def compiled(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
+    def compile_source(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
         module = cupy.RawModule(code=source, options=("-std=c++17", *options))
-        return lambda name: _cupy_launch(cupy, module.get_function(name), name, described.multiprocessors)
+        return lambda name: _cupy_launch(cupy, module.get_function(name), name, properties.multiprocessors)
 
     pinned = cupy.cuda.alloc_pinned_memory(256)  # the device reaches it at the host's address
     flags = np.frombuffer(pinned, np.int32, 64)
     flags[:] = 0
-    return Kernels(described, compiled, flags, pinned.ptr, cupy.cuda.runtime.deviceSynchronize)
+    return Kernels(properties, compile_source, flags, pinned.ptr, cupy.cuda.runtime.deviceSynchronize)
 
 
 def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Launch:
-    allowed = 0  # what the kernel declares itself counts against the usual 48 KiB too, so less is asked for as well
+    allowed = 0  # static shared memory counts against the usual 48 KiB too, so smaller sizes have to be set as well
 
     def launch(
         grid: tuple[int, int, int],
@@ -194,12 +194,12 @@ def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Lau
         if shared_memory > allowed:
             kernel.max_dynamic_shared_size_bytes = allowed = shared_memory
         function = kernel.kernel
-        if cooperative:  # CuPy would shrink a grid that is too large
+        if cooperative:  # checked here, since CuPy would silently shrink a grid that is too large
             together = multiprocessors * cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
                 function.ptr, threads, shared_memory
             )
             if grid[0] * grid[1] * grid[2] > together:
-                raise BackendError(f"{name}: grid: got {grid}, want at most {together} blocks, which run together")
+                raise BackendError(f"{name}: grid: got {grid}, want at most {together} blocks, which can run together")
         function(grid, (threads, 1, 1), args, shared_mem=shared_memory, enable_cooperative_groups=cooperative)
 
     return launch
@@ -209,17 +209,17 @@ NUMPY = Backend("numpy", np, np.ndarray, to_numpy=lambda a: a, from_numpy=lambda
 _loaders: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY, "cupy": _load_cupy}
 _by_name: dict[str, Backend] = {"numpy": NUMPY}
 BY_ARRAY_TYPE: dict[type, Backend] = {np.ndarray: NUMPY}
-"""Looked up once per array in every operation, so it is a plain dictionary. Holds the backends loaded so far."""
+"""The backends loaded so far. A plain dictionary, since every operation looks up each array."""
 
 
 def register_backend(name: str, load: Callable[[], Backend]) -> None:
-    """Make a further array library known under `name`; `load` runs when it is first asked for."""
+    """Register another array library under `name`; `load` runs when it is first used."""
     _loaders[name] = load
     _by_name.pop(name, None)
 
 
 def get_backend(name: str | Backend) -> Backend:
-    """The backend called `name`, loaded if need be.
+    """Return the backend called `name`; load it if necessary.
 
     Raises:
         BackendError: no backend has that name, its package is missing, or there is no device.
@@ -236,12 +236,12 @@ def get_backend(name: str | Backend) -> Backend:
 
 
 def is_array(value: object) -> bool:
-    """Whether `value` is an array of a loaded backend."""
+    """Return whether `value` is an array of a loaded backend."""
     return type(value) in BY_ARRAY_TYPE or isinstance(value, tuple(BY_ARRAY_TYPE))
 
 
 def backend_of(array: Array) -> Backend:
-    """The backend whose array this is.
+    """Return the backend that an array belongs to.
 
     Raises:
         TypeError: `array` belongs to no loaded backend.
@@ -262,12 +262,12 @@ _default = _Default()
 
 
 def default_backend() -> Backend:
-    """Where new tensors are made when nothing else says so."""
+    """Return the backend on which new tensors are created by default."""
     return _default.backend
 
 
 class use_backend:
-    """Make new tensors on this backend from now on, or inside a `with` block only.
+    """Create new tensors on this backend from now on, or inside a `with` block only.
 
     >>> with use_backend("numpy"):
     ...     default_backend().name
@@ -291,32 +291,32 @@ class use_backend:
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
-    """The host copy of an array (the array itself where it is on the host already)."""
+    """Return the host copy of an array; an array on the host is returned itself."""
     return backend_of(array).to_numpy(array)
 
 
 def fingerprint(array: Array) -> int | None:
-    """A checksum of a host array's content; None for one that lives on a device, where it would have to wait.
+    """Return a checksum of a host array's content; None for a device array, which would need a synchronisation.
 
-    Of a large array sums of its bytes as 64-bit integers are what is checked: of rows, and of columns at two widths.
-    That is faster, and a write that leaves them all as they were would have to be meant to. (With one width alone, rows
-    of one-hot vectors could be shuffled.)
+    For a large array the checksum covers sums of its bytes as 64-bit integers: of rows, and of columns at two widths.
+    That is faster, and only a deliberate write leaves all of them unchanged. (With a single width, permuting rows of
+    one-hot vectors would go undetected.)
     """
     if not isinstance(array, np.ndarray):
         return None
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if content.size < 1 << 16:
         return zlib.crc32(content.data)
-    whole = content.size // 2048 * 2048
-    words = content[:whole].view(np.uint64)
+    end = content.size // 2048 * 2048
+    words = content[:end].view(np.uint64)
     rows = words.reshape(-1, 256)
     skewed = words[: words.size // 253 * 253].reshape(-1, 253)
-    checked = zlib.crc32(content[whole:].data)
+    checksum = zlib.crc32(content[end:].data)
     for sums in (rows.sum(1), rows.sum(0), skewed.sum(0)):
-        checked = zlib.crc32(sums.data, checked)
-    return checked
+        checksum = zlib.crc32(sums.data, checksum)
+    return checksum
 
 
 def synchronize(backend: str | Backend = "numpy") -> None:
-    """Wait until the backend's device has done all it was given. Timing needs this, results do not."""
+    """Wait until the backend's device has finished all its work. Needed for timing, not for results."""
     get_backend(backend).synchronize()

@@ -1,7 +1,7 @@
 """NumPy's own functions on tensors: `np.tanh(t)` and `np.concatenate([t, a])` record on the tape (NEP 13, NEP 18).
 
-A function of NumPy's is minigrad's of the same name. What has no rule says so by name as soon as a tensor on the tape
-is among its arguments; constants go to NumPy as the arrays that they hold. So does an argument that minigrad's has not.
+A NumPy function calls minigrad's of the same name. If there is none, a tensor on the tape raises an error that names
+the function, and constants are passed to NumPy as arrays. An argument our function lacks raises an error that names it.
 """
 
 from __future__ import annotations
@@ -21,45 +21,47 @@ from .engine.tensor import Tensor
 
 REDUCED = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
 ACCUMULATED = {np.add: "cumsum", np.multiply: "cumprod", np.maximum: "cummax", np.minimum: "cummin"}
-"""What `ufunc.reduce` and `ufunc.accumulate` are called among our functions."""
+"""The names of our functions for `ufunc.reduce` and `ufunc.accumulate`."""
 
 
 def _pairs() -> Iterator[tuple[Any, Callable[..., Any]]]:
-    """(NumPy's function, ours) for every name that both have."""
+    """Yield (NumPy's function, ours) for every name that both have."""
     for theirs, ours in ((np, ops), (np.linalg, ops.linalg), (np.fft, ops.fft), (np.lib.stride_tricks, ops)):
         for name in ours.__all__:
-            found, own = getattr(theirs, name, None), getattr(ours, name)
-            if callable(found) and callable(own) and not isinstance(found, type):
-                yield found, own
+            function, own = getattr(theirs, name, None), getattr(ours, name)
+            if callable(function) and callable(own) and not isinstance(function, type):
+                yield function, own
 
 
 OURS: dict[Any, Callable[..., Any]] = dict(_pairs())
-"""NumPy's functions and ufuncs, and what they are on tensors."""
+"""Our functions by NumPy's functions and ufuncs."""
 IN_PLACE = (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
-"""Functions that write into their first argument: ours of that name, if there is one, returns a new tensor instead."""
+"""Functions that write into their first argument. Ours of the same name, if any, returns a new tensor instead."""
 for _function in IN_PLACE:
     OURS.pop(_function, None)
 
 
-NO_OUT = "tensors are not written in place, nor arrays with what is on the tape; take what it returns"
+NO_OUT = "arrays and tensors are not written in place; use the value that the function returns"
 INSTEAD = {
     "out": NO_OUT,
-    "where": "choose with minigrad.where(mask, x, other) before it, or among its results",
-    "initial": "put it beside the result: with minigrad.add, multiply, maximum or minimum",
-    "dtype": "take .astype(dtype) of its argument or its result",
-    "weights": "leave it out, or see minigrad.average",
+    "where": "use minigrad.where(mask, x, other) on the argument or the result",
+    "initial": "combine it with the result, by minigrad.add, multiply, maximum or minimum",
+    "dtype": "use .astype(dtype) on the argument or the result",
+    "weights": "leave it out, or use minigrad.average",
     "mean": "leave it out: it is computed",
 }
-"""What to do where an argument of NumPy's is not taken."""
+"""Advice for each of NumPy's arguments that ours do not take."""
 DEFAULTS = {"out": None, "where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
-"""What changes nothing. (Ufuncs have no signature to read it from.)"""
+"""Values that change nothing. (Ufuncs have no signature to read them from.)"""
 
 
 @cache
 def _signatures(theirs: Any, ours: Callable[..., Any]) -> tuple[float, dict[str, str], list[str], dict[str, Any]]:
-    """How many arguments stand at the same places, NumPy's names of arguments and ours, NumPy's in order, its defaults.
+    """Compare the signatures of NumPy's function and ours.
 
-    Where ours takes whatever it is given, all of them are at the same places, and no name is known.
+    Returns:
+        How many leading arguments have the same position; our name for each of NumPy's names; NumPy's names in order;
+        NumPy's defaults. If ours has `**options`, all positions agree and no names are known.
     """
     own = list(inspect.signature(FUNCTION_OF.get(ours, ours)).parameters.values())[int(ours in FUNCTION_OF) :]
     if any(p.kind is p.VAR_KEYWORD for p in own):
@@ -69,22 +71,22 @@ def _signatures(theirs: Any, ours: Callable[..., Any]) -> tuple[float, dict[str,
     if isinstance(theirs, np.ufunc):
         return float("inf"), known, [], DEFAULTS
     try:
-        given = list(inspect.signature(theirs).parameters.values())
-    except ValueError:  # what is written in C says nothing of its arguments before NumPy 2.4
+        parameters = list(inspect.signature(theirs).parameters.values())
+    except ValueError:  # functions written in C have no signature before NumPy 2.4
         return float("inf"), known, [], DEFAULTS
-    every = [p.name for p in given]
+    every = [p.name for p in parameters]
     known.update((a, b) for a, b in zip(every, names) if a not in known and b not in every)  # under another name
-    rows = [k for k, a in enumerate(every) if known.get(a) != (names[k] if k < len(names) else None)]
-    starred = any(p.kind is p.VAR_POSITIONAL for p in (*own, *given))
-    same = float("inf") if starred or not rows else rows[0]
-    return same, known, every, {p.name: DEFAULTS.get(p.name, p.default) for p in given}
+    different = [k for k, a in enumerate(every) if known.get(a) != (names[k] if k < len(names) else None)]
+    starred = any(p.kind is p.VAR_POSITIONAL for p in (*own, *parameters))
+    same = float("inf") if starred or not different else different[0]
+    return same, known, every, {p.name: DEFAULTS.get(p.name, p.default) for p in parameters}
 
 
-def _called(caller: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Our function with arguments given as NumPy's are.
+def _call(caller: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Call our function with NumPy's arguments.
 
     Raises:
-        TypeError: one of them is not taken, and says something.
+        TypeError: our function lacks an argument whose value is not the default.
     """
     same, known, every, defaults = _signatures(theirs, ours)
     if len(args) > same:
@@ -92,48 +94,48 @@ def _called(caller: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any,
         args = args[: int(same)]
     if not options or not known:
         return ours(*args, **options)
-    taken = {}
+    accepted = {}
     for name, value in options.items():
         if name in known:
             if value is not np._NoValue:
-                taken[known[name]] = value
+                accepted[known[name]] = value
         elif value is not np._NoValue and not (name in defaults and value is defaults[name]):
             own = f"minigrad.{ours.__name__}"
             raise TypeError(f"{caller}: {name}: {own} does not take this; {INSTEAD.get(name, 'leave it out')}")
-    return ours(*args, **taken)
+    return ours(*args, **accepted)
 
 
 def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-    """What NumPy calls for `ufunc(..., x, ...)` and its methods."""
+    """Implement `ufunc(..., x, ...)` and the ufunc's methods."""
     caller = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if options.pop("out", None) is not None:
         raise TypeError(f"{caller}: out: {NO_OUT}")
     if method == "at" and isinstance(inputs[0], Tensor):
         raise TypeError(f"{caller}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
-    # A NumPy number comes here as an array without axes: it belongs to no backend.
+    # NumPy passes its scalars as arrays of no axes; as scalars they take any backend.
     inputs = tuple(a[()] if type(a) is np.ndarray and not a.ndim else a for a in inputs)
     if method == "__call__" and ufunc in OURS:
-        return _called(caller, ufunc, OURS[ufunc], inputs, options)
+        return _call(caller, ufunc, OURS[ufunc], inputs, options)
     if method == "outer" and ufunc in OURS:
         a, b = inputs
         columns = ops.reshape(a, (*np.shape(_array(a)), *(1,) * np.ndim(_array(b))))
-        return _called(caller, ufunc, OURS[ufunc], (columns, b), options)
+        return _call(caller, ufunc, OURS[ufunc], (columns, b), options)
     names = {"reduce": REDUCED, "accumulate": ACCUMULATED}.get(method, {})
     if ufunc in names:
-        return _called(caller, ufunc, getattr(ops, names[ufunc]), inputs, {"axis": 0, **options})
+        return _call(caller, ufunc, getattr(ops, names[ufunc]), inputs, {"axis": 0, **options})
     return _on_constants(caller, getattr(ufunc, method), inputs, options)
 
 
 def array_function(
     x: Tensor, function: Callable[..., Any], types: Any, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
-    """What NumPy calls for `numpy.function(..., x, ...)`."""
+    """Implement `numpy.function(..., x, ...)`."""
     caller = f"{function.__module__}.{function.__name__}"
     if function in IN_PLACE:
         own = f"minigrad.{function.__name__}" if hasattr(ops, function.__name__) else "minigrad.at(x)[...].set(value)"
-        raise TypeError(f"{caller}: it writes in place, and tensors are not written into; {own} gives a new one")
+        raise TypeError(f"{caller}: it writes in place, and tensors never change; {own} gives a new one")
     if function in OURS:
-        return _called(caller, function, OURS[function], args, options)
+        return _call(caller, function, OURS[function], args, options)
     return _on_constants(caller, function, args, options)
 
 
@@ -141,7 +143,7 @@ def _on_constants(caller: str, function: Callable[..., Any], args: Any, options:
     if any(t.node is not None for t in _tensors((args, options))):
         raise TypeError(
             f"{caller}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it of "
-            "functions that have one, write a @minigrad.primitive, or take .detach() where no gradient shall pass"
+            "functions that have one, write a @minigrad.primitive, or take .detach() where no gradient is needed"
         )
     return function(*_arrays(args), **_arrays(options))
 
@@ -157,7 +159,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _arrays(value: Any) -> Any:
-    """The arguments with arrays in the place of tensors."""
+    """Return the arguments with arrays in place of tensors."""
     if isinstance(value, (tuple, list)):
         return type(value)(_arrays(part) for part in value)
     if isinstance(value, dict):
@@ -170,7 +172,7 @@ def _array(value: Any) -> Any:
 
 
 def to_dlpack(x: Tensor, **options: Any) -> Any:
-    """The tensor's memory for another library, without a copy (the DLPack protocol).
+    """Export the tensor's memory to another library, without a copy (the DLPack protocol).
 
     Raises:
         BufferError: the tensor is on the tape, so that a write into its memory would make gradients wrong.
@@ -181,10 +183,10 @@ def to_dlpack(x: Tensor, **options: Any) -> Any:
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """A constant tensor on another library's memory, without a copy: of a torch tensor, a CuPy or a NumPy array.
+    """Return a constant tensor on another library's memory, without a copy: a torch tensor's, a CuPy or NumPy array's.
 
-    What is on the host comes to the backend numpy, what is on a CUDA device to cupy. Writes into the shared memory are
-    noticed by the walk as those into a user's own array are.
+    Host memory gives the backend numpy, a CUDA device cupy. The backward pass detects writes into shared host memory as
+    it does those into a user's own array.
 
     >>> import numpy as np, minigrad as mg
     >>> a = np.ones(3)

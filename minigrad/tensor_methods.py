@@ -1,4 +1,4 @@
-"""What Python's operators and a tensor's methods mean: one table."""
+"""Bind Python's operators and NumPy's methods to Tensor, from one table. `engine/tensor_typing.py` has their types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from . import numpy_protocol, ops
 from .backend import Backend, backend_of, get_backend
-from .engine import gradients as functional, hooks
+from .engine.gradients import backward
+from .engine.hooks import register_hook
 from .engine.primitive import record
 from .engine.tape import Node, mode
 from .engine.tensor import Tensor
@@ -19,11 +20,11 @@ def _swapped(operation: Any) -> Any:
     return lambda a, b: operation(b, a)
 
 
-def _shape_method(x: Tensor, *shape: Any) -> Tensor:
+def _reshape(x: Tensor, *shape: Any) -> Tensor:
     return ops.reshape(x, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
 
-def _transpose_method(x: Tensor, *axes: Any) -> Tensor:
+def _transpose(x: Tensor, *axes: Any) -> Tensor:
     if not axes or axes == (None,):
         return ops.transpose(x)
     return ops.transpose(x, tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
@@ -34,7 +35,7 @@ def _astype(x: Tensor, dtype: Any) -> Tensor:
 
 
 def to(x: Tensor, backend: str | Backend) -> Tensor:
-    """The tensor on another backend; the gradient travels back the other way. On the same one, the tensor itself.
+    """Return the tensor on another backend, or the tensor itself if it is there; its gradient moves back.
 
     Raises:
         BackendError: the backend is unknown or has no device.
@@ -45,14 +46,15 @@ def to(x: Tensor, backend: str | Backend) -> Tensor:
     array = target.from_numpy(source.to_numpy(x._data))
     if x.node is None or not mode().recording:
         return Tensor(array)
-    # The entry computes in the target's namespace; its rule brings the gradient home.
     moved: Tensor = record(
-        "to", Node(), target.xp, array, (), _bring_home(source, target), (x._data,), (x.node,), mode().time_step
+        "to", Node(), target.xp, array, (), _move_gradient(source, target), (x._data,), (x.node,), mode().time_step
     )
     return moved
 
 
-def _bring_home(source: Backend, target: Backend) -> Any:
+def _move_gradient(source: Backend, target: Backend) -> Any:
+    """Return the rule that moves a gradient from `target` back to `source`."""
+
     def rule(xp: Any, g: Any) -> Any:
         return to(g, source) if isinstance(g, Tensor) else source.from_numpy(target.to_numpy(g))
 
@@ -100,12 +102,12 @@ TABLE: dict[str, Any] = {
     "mT": property(lambda x: ops.matrix_transpose(x), doc="The tensor with its last two axes exchanged."),
     "real": property(lambda x: ops.real(x), doc="The real part."),
     "imag": property(lambda x: ops.imag(x), doc="The imaginary part."),
-    "reshape": _shape_method,
-    "transpose": _transpose_method,
+    "reshape": _reshape,
+    "transpose": _transpose,
     "astype": _astype,
     "to": to,
-    "backward": functional.backward,
-    "register_hook": hooks.register_hook,
+    "backward": backward,
+    "register_hook": register_hook,
     "__array_ufunc__": numpy_protocol.array_ufunc,
     "__array_function__": numpy_protocol.array_function,
     "__array_namespace__": lambda x, api_version=None: sys.modules[__package__],
@@ -115,8 +117,8 @@ TABLE: dict[str, Any] = {
 
 SAME_NAME = """all any argmax argmin argsort choose clip conj copy cumprod cumsum diagonal dot flatten max mean min
 nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var"""
-"""Methods of NumPy's arrays that are our functions of the same name. (`sort` is not: an array's works in place.)"""
+"""Methods of NumPy's arrays that equal our functions of the same name. (`sort` does not: ndarray.sort is in place.)"""
 TABLE |= {name: getattr(ops, name) for name in SAME_NAME.split()}
 
-for _name, _meaning in TABLE.items():
-    setattr(Tensor, _name, _meaning)
+for _name, _method in TABLE.items():
+    setattr(Tensor, _name, _method)

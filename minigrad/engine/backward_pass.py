@@ -1,4 +1,4 @@
-"""The walk: the tape from its newest entry to its oldest; each passes its gradient on to its inputs."""
+"""The backward pass: from the newest node to the oldest, each passes its gradient on to its inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = Any
 
 
 def reachable(roots: Iterable[Node], lowest: int = 0) -> dict[int, Node]:
-    """All entries from which `roots` were computed, by serial number, none older than `lowest`."""
+    """Return all nodes from which `roots` were computed, by serial number, none older than `lowest`."""
     nodes: dict[int, Node] = {}
     stack = list(roots)
     while stack:
@@ -25,8 +25,8 @@ def reachable(roots: Iterable[Node], lowest: int = 0) -> dict[int, Node]:
             continue
         if node.rules is None:
             raise GraphError(
-                f"backward: the graph was walked before and its entry '{node.op}' {node.shape} is gone; pass "
-                "retain_graph=True to the first walk, or cut the graph with .detach() where it should end"
+                f"backward: an earlier backward pass has consumed the graph, and '{node.op}' {node.shape} with it; "
+                "pass retain_graph=True to the first backward pass, or cut the graph with .detach() where it should end"
             )
         nodes[serial] = node
         for parent in node.parents:
@@ -36,20 +36,20 @@ def reachable(roots: Iterable[Node], lowest: int = 0) -> dict[int, Node]:
 
 
 def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
-    """Those of `nodes` through which a gradient can reach one of `wanted`."""
-    kept: dict[int, Node] = {}
+    """Return those of `nodes` through which a gradient can reach one of `wanted`."""
+    result: dict[int, Node] = {}
     for serial in sorted(nodes):
         node = nodes[serial]
-        if serial in wanted or any(p is not None and p.serial in kept for p in node.parents):
-            kept[serial] = node
-    return kept
+        if serial in wanted or any(p is not None and p.serial in result for p in node.parents):
+            result[serial] = node
+    return result
 
 
 Gradient = tuple[Node, Any, bool]
-"""What the walk found for one entry: the entry, the pooled gradient, and whether its memory is ours alone."""
+"""A node, its pooled gradient, and whether nothing else holds the gradient's memory."""
 
 
-def walk(
+def run(
     roots: Sequence[tuple[Node, Any]],
     *,
     wanted: set[int] | None,
@@ -58,13 +58,14 @@ def walk(
     xp: Any,
     ledger: dict[int, list[tuple[int | None, Any]]] | None,
 ) -> dict[int, Gradient]:
-    """Run the tape backwards from `roots`, pairs of an entry and the gradient of the result with respect to it.
+    """Run the tape backwards from `roots`, pairs of a node and the gradient of the result with respect to it.
 
-    Returns the pooled gradients of all leaves, or of the `wanted` serials only. Without `retain` each entry drops its
-    rule and its saved arrays as the walk passes, so memory falls while it runs.
+    Returns the pooled gradients of all leaves, or of the `wanted` serials only. Without `retain` each node drops its
+    rules and its saved arrays once it is done, so memory falls during the backward pass.
 
-    In a first-order walk gradients are plain arrays. With `lift`, which makes a tensor of an array and its entry, the
-    same rules run on tensors with the namespace `xp`, and what they do is recorded.
+    There are three modes. In a first-order backward pass (`lift` None) gradients are plain arrays. In a recorded one
+    (`create_graph`) `lift` makes a tensor of an array and its node: the same rules run on tensors with the namespace
+    `xp`, so that they are on the tape. With a `ledger` each contribution to its tensors is listed before it is pooled.
     """
     nodes = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
     if wanted is not None:
@@ -75,101 +76,112 @@ def walk(
     for node, g in roots:
         if node.serial in nodes:
             _into_pool(pools, node.serial, g, node.xp)
-    found: dict[int, Gradient] = {}
+    result: dict[int, Gradient] = {}
     first_order = lift is None
-    kept_whole = wanted or ()
-    watch, hooks = mode().observer, bool(hooked)
-    for serial in reversed(order):
+    never_factors = wanted or ()
+    observer, hooks = mode().observer, bool(hooked)
+    for serial in reversed(order):  # newest first: every use of a node comes before the node itself
         node = nodes.pop(serial)
         g = pools.pop(serial, None)
-        if g is None:  # nothing that depends on this entry reached the result
+        if g is None:  # nothing that depends on this node reached the result
             continue
-        parents, rules, saved, here = node.parents, node.rules, node.saved, node.xp
+        parents, rules, saved, node_xp = node.parents, node.rules, node.saved, node.xp
+
+        # 1. Pool: the contributions of all uses have arrived, so the gradient is complete.
         owned = False
         if type(g) in POOLED:
-            g, owned = pooled(g, node.keeps_factors and first_order and bool(parents) and serial not in kept_whole)
+            # First order only: the transpose of a weight passes factors on, which stay cheaper than their product.
+            g, owned = pooled(g, node.keeps_factors and first_order and bool(parents) and serial not in never_factors)
         if hooks:
             g, owned = apply_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
-            found[serial] = (node, g, owned)
+            result[serial] = (node, g, owned)
         if not parents:
             continue
+
+        # 2. Several outputs: each Pick leaves its gradient with the ManyNode, which comes after all of them.
         kind = type(node)
-        if kind is Pick:  # one of several outputs: wait for its siblings
-            whole: Any = parents[0]
-            slots = pools.setdefault(whole.serial, [None] * len(whole.outputs))
+        if kind is Pick:
+            many: Any = parents[0]
+            slots = pools.setdefault(many.serial, [None] * len(many.outputs))
             slots[node.slot] = g
             continue
         if kind is ManyNode:
-            g = tuple(_or_zeros(g[k], like, here, lift) for k, like in enumerate(node.outputs))
+            g = tuple(_or_zeros(g[k], like, node_xp, lift) for k, like in enumerate(node.outputs))
+
+        # 3. The rules: on arrays, or in a recorded pass on tensors that are tied to the nodes they came from.
         if lift is not None:
-            saved, here = _attach(node, lift), xp
-        if watch is not None:
-            rules = watch.rules(node, rules)
-        if not isinstance(rules, tuple):  # a joint rule: its answers stand in for a rule each
+            saved, node_xp = _attach(node, lift), xp
+        if observer is not None:
+            rules = observer.rules(node, rules)
+        if not isinstance(rules, tuple):  # a joint rule: one constant rule per contribution stands in for it
             assert rules is not None
             needs = tuple(p is not None and p.serial in nodes for p in parents)
-            rules = tuple(partial(_answer, part) for part in rules(here, g, needs, *saved))
+            rules = tuple(partial(_constant_rule, part) for part in rules(node_xp, g, needs, *saved))
         count = len(saved)
         for parent, rule in zip(parents, rules):
             if parent is None or (wanted is not None and parent.serial not in nodes):
                 continue
             if count == 1:  # written out: a call with a star costs as much again
-                contribution = rule(here, g, saved[0])
+                contribution = rule(node_xp, g, saved[0])
             elif count == 2:
-                contribution = rule(here, g, saved[0], saved[1])
+                contribution = rule(node_xp, g, saved[0], saved[1])
             else:
-                contribution = rule(here, g, *saved)
+                contribution = rule(node_xp, g, *saved)
             if contribution is None:
                 continue
             if ledger is not None and parent.serial in ledger:
-                ledger[parent.serial] += _ledger_lines(node, parent, contribution, here)
+                ledger[parent.serial] += _ledger_lines(node, parent, contribution, node_xp)
+
+            # 4. The contribution in the parent's shape and dtype, into its pool.
             if type(contribution) in UNFINISHED:
                 contribution = _finished(contribution, parent, first_order)
-            elif contribution.shape != parent.shape:
-                contribution = unbroadcast(here, contribution, parent.shape, first_order and not parent.parents)
+            elif contribution.shape != parent.shape:  # the parent was broadcast
+                contribution = unbroadcast(node_xp, contribution, parent.shape, first_order and not parent.parents)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
-                contribution = _in_dtype(contribution, parent.dtype, here)
+                contribution = _in_dtype(contribution, parent.dtype, node_xp)
             if parent.serial in pools:
                 _into_pool(pools, parent.serial, contribution, parent.xp)
-            else:  # most entries have one use: it is only borrowed, and they need no pool
+            else:  # most nodes have one use: the contribution is borrowed, without a pool
                 pools[parent.serial] = contribution
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
-        g, saved, contribution = None, (), None  # nothing of this entry lives on while the next one's rule computes
-    return found
+        g, saved, contribution = None, (), None  # no array of this node stays alive while the next rule computes
+    return result
 
 
 def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
-    """In the parent's dtype; of a complex contribution a real parent feels the real part, as L changes by Re(g·dx)."""
+    """Convert to the parent's dtype. A real parent takes the real part, since the loss changes by Re(g·dx)."""
     if contribution.dtype.kind == "c" and dtype.kind != "c":
         contribution = xp.real(contribution.dense() if type(contribution) in UNFINISHED else contribution)
     return contribution if contribution.dtype == dtype else contribution.astype(dtype)
 
 
 UNFINISHED = frozenset((OuterProduct, RowSum, PerStepSum, IndexedSlice))
+"""What a rule may return in place of an array."""
 POOLED = frozenset((OuterProduct, RowSum, IndexedSlice, Pool))
+"""What may wait in `pools` in place of an array."""
 
 
-def pooled(held: Any, keep_factors: bool) -> tuple[Any, bool]:
-    """What a pool has come to, and whether that memory is its own; of a single contribution, that one as it is."""
-    kind = type(held)
+def pooled(waiting: Any, keep_factors: bool) -> tuple[Any, bool]:
+    """Return the sum of what waits for a node, and whether its memory is its own; a single array is only borrowed."""
+    kind = type(waiting)
     if kind is Pool:
-        total: tuple[Any, bool] = held.result(keep_factors)
+        total: tuple[Any, bool] = waiting.result(keep_factors)
         return total
-    if kind is RowSum and held.count == 1:
-        return held.rows[0], False
+    if kind is RowSum and waiting.count == 1:
+        return waiting.rows[0], False
     if kind is RowSum or kind is IndexedSlice or (kind is OuterProduct and not keep_factors):
-        return held.dense(), True
-    return held, False
+        return waiting.dense(), True
+    return waiting, False
 
 
-def _answer(contribution: Any, *_: Any) -> Any:
+def _constant_rule(contribution: Any, *_: Any) -> Any:
     return contribution
 
 
 def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
-    """Factors stay factors only where a pool will gather many of them."""
+    """Return a contribution as an array, or as it is where the pool sums such contributions faster."""
     kind = type(contribution)
     if kind is PerStepSum:
         return contribution.total
@@ -179,20 +191,20 @@ def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
 
 
 def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -> None:
-    """Add to an entry's pool, which is made when there is a second contribution."""
-    held = pools.get(serial)
-    if held is None:
+    """Add a contribution to a node's pool, which is created for the second one."""
+    waiting = pools.get(serial)
+    if waiting is None:
         pools[serial] = contribution
-    elif type(held) is Pool:
-        held.add(contribution)
+    elif type(waiting) is Pool:
+        waiting.add(contribution)
     else:
         pools[serial] = pool = Pool(xp)
-        pool.add(held)
+        pool.add(waiting)
         pool.add(contribution)
 
 
 def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[tuple[int | None, Any]]:
-    """One contribution as (time step, gradient in the parent's shape); a whole sequence's gives a line per step."""
+    """Return a contribution as pairs (time step, gradient in the parent's shape); a whole sequence has one per step."""
     if type(contribution) is PerStepSum:
         return [(t, contribution.at(t)) for t in contribution.steps]
     if type(contribution) in UNFINISHED:
@@ -210,14 +222,14 @@ def _or_zeros(g: Any, like: tuple[tuple[int, ...], Any], xp: Any, lift: Any) -> 
 
 
 def _attach(node: Node, lift: Callable[[Array, Node | None], Any]) -> tuple[Any, ...]:
-    """Saved arrays as tensors, each tied to the entry it came from, so that a recorded walk differentiates through."""
+    """Return the saved arrays as tensors tied to the nodes they came from, so that derivatives flow through them."""
     inputs = len(node.parents)
-    tied = []
+    tensors = []
     for array, k in zip(node.saved, node.sources):
         if array is None or not hasattr(array, "dtype"):
-            tied.append(array)
+            tensors.append(array)
         elif k is None:
-            tied.append(lift(array, None))
+            tensors.append(lift(array, None))
         else:
-            tied.append(lift(array, node.parents[k] if k < inputs else output_of(node, k - inputs)))
-    return tuple(tied)
+            tensors.append(lift(array, node.parents[k] if k < inputs else output_of(node, k - inputs)))
+    return tuple(tensors)

@@ -1,8 +1,7 @@
-"""Where the contributions of a shared value meet.
+"""Gradient pooling: the sum of the contributions that a value receives from all its uses.
 
-A value used many times receives a gradient from each use, and its gradient is their sum: the lecture's pooling over
-time (slides 71, 93, 118) when the uses are the time steps of a recurrent net. Like the tape, this file knows no array
-library; it works on whatever arrays, or tensors, it is handed.
+When the uses are the time steps of a recurrent net, this is the lecture's pooling over time (slides 71, 93, 118). Like
+the tape, this file depends on no array library; it works on arrays and on tensors.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ Array = Any
 SMALL = 256
 """Elements up to which NumPy adds into a fresh array faster than in place."""
 BLOCK = 1 << 16
-"""Elements of factors that a pool collects before it contracts them (more, where the weight itself is larger)."""
-
-
+"""Elements of factors that a pool collects before it contracts them; more for a weight that is itself larger."""
 MANY = 256
-"""Rows of factors from which on waiting for more gains nothing: a product of so many is at full speed, and the factors
-would keep a layer's arrays alive until the end of the walk."""
+"""Rows of factors from which waiting for more gains nothing: a product of so many is at full speed, and the factors
+would keep a layer's arrays alive until the end of the backward pass."""
 NONE: list[Array] = []
-"""In the place of a pool's lists as long as it has no factors: most pools never have."""
+"""Stands for a pool's lists until it has factors; most pools never have any."""
 
 
 class OuterProduct:
@@ -63,7 +60,7 @@ class OuterProduct:
 
 
 class RowSum:
-    """The contribution `rows.sum(0)` to a vector, kept as the rows (N, p): the gradient of a bias, summed only once."""
+    """The contribution `rows.sum(0)` to a vector, kept as the rows (N, p), so that a bias gradient is summed once."""
 
     __slots__ = ("rows",)
 
@@ -93,8 +90,7 @@ class RowSum:
 class IndexedSlice:
     """The contribution of values `g` at a basic `index`, and of zeros elsewhere, to an array of `shape`.
 
-    `x[t]` at every t contributes T of them: the pool adds each at its place, where T arrays of x's shape would be T²
-    work.
+    `x[t]` at every t contributes T of them. The pool adds each at its index; T arrays of x's shape would be O(T²) work.
     """
 
     __slots__ = ("g", "index", "shape", "xp")
@@ -116,7 +112,7 @@ class IndexedSlice:
 
 
 class PerStepSum:
-    """What a whole sequence contributes at once: the total, and on request what each step's share of it was."""
+    """The contribution of a whole sequence: the total, and on request the part of each step."""
 
     __slots__ = ("at", "steps", "total")
 
@@ -127,9 +123,9 @@ class PerStepSum:
 class Pool:
     """The running sum of a value's contributions.
 
-    Borrows the first, owns a fresh array from the second on, and, if that is not tiny, adds in place after that: one
-    buffer of the value's size for any number of uses. Factors (`OuterProduct`, `RowSum`) are collected and
-    contracted in blocks, so that what waits stays bounded.
+    The first array is borrowed, the second makes a new array, and all later ones are added to it in place unless it is
+    tiny: one buffer of the value's size for any number of uses. Factors (`OuterProduct`, `RowSum`) are collected and
+    contracted in blocks, so that their memory stays bounded.
     """
 
     __slots__ = ("left", "owned", "right", "rows", "total", "waiting", "xp")
@@ -147,17 +143,17 @@ class Pool:
     def add(self, contribution: Any) -> None:
         kind = type(contribution)
         if kind is IndexedSlice:
-            if not self.owned:
+            if not self.owned:  # the first dense array in which later slices are added in place
                 self.total = contribution.dense() if self.total is None else self.total + contribution.dense()
                 self.owned = True
             else:
                 self.total[contribution.index] += contribution.g
-        elif self.owned and kind is not OuterProduct and kind is not RowSum:
+        elif self.owned and kind is not OuterProduct and kind is not RowSum:  # the third array and all later ones
             if contribution.size > SMALL:
                 self.total += contribution
             else:
                 self.total = self.total + contribution
-        elif kind is OuterProduct:
+        elif kind is OuterProduct:  # factors wait, until they are many or take more memory than the weight
             if self.left is NONE:
                 self.left, self.right = [], []
             self.left.append(contribution.left)
@@ -165,16 +161,16 @@ class Pool:
             self.waiting += contribution.left.size + contribution.right.size
             if self.waiting > BLOCK and self.waiting > 4 * math.prod(contribution.shape):
                 self._contract()
-        elif kind is RowSum:
+        elif kind is RowSum:  # rows wait in the same way
             if self.rows is NONE:
                 self.rows = []
             self.rows.append(contribution.rows)
             self.waiting += contribution.rows.size
             if self.waiting > BLOCK:
                 self._contract()
-        elif self.total is None:
+        elif self.total is None:  # the first array: borrowed, since another node may hold it
             self.total = contribution
-        else:
+        else:  # the second array: the sum is new memory, so the pool may write into it from now on
             self.total = self.total + contribution
             self.owned = True
 
@@ -182,22 +178,22 @@ class Pool:
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts)
 
     def _contract(self) -> None:
-        """Turn the factors that wait into one dense contribution each."""
-        made: list[Array] = []
+        """Add the product of the waiting factors, and the sum of the waiting rows, to the total."""
+        sums: list[Array] = []
         if self.left:
-            made.append(OuterProduct(self._joined(self.left), self._joined(self.right)).dense())
+            sums.append(OuterProduct(self._joined(self.left), self._joined(self.right)).dense())
             self.left = self.right = NONE
         if self.rows:
-            made.append(RowSum(self._joined(self.rows)).dense())
+            sums.append(RowSum(self._joined(self.rows)).dense())
             self.rows = NONE
         self.waiting = 0
-        for dense in made:
+        for dense in sums:
             first = self.total is None
             self.add(dense)
-            self.owned = self.owned or first  # a product just made belongs to nobody else
+            self.owned = self.owned or first  # nobody else holds a new array
 
     def result(self, keep_factors: bool = False) -> tuple[Any, bool]:
-        """The sum, and whether its memory is the pool's own. `keep_factors` leaves pure `OuterProduct`s as one."""
+        """Return the sum, and whether its memory is the pool's own. `keep_factors`: pure `OuterProduct`s stay one."""
         if keep_factors and self.left and self.total is None and not self.rows:
             return OuterProduct(self._joined(self.left), self._joined(self.right)), True
         if self.left or self.rows:  # not `waiting`: factors of no rows have no elements
@@ -208,7 +204,7 @@ class Pool:
 def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
     """Sum `g` over the axes along which a value of `shape` was broadcast to `g.shape`.
 
-    With `defer`, a sum over leading axes alone comes back as a `RowSum` for the pool to finish.
+    With `defer`, a sum over leading axes alone is returned as a `RowSum`, which the pool finishes.
     """
     extra = g.ndim - len(shape)
     if extra and g.shape[extra:] == shape:

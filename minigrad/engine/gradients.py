@@ -1,4 +1,4 @@
-"""Asking the tape for gradients: into the leaves (`backward`), or as a result (`gradients`)."""
+"""Compute gradients: into the leaves (`backward`), as a result (`gradients`), or before pooling (`ledger`)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from .. import ops
 from ..backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
-from .backward_pass import Gradient, walk
+from . import backward_pass
+from .backward_pass import Gradient
 from .tape import GraphError, Leaf, Node, mode, recording
 from .tensor import Operand, Tensor, tensor_view
 
 
 def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
-    """Bring d(output)/d(leaf) to the `.grad` of every leaf that `output` was computed from.
+    """Add d(output)/d(leaf) to the `.grad` of every leaf that `output` was computed from.
 
-    Gradients add to what `.grad` holds. The walk consumes the graph, so that memory falls as it runs, unless
-    `retain_graph` keeps it for a second walk. With `create_graph` the walk is itself recorded, and the new gradients
-    can be differentiated again.
+    The backward pass consumes the graph, so that memory falls as it runs, unless `retain_graph` keeps it for a second
+    one. With `create_graph` the backward pass is itself recorded, and the new gradients can be differentiated again.
 
     Args:
         output: a tensor on the tape; a scalar unless `gradient` is given.
@@ -28,11 +28,12 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
 
     Raises:
         ValueError: `output` is no scalar and has no `gradient`, or `gradient` has another shape.
-        GraphError: `output` is not on the tape, was walked before, or an array that a rule needs was written into.
+        GraphError: `output` is not on the tape, its graph was consumed before, or an array that a rule needs was
+            written into.
     """
     retain = retain_graph or create_graph
-    found = _walk("backward", [output], [gradient], None, retain, create_graph, None)
-    for item in found.values():
+    gradient_of = _walk("backward", [output], [gradient], None, retain, create_graph, None)
+    for item in gradient_of.values():
         leaf, value, _ = item
         assert isinstance(leaf, Leaf)
         if create_graph:
@@ -53,14 +54,14 @@ def gradients(
     retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> list[Tensor | None]:
-    """d(sum of outputs)/d(input) for every input, leaves or not, leaving all `.grad` alone.
+    """Return d(sum of outputs)/d(input) for every input, leaf or not, without touching any `.grad`.
 
     Args:
         outputs: one or several tensors on the tape.
         inputs: tensors on the tape that the outputs may depend on.
-        grad_outputs: d(objective)/d(output) for each output; may be left out for scalars.
-        create_graph: record the walk, so that the results can be differentiated again.
-        retain_graph: keep the graph for another walk; as `create_graph` where it is not given.
+        grad_outputs: d(objective)/d(output) for each output; optional for scalars.
+        create_graph: record the backward pass, so that the results can be differentiated again.
+        retain_graph: keep the graph for another backward pass; by default as `create_graph`.
         allow_unused: return None for an input that no output depends on, instead of raising.
 
     Raises:
@@ -79,12 +80,12 @@ def gradients(
             raise GraphError(f"gradients: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
     wanted = {x.node.serial for x in ins if x.node is not None}
     retain = create_graph if retain_graph is None else retain_graph
-    found = _walk("gradients", outs, seeds, wanted, retain or create_graph, create_graph, None)
+    gradient_of = _walk("gradients", outs, seeds, wanted, retain or create_graph, create_graph, None)
     results: list[Tensor | None] = []
     taken: set[int] = set()
     for k, x in enumerate(ins):
         assert x.node is not None
-        item = found.get(x.node.serial)
+        item = gradient_of.get(x.node.serial)
         if item is None:
             if not allow_unused:
                 raise ValueError(
@@ -115,7 +116,7 @@ class Ledger:
     >>> [(t, g.tolist()) for t, g in book[w]]
     [(1, [6.0]), (0, [6.0])]
 
-    The contributions of one tensor add up to its gradient. Lines come in the order of the walk, newest first.
+    The contributions of one tensor add up to its gradient. The newest use comes first.
     """
 
     def __init__(self, lines: dict[int, list[tuple[int | None, Tensor]]]) -> None:
@@ -127,7 +128,7 @@ class Ledger:
         return self._lines[x.node.serial]
 
     def by_time_step(self, x: Tensor) -> dict[int | None, Tensor]:
-        """The contributions of `x` summed for each time step, in rising order; unlabelled uses under None, last."""
+        """Return the sum of the contributions of each time step, in rising order; unlabelled uses under None, last."""
         totals: dict[int | None, Tensor] = {}
         for t, g in self[x]:
             totals[t] = totals[t] + g if t in totals else g
@@ -135,10 +136,10 @@ class Ledger:
 
 
 def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, retain_graph: bool = False) -> Ledger:
-    """Walk the tape as `backward` does, but keep apart what each use of `inputs` contributed to their gradients.
+    """Run a backward pass that keeps apart what each use of `inputs` contributed to their gradients.
 
-    Leaves all `.grad` alone. Memory grows with the number of uses: every contribution is kept in full. What an input
-    was used by directly counts: with `WT = W.T` outside the loop, W has one use, and the steps are in WT's lines.
+    No `.grad` is touched. Memory grows with the number of uses: every contribution is kept in full. Only direct uses
+    of an input count: with `WT = W.T` outside the loop, W has one use, and the time steps are in WT's lines.
 
     Raises:
         ValueError, GraphError: as `gradients`.
@@ -161,11 +162,11 @@ def walk_back(
     create_graph: bool,
     lines: dict[int, list[tuple[int | None, Any]]] | None = None,
 ) -> dict[int, Tensor]:
-    """For `transforms`: the gradients of the entries of these serials, in memory of their own, where there are any."""
-    found = _walk(caller, outputs, seeds, wanted, retain, create_graph, lines)
+    """Return the gradients of the nodes with the `wanted` serials, in memory of their own; for `transforms`."""
+    gradient_of = _walk(caller, outputs, seeds, wanted, retain, create_graph, lines)
     if create_graph:
-        return {serial: _recorded_grad(item) for serial, item in found.items()}
-    return {serial: Tensor(_owned_grad(item)) for serial, item in found.items()}
+        return {serial: _recorded_grad(item) for serial, item in gradient_of.items()}
+    return {serial: Tensor(_owned_grad(item)) for serial, item in gradient_of.items()}
 
 
 def _walk(
@@ -187,18 +188,18 @@ def _walk(
         roots.append((output.node, _initial_grad(caller, output, seed, create_graph)))
     with recording(create_graph):
         lift = _as_tensor if create_graph else None
-        run = partial(walk, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
-        watch = mode().observer
-        return run() if watch is None else watch.walk(roots, run)
+        run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
+        observer = mode().observer
+        return run() if observer is None else observer.walk(roots, run)
 
 
 def _as_tensor(array: Any, node: Node | None) -> Tensor:
-    """A saved array as a tensor tied to its entry; NumPy's reductions may have left a scalar."""
+    """Return a saved array, or a NumPy scalar that a reduction left, as a tensor tied to its node."""
     return Tensor(array if is_array(array) else np.asarray(array), node)
 
 
 def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
-    """The gradient that the walk starts with: 1 for a scalar, or what the user gave, checked."""
+    """Return the gradient that the backward pass starts with: 1 for a scalar, or the user's, checked."""
     backend = backend_of(output._data)
     if seed is None:
         if output.size != 1:
@@ -220,13 +221,13 @@ def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool
 
 
 def _recorded_grad(item: Gradient) -> Tensor:
-    """A recorded walk's gradient. One that turned out constant may be written into, so its memory is its own."""
+    """Return the gradient of a recorded backward pass. A constant one is copied, since it may be written into."""
     node, value, _ = item
     return value if value.node is not None else Tensor(node.xp.array(value._data, copy=True))
 
 
 def _owned_grad(item: Gradient) -> Any:
-    """The gradient in memory of its own: a borrowed or broadcast array is copied."""
+    """Return the gradient in memory of its own: a borrowed or broadcast array is copied."""
     node, value, owned = item
     if not owned:
         return node.xp.array(value, copy=True)

@@ -1,7 +1,7 @@
-"""Writes into arrays that the tape saved: seen when the walk comes, before they make a gradient wrong.
+"""Detect writes into arrays that the tape saved, in the backward pass, before they make a gradient wrong.
 
-What the library itself writes (an optimizer's step) leaves a serial number on the leaf. An array that somebody else
-can write into, because it was handed out or is his own, is fingerprinted when an entry saves it. All else is ours.
+A write by the library itself (an optimizer's step) leaves a serial number on the leaf. Arrays the user may still hold
+are fingerprinted when a node saves them; other arrays cannot change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from .tape import GraphError, Leaf, Node, serials
 Array = Any
 Checksum = Callable[[Array], int | None]
 """`backend.fingerprint`: equal as long as the array's content is; None on a device."""
-
 VIEWS = frozenset(
     (
         "broadcast_to",
@@ -42,12 +41,12 @@ VIEWS = frozenset(
 
 
 class Fingerprint:
-    """What was in an array, since which serial number. Does not keep the array alive."""
+    """A checksum of an array's content, and the serial number when it was taken. Does not keep the array alive."""
 
     __slots__ = ("array", "before", "fingerprint", "serial")
 
-    def __init__(self, array: Array, fingerprint: Checksum, gone: Callable[[Any], Any] | None = None) -> None:
-        self.array, self.serial = weakref.ref(array, gone), next(serials)
+    def __init__(self, array: Array, fingerprint: Checksum, on_free: Callable[[Any], Any] | None = None) -> None:
+        self.array, self.serial = weakref.ref(array, on_free), next(serials)
         self.fingerprint, self.before = fingerprint, fingerprint(array)
 
     def unchanged(self) -> bool:
@@ -56,87 +55,87 @@ class Fingerprint:
 
 
 exposed: dict[int, Fingerprint] = {}
-"""The arrays whose memory the user holds, by ids, as long as they live: not views, but what they are views of."""
+"""Fingerprints of the arrays the user may write into, by the ids of the arrays that own the memory, not of views."""
 
 
 def expose(array: Array, fingerprint: Checksum) -> None:
-    """Note that the user can write into the array from now on, and what is in it."""
+    """Fingerprint an array that the user can write into from now on."""
     owner = owner_of(array)
     key = id(owner)
-    held = exposed.get(key)
-    if held is None or held.before is None:
+    known = exposed.get(key)
+    if known is None or known.before is None:
         exposed[key] = Fingerprint(owner, fingerprint, lambda _: exposed.pop(key, None))
 
 
 def mark_user_owned(array: Array) -> None:
-    """Note that the array is the user's own. Whoever saves it looks what is in it then; nobody has looked before."""
+    """Mark the array as the user's own. It is fingerprinted only when a node saves it."""
     owner = owner_of(array)
     if id(owner) not in exposed:
-        expose(owner, _not_looked_at)
+        expose(owner, _no_fingerprint)
 
 
-def _not_looked_at(array: Array) -> None:
+def _no_fingerprint(array: Array) -> None:
     return None
 
 
 def is_exposed(array: Array) -> bool:
-    """Whether the user can write into the array or into what it is a view of."""
+    """Return whether the user can write into the array or into the array it is a view of."""
     return id(array if array.base is None else owner_of(array)) in exposed
 
 
-def source_positions(saved: Sequence[Any], there: Sequence[Any]) -> tuple[int | None, ...]:
-    """For each saved array which of the inputs and outputs `there` it is.
+def source_positions(saved: Sequence[Any], arrays: Sequence[Any]) -> tuple[int | None, ...]:
+    """Return for each saved array its position among `arrays`, the inputs followed by the outputs.
 
-    Where two of them are one array (`x * x.detach()`), the saved ones are theirs in their order: a rule that needs the
-    second of two inputs alone saves the first as well.
+    If two of them are one array (`x * x.detach()`), the saved arrays get both positions in order. So a rule that needs
+    only the second of two inputs has to save the first as well.
     """
-    source_positions: list[int | None] = []
+    positions: list[int | None] = []
     for array in saved:
-        place = None
-        for k, other in enumerate(there):
+        position = None
+        for k, other in enumerate(arrays):
             if other is array:
-                place = k
-                if k not in source_positions:
+                position = k
+                if k not in positions:
                     break
-        source_positions.append(place)
-    return tuple(source_positions)
+        positions.append(position)
+    return tuple(positions)
 
 
 class FingerprintedSources(tuple[int | None, ...]):
-    """An entry's `sources`, with a note of each array that it saved and that the user holds."""
+    """A node's `sources`, with the fingerprints of the saved arrays that the user can write into."""
 
-    notes: list[tuple[Array, Fingerprint]]
+    fingerprints: list[tuple[Array, Fingerprint]]
 
 
 def fingerprint_saved(
     node: Node | None, op: str, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Checksum
 ) -> None:
-    """Fingerprint what the entry saved of those inputs that the user can write into: his `own`, or handed out."""
+    """Fingerprint those inputs saved by the node that the user can write into: the user's `own`, or exposed ones."""
     if node is None and op not in VIEWS:
         return
     if node is not None and node.slot is not None:
         node = node.parents[0]
-    notes = []
-    for array, users in zip(arrays, own):
+    fingerprints = []
+    for array, is_own in zip(arrays, own):
         if not hasattr(array, "dtype"):
             continue
         owner = owner_of(array)
-        if users:
-            mark_user_owned(owner)  # whoever saves a view of it shall know
+        if is_own:
+            mark_user_owned(owner)  # so that views of it are fingerprinted as well
         elif id(owner) not in exposed:
             continue
-        for kept in () if node is None else node.saved:
-            if owner_of(kept) is owner:
-                notes.append((kept, Fingerprint(kept, fingerprint)))
-    if node is not None and notes:
+        for saved in () if node is None else node.saved:
+            if owner_of(saved) is owner:
+                fingerprints.append((saved, Fingerprint(saved, fingerprint)))
+    if node is not None and fingerprints:
         node.sources = FingerprintedSources(node.sources)
-        node.sources.notes = notes
+        node.sources.fingerprints = fingerprints
 
 
 def owner_of(array: Array) -> Array:
-    """The array that owns the memory, or first lay on somebody else's; many views share it."""
+    """Return the array that owns the memory of a view, or the outermost array on memory of another library."""
     base = getattr(array, "base", None)
-    while base is not None:  # through what a memmap, or an array made by strides, has between
+    while base is not None:  # also through the objects between a memmap, or an array made by strides, and its base
         deeper = getattr(base, "base", None)
         if hasattr(base, "dtype") and hasattr(base, "base"):
             array = base
@@ -145,10 +144,11 @@ def owner_of(array: Array) -> Array:
 
 
 def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
-    """Refuse a walk over an entry whose saved array was written into after it was recorded.
+    """Refuse a backward pass of a node whose saved array was written into after it was recorded.
 
     Args:
-        nodes: the entries to be walked, by serial number; order: those numbers, rising.
+        nodes: the nodes of the backward pass, by serial number.
+        order: these numbers, rising.
 
     Raises:
         GraphError: names the operation and the array's shape.
@@ -160,39 +160,39 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
     for serial in order:
         node = nodes[serial]
         if type(node.sources) is FingerprintedSources:
-            for kept, noted in node.sources.notes:
-                if not noted.unchanged():
-                    raise GraphError(_stale(node, tuple(kept.shape)))
-        for kept in node.saved:
-            held = exposed.get(id(owner_of(kept)))
-            if held is not None and held.serial > serial and not held.unchanged():
-                raise GraphError(_stale(node, tuple(kept.shape)))
+            for saved, fingerprint in node.sources.fingerprints:
+                if not fingerprint.unchanged():
+                    raise GraphError(_stale_message(node, tuple(saved.shape)))
+        for saved in node.saved:
+            exposure = exposed.get(id(owner_of(saved)))
+            if exposure is not None and exposure.serial > serial and not exposure.unchanged():
+                raise GraphError(_stale_message(node, tuple(saved.shape)))
 
 
 def _refuse_older_uses(nodes: dict[int, Node]) -> None:
-    """Some leaf was written into: refuse uses older than that. A leaf need not lie on the way of the walk itself."""
-    whole, stack = dict(nodes), list(nodes.values())
+    """Refuse uses of a leaf older than a write into it. The leaf need not take part in the backward pass itself."""
+    graph, stack = dict(nodes), list(nodes.values())
     while stack:
         for parent in stack.pop().parents:
-            if parent is not None and parent.serial not in whole:
-                whole[parent.serial] = parent
+            if parent is not None and parent.serial not in graph:
+                graph[parent.serial] = parent
                 stack.append(parent)
-    lies_in: dict[int, Leaf] = {}  # the leaf in whose memory an entry's array lies
-    for serial in sorted(whole):
-        node = whole[serial]
+    leaf_of: dict[int, Leaf] = {}  # the leaf whose memory a node's array shares
+    for serial in sorted(graph):
+        node = graph[serial]
         if type(node) is Leaf:
-            lies_in[serial] = node
+            leaf_of[serial] = node
         for parent in node.parents:
-            leaf = None if parent is None else lies_in.get(parent.serial)
+            leaf = None if parent is None else leaf_of.get(parent.serial)
             if leaf is not None and serial < leaf.written_at:
                 if serial in nodes and _saves(node, parent):
-                    raise GraphError(_stale(node, leaf.shape))
+                    raise GraphError(_stale_message(node, leaf.shape))
                 if node.op in VIEWS:
-                    lies_in[serial] = leaf
+                    leaf_of[serial] = leaf
 
 
 def _saves(node: Node, parent: Node | None) -> bool:
-    """Whether the entry keeps its parent's array for its rule. Of a view, only one that still lies in the memory."""
+    """Return whether the node saved its parent's array; of a view, only one that still shares the leaf's memory."""
     return any(
         k is not None
         and k < len(node.parents)
@@ -202,8 +202,8 @@ def _saves(node: Node, parent: Node | None) -> bool:
     )
 
 
-def _stale(node: Node, shape: tuple[int, ...]) -> str:
+def _stale_message(node: Node, shape: tuple[int, ...]) -> str:
     return (
         f"backward: '{node.op}' saved a tensor of shape {shape} that was written into since, so its gradient "
-        "would be wrong. Change parameters after the walk, or work on a copy"
+        "would be wrong. Change parameters after the backward pass, or work on a copy"
     )

@@ -1,4 +1,4 @@
-"""From a function on arrays, value and rule side by side, to an operation on tensors that the tape knows.
+"""`@primitive` turns a function on arrays, value and rule side by side, into an operation on tensors.
 
 A primitive is written once, against a namespace `xp`:
 
@@ -8,8 +8,8 @@ A primitive is written once, against a namespace `xp`:
         return y, (y,), lambda xp, g, y: g * (1 - y * y)
 
 It returns the value, the arrays its rule needs, and the rule: one function, a tuple with one per input, or a
-`JointRule` that gives all inputs' contributions at once. In a first-order backward pass `xp` is numpy or cupy and the
-rule runs on plain arrays; under `create_graph=True` the same rule runs on tensors with `xp = minigrad.ops`, so that it
+`JointRule` that returns all inputs' contributions at once. In a first-order backward pass `xp` is numpy or cupy and the
+rule runs on plain arrays; with `create_graph=True` the same rule runs on tensors with `xp = minigrad.ops`, so that it
 is recorded and can be differentiated again.
 """
 
@@ -37,24 +37,23 @@ Array = Any
 REGISTRY: dict[str, Callable[..., Any]] = {}
 """Every primitive by its name."""
 COMPOSED: dict[str, Callable[..., Any]] = {}
-"""Every operation that is made of others, by its name: its derivatives are theirs."""
+"""Every operation composed of others, by its name."""
 NONDIFFERENTIABLE: set[Callable[..., Any]] = set()
 """Every operation through which no gradient flows."""
 FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
 """The function on arrays behind each primitive."""
 
-
 PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
-"""Types that an operation takes as they are. Python numbers stay weak, so they never change a dtype (NEP 50)."""
+"""Types that pass through an operation unchanged. Python numbers stay weak: they never change a dtype (NEP 50)."""
 own_namespace: Any = None
-"""`minigrad.ops`, once it is imported: what `xp` is when a walk is recorded."""
+"""`minigrad.ops`, once it is imported: the `xp` of a recorded backward pass."""
 
 
 class JointRule:
     """A rule for all inputs at once: `rule(xp, g, needs, *saved)` returns one contribution, or None, per input.
 
-    `needs` says which inputs a gradient is wanted for. Of an operation with several outputs `g` is a tuple, with
-    zeros for the outputs that nobody used.
+    `needs` tells for each input whether its gradient is wanted. For an operation with several outputs `g` is a tuple,
+    with zeros for unused outputs.
     """
 
     __slots__ = ("rule",)
@@ -64,10 +63,10 @@ class JointRule:
 
 
 def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tensor]:
-    """Make an operation on tensors of a function `(xp, *inputs, **options) -> (value, saved, rules)`.
+    """Turn a function `(xp, *inputs, **options) -> (value, saved, rules)` into an operation on tensors.
 
     Positional tensors are the inputs that gradients flow to; arrays, Python numbers and options pass through.
-    A tuple as value makes an operation with several outputs (see `primitive_with_outputs`).
+    If the value is a tuple, the operation has several outputs (see `primitive_with_outputs`).
 
     A function of one or two inputs, or of three whose last is None by default (`x, W, b=None`), gets a fast path for
     NumPy tensors, whatever the names. An option is recognised by its default value, by being keyword-only, or by an
@@ -75,8 +74,8 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
 
     Raises (from the operation):
         BackendError: inputs live on different backends.
-        ValueError, TypeError, IndexError: of the array library's own kind (NumPy's AxisError is two of these), with the
-            operation and the inputs' shapes in front.
+        ValueError, TypeError, IndexError: the array library's error, in its own class (such as NumPy's AxisError), with
+            the operation and the inputs' shapes in front.
     """
     name = function.__name__.strip("_")
     kind_of_node = TransposeNode if name == "transpose" else Node
@@ -85,7 +84,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         arrays: list[Any] = []
         parents: list[Node | None] = []
         array_type: type | None = None
-        odd = own = live = False
+        odd = own = live = False  # an argument needs conversion; is the user's own; is on the tape
         if options:
             args, options = keywords_to_positions(function, args, options)
         for arg in args:
@@ -119,15 +118,16 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         except (ValueError, TypeError, IndexError) as error:
             raise with_shapes(error, name, arrays) from error
         if live and now.recording:
-            made = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
+            result = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
         else:
-            made = constant(backend.xp, value)
+            result = constant(backend.xp, value)
         if now.observer is not None:
-            now.observer.finished(token, name, arrays, options, made)
+            now.observer.finished(token, name, arrays, options, result)
         if (own or exposed) and (saved or name in VIEWS):
             users = [not isinstance(arg, Tensor) for arg in args]
-            fingerprint_saved(made[0].node if type(made) is tuple else made.node, name, arrays, users, fingerprint)
-        return made
+            output = result[0] if type(result) is tuple else result
+            fingerprint_saved(output.node, name, arrays, users, fingerprint)
+        return result
 
     def finish(
         xp: Any, value: Any, saved: Any, rules: Any, arrays: Sequence[Any], parents: Sequence[Node | None], now: Mode
@@ -166,7 +166,7 @@ def fast_inputs(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
 
 
 def constant(xp: Any, value: Any) -> Any:
-    """A result off the tape, as a tensor or a tuple of them."""
+    """Return a value off the tape, as a tensor or a tuple of them."""
     if type(value) is tuple:
         return tuple(constant(xp, v) for v in value)
     return Tensor(value if type(value) in BY_ARRAY_TYPE else xp.asarray(value))
@@ -187,7 +187,7 @@ def nondifferentiable(function: Callable[P, R]) -> Callable[P, R]:
 def primitive_with_outputs(
     function: Callable[Concatenate[Any, P], Any],
 ) -> Callable[P, tuple[Tensor, ...]]:
-    """A `primitive` whose value is a tuple of arrays; its `JointRule` rule is handed a gradient for every one."""
+    """As `primitive`, for a function whose value is a tuple of arrays; its `JointRule` gets a gradient for each."""
     return primitive(function)  # type: ignore[return-value]
 
 
@@ -202,8 +202,11 @@ def record(
     parents: Sequence[Node | None],
     time_step: int | None,
 ) -> Any:
-    """Write one entry to the tape, on the blank `node`; returns the output tensor, or a tuple of them."""
-    if type(value) is tuple:
+    """Record an operation on the empty `node`; return the output tensor, or a tuple of them.
+
+    `saved` are the arrays that `rules` need, `arrays` and `parents` the inputs and their nodes.
+    """
+    if type(value) is tuple:  # several outputs need a ManyNode instead
         return _record_many(name, xp, value, saved, rules, arrays, parents, time_step)
     node.serial = next(serials)
     node.op = name
@@ -216,16 +219,16 @@ def record(
         value = xp.asarray(value)
     node.shape = value.shape
     node.dtype = value.dtype
-    if type(rules) is tuple:
+    if type(rules) is tuple:  # one rule per input; inputs without a rule must be constants
         node.rules = rules
         if len(rules) < len(parents) and any(parents[len(rules) :]):
-            raise TypeError(f"{name}: no rule brings a gradient to argument {len(rules)}, which requires one")
-    elif type(rules) is JointRule:
+            raise TypeError(f"{name}: argument {len(rules)} requires a gradient, but has no rule")
+    elif type(rules) is JointRule:  # the bare function: the backward pass tells it from a tuple of rules
         node.rules = rules.rule
-    else:
+    else:  # a single rule, for the first input
         node.rules = (rules,)
         if len(parents) > 1 and any(parents[1:]):
-            raise TypeError(f"{name}: no rule brings a gradient to argument 1, which requires one")
+            raise TypeError(f"{name}: argument 1 requires a gradient, but has no rule")
     return Tensor(value, node)
 
 
@@ -245,7 +248,7 @@ def _record_many(
 
 
 def call_in(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Use an operation inside a rule: on plain arrays in a first-order walk, recorded where `xp` is minigrad's own."""
+    """Call an operation inside a rule: on plain arrays, or recorded if `xp` is `minigrad.ops`."""
     if xp is own_namespace:
         return operation(*args, **options)
     return FUNCTION_OF[operation](xp, *args, **options)[0]
@@ -254,7 +257,7 @@ def call_in(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) 
 def keywords_to_positions(
     function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Tensors that were passed by name in their places, since gradients flow to positions."""
+    """Return the arguments with tensors passed by name moved to their positions, where gradients flow to."""
     for value in options.values():
         if isinstance(value, Tensor):
             break
@@ -272,30 +275,31 @@ def keywords_to_positions(
 
 
 def to_common_backend(backend: Backend | None, arrays: list[Any]) -> tuple[Backend, list[Any]]:
-    """Bring what is neither a tensor, a plain array nor a Python number to the others' backend."""
+    """Convert lists, NumPy scalars and other libraries' arrays to arrays of the backend of the others."""
     if backend is None:
-        known = next((a for a in arrays if is_array(a)), None)
-        backend = default_backend() if known is None else backend_of(known)
-        if known is None and arrays and type(arrays[0]) in (int, float, bool):
+        first = next((a for a in arrays if is_array(a)), None)
+        backend = default_backend() if first is None else backend_of(first)
+        if first is None and arrays and type(arrays[0]) in (int, float, bool):
             number = np.asarray(arrays[0], np.float32 if type(arrays[0]) is float else None)
             arrays = [backend.from_numpy(number), *arrays[1:]]
-    settled = []
-    beside = next((a.dtype for a in arrays if is_array(a) and a.dtype.kind == "f"), np.float32)
+    converted = []
+    float_dtype = next((a.dtype for a in arrays if is_array(a) and a.dtype.kind == "f"), np.float32)
     for a in arrays:
-        if type(a) is list:  # of Python numbers, which take the dtype of what stands beside them
+        if type(a) is list:  # of Python numbers, which take the dtype of the first floating-point array
             a = np.asarray(a)
-            a = backend.from_numpy(a.astype(beside) if a.dtype == np.float64 else a)
+            a = backend.from_numpy(a.astype(float_dtype) if a.dtype == np.float64 else a)
         elif isinstance(a, np.generic):
             a = backend.from_numpy(np.asarray(a))
         elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is NUMPY:
             a = a.view(np.ndarray)  # a subclass, such as memmap
         elif backend is NUMPY and hasattr(a, "__array__") and not isinstance(a, (np.ndarray, type)):
             a = np.asarray(a)  # another library's array, such as torch's or pandas'
-        settled.append(a)
-    return backend, settled
+        converted.append(a)
+    return backend, converted
 
 
 def mixed_backend_error(name: str, args: Sequence[Any]) -> BackendError:
+    """Return the error for arguments on different backends."""
     sides = []
     for k, arg in enumerate(args):
         array = arg._data if isinstance(arg, Tensor) else arg
@@ -305,10 +309,10 @@ def mixed_backend_error(name: str, args: Sequence[Any]) -> BackendError:
 
 
 def with_shapes(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
-    """The same error with the operation and the inputs' shapes in front, so that `except AxisError` still finds it."""
+    """Return an error of the same class with the operation and the inputs' shapes in front of its message."""
     got = ", ".join(f"{tuple(a.shape)} {a.dtype}" if hasattr(a, "dtype") else repr(a)[:60] for a in arrays)
-    words = f"{name}: got ({got}): {error}"
+    message = f"{name}: got ({got}): {error}"
     try:
-        return type(error)(words)
-    except TypeError:  # an error that is made of more than words
-        return next(k for k in (ValueError, TypeError, IndexError) if isinstance(error, k))(words)
+        return type(error)(message)
+    except TypeError:  # its class needs more than a message
+        return next(k for k in (ValueError, TypeError, IndexError) if isinstance(error, k))(message)

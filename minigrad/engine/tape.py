@@ -1,8 +1,8 @@
-"""The tape: one entry for every operation. `walk` runs it backwards.
+"""The tape: one node for every recorded operation. `backward_pass` runs it backwards.
 
-An entry (`Node`) knows who its inputs were and how a gradient passes back to them; it never holds its own output, so
-a graph is freed by reference count the moment nobody needs it. Serial numbers grow as the tape is written: walking
-them from high to low visits every entry after all of its uses, without recursion. This file knows no array library.
+A `Node` knows its inputs' nodes and how a gradient passes back to them. It never holds its own output, so reference
+counting frees a graph as soon as it is not needed. Serial numbers grow as the tape is written: from high to low, every
+node comes after all of its uses, without recursion. This file depends on no array library.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Rule = Callable[..., Any]
 
 
 class GraphError(RuntimeError):
-    """The graph cannot be walked as asked: it was walked before, was never recorded, or a saved array changed."""
+    """A backward pass is impossible: the graph was consumed or never recorded, or a saved array has changed."""
 
 
 class Mode:
-    """How operations are recorded: whether at all, under which time step, who watches, and what was `before`."""
+    """How operations are recorded: whether at all, for which time step, with which observer; and the mode `before`."""
 
     __slots__ = ("before", "observer", "recording", "time_step")
 
@@ -31,21 +31,21 @@ class Mode:
         self.recording, self.time_step, self.observer, self.before = recording, time_step, observer, before
 
 
-_at_first = Mode(True, None, None, None)
-_mode: ContextVar[Mode] = ContextVar("minigrad mode", default=_at_first)
+_initial_mode = Mode(True, None, None, None)
+_mode: ContextVar[Mode] = ContextVar("minigrad mode", default=_initial_mode)
 mode = _mode.get
-"""The mode of this thread and this asynchronous task: another's `no_grad` is none of ours."""
+"""Returns the recording mode of the current thread or asyncio task."""
 serials = itertools.count(1)
 
 
 class Node:
-    """One entry of the tape.
+    """The record of one operation.
 
-    `parents` are the inputs' entries (None where an input needs no gradient), `rules` either one rule per input,
-    `rule(xp, g, *saved)`, or a single joint rule for all of them, `rule(xp, g, needs, *saved)`. `sources` says of each
-    saved array which of the inputs, and after them the outputs, it is (None: neither), so that it can be tied to its
-    tape entry again when the walk itself is recorded. `xp` is the namespace that computed it. An entry that a walk has
-    consumed has `rules` None.
+    `parents` are the inputs' nodes (None where an input needs no gradient), `rules` either one rule per input,
+    `rule(xp, g, *saved)`, or a single joint rule for all of them, `rule(xp, g, needs, *saved)`. `sources` has for each
+    saved array its position among inputs and outputs (None: neither), by which a recorded backward pass ties it to its
+    node again. `xp` is the namespace that computed it. `rules` is None once a backward pass has
+    consumed the node.
     """
 
     __slots__ = (
@@ -72,13 +72,13 @@ class Node:
     xp: Any
     time_step: int | None
     metadata: Any
-    """What hooks and observers noted of the entry (`observer.NodeMetadata`); not set on most."""
-    # What only some kinds of entry have, as every other kind sees it:
+    """The hooks, source line and module of the node (`metadata.NodeMetadata`); not set on most nodes."""
+    # Defaults of attributes that only some kinds of node have:
     outputs: Any = None
     picks: Any = ()
     slot: Any = None
     keeps_factors: Any = False
-    """Whether factors of a contribution are worth keeping here: for a weight, or the transpose of one."""
+    """Whether to keep the factors of a contribution: for a weight, or the transpose of one."""
 
     def __repr__(self) -> str:
         at = "" if self.time_step is None else f", t={self.time_step}"
@@ -86,41 +86,42 @@ class Node:
 
 
 class ManyNode(Node):
-    """The entry of an operation with several outputs, whose (shape, dtype) it lists. Each output has a `Pick` of it."""
+    """The node of an operation with several outputs, whose (shape, dtype) it lists. Each output has a `Pick`."""
 
     __slots__ = ("outputs", "picks")
     outputs: tuple[tuple[tuple[int, ...], Any], ...]
     picks: tuple[int, ...]
-    """The serial number of each output's entry: however often it is made, it is the same one."""
+    """The serial number of each output's `Pick`, the same however often the `Pick` is created."""
 
 
 class Pick(Node):
-    """The entry of output number `slot` of its only parent, a `ManyNode`."""
+    """The node of output number `slot` of its only parent, a `ManyNode`."""
 
     __slots__ = ("slot",)
     slot: int
 
 
 class TransposeNode(Node):
-    """The entry of `W.T`: factors of a contribution pass through it to the weight, exchanged."""
+    """The node of `W.T`: factors of a contribution pass through it to the weight, exchanged."""
 
     __slots__ = ()
     keeps_factors = True
 
 
 class Leaf(Node):
-    """The entry of a tensor that the user made: no parents; holds the gradient, and when its array was last written."""
+    """The node of a tensor made by the user: no parents; holds the gradient, and when its array was last written."""
 
     __slots__ = ("grad", "written_at")
     keeps_factors = True
     grad: Any
     written_at: int
-    """The serial number at which the library last wrote into the array, such as an optimizer's step."""
+    """The serial number when the library last wrote into the array, as an optimizer does."""
     last_written_at = 0
-    """The same of all leaves together."""
+    """The latest `written_at` of all leaves."""
 
 
 def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
+    """Return the node of a new leaf."""
     leaf = Leaf()
     leaf.serial = next(serials)
     leaf.op, leaf.parents, leaf.rules, leaf.saved, leaf.sources = "leaf", (), (), (), ()
@@ -130,15 +131,13 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
 
 
 class ModeContext:
-    """Replace the mode inside a `with` block and put back afterwards what was there.
+    """Replace the mode inside a `with` block, and restore the previous mode afterwards.
 
-    What was there is kept in the mode, not here: one `no_grad()` may be used by several threads and tasks at once.
+    The mode itself keeps the previous one, so that several threads and tasks may use one `no_grad()` at once.
     """
 
     def _mode(self, before: Mode) -> Mode:
-        raise NotImplementedError(
-            f"{type(self).__name__}: a block defines the mode that it puts in the place of another"
-        )
+        raise NotImplementedError(f"{type(self).__name__}: a subclass defines the mode inside the block")
 
     def __enter__(self) -> None:
         _mode.set(self._mode(mode()))
@@ -146,11 +145,11 @@ class ModeContext:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _mode.set(mode().before or _at_first)
+        _mode.set(mode().before or _initial_mode)
 
 
 class recording(ModeContext, ContextDecorator):
-    """Write to the tape, or not, inside a `with` block or a decorated function."""
+    """Record operations, or not, inside a `with` block or a decorated function."""
 
     def __init__(self, on: bool) -> None:
         self._on = on
@@ -163,21 +162,21 @@ class recording(ModeContext, ContextDecorator):
 
 
 class no_grad(recording):
-    """Nothing computed inside is written to the tape."""
+    """Record nothing inside a `with` block or a decorated function."""
 
     def __init__(self) -> None:
         super().__init__(False)
 
 
 class enable_grad(recording):
-    """Write to the tape again inside a `no_grad` block."""
+    """Record operations again inside a `no_grad` block."""
 
     def __init__(self) -> None:
         super().__init__(True)
 
 
 class time_step(ModeContext):
-    """Label what is recorded inside with a time step; the ledger shows contributions under it."""
+    """Label operations recorded inside a `with` block with a time step, which the ledger shows."""
 
     def __init__(self, t: int | None) -> None:
         self._t = t
@@ -187,7 +186,7 @@ class time_step(ModeContext):
 
 
 def output_of(node: Node, k: int) -> Node:
-    """The entry of output k: the node itself, or, where there are several outputs, an entry that picks one."""
+    """Return the node of output k: the node itself, or a `Pick` if there are several outputs."""
     if node.outputs is None:
         return node
     pick = Pick()

@@ -1,4 +1,4 @@
-"""A tensor: an array and its entry on the tape. The arithmetic is in `ops`, and tied to the class in `operators`."""
+"""Tensor: an array and its node on the tape. `tensor_methods` binds the operations to it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,15 @@ else:
 
 Array = Any
 Operand = Any
-"""What an operation takes: a tensor, an array, a Python number, or a nested list of numbers."""
-
-
-LOST = (
-    "array[...] = Tensor: this tensor is on the tape and the array would lose its gradient; store float(tensor) where "
-    "it shall, else stack tensors with minigrad.stack, or write with minigrad.at(x)[...].set(tensor)"
+"""An operation's argument: a tensor, an array, a Python number, or a nested list of numbers."""
+GRADIENT_LOST = (
+    "array[...] = Tensor: this tensor is on the tape and the array would lose its gradient. To drop the gradient store "
+    "float(tensor); to keep it use mg.stack or mg.at(x)[...].set(tensor)."
 )
 
 
-def _stored() -> bool:
-    """Whether the code that asks for a tensor's number is an assignment to an item."""
+def _is_stored_in_item() -> bool:
+    """Return whether the instruction that converts a tensor to a number is an assignment to an item."""
     frame = sys._getframe(2)
     return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
 
@@ -38,13 +36,13 @@ def _stored() -> bool:
 class Tensor(TensorMethods):
     """An array that may be on the tape. Make one with `minigrad.tensor`.
 
-    Its values never change: `x += 1` binds `x` to a new tensor and leaves other names of the old one alone.
+    Its values never change: `x += 1` binds `x` to a new tensor; other names still refer to the old one.
 
-    `node` is its entry on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
+    `node` is its node on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
     """
 
     __slots__ = ("__weakref__", "_data", "node")
-    __array_priority__ = 1000.0  # so that array + tensor asks the tensor, where the library knows no __array_ufunc__
+    __array_priority__ = 1000.0  # array + tensor calls the tensor, also in libraries without __array_ufunc__
     _data: Array
     node: Node | None
 
@@ -52,17 +50,18 @@ class Tensor(TensorMethods):
         self._data = data
         self.node = node
 
-    # What it holds
+    # Data and attributes
 
     @property
     def data(self) -> Array:
         """The array itself, not a copy.
 
-        The array of a leaf may be written into between two walks (`w.data -= 0.1 * w.grad.data`); writing between
-        forward and backward is caught when the walk comes. The array of a computed tensor is read-only on NumPy.
+        The array of a leaf may be written into between two training steps (`w.data -= 0.1 * w.grad.data`); a write
+        between forward and backward is an error in the backward pass. The array of a computed tensor is read-only on
+        NumPy.
         """
         if self.node is None or type(self.node) is Leaf:
-            self._hand_out()
+            self._expose()
         elif isinstance(self._data, np.ndarray):
             view = self._data.view()
             view.flags.writeable = False
@@ -85,15 +84,15 @@ class Tensor(TensorMethods):
         if type(self.node) is Leaf:
             self.node.xp = backend_of(array).xp
         self._data = array
-        self._hand_out()
+        self._expose()
 
-    def _hand_out(self) -> None:
-        """Note that the user holds the array, and what is in it: he may write into it behind the tape's back."""
+    def _expose(self) -> None:
+        """Fingerprint the array, since the user holds it from now on and may write into it unseen."""
         if isinstance(self._data, np.ndarray):
             expose(self._data, fingerprint)
 
     def written(self) -> None:
-        """Tell the tape that the array was changed in place; a walk over an entry that saved it then refuses."""
+        """Tell the tape that the array was changed in place: a backward pass of a node that saved it then raises."""
         if type(self.node) is Leaf:
             self.node.written_at = Leaf.last_written_at = next(serials)
 
@@ -115,7 +114,7 @@ class Tensor(TensorMethods):
 
     @property
     def backend(self) -> str:
-        """The name of the backend that holds the array: "numpy" or "cupy"."""
+        """The name of the array's backend: "numpy" or "cupy"."""
         return backend_of(self._data).name
 
     @property
@@ -130,7 +129,7 @@ class Tensor(TensorMethods):
 
     @property
     def grad(self) -> Tensor | None:
-        """What the walks so far have brought to this leaf: a tensor of its shape and dtype, or None."""
+        """The sum of the gradients of all backward passes so far, in the leaf's shape and dtype, or None."""
         return self.node.grad if type(self.node) is Leaf else None
 
     @grad.setter
@@ -149,18 +148,18 @@ class Tensor(TensorMethods):
             )
         self.node.grad = value
 
-    # Out of the tape
+    # Off the tape
 
     def detach(self) -> Tensor:
-        """The same array as a constant: no gradient passes through it. Read-only where an operation computed it."""
+        """Return the same array as a constant without a gradient; read-only if an operation computed it."""
         return Tensor(self._data if self.node is None else self.data)
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """A host copy of the values, off the tape."""
+        """Return a host copy of the values, off the tape."""
         return np.array(to_numpy(self._data))
 
     def item(self) -> Any:
-        """The single value as a Python number. On a device this waits for it.
+        """Return the single value as a Python number. Synchronises with the device.
 
         Raises:
             ValueError: the tensor holds more or fewer than one value.
@@ -170,27 +169,27 @@ class Tensor(TensorMethods):
         return self._data.item()
 
     def tolist(self) -> Any:
-        """The values as nested Python lists."""
+        """Return the values as nested Python lists."""
         return self.numpy().tolist()
 
     def __float__(self) -> float:
-        """The single value, without its gradient: `float(loss)` is for looking at it.
+        """Return the single value, without its gradient.
 
-        `array[0] = tensor` comes here too, and would lose a gradient that nobody meant to; that is refused, by the
-        caller's instruction. `math.exp(tensor)` and `array.fill(tensor)` look like `float(tensor)`, and pass.
+        `array[0] = tensor` comes here too. It would lose a gradient by accident, so it raises an error: the caller's
+        bytecode instruction tells it from `float(tensor)`. `math.exp(tensor)` and `array.fill(tensor)` are not caught.
         """
-        if self.node is not None and _stored():
-            raise TypeError(LOST)
+        if self.node is not None and _is_stored_in_item():
+            raise TypeError(GRADIENT_LOST)
         return float(self.item())
 
     def __int__(self) -> int:
-        if self.node is not None and _stored():
-            raise TypeError(LOST)
+        if self.node is not None and _is_stored_in_item():
+            raise TypeError(GRADIENT_LOST)
         return int(self.item())
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth; reduce it first")
+            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -212,13 +211,13 @@ class Tensor(TensorMethods):
         if self.backend != "numpy":
             raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
         if copy is False:
-            raise ValueError("numpy.asarray(Tensor, copy=False): what NumPy gets is a copy; .data is the array itself")
+            raise ValueError("numpy.asarray(Tensor, copy=False): NumPy always gets a copy; .data is the array itself")
         return np.array(self._data, dtype=dtype)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
-            "one, and a leaf's .data may be written into between two walks"
+            "one, and a leaf's .data may be written into between two backward passes"
         )
 
     def __repr__(self) -> str:
@@ -236,7 +235,7 @@ class Tensor(TensorMethods):
 
 
 def tensor_view(array: Array) -> Tensor:
-    """A constant on an array of the user's, not a copy: what saves it will notice when he writes into it."""
+    """Return a constant tensor on the user's own array, not a copy. Later writes into it are detected."""
     mark_user_owned(array)
     return Tensor(array)
 
@@ -251,15 +250,15 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, dtype: Any = None, backend: str | None = None) -> None:
-        made = tensor(data, dtype=dtype, requires_grad=True, backend=backend)
-        super().__init__(made._data, made.node)
+        leaf = tensor(data, dtype=dtype, requires_grad=True, backend=backend)
+        super().__init__(leaf._data, leaf.node)
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | Backend | None = None) -> Tensor:
-    """A new tensor with its own copy of `data`.
+    """Return a new tensor with its own copy of `data`.
 
-    Python floats become float32, Python integers int64; arrays keep their dtype. The tensor lives on `backend`, or,
-    where that is not said, where `data` lives, or else on the default backend (`use_backend`).
+    Python floats become float32, Python integers int64; arrays keep their dtype. The tensor is on `backend`; by default
+    on the backend of `data` if that is a device, else on the default backend (`use_backend`).
 
     Raises:
         TypeError: `requires_grad` for a dtype that is not floating point, or `data` is not numeric.

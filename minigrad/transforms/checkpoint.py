@@ -159,7 +159,7 @@ def _notes(roots: Sequence[Any], first: int) -> list[Fingerprint]:
             continue
         seen.add(node.serial)
         if type(node.sources) is FingerprintedSources:
-            found += [noted for _, noted in node.sources.notes]
+            found += [noted for _, noted in node.sources.fingerprints]
         stack += node.parents
     return found
 

@@ -127,7 +127,7 @@ def test_to_look_at_the_data_again_makes_no_write_forgotten() -> None:
     _ = x.data
     message = (
         r"^backward: 'multiply' saved a tensor of shape \(3,\) that was written into since, so its gradient would be "
-        r"wrong\. Change parameters after the walk, or work on a copy$"
+        r"wrong\. Change parameters after the backward pass, or work on a copy$"
     )
     with pytest.raises(mg.GraphError, match=message):
         y.backward()
