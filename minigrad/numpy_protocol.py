@@ -41,7 +41,7 @@ for _function in IN_PLACE:
     OURS.pop(_function, None)
 
 
-NO_OUT = "arrays and tensors are not written in place; use the value that the function returns"
+NO_OUT = "tensors are not written in place, and arrays hold no gradient; use the value that the function returns"
 INSTEAD = {
     "out": NO_OUT,
     "where": "use minigrad.where(mask, x, other) on the argument or the result",
