@@ -160,7 +160,7 @@ def test_a_wrong_rule_of_the_tape_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_wrong_reference_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = questions.reference
+    right = questions.reference_bptt
 
     def wrong(*args: Any, **options: Any) -> Any:
         said = right(*args, **options)
