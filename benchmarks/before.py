@@ -1,7 +1,7 @@
 """Time this checkout beside another one: `python -m benchmarks.before CHECKOUT [name ...]`.
 
-Both run the same benchmark code (`op_by_op`, `mlp`, `chain`, `fused`), each in processes of its own, taking turns in one
-run. A ratio above 1: this checkout is faster. The last line of each table is the geometric mean.
+Both run the same benchmark code (`op_by_op`, `mlp`, `chain`, `fused`), each in processes of its own, taking turns in
+one run. A ratio above 1: this checkout is faster. The last line of each table is the geometric mean.
 """
 
 from __future__ import annotations
