@@ -171,7 +171,7 @@ def test_temperature_0_draws_nothing_and_still_says_what_is_no_generator() -> No
         sampling.draw([0.0, 1.0], 0.0, rng=0.5)  # type: ignore[arg-type]
 
 
-OWN = {"direction", "joint_divergence", "of", "as_generator", "SimpleNet", "SlidingPerceptron"}
+OWN = {"direction", "joint_divergence", "of", "as_generator", "OneHiddenLayer", "WindowedMLP"}
 """What is given its generator by the library's own code, bases of those in the table, and `as_generator` itself."""
 
 
