@@ -327,9 +327,9 @@ def test_the_reference_says_what_does_not_fit() -> None:
     net, values, weights = drawn(CASES["state space"])
     parameters = {n: p.numpy() for n, p in net.named_parameters()}
     ask = divergence_gradient(weights)
-    with pytest.raises(ValueError, match=r"reference: state's h is \(2, 4\); it wants \(1, 2, 4\)"):
+    with pytest.raises(ValueError, match=r"manual_bptt: state's h: got \(2, 4\), want \(1, 2, 4\)"):
         by_hand.state_space_reference(parameters, values["xs"], np.zeros((2, 4)), ask)
-    with pytest.raises(ValueError, match=r"reference: state has 2 array\(s\); it wants \['h'\]"):
+    with pytest.raises(ValueError, match=r"manual_bptt: state: got 2 array\(s\), want \['h'\]"):
         by_hand.state_space_reference(parameters, values["xs"], (None, None), ask)
-    with pytest.raises(ValueError, match="reference: nonlinearity is 'tan'"):
+    with pytest.raises(ValueError, match="manual_bptt: nonlinearity: got 'tan'"):
         by_hand.state_space_reference(parameters, values["xs"], None, ask, nonlinearity="tan")
