@@ -32,9 +32,7 @@ def check_inputs(
 ) -> None:
     """Raise ValueError unless xs is float32 or float64 (T, B, I) and the options fit it and each other."""
     if not isinstance(xs, np.ndarray) or xs.ndim != 3 or 0 in xs.shape or xs.dtype not in (np.float32, np.float64):
-        raise ValueError(
-            f"manual_bptt: xs: got {describe(xs)}, want a float32 or float64 array (T, B, I), no axis empty"
-        )
+        raise ValueError(f"manual_bptt: xs: got {describe(xs)}, want a float32 or float64 array (T, B, I), not empty")
     if isinstance(num_layers, tuple) and not bidirectional:
         raise ValueError(f"manual_bptt: num_layers: got {num_layers}, want a whole number")
     depths = num_layers if isinstance(num_layers, tuple) else (num_layers,)
