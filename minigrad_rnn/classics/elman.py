@@ -1,4 +1,4 @@
-"""Elman's network: the hidden state one step back, cloned; no gradient crosses that link (slide 48)."""
+"""Elman's network: the hidden layer reads a clone of its last state; no gradient crosses that link (slide 48)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from .one_hidden_layer import OneHiddenLayer
 
 
 class Elman(OneHiddenLayer):
-    """A hidden layer that reads X(t) and its own clone of one step back, through a fixed weight 1 (slide 48; Elman
-    1990).
+    """A hidden layer that reads X(t) and a clone of its state of one step back (slide 48; Elman 1990).
 
         h(t) = f(Wc X(t) + Wr clone(h(t−1)) + b),  Y(t) = g(Wo h(t) + bo)
 
-    In training no gradient crosses the link from h(t−1) to its clone: each step learns as a net of one step whose
-    context happens to be an input, and the current error does not influence the past. `StateSpace` is the same net
+    The link to the clone has the fixed weight 1, and in training no gradient crosses it: each step learns as a net of
+    one step whose context is an input, and the current error does not influence the past. `StateSpace` is the same net
     with the gradient.
 
     >>> import numpy as np
@@ -34,8 +33,8 @@ class Elman(OneHiddenLayer):
         bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,), `Wo` (O, H), `bo` (O,).
-    State: the context units, (1, B, H), zeros before a series. What comes out is a clone, a constant; a state that
-        goes in on the tape receives no gradient.
+    State: the context units, (1, B, H), zeros before a series. The state returned is a clone, a constant; a state
+        passed in receives no gradient.
     Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:

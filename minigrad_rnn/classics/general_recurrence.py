@@ -1,4 +1,4 @@
-"""Any arrangement of connections between layers, as long as time runs forward (slides 55–62)."""
+"""Recurrent nets with any connections between layers that do not point forward in time (slides 55–62)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class GeneralRecurrence(Classic):
 
         z(t, l) = Σ W(l ← k, lag) k(t − lag) + b(l),   l(t) = f_l(z(t, l))
 
-    for every layer l and all that it reads: layers of this step, the input among them, or of steps before, in any
-    arrangement without a cycle inside one step. Steps before the series are zeros, or learned, or given as the state.
+    for every layer l and each layer k that it reads: the input or a layer, of this step or of steps before, in any
+    arrangement without a cycle inside one step. Steps before the series are zeros, learned, or passed as the state.
 
     >>> import numpy as np
     >>> from minigrad_rnn import GeneralRecurrence
@@ -46,9 +46,9 @@ class GeneralRecurrence(Classic):
     Args:
         sizes: features of every layer by name, the input's and the output's too.
         connections: for every layer but the input what it reads: "h" for h(t), "h[t-2]" for h(t−2).
-        nonlinearities: by layer: "tanh", "relu", "sigmoid", "softmax", or None for the identity. Where it says
-            nothing, hidden layers have "tanh" and the output has none, since losses take logits.
-        input, output: the names of the layers that X(t) is and that Y(t) comes from.
+        nonlinearities: by layer: "tanh", "relu", "sigmoid", "softmax", or None for the identity. By default hidden
+            layers have "tanh" and the output has none, since losses take logits.
+        input, output: the names of the layers X(t) and Y(t).
         initial_state: "zeros", or "learned": then layer l's past is the parameter `{l}_init` (lags, size), (size,) for
             one lag, and so is that of a lagged input.
         bias, batch_first, rng, dtype: as in `TDNN`.
@@ -100,7 +100,7 @@ class GeneralRecurrence(Classic):
                 self._learn_initial(layer, dtype)
 
     def weight(self, target: str, connection: str) -> mg.Parameter:
-        """The weight of a connection as the table names it: `net.weight("h1", "h1[t-2]")`.
+        """Return the weight of a connection as the table names it: `net.weight("h1", "h1[t-2]")`.
 
         Raises:
             KeyError: there is no such connection.

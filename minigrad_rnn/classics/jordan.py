@@ -1,4 +1,4 @@
-"""Jordan's network: memory units that average past outputs, and do not learn to (slide 47)."""
+"""Jordan's network: memory units average past outputs with fixed weights (slide 47)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Jordan(OneHiddenLayer):
 
     The weights into the memory, μ and 1, are fixed and no parameters. Jordan trained with the error of each step
     alone: the memory was an input like any other, and the current error did not reach the past (slide 49). Here the
-    gradient does flow through Y(t−1) and m(t−1) into the past, as BPTT has it; calls of one step each, with
-    `state.detach()` between them, are trained as his was.
+    gradient flows through Y(t−1) and m(t−1) into the past, as in BPTT; to train as Jordan did, call the net one step
+    at a time with `state.detach()` between the calls.
 
     >>> import numpy as np
     >>> from minigrad_rnn import Jordan
@@ -34,7 +34,7 @@ class Jordan(OneHiddenLayer):
 
     Args:
         input_size, hidden_size, output_size: I, H and O.
-        mu: μ in [0, 1), what remains of the memory after a step.
+        mu: μ in [0, 1), the share of the memory that remains after a step.
         nonlinearity: f: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: g, before the output goes into the memory; by default none, since losses take logits.
         bias, batch_first, rng, dtype: as in `TDNN`.

@@ -1,4 +1,4 @@
-"""The NARX network: its memory is in the output that is fed back (slides 31–44)."""
+"""The NARX network: past outputs are fed back as inputs (slides 31–44)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NARX(WindowedMLP):
         input_lags, output_lags: L ≥ 0 and K ≥ 0.
         nonlinearity: of the hidden layers: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: the same for the output, before it is fed back; by default none.
-        initial: where Y(−1) … Y(−K) come from if no state says: "given", which refuses to guess, "zeros", or
+        initial: where Y(−1) … Y(−K) come from if no state says: "given", an error, "zeros", or
             "learned". X(−1) … X(−L) are zeros unless the state says otherwise.
         bias, batch_first, rng, dtype: as in `TDNN`.
 
@@ -67,7 +67,7 @@ class NARX(WindowedMLP):
         check_integer("NARX", output_size=output_size)
         check_choice("NARX", ("given", "zeros", "learned"), initial=initial)
         if not input_size and not output_lags:
-            raise ValueError("NARX: input_size, output_lags: got 0 and 0, want something that the net reads")
+            raise ValueError("NARX: input_size, output_lags: got 0 and 0, want at least one of them above 0")
         if not input_size and input_lags:
             raise ValueError(f"NARX: input_lags: got {input_lags} with input_size=0, want 0")
         if initial == "learned" and not output_lags:
@@ -112,7 +112,7 @@ class NARX(WindowedMLP):
         return super()._initial(name, batch)
 
     def take_initial(self, xs: Any, targets: Any) -> tuple[State, Any, Any]:
-        """The first max(L, K) steps of a series as the initial state; returns (state, the rest of xs and of targets).
+        """Cut the first max(L, K) steps of a series off as the initial state; returns (state, rest of xs, of targets).
 
         Args:
             xs: (T, B, I) or in the net's other layouts; None for input_size = 0.
@@ -134,11 +134,11 @@ class NARX(WindowedMLP):
         return self._packed(finals, unbatched), None if xs is None else xs[rest], targets[rest]
 
     def forecast(self, n: int, state: State, xs: Any = None) -> tuple[Tensor, State]:
-        """n steps ahead in a closed loop: every output is fed back. Returns (output (n, B, O), state).
+        """Predict n steps in a closed loop: every output is fed back. Returns (output (n, B, O), state).
 
         Args:
             n: how many steps.
-            state: as the call returned it, or as the call takes it.
+            state: as a call takes or returns it.
             xs: (n, B, I), the inputs of those steps; None for input_size = 0.
 
         Raises:

@@ -14,7 +14,7 @@ from .one_hidden_layer import OneHiddenLayer
 class StateSpace(OneHiddenLayer):
     """h(t) = f(Wc X(t) + Wr h(t−1) + b),  Y(t) = g(Wo h(t) + bo) (slides 51–53; Williams & Zipser 1989).
 
-    The state h holds what matters of the whole past, and gradients flow back through it to the first step.
+    The state h summarises the whole past, and gradients flow back through it to the first step.
 
     >>> import numpy as np
     >>> from minigrad_rnn import StateSpace

@@ -1,4 +1,4 @@
-"""The time-delay network: a finite window of the past, slid along the series (slides 16–28)."""
+"""The time-delay network: a multilayer perceptron on a finite window of past inputs (slides 16–28)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class TDNN(WindowedMLP):
         output_nonlinearity: the same for the output; by default none, since losses take logits.
         bias: whether there are biases.
         batch_first: whether xs is (B, T, I).
-        rng: where initial values are drawn from: a generator, a seed, or None for the default generator.
+        rng: source of the initial values: a generator, a seed, or None for the default generator.
         dtype: of the parameters, and so of xs.
 
     Parameters: `Wc1` (H, (N+1)·I), whose columns meet X(t), X(t−1), …, X(t−N) in this order, `b1` (H,); with
         several hidden layers `Wc2`, `b2`, …; `Wo` (O, H), `bo` (O,).
-    State: X(t−N) … X(t−1), (N, B, I), oldest first; zeros before a series. Handed on, the next call continues it.
+    State: X(t−N) … X(t−1), (N, B, I), oldest first; zeros before a series. The next call continues from it.
     Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`. All steps are computed at once.
 
     Raises:

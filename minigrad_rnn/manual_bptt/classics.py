@@ -1,11 +1,11 @@
 """The lecture's classics by hand: time-delay net, NARX, Jordan, Elman and state-space model (slides 16–54).
 
-Every function has one form, `reference_bptt(parameters, xs, state, divergence_gradient, **options) -> ReferenceResult`:
-    parameters: NumPy arrays under the module's own names; where a bias is missing there is none.
+Every function has the form `…_reference(parameters, xs, state, divergence_gradient, **options) -> ReferenceResult`:
+    parameters: NumPy arrays under the module's own names; a missing bias counts as none.
     xs: (T, B, I).
-    state: the arrays that the module keeps of the past, (lags, B, features) each, oldest first: that array where there
-        is one, a tuple where there are several, None where there is none. None for an array, or for all, is the
-        learned initial state if `parameters` has one, else zeros.
+    state: the arrays that the module keeps of the past, (lags, B, features) each, oldest first: that array if there is
+        one, a tuple if there are several, None if there is none. None for an array, or for all, is the learned initial
+        state if `parameters` has one, else zeros.
     divergence_gradient(output, final_state): the divergence's gradients with respect to both, shaped like them.
     options: named like the module's attributes.
 The gradients are those of all parameters, of "xs", and of the state's arrays under their names. As in `lecture`, every
@@ -247,9 +247,9 @@ def elman_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
 ) -> ReferenceResult:  # fmt: skip
-    """As the state-space model, but nothing goes back from the clone of h(t−1) to h(t−1): what is found there is lost.
+    """The state-space model, but no gradient passes from the clone of h(t−1) to h(t−1).
 
-    The final state is such a clone too, and the initial one receives no gradient.
+    The final state is a clone too, and the initial one receives no gradient.
     """
     return _one_hidden_layer(
         parameters, xs, state, divergence_gradient, nonlinearity, output_nonlinearity, back_in_time=False

@@ -135,8 +135,8 @@ def network_bptt(
 ) -> tuple[Array, Array, Grads, Grads, Grads, Array, Grads]:  # fmt: skip
     """Slide 97: from dY(t) = ∂DIV/∂Y(t), (T, B, O), through softmax's Jacobian and back through time.
 
-    The divergence may be any function of all outputs together; all that is asked of it is its gradient dY. The
-    slide sets dh(t−1,l) where slide 116 adds; nothing has arrived there yet, so the two agree, and here it adds.
+    The divergence may be any function of all outputs together; only its gradient dY is needed. The slide sets
+    dh(t−1,l) where slide 116 adds; nothing has arrived there yet, so the two agree, and here it adds.
     Returns dWo, dbo, dWc, dWr, db, dx and dh(−1), shaped like what they belong to.
     """
     dx, dh, dz, dWc, dWr, db = _zeros(x, h, z, Wc, Wr)
@@ -225,7 +225,7 @@ def LSTM_bptt(
 # --- The bidirectional block, by flipping time: slides 108 and 117 ---------------------------------------------------
 @dataclass(frozen=True)
 class Cell:
-    """A forward procedure and its BPTT, so that what follows is written once for every kind of net.
+    """A forward procedure and its BPTT, so that the bidirectional block is written once for every kind of net.
 
     A net is the tuple of a procedure's first arguments, (L, Wc, Wr, b, hinit) or (L, Wc, Wr, b, hinit, cinit); its
     trace is what the forward pass returns, (h, z) or (h, c, z). Wc and Wr hold `gates` blocks of H rows; `options`

@@ -31,7 +31,7 @@ def layer_norm_rnn_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) 
 
 # --- LSTM, rows i f g o: z = gain_c · LN(Wc x) + gain_r · LN(Wr h(t−1)) + b, h = o tanh(gain_h · LN(c) + shift_h) ----
 def layer_norm_lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
-    """The paper's equations 20 to 22: each product is normalised for itself, over all 4H rows, and the cell's c too."""
+    """The paper's equations 20 to 22: each product is normalised by itself, over all 4H rows, and the cell's c too."""
     c0 = before[1]
     yc, sc = layer_norm(x @ p["Wc"].T)
     yr, sr = layer_norm(hr @ p["Wr"].T)
@@ -44,7 +44,7 @@ def layer_norm_lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> 
 
 
 def layer_norm_lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
-    """h(t) hears c(t) through its normalisation; c(t+1) hears it as it is."""
+    """h(t) reads c(t) through its normalisation; c(t+1) reads c(t) itself."""
     x, hr, c0, yc, sc, yr, sr, i, f, g, o, yh, sh, v = saved
     dh, dc = d
     dv = dh * o * (1.0 - v * v)

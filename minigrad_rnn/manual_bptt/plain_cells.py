@@ -137,7 +137,7 @@ def mgu_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States
 
 
 def mgu_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
-    """f is heard twice: where h(t−1) and n are mixed, and inside n through q = f hr."""
+    """f acts twice: where h(t−1) and n are mixed, and inside n through q = f hr."""
     x, hr, h0, f, n = saved
     dh, H = d[0], hr.shape[1]
     Wr_f, Wr_n = p["Wr"][:H], p["Wr"][H:]
@@ -151,7 +151,7 @@ def mgu_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Ar
 
 # --- IndRNN: h = act(Wc x + Wr · h(t−1) + b), Wr (H,) ----------------------------------------------------------------
 def indrnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Saved]:
-    """Li et al. 2018: each unit hears itself alone, by one recurrent weight."""
+    """Li et al. 2018: each unit reads only itself, by one recurrent weight."""
     z = x @ p["Wc"].T + p["Wr"] * hr + bias(p, "b")
     h = activation(z, nonlinearity)
     return (h,), (x, hr, z, h)

@@ -25,7 +25,7 @@ MERGES = ("concat", "sum", "mean")
 
 
 def step_of(cell: str, options: Mapping[str, Any]) -> Step:
-    """What the cell called `cell` does at one time step. ValueError names what it does not know."""
+    """Return the time step of the cell called `cell`. Raises ValueError for an unknown cell or option."""
     known = {"rnn": ("nonlinearity",), "indrnn": ("nonlinearity",), "gru": ("reset_after",)}.get(cell, ())
     if cell not in CELLS:
         raise ValueError(f"manual_bptt: cell: got {cell!r}, want one of {CELLS}")
@@ -55,7 +55,7 @@ class ReferenceResult:
 
 @dataclass
 class Layer:
-    """One cell over the whole sequence: its parameters by their short names, and in which order time runs."""
+    """One cell over the whole sequence, forward or backward in time; `parameters` have their short names."""
 
     step: Step
     parameters: dict[str, Array]
@@ -70,11 +70,11 @@ class Layer:
         return times[::-1] if self.backward else times
 
     def zoneout(self, t: int) -> list[Any]:
-        """For each state how much of its old value stays: 0, or the mask's entries."""
+        """For each state the share of its old value that stays: 0, or the mask's entries."""
         return [np.where(self.valid[t], self.masks[s][t], 0.0) if s in self.masks else 0.0 for s in self.step.states]
 
     def forward(self, xs: Array, start: States) -> tuple[Array, States]:
-        """Slide 107 or 108: (every output (T, B, P), the states after each sequence's last step)."""
+        """Slide 107 or 108: return every output (T, B, P) and the states after each sequence's last step."""
         self.saved: dict[int, Saved] = {}
         self.widths = xs.shape
         outputs = np.zeros((*xs.shape[:2], start[0].shape[1]), xs.dtype)
@@ -90,13 +90,14 @@ class Layer:
         return outputs, states
 
     def bptt(self, doutputs: Array, dfinal: States) -> tuple[Array, States, dict[str, Array]]:
-        """Slide 116 or 117: (dx (T, B, I), the initial states' gradients, every parameter's, pooled over time)."""
+        """Slide 116 or 117: return dx (T, B, I), the initial states' gradients, and every parameter's, pooled."""
         pooled = {name: np.zeros_like(a) for name, a in self.parameters.items()}
         dxs = np.zeros(self.widths, doutputs.dtype)
         d = list(dfinal)
         for t in self.times()[::-1]:
             here = self.valid[t]
             d[0] = d[0] + np.where(here, doutputs[t], 0.0)
+            # Where t is padding, the state was carried on unchanged, and so is its gradient.
             arrived = [np.where(here, g, 0.0) for g in d]
             stayed = [np.where(here, 0.0, g) for g in d]
             zones = self.zoneout(t)
@@ -106,7 +107,7 @@ class Layer:
             d = [s + m * g + np.where(here, b, 0.0) for s, m, g, b in zip(stayed, zones, arrived, dbefore)]
             d[0] = d[0] + np.where(here, dhr * self.masks.get("recurrent", 1.0), 0.0)
             if self.cut_every and t and t % self.cut_every == 0:
-                d = [np.where(here, 0.0, g) for g in d]  # what waits for a sequence's own last step goes on
+                d = [np.where(here, 0.0, g) for g in d]  # at padding, the final state's gradient is still on its way
         return dxs, tuple(d), pooled
 
 
