@@ -9,7 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import backend_of
+from minigrad.backend import get_backend
 from minigrad.validation import check_like
 
 from ..validation import check_series
@@ -133,7 +133,7 @@ class Classic(nn.Module):
 
     def _zeros(self, *shape: int) -> Tensor:
         parameter = next(self.parameters())
-        return Tensor(backend_of(parameter._data).xp.zeros(shape, dtype=parameter.dtype))
+        return Tensor(get_backend(parameter.backend).xp.zeros(shape, dtype=parameter.dtype))
 
     def _to_layout(self, ys: Tensor, finals: States, unbatched: bool) -> tuple[Tensor, State]:
         """The output (T, B, O) in the layout in which xs came, and the state as the next call takes it."""
