@@ -9,7 +9,7 @@ from typing import Any
 from .. import ops
 from ..backend import backend_of
 from ..engine.tensor import Tensor, tensor
-from ..pytree import TreeDef, matched
+from ..pytree import TreeDef, match_structure
 from .tracing import Trace, named, variable_like
 
 Argnums = int | Sequence[int]
@@ -71,7 +71,7 @@ def match_leaves(
 ) -> list[Tensor]:
     """The leaves of `value` as tensors of the shapes and dtypes of the others."""
     match_leaves: list[Tensor] = []
-    for v, (path, x) in zip(matched(caller, name, structure, value), others):
+    for v, (path, x) in zip(match_structure(caller, name, structure, value), others):
         backend = backend_of(x._data)
         if not isinstance(v, Tensor):
             try:

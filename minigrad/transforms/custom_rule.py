@@ -15,7 +15,7 @@ from ..engine.primitive import JointRule, record
 from ..engine.tape import Node
 from ..engine.tensor import Tensor, tensor
 from ..nn.module import Module
-from ..pytree import TreeDef, matched, tree_flatten, tree_unflatten
+from ..pytree import TreeDef, match_structure, tree_flatten, tree_unflatten
 from .tracing import constant, named
 
 Rule = Callable[..., Any]
@@ -182,7 +182,7 @@ class CustomRule:
             found += (
                 [None] * child.num_leaves
                 if whole
-                else matched(self._name, f"its rule's gradient of argument {k}", child, part)
+                else match_structure(self._name, f"its rule's gradient of argument {k}", child, part)
             )
         return found
 

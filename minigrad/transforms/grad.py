@@ -25,7 +25,7 @@ from typing import Any
 from ..engine import tape
 from ..engine.tape import Leaf
 from ..engine.tensor import Tensor
-from ..pytree import matched, tree_unflatten, with_paths
+from ..pytree import flatten_with_paths, match_structure, tree_unflatten
 from .argnums import (
     Argnums,
     check_function,
@@ -142,7 +142,7 @@ def vjp(
     run = Trace("vjp", function, primals, {}, range(len(primals)), create_graph)
     made, aux = parted(run, has_aux)
     outputs, structure = run.tensors(made)
-    shapes = with_paths(made)[0]
+    shapes = flatten_with_paths(made)[0]
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         seeds = match_leaves("vjp", "cotangent", structure, cotangent, shapes, "the value")
@@ -216,8 +216,8 @@ def assign_gradients(tree: Any, gradients: Any) -> None:
     Raises:
         ValueError: the gradients have another structure, or one has another shape than its parameter.
     """
-    leaves, structure = with_paths(tree)
-    found = matched("assign_gradients", "gradients", structure, gradients)
+    leaves, structure = flatten_with_paths(tree)
+    found = match_structure("assign_gradients", "gradients", structure, gradients)
     for (path, x), g in zip(leaves, found):
         if isinstance(x, Tensor) and isinstance(g, Tensor) and g.shape != x.shape:
             raise ValueError(f"assign_gradients: gradients{path}: got shape {g.shape}, want {x.shape}")

@@ -18,7 +18,7 @@ from ..backend import backend_of, is_array
 from ..engine import tape
 from ..engine.gradients import walk_back
 from ..engine.tensor import Parameter, Tensor, tensor
-from ..pytree import TreeDef, tree_flatten, tree_unflatten, with_paths
+from ..pytree import TreeDef, flatten_with_paths, tree_flatten, tree_unflatten
 
 Array = Any
 
@@ -132,7 +132,7 @@ class Trace:
         self.paths: list[str] = []
         self.trees: list[TreeDef] = []
         for k in positions:
-            found, tree = with_paths(args[k], path=f"argument {k}")
+            found, tree = flatten_with_paths(args[k], path=f"argument {k}")
             self.trees.append(tree)
             self.paths += [path for path, _ in found]
             self.inputs += [floating(caller, path, leaf) for path, leaf in found]
@@ -221,7 +221,7 @@ class Trace:
 
     def tensors(self, made: Any) -> tuple[list[Tensor], TreeDef]:
         """The function's results, all of which must be tensors that are not whole numbers."""
-        found, tree = with_paths(made)
+        found, tree = flatten_with_paths(made)
         for path, leaf in found:
             if not isinstance(leaf, Tensor) or leaf.dtype.kind not in "fc":
                 got = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
