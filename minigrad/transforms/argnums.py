@@ -10,7 +10,7 @@ from .. import ops
 from ..backend import backend_of
 from ..engine.tensor import Tensor, tensor
 from ..pytree import TreeDef, match_structure
-from .tracing import Trace, named, variable_like
+from .tracing import Trace, function_name, variable_like
 
 Argnums = int | Sequence[int]
 
@@ -38,7 +38,7 @@ def positions_of(caller: str, function: Any, argnums: Argnums, given: int) -> li
             raise TypeError(f"{caller}: argnums: got {argnums!r}, want a whole number or a tuple of them") from None
         if not -given <= k < given:
             raise ValueError(
-                f"{caller}: argnums: got {argnums!r}, but {named(function)} was called with {given} positional "
+                f"{caller}: argnums: got {argnums!r}, but {function_name(function)} was called with {given} positional "
                 f"argument{'' if given == 1 else 's'}"
             )
         positions.append(k % given)
@@ -53,7 +53,9 @@ def parted(run: Trace, has_aux: bool) -> tuple[Any, Any]:
         return run.made, None
     if not isinstance(run.made, tuple) or len(run.made) != 2:
         got = f"a tuple of {len(run.made)}" if isinstance(run.made, tuple) else type(run.made).__name__
-        raise TypeError(f"{run.caller}: has_aux: {named(run.function)} returned {got}, want (value, other results)")
+        raise TypeError(
+            f"{run.caller}: has_aux: {function_name(run.function)} returned {got}, want (value, other results)"
+        )
     return run.made
 
 

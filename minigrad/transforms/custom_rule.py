@@ -16,7 +16,7 @@ from ..engine.tape import Node
 from ..engine.tensor import Tensor, tensor
 from ..nn.module import Module
 from ..pytree import TreeDef, match_structure, tree_flatten, tree_unflatten
-from .tracing import constant, named
+from .tracing import constant, function_name
 
 Rule = Callable[..., Any]
 
@@ -67,7 +67,7 @@ class CustomRule:
     def __init__(self, function: Callable[..., Any], rule: Rule | None, keeps: bool) -> None:
         functools.update_wrapper(self, function)
         self._function, self._rule, self._keeps = function, rule, keeps
-        self._name = named(function)
+        self._name = function_name(function)
         try:
             self._signature: inspect.Signature | None = inspect.signature(function)
         except (TypeError, ValueError):  # some built-in functions have none

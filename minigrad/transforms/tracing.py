@@ -64,13 +64,16 @@ def constant(x: Tensor) -> Tensor:
     return Tensor(array)
 
 
-def outside(roots: Iterable[tape.Node], first: int, own: Iterable[int]) -> dict[int, tape.Node]:
-    """The entries from which `roots` were computed that were there before serial `first`, nearest ones only.
+def recorded_since(
+    roots: Iterable[tape.Node], first: int, variables: Iterable[Tensor]
+) -> tuple[list[tape.Node], dict[int, tape.Node]]:
+    """What `roots` were computed from: the entries recorded from serial `first` on, and the nearest older ones.
 
-    Leaves count wherever they come from. Those of serials `own` do not count.
+    Leaves count as older wherever they come from. The entries of `variables` count as neither.
     """
-    seen = set(own)
-    found: dict[int, tape.Node] = {}
+    seen = {v.node.serial for v in variables if v.node is not None}
+    inner: list[tape.Node] = []
+    outer: dict[int, tape.Node] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
@@ -79,15 +82,16 @@ def outside(roots: Iterable[tape.Node], first: int, own: Iterable[int]) -> dict[
             continue
         seen.add(serial)
         if serial < first or type(node) is tape.Leaf:
-            found[serial] = node
+            outer[serial] = node
             continue
+        inner.append(node)
         for parent in node.parents:
             if parent is not None and parent.serial not in seen:
                 stack.append(parent)
-    return found
+    return inner, outer
 
 
-def named(function: Any) -> str:
+def function_name(function: Any) -> str:
     """How a message calls a function."""
     return str(getattr(function, "__name__", type(function).__name__))
 
@@ -168,7 +172,7 @@ class Trace:
 
     def _outer(self) -> dict[int, tape.Node]:
         roots = [t.node for t in tree_flatten(self.made)[0] if isinstance(t, Tensor) and t.node is not None]
-        return outside(roots, self.first, [v.node.serial for v in self.variables if v.node is not None])
+        return recorded_since(roots, self.first, self.variables)[1]
 
     def tie(self) -> None:
         """From now on walks can be recorded with respect to every input on the tape."""
@@ -204,7 +208,7 @@ class Trace:
         Raises:
             TypeError: no tensor, or not floating. ValueError: no scalar.
         """
-        name = named(self.function)
+        name = function_name(self.function)
         if not isinstance(made, Tensor):
             raise TypeError(
                 f"{self.caller}: {name} returned {type(made).__name__}, want a scalar Tensor, computed by minigrad's "
@@ -226,7 +230,7 @@ class Trace:
             if not isinstance(leaf, Tensor) or leaf.dtype.kind not in "fc":
                 got = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise TypeError(
-                    f"{self.caller}: {named(self.function)} returned {got}{' at ' + path if path else ''}, want a "
+                    f"{self.caller}: {function_name(self.function)} returned {got}{' at ' + path if path else ''}, want a "
                     "floating-point Tensor, computed by minigrad's functions"
                 )
         return [leaf for _, leaf in found], tree

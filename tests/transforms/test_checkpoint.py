@@ -231,61 +231,73 @@ def test_memory_falls_in_a_recorded_walk_too() -> None:
 # What is the same when it is run again
 
 
-@pytest.mark.parametrize("whose", ["own", "given", "closed over", "global", "legacy", "argument", "partial", "bound"])
+GENERATOR = np.random.default_rng(4)
+
+
+class Noise:
+    def __init__(self, rng: Any) -> None:
+        self.rng = rng
+
+    def draw(self, x: Any) -> Any:
+        return x * self.rng.standard_normal(x.shape)
+
+
+@pytest.mark.parametrize("whose", ["own", "module", "module argument", "legacy", "argument", "one", "several"])
 def test_masks_are_drawn_the_same_again(whose: str) -> None:
     rng = np.random.default_rng(3)
-    layer = nn.Dropout(0.5, rng=rng if whose == "given" else None)
-
-    def closed_over(x: Any) -> Any:
-        return x * rng.standard_normal(x.shape)
-
-    class Noise:
-        def __init__(self) -> None:
-            self.rng = rng
-
-        def draw(self, x: Any) -> Any:
-            return x * self.rng.standard_normal(x.shape)
-
-    functions = {
-        "own": lambda x: layer(x),
-        "given": nn.Sequential(nn.Tanh(), layer),
-        "closed over": lambda x: closed_over(x),
-        "global": from_a_global,
-        "legacy": lambda x: x * np.random.rand(4),  # noqa: NPY002
-        "argument": lambda x: from_an_argument(x, rng),
-        "partial": functools.partial(from_an_argument, rng=rng),
-        "bound": Noise().draw,
+    layer = nn.Dropout(0.5, rng=rng if whose.startswith("module") else None)
+    functions: dict[str, Callable[[Any], Any]] = {
+        "own": mg.checkpoint(lambda x: layer(x)),
+        "module": mg.checkpoint(nn.Sequential(nn.Identity(), layer)),
+        "module argument": lambda x: mg.checkpoint(lambda m, x: m(x))([nn.Sequential(layer)][0], x),
+        "legacy": mg.checkpoint(lambda x: x * np.random.rand(4)),  # noqa: NPY002
+        "argument": lambda x: mg.checkpoint(lambda x, rng: Noise(rng).draw(x))(x, rng),
+        "one": mg.checkpoint(Noise(rng).draw, rng=rng),
+        "several": mg.checkpoint(lambda x: Noise(rng).draw(Noise(GENERATOR).draw(x)), rng=[rng, GENERATOR]),
     }
     x = mg.tensor(np.ones(4), requires_grad=True)
-    kept = mg.checkpoint(functions[whose])
+    kept = functions[whose]
     first = kept(x)
     second = kept(x)  # draws on
-    state = nn.default_generator().bit_generator.state, rng.bit_generator.state, GENERATOR.bit_generator.state
-    assert first.tolist() != second.tolist() or whose in ("own", "given")
+    generators = (nn.default_generator(), rng, GENERATOR)
+    states = [generator.bit_generator.state for generator in generators]
+    assert first.tolist() != second.tolist() or whose in ("own", "module", "module argument")
     (g,) = mg.gradients(first.sum(), [x], retain_graph=True)
     (h,) = mg.gradients(first.sum(), [x], create_graph=True)
     assert g is not None
     assert h is not None
-    want = np.tanh(1.0) if whose == "given" else 1.0
-    slope = 1 - np.tanh(1.0) ** 2 if whose == "given" else 1.0
-    np.testing.assert_allclose(g.numpy(), first.numpy() / want * slope)
+    np.testing.assert_allclose(g.numpy(), first.numpy())
     np.testing.assert_allclose(h.numpy(), g.numpy())
-    assert state == (nn.default_generator().bit_generator.state, rng.bit_generator.state, GENERATOR.bit_generator.state)
+    assert states == [generator.bit_generator.state for generator in generators]
 
 
-GENERATOR = np.random.default_rng(4)
+@pytest.mark.parametrize("whose", ["closed over", "global", "bound", "module", "inside"])
+def test_a_generator_that_is_not_named_is_refused(whose: str) -> None:
+    rng = np.random.default_rng(3)
+    layer = nn.Dropout(0.5, rng=rng)
+    functions: dict[str, Callable[[Any], Any]] = {
+        "closed over": lambda x: x * rng.standard_normal(x.shape),
+        "global": lambda x: x * GENERATOR.standard_normal(x.shape),
+        "bound": Noise(rng).draw,
+        "module": lambda x: layer(x),
+        "inside": lambda x: mg.checkpoint(Noise(rng).draw, rng=rng)(x),
+    }
+    x = mg.tensor(np.ones(20), requires_grad=True)
+    function = functions[whose]
+    for create_graph in (False, True):
+        y = mg.checkpoint(function)(x)
+        with pytest.raises(mg.GraphError, match=r"returned other values than before: .* in rng="):
+            mg.gradients(y.sum(), [x], create_graph=create_graph)
+    y = mg.checkpoint(function, rng=[rng, GENERATOR])(x)
+    (g,) = mg.gradients(y.sum(), [x])
+    assert g is not None
+    np.testing.assert_allclose(g.numpy(), y.numpy())
 
 
-def helper(x: Any) -> Any:
-    return x * GENERATOR.standard_normal(x.shape)
-
-
-def from_a_global(x: Any) -> Any:
-    return helper(x)
-
-
-def from_an_argument(x: Any, rng: Any) -> Any:
-    return x * rng.standard_normal(x.shape)
+def test_what_is_no_generator() -> None:
+    for wrong in (3, ["seed"], None):
+        with pytest.raises(TypeError, match=r"checkpoint: rng: got .*, want a numpy.random.Generator or a sequence"):
+            mg.checkpoint(mg.tanh, rng=wrong)  # type: ignore[arg-type]
 
 
 def test_dropout_in_a_recurrence_with_its_own_generator() -> None:
@@ -297,7 +309,7 @@ def test_dropout_in_a_recurrence_with_its_own_generator() -> None:
     want = [p.grad.numpy() for p in model.parameters() if p.grad is not None]
     model.zero_grad()
     rng.bit_generator.state = state
-    mg.checkpoint(lambda xs: model(xs)[0])(xs).sum().backward()
+    mg.checkpoint(lambda xs: model(xs)[0], rng=rng)(xs).sum().backward()
     agree([p.grad.numpy() for p in model.parameters() if p.grad is not None], want)
 
 
