@@ -34,7 +34,7 @@ Lines = dict[int, list[tuple[int | None, Any]]]
 
 
 def checkpoint(
-    function: Callable[..., Any], rng: np.random.Generator | Sequence[np.random.Generator] = ()
+    function: Callable[..., Any], rng: np.random.Generator | Sequence[np.random.Generator] | None = None
 ) -> Callable[..., Any]:
     """Return the same function with only its inputs and outputs kept on the tape; the backward pass runs it again.
 
@@ -67,7 +67,7 @@ def checkpoint(
             or referred to others.
     """
     check_function("checkpoint", function)
-    generators = rng if isinstance(rng, (tuple, list)) else (rng,)
+    generators: Any = rng if isinstance(rng, (tuple, list)) else () if rng is None else (rng,)
     if not all(isinstance(generator, np.random.Generator) for generator in generators):
         raise TypeError(f"checkpoint: rng: got {rng!r}, want a numpy.random.Generator or a sequence of them")
 
@@ -254,8 +254,8 @@ class _Recompute:
         for node in self.outer:
             if type(node) is Leaf and node.written_at > self.first:
                 raise GraphError(
-                    f"backward: {function_name(self.function)} in a checkpoint refers to a tensor of shape {node.shape} that "
-                    "was written into since, so that it cannot be run again. Change parameters after the walk"
+                    f"backward: {function_name(self.function)} in a checkpoint refers to a tensor of shape {node.shape} "
+                    "that was written into since, so that it cannot be run again. Change parameters after the walk"
                 )
         if not all(note.unchanged() for note in self.fingerprints):
             raise GraphError(_differs(self.function, "would find an array that was written into since"))

@@ -230,8 +230,8 @@ class Trace:
             if not isinstance(leaf, Tensor) or leaf.dtype.kind not in "fc":
                 got = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise TypeError(
-                    f"{self.caller}: {function_name(self.function)} returned {got}{' at ' + path if path else ''}, want a "
-                    "floating-point Tensor, computed by minigrad's functions"
+                    f"{self.caller}: {function_name(self.function)} returned {got}{' at ' + path if path else ''}, "
+                    "want a floating-point Tensor, computed by minigrad's functions"
                 )
         return [leaf for _, leaf in found], tree
 
