@@ -253,9 +253,10 @@ class _Recompute:
         """Run again and walk the new graph: the gradients of the targets among the inputs and the outer entries."""
         for node in self.outer:
             if type(node) is Leaf and node.written_at > self.first:
+                name = function_name(self.function)
                 raise GraphError(
-                    f"backward: {function_name(self.function)} in a checkpoint refers to a tensor of shape {node.shape} "
-                    "that was written into since, so that it cannot be run again. Change parameters after the walk"
+                    f"backward: {name} in a checkpoint refers to a tensor of shape {node.shape} that was written into "
+                    "since, so that it cannot be run again. Change parameters after the backward pass"
                 )
         if not all(note.unchanged() for note in self.fingerprints):
             raise GraphError(_differs(self.function, "would find an array that was written into since"))
