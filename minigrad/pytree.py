@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .engine.tensor import Parameter, Tensor
@@ -72,7 +72,7 @@ class TreeDef:
             return f"[{', '.join(inner)}]"
         if self.kind is tuple:
             return f"({', '.join(inner)}{',' * (len(inner) == 1)})"
-        if self.kind in (dict, OrderedDict, defaultdict):
+        if self.kind in _MAPPINGS:
             body = "{" + ", ".join(f"{name[1:-1]}: {child}" for name, child in zip(self.names, inner)) + "}"
             return body if self.kind is dict else f"{self.kind.__name__}({body})"
         labels = [name.lstrip(".") for name in self.names]
@@ -90,25 +90,28 @@ def _equal(a: Any, b: Any) -> bool:
         return False
 
 
-class NodeType(NamedTuple):
-    """How trees handle the instances of a class."""
+class NodeFamily(NamedTuple):
+    """How trees handle the instances of a class and of its subclasses."""
 
     flatten: Callable[[Any], Parts]
     unflatten: Callable[[TreeDef, list[Any], bool], Any]
     """Of (structure, children, plain), where `plain` is that of `tree_unflatten`."""
-    substitute: Callable[[TreeDef, Any], Sequence[Any] | None] | None = None
-    """The children of a value that may stand in the node's place in another tree, None where the value may not.
-    Without this function only a node of the same class and data may."""
+    substitute: Callable[[TreeDef, Any], Sequence[Any] | None]
+    """The children of a value that may stand in the node's place in another tree; None where it may not."""
 
 
-_exact: dict[type, NodeType] = {}
-_families: dict[type, NodeType] = {}
-"""Node types by class: of the class exactly, and of the class with all its subclasses."""
+_families: dict[type, NodeFamily] = {}
+_registered: dict[type, tuple[Callable[[Any], tuple[Any, Any]], Callable[[Any, Any], Any]]] = {}
+_MAPPINGS = (dict, OrderedDict, defaultdict)
 
 
-def register_node_family(base: type, node_type: NodeType) -> None:
+def register_node_family(base: type, family: NodeFamily) -> None:
     """Make instances of a class and of its subclasses nodes of trees."""
-    _families[base] = node_type
+    _families[base] = family
+
+
+def _family_of(kind: type) -> NodeFamily | None:
+    return next((family for base, family in _families.items() if issubclass(kind, base)), None)
 
 
 def register_pytree(
@@ -135,15 +138,10 @@ def register_pytree(
     """
     if not isinstance(kind, type):
         raise TypeError(f"register_pytree: kind: got {type(kind).__name__}, want a class")
-    if kind in _exact or issubclass(kind, (Tensor, *_families)):
+    known = kind in (list, tuple, *_MAPPINGS, type(None)) or issubclass(kind, (Tensor, *_families))
+    if known or kind in _registered:
         raise ValueError(f"register_pytree: kind: {kind.__name__} is known to trees already")
-
-    def parts(value: Any) -> Parts:
-        children, data = flatten(value)
-        children = tuple(children)
-        return Parts(kind, (len(children), data), None, _indices(children), children)
-
-    _exact[kind] = NodeType(parts, lambda tree, children, plain: unflatten(tree.data[1], tuple(children)))
+    _registered[kind] = flatten, unflatten
 
 
 def take_apart(value: Any) -> Parts | None:
@@ -151,37 +149,59 @@ def take_apart(value: Any) -> Parts | None:
     kind = type(value)
     if kind is Tensor or kind is Parameter or kind is float:
         return None
-    node_type = _node_type(kind)
-    return None if node_type is None else node_type.flatten(value)
-
-
-def _node_type(kind: type) -> NodeType | None:
-    if kind in _exact:
-        return _exact[kind]
-    if issubclass(kind, Tensor):
+    if kind is list or kind is tuple:
+        return Parts(kind, len(value), None, _indices(value), value)
+    if kind in _MAPPINGS:
+        keys = tuple(value) if kind is OrderedDict else _sorted_keys(value)
+        data = keys, getattr(value, "default_factory", None)
+        return Parts(kind, data, tuple(value), [f"[{key!r}]" for key in keys], [value[key] for key in keys])
+    if value is None:
+        return Parts(kind, None, None, (), ())
+    if kind in _registered:
+        children, data = _registered[kind][0](value)
+        children = tuple(children)
+        return Parts(kind, (len(children), data), None, _indices(children), children)
+    if isinstance(value, Tensor):
         return None
-    for base, node_type in _families.items():
-        if issubclass(kind, base):
-            return node_type
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return _NAMED_TUPLE
-    return _DATACLASS if dataclasses.is_dataclass(kind) else None
+    if (family := _family_of(kind)) is not None:
+        return family.flatten(value)
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return Parts(kind, None, None, [f".{name}" for name in kind._fields], value)
+    if dataclasses.is_dataclass(kind):
+        fields = [f for f in dataclasses.fields(value) if hasattr(value, f.name)]
+        names = tuple(f.name for f in fields if not f.metadata.get("static"))
+        static = {f.name: getattr(value, f.name) for f in fields if f.metadata.get("static")}
+        return Parts(kind, (names, static), None, [f".{n}" for n in names], [getattr(value, n) for n in names])
+    return None
 
 
-# The node types of Python's own containers
+def put_together(tree: TreeDef, children: list[Any], plain: bool) -> Any:
+    """A node with these children: the inverse of `take_apart`. `plain` is that of `tree_unflatten`."""
+    kind = tree.kind
+    if kind is list or kind is tuple:
+        return kind(children)
+    if kind in _MAPPINGS:
+        keys, factory = tree.data
+        by_key = dict(zip(keys, children))
+        items = [(key, by_key[key]) for key in tree.template]
+        return defaultdict(factory, items) if kind is defaultdict else kind(items)
+    if kind is type(None):
+        return None
+    if kind in _registered:
+        return _registered[kind][1](tree.data[1], tuple(children))
+    if (family := _family_of(kind)) is not None:
+        return family.unflatten(tree, children, plain)
+    if issubclass(kind, tuple):
+        return kind(*children)
+    names, static = tree.data
+    instance = object.__new__(kind)
+    for name, value in (*zip(names, children), *static.items()):
+        object.__setattr__(instance, name, value)  # a frozen dataclass too
+    return instance
 
 
 def _indices(children: Sequence[Any]) -> list[str]:
     return [f"[{k}]" for k in range(len(children))]
-
-
-def _sequence_parts(value: Any) -> Parts:
-    return Parts(type(value), len(value), None, _indices(value), value)
-
-
-def _by_keys(value: Any, keys: Iterable[Any], data: Any) -> Parts:
-    names, children = [f"[{key!r}]" for key in keys], [value[key] for key in keys]
-    return Parts(type(value), data, tuple(value), names, children)
 
 
 def _sorted_keys(value: dict[Any, Any]) -> tuple[Any, ...]:
@@ -190,62 +210,6 @@ def _sorted_keys(value: dict[Any, Any]) -> tuple[Any, ...]:
         return tuple(sorted(value))
     except TypeError:
         return tuple(sorted(value, key=lambda key: (type(key).__qualname__, repr(key))))
-
-
-def _dict_parts(value: Any) -> Parts:
-    keys = _sorted_keys(value)
-    return _by_keys(value, keys, keys)
-
-
-def _defaultdict_parts(value: Any) -> Parts:
-    keys = _sorted_keys(value)
-    return _by_keys(value, keys, (value.default_factory, keys))
-
-
-def _in_template_order(tree: TreeDef, keys: Sequence[Any], children: list[Any]) -> dict[Any, Any]:
-    by_key = dict(zip(keys, children))
-    return {key: by_key[key] for key in tree.template}
-
-
-def _dataclass_parts(value: Any) -> Parts:
-    fields = [f for f in dataclasses.fields(value) if hasattr(value, f.name)]
-    inner = [f.name for f in fields if not f.metadata.get("static")]
-    static = {f.name: getattr(value, f.name) for f in fields if f.metadata.get("static")}
-    names = [f".{name}" for name in inner]
-    return Parts(type(value), (tuple(inner), static), None, names, [getattr(value, name) for name in inner])
-
-
-def _dataclass_of(tree: TreeDef, children: list[Any], plain: bool) -> Any:
-    inner, static = tree.data
-    instance = object.__new__(tree.kind)
-    for name, value in (*zip(inner, children), *static.items()):
-        object.__setattr__(instance, name, value)  # a frozen dataclass too
-    return instance
-
-
-_SEQUENCE = NodeType(_sequence_parts, lambda tree, children, plain: tree.kind(children))
-_NAMED_TUPLE = NodeType(
-    lambda value: Parts(type(value), None, None, [f".{name}" for name in value._fields], value),
-    lambda tree, children, plain: tree.kind(*children),
-)
-_DATACLASS = NodeType(_dataclass_parts, _dataclass_of)
-_exact |= {
-    list: _SEQUENCE,
-    tuple: _SEQUENCE,
-    dict: NodeType(_dict_parts, lambda tree, children, plain: _in_template_order(tree, tree.data, children)),
-    type(None): NodeType(lambda value: Parts(type(None), None, None, (), ()), lambda tree, children, plain: None),
-    OrderedDict: NodeType(
-        lambda value: _by_keys(value, value, tuple(value)),
-        lambda tree, children, plain: OrderedDict(zip(tree.data, children)),
-    ),
-    defaultdict: NodeType(
-        _defaultdict_parts,
-        lambda tree, children, plain: defaultdict(tree.data[0], _in_template_order(tree, tree.data[1], children)),
-    ),
-}
-
-
-# Flatten, unflatten, map
 
 
 def flatten_with_paths(
@@ -315,9 +279,7 @@ def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
 def _build(tree: TreeDef, remaining: Iterator[Any], plain: bool) -> Any:
     if tree.is_leaf:
         return next(remaining)
-    node_type = _node_type(tree.kind)
-    assert node_type is not None
-    return node_type.unflatten(tree, [_build(child, remaining, plain) for child in tree.children], plain)
+    return put_together(tree, [_build(child, remaining, plain) for child in tree.children], plain)
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
@@ -353,10 +315,9 @@ def _match_into(leaves: list[Any], place: str, tree: TreeDef, value: Any) -> Non
     if tree.is_leaf:
         leaves.append(value)
         return
-    node_type, parts = _node_type(tree.kind), take_apart(value)
-    children: Sequence[Any] | None = None
-    if node_type is not None and node_type.substitute is not None:
-        children = node_type.substitute(tree, value)
+    parts, children = take_apart(value), None
+    if (family := _family_of(tree.kind)) is not None:
+        children = family.substitute(tree, value)
     elif parts is not None and parts.kind is tree.kind and _equal(parts.data, tree.data):
         children = parts.children
     if children is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..engine.tensor import Parameter, Tensor
-from ..pytree import NodeType, Parts, TreeDef, register_node_family
+from ..pytree import NodeFamily, Parts, TreeDef, register_node_family
 from .module import Module
 
 
@@ -45,7 +45,7 @@ def _twin(value: Any, twins: dict[int, Any]) -> Any:
         return twins[id(value)]
     if isinstance(value, Module):
         twins[id(value)] = module = type(value).__new__(type(value))
-        vars(module).update((name, _twin(v, twins)) for name, v in vars(value).items() if name != "_set_aside")
+        vars(module).update((name, _twin(attribute, twins)) for name, attribute in value._attributes().items())
         return module
     if type(value) in (list, tuple) and any(isinstance(v, (Module, Parameter)) for v in value):
         return type(value)(_twin(v, twins) for v in value)
@@ -73,4 +73,4 @@ def _replacement(parameter: Parameter, value: Any) -> Any:
     return constant
 
 
-register_node_family(Module, NodeType(_flatten, _unflatten, _substitute))
+register_node_family(Module, NodeFamily(_flatten, _unflatten, _substitute))
