@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..backend import backend_of, fingerprint, is_array
+from ..backend import fingerprint, is_array
 from ..engine import tape
 from ..engine.gradient_pool import PerStepSum
 from ..engine.gradients import walk_back
-from ..engine.mutation import Fingerprint, FingerprintedSources, fingerprint_saved
-from ..engine.primitive import JointRule, record
+from ..engine.mutation import Fingerprint, FingerprintedSources
 from ..engine.tape import GraphError, Leaf, Node
 from ..engine.tensor import Tensor
 from ..nn.module import Module
 from ..pytree import TreeDef, tree_flatten, tree_unflatten
 from .argnums import check_function
 from .rng_state import RngSnapshot, generators_of
-from .tracing import function_name, recorded_since, variable, variable_like, zeros_like
+from .tracing import function_name, record_outputs, recorded_since, variable, variable_like, zeros_like
 
 Lines = dict[int, list[tuple[int | None, Any]]]
 """The contributions to each parent, by its position, with their time steps."""
@@ -180,30 +179,19 @@ class _Recompute:
     def entry(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], others: Sequence[Any] = ()) -> list[Tensor]:
         """The outputs, as those of one entry of the tape. `others` are constant arguments, which may be arrays."""
         constants = [x for x in others if isinstance(x, Tensor) or is_array(x)]
-        arrays = [x._data if isinstance(x, Tensor) else x for x in (*inputs, *constants)]
-        parents = [x.node for x in inputs] + [None] * len(constants) + list(self.outer)
-        values = [y._data for y in outputs]
-        single, n = len(values) == 1, len(inputs)
-        xp = backend_of(values[0]).xp
+        single, n = len(outputs) == 1, len(inputs)
 
         def rule(xp: Any, g: Any, needs: Sequence[bool], *_: Any) -> list[Any]:
             positions = [k for k, needed in enumerate(needs) if needed]
             targets = [k if k < n else k - len(constants) for k in positions]  # among inputs and outer entries
             pull = self._recorded if xp is ops else self._first_order
-            contributions: list[Any] = [None] * len(parents)
+            contributions: list[Any] = [None] * len(needs)
             for k, contribution in zip(positions, pull(inputs, [g] if single else list(g), targets)):
                 contributions[k] = contribution
             return contributions
 
-        value = values[0] if single else tuple(values)
-        sources: list[Any] = [*arrays, *(None for _ in self.outer)]
-        recorded = record(
-            "checkpoint", Node(), xp, value, tuple(arrays), JointRule(rule), sources, parents, self.time_step
-        )
-        tensors = [recorded] if single else list(recorded)
-        user_owned = [not isinstance(x, Tensor) for x in (*inputs, *constants)]
-        fingerprint_saved(tensors[0].node, "checkpoint", arrays, user_owned, fingerprint)
-        return tensors
+        values = [y._data for y in outputs]
+        return record_outputs("checkpoint", [*inputs, *constants], values, rule, self.time_step, self.outer)
 
     def _first_order(self, inputs: Sequence[Tensor], grads: list[Any], targets: list[int]) -> list[Any]:
         """The contribution to each target, as plain arrays, which yield their time steps if asked."""
