@@ -16,11 +16,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def cross_entropy(
-    logits: Tensor,
-    targets: Any,
-    weight: Any = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
+    logits: Tensor, targets: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
     """Compute `-log softmax(logits)[target]`, averaged over the targets that count.
 

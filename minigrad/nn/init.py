@@ -57,24 +57,12 @@ def zeros(shape: Sequence[int], dtype: Any = "float32") -> Host:
     return np.zeros(shape, dtype)
 
 
-def uniform(
-    shape: Sequence[int],
-    low: float = 0.0,
-    high: float = 1.0,
-    rng: Rng = None,
-    dtype: Any = "float32",
-) -> Host:
+def uniform(shape: Sequence[int], low: float = 0.0, high: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Draw from the uniform distribution on [low, high)."""
     return np.asarray(_generator(rng, "uniform").uniform(low, high, shape)).astype(dtype)
 
 
-def normal(
-    shape: Sequence[int],
-    mean: float = 0.0,
-    std: float = 1.0,
-    rng: Rng = None,
-    dtype: Any = "float32",
-) -> Host:
+def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Draw from the normal distribution."""
     return np.asarray(_generator(rng, "normal").normal(mean, std, shape)).astype(dtype)
 
@@ -101,11 +89,7 @@ def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtyp
 
 
 def kaiming_uniform(
-    shape: Sequence[int],
-    a: float = 0.0,
-    mode: str = "fan_in",
-    rng: Rng = None,
-    dtype: Any = "float32",
+    shape: Sequence[int], a: float = 0.0, mode: str = "fan_in", rng: Rng = None, dtype: Any = "float32"
 ) -> Host:
     """Draw uniformly from ±√(6 / ((1 + a²) · fan)) (He et al. 2015); shape (fan_out, fan_in, …).
 

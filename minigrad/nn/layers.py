@@ -43,12 +43,7 @@ class Linear(Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        rng: init.Rng = None,
-        dtype: Any = "float32",
+        self, in_features: int, out_features: int, bias: bool = True, rng: init.Rng = None, dtype: Any = "float32"
     ) -> None:
         super().__init__()
         check_integer("Linear", in_features=in_features, out_features=out_features)

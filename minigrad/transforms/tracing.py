@@ -240,11 +240,7 @@ class Trace:
         return [leaf for _, leaf in leaves], tree
 
     def walk(
-        self,
-        outputs: Sequence[Tensor],
-        seeds: Sequence[Tensor | None],
-        create_graph: bool,
-        retain: bool = False,
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool, retain: bool = False
     ) -> list[Tensor | None]:
         """Jᵀ·seeds for each variable; None where the outputs do not depend on it."""
         return pull(self.caller, outputs, seeds, self.variables, create_graph, retain)
