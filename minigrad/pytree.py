@@ -232,6 +232,11 @@ def _flatten_into(
     return TreeDef(parts, [_flatten_into(leaves, child, path + name, is_leaf) for name, child in children])
 
 
+def is_no_container(value: Any) -> bool:
+    """An `is_leaf` for trees of nothing but tuples, lists and dicts."""
+    return not isinstance(value, (tuple, list, dict))
+
+
 def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
     """Return the leaves of a tree, and its structure.
 

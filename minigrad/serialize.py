@@ -58,7 +58,7 @@ def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | No
         raise TypeError(f"save: metadata: want what JSON can hold: {error}") from error
     write = _write_safetensors if _is_safetensors(path) else _write_npz
     with atomic_write(path) as file:
-        write(file, hosts, text)
+        write(file, hosts, {"format": FORMAT, "names": list(hosts), "metadata": json.loads(text)})
 
 
 def load(path: Path) -> tuple[dict[str, Host], dict[str, Any]]:
@@ -171,20 +171,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             os.close(handle)
 
 
-def _write_npz(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Host], header: dict[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             # ZipInfo's own date is fixed: the same content gives the same bytes.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-        header = {"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)}
         archive.writestr(zipfile.ZipInfo(HEADER), json.dumps(header))
 
 
-def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
+def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], header: dict[str, Any]) -> None:
     from safetensors.numpy import save as to_bytes
 
-    header = {"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)}
     # One entry: the package writes several in an order that differs from run to run.
     text = json.dumps({**header, "crc32": _checksum(arrays, header)})
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import ops
 from ..backend import backend_of
 from ..engine.tensor import Parameter, Tensor
-from ..validation import as_array, as_tensor, check_integer, check_probability, is_integer
+from ..validation import as_array, as_tensor, check_integer, check_probability
 from . import init
 from .module import Module, ModuleList
 
@@ -186,8 +186,7 @@ class LayerNorm(Module):
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
-        shape: Any = (normalized_shape,) if is_integer(normalized_shape) else normalized_shape
-        shape = tuple(shape)
+        shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
         if not shape:
             raise ValueError("LayerNorm: normalized_shape: got (), want at least one axis")
         for size in shape:

@@ -11,7 +11,7 @@ from ..engine.observer import Hooks
 from ..engine.primitive import JointRule, record
 from ..engine.tape import ManyNode, mode
 from ..engine.tensor import Tensor
-from ..pytree import tree_flatten, tree_unflatten
+from ..pytree import is_no_container, tree_flatten, tree_unflatten
 
 
 class ModuleHooks:
@@ -67,7 +67,7 @@ class _HookedCall:
         return tuple(_pass_through("module_inputs", args, positions, rule))
 
     def outputs(self, result: Any) -> Any:
-        leaves, structure = tree_flatten(result, is_leaf=lambda value: not isinstance(value, (tuple, list, dict)))
+        leaves, structure = tree_flatten(result, is_leaf=is_no_container)
         positions = _on_tape(leaves)
         count = len(leaves)
 

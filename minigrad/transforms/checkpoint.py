@@ -121,7 +121,7 @@ def checkpoint(
 
 
 def _differs(function: Any, what: str) -> str:
-    return f"checkpoint: {function_name(function)}, run again for the walk, {what}; want the same every time"
+    return f"checkpoint: {function_name(function)}, run again for the backward pass, {what}; want the same every time"
 
 
 class _OutputDigest:
