@@ -222,10 +222,6 @@ class Module:
         leaves: dict[str, Leaf] = vars(self).setdefault("_frozen_leaves", {})
         return leaves
 
-    def _attributes(self) -> dict[str, Any]:
-        """The attributes that a copy takes over."""
-        return {name: value for name, value in vars(self).items() if name != "_frozen_leaves"}
-
     def to(self: M, backend: str | Backend | None = None, dtype: Any = None) -> M:
         """Move and convert all parameters and their gradients in place: they stay the same Parameter objects.
 
@@ -309,7 +305,8 @@ class Module:
                 if parameter.node is None:
                     twin.node = None
         memo[id(self)] = module = type(self).__new__(type(self))
-        vars(module).update(copy.deepcopy(self._attributes(), memo))
+        attributes = {name: value for name, value in vars(self).items() if name != "_frozen_leaves"}
+        vars(module).update(copy.deepcopy(attributes, memo))
         return module
 
     def extra_repr(self) -> str:

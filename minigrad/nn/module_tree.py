@@ -45,7 +45,7 @@ def _twin(value: Any, twins: dict[int, Any]) -> Any:
         return twins[id(value)]
     if isinstance(value, Module):
         twins[id(value)] = module = type(value).__new__(type(value))
-        vars(module).update((name, _twin(attribute, twins)) for name, attribute in value._attributes().items())
+        vars(module).update({name: _twin(v, twins) for name, v in vars(value).items() if name != "_frozen_leaves"})
         return module
     if type(value) in (list, tuple) and any(isinstance(v, (Module, Parameter)) for v in value):
         return type(value)(_twin(v, twins) for v in value)
