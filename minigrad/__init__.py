@@ -51,23 +51,23 @@ from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_e
 from .nn import manual_seed as manual_seed
 from .numpy_protocol import from_dlpack as from_dlpack
 from .ops import *  # noqa: F403
-from .serialize import CheckpointError as CheckpointError, load as load, save as save
-from .transforms import (
-    assign_gradients as assign_gradients,
-    checkpoint as checkpoint,
-    custom_rule as custom_rule,
-    grad as grad,
-    hessian as hessian,
-    hvp as hvp,
-    jacobian as jacobian,
-    jvp as jvp,
+from .pytree import (
     register_pytree as register_pytree,
     tree_flatten as tree_flatten,
     tree_map as tree_map,
     tree_unflatten as tree_unflatten,
+)
+from .serialize import CheckpointError as CheckpointError, load as load, save as save
+from .transforms.checkpoint import checkpoint as checkpoint
+from .transforms.custom_rule import custom_rule as custom_rule
+from .transforms.grad import (
+    assign_gradients as assign_gradients,
+    grad as grad,
+    jvp as jvp,
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
+from .transforms.jacobian import hessian as hessian, hvp as hvp, jacobian as jacobian
 
 # isort: split
 # Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.

@@ -1,4 +1,4 @@
-"""What training makes small. The class is always the last axis, and targets from the host go where the logits are."""
+"""Loss functions. The class is always the last axis; targets on the host are moved to the logits' backend."""
 
 from __future__ import annotations
 
@@ -8,30 +8,27 @@ import numpy as np
 
 from . import ops
 from .backend import NUMPY, BackendError, backend_of, is_array
-from .engine.tensor import Tensor, tensor_view
+from .engine.tensor import Tensor
+from .validation import as_array, as_tensor, check_choice
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
 
 
 def cross_entropy(
-    logits: Tensor,
-    targets: Any,
-    weight: Any = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
+    logits: Tensor, targets: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
-    """`-log softmax(logits)[target]`, averaged over the targets that count.
+    """Compute `-log softmax(logits)[target]`, averaged over the targets that count.
 
-    The class is the last axis whatever the number of axes, so a language model's logits (T, B, V) go in as they are
-    (torch wants the class on axis 1). The mean divides by the counted targets' number, or by the sum of their weights;
-    where every target is ignored it is 0, and so is its gradient.
+    The class is the last axis for any number of axes, so a language model's logits (T, B, V) need no transposing
+    (torch wants the class on axis 1). The mean divides by the number of counted targets, or by the sum of their
+    weights; where every target is ignored it is 0, and so is its gradient.
 
     Args:
         logits: (..., C), floating point, unnormalised.
-        targets: (...), integers from 0 to C − 1, or `ignore_index`. On the host they are checked; on a device that
-            would wait for it, so they must be right there.
-        weight: (C,), each class's weight; 1 for all where it is None. A constant.
+        targets: (...), integers from 0 to C − 1, or `ignore_index`. They are checked on the host only: on a device
+            that would synchronise with it.
+        weight: (C,), a constant weight for each class; None for 1.
         ignore_index: the target that does not count.
         reduction: "mean", "sum", or "none" for one loss per target, 0 where it is ignored.
 
@@ -43,14 +40,14 @@ def cross_entropy(
         TypeError: logits that are not floating point or targets that are not integers.
         BackendError: targets or weight live on another device than the logits.
     """
-    _one_of("cross_entropy", reduction)
-    logits = _tensor("cross_entropy", "logits", logits)
+    check_choice("cross_entropy", REDUCTIONS, reduction=reduction)
+    logits = as_tensor("cross_entropy", "logits", logits, user_owned=True)
     if logits.ndim < 1 or not logits.shape[-1]:
         raise ValueError(f"cross_entropy: logits: got shape {logits.shape}, want (..., C) with at least one class")
     if logits.dtype.kind != "f":
         raise TypeError(f"cross_entropy: logits: got dtype {logits.dtype}, want floating point")
     classes = logits.shape[-1]
-    ids = _beside(targets, logits, ignore_index)
+    ids = _class_ids(targets, logits, ignore_index)
     if tuple(ids.shape) != logits.shape[:-1]:
         raise ValueError(
             f"cross_entropy: targets: got shape {tuple(ids.shape)}, want {logits.shape[:-1]} for logits of shape "
@@ -64,45 +61,45 @@ def cross_entropy(
     if weight is None:
         total = xp.sum(counted, dtype=logits.dtype)
     else:
-        each = _as_constant("cross_entropy", "weight", weight, logits)
-        if tuple(each.shape) != (classes,):
-            raise ValueError(f"cross_entropy: weight: got shape {tuple(each.shape)}, want ({classes},)")
-        shares = xp.take(each, xp.where(counted, flat, 0)) * counted
-        loss = loss * shares
-        total = xp.sum(shares)
+        class_weights = _as_constant("cross_entropy", "weight", weight, logits)
+        if tuple(class_weights.shape) != (classes,):
+            raise ValueError(f"cross_entropy: weight: got shape {tuple(class_weights.shape)}, want ({classes},)")
+        target_weights = xp.take(class_weights, xp.where(counted, flat, 0)) * counted
+        loss = loss * target_weights
+        total = xp.sum(target_weights)
     if reduction == "none":
         return ops.reshape(loss, tuple(ids.shape))
-    summed: Tensor = ops.sum(loss)
+    loss_sum: Tensor = ops.sum(loss)
     if reduction == "sum":
-        return summed
-    # The count stays on the device; nobody waits for it to see whether it is zero.
-    mean: Tensor = summed / xp.asarray(xp.where(total == 0, xp.ones_like(total), total))
+        return loss_sum
+    # The total stays on the device: looking whether it is zero would synchronise.
+    mean: Tensor = loss_sum / xp.asarray(xp.where(total == 0, xp.ones_like(total), total))
     return mean
 
 
 def mse(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
-    """`(prediction − target)²`.
+    """Compute `(prediction − target)²`, averaged.
 
     Args:
         prediction: any shape, floating point.
-        target: the same shape; what lives on the host goes where the prediction is, in its dtype.
+        target: the same shape; an array on the host is moved to the prediction's backend, in its dtype.
         reduction: "mean", "sum", or "none" for one loss per value.
 
     Raises:
         ValueError: shapes that differ (nothing is broadcast), no values to average, an unknown reduction.
         BackendError: the target lives on another device.
     """
-    prediction = _tensor("mse", "prediction", prediction)
-    wanted = _same_shape("mse", prediction, "prediction", target, "target")
-    return _reduced("mse", ops.square(prediction - wanted), reduction)
+    prediction = as_tensor("mse", "prediction", prediction, user_owned=True)
+    target = _same_shape("mse", prediction, "prediction", target, "target")
+    return _reduced("mse", ops.square(prediction - target), reduction)
 
 
 def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduction: str = "mean") -> Tensor:
-    """The binary cross-entropy of `sigmoid(logits)`, `−t log σ(z) − (1 − t) log(1 − σ(z))`, without overflow.
+    """Compute the binary cross-entropy of `sigmoid(logits)`, `−t log σ(z) − (1 − t) log(1 − σ(z))`, without overflow.
 
     Args:
         logits: any shape, floating point.
-        targets: the same shape, each from 0 to 1; what lives on the host goes where the logits are, in their dtype.
+        targets: the same shape, each from 0 to 1; an array on the host is moved to the logits' backend and dtype.
         pos_weight: broadcasts to the logits; multiplies the loss of the positive part.
         reduction: "mean", "sum", or "none" for one loss per value.
 
@@ -110,7 +107,7 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
         ValueError: shapes that differ (nothing is broadcast), no values to average, an unknown reduction.
         BackendError: the targets live on another device.
     """
-    logits = _tensor("bce_with_logits", "logits", logits)
+    logits = as_tensor("bce_with_logits", "logits", logits, user_owned=True)
     t = _same_shape("bce_with_logits", logits, "logits", targets, "targets")
     if pos_weight is None:
         loss = ops.softplus(logits) - logits * t
@@ -124,35 +121,20 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
     return _reduced("bce_with_logits", loss, reduction)
 
 
-def _one_of(name: str, reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{name}: reduction: got {reduction!r}, want one of {list(REDUCTIONS)}")
-
-
-def _tensor(name: str, argument: str, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if is_array(value):
-        return tensor_view(value)
-    raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")
-
-
-def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
-    _one_of(name, reduction)
+def _reduced(caller: str, loss: Tensor, reduction: str) -> Tensor:
+    check_choice(caller, REDUCTIONS, reduction=reduction)
     if reduction == "none":
         return loss
     if reduction == "sum":
         return ops.sum(loss)
     if not loss.size:
-        raise ValueError(f"{name}: got no values (shape {loss.shape}), so there is no mean; want reduction='sum'")
+        raise ValueError(f"{caller}: got no values (shape {loss.shape}), so there is no mean; want reduction='sum'")
     return ops.mean(loss)
 
 
-def _beside(targets: Any, logits: Tensor, ignore_index: int) -> Array:
-    """The targets as int64 on the logits' backend, checked against the number of classes while they are on the host."""
-    ids = targets._data if isinstance(targets, Tensor) else targets
-    if not is_array(ids):
-        ids = np.asarray(ids)
+def _class_ids(targets: Any, logits: Tensor, ignore_index: int) -> Array:
+    """The targets as int64 on the logits' backend. Those on the host are checked against the number of classes."""
+    ids = as_array(targets)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: targets: got dtype {ids.dtype}, want integers")
     ids = ids.astype(np.int64)
@@ -163,32 +145,30 @@ def _beside(targets: Any, logits: Tensor, ignore_index: int) -> Array:
                 f"cross_entropy: targets: got {ids[outside][0]}, want 0 to {logits.shape[-1] - 1}, or {ignore_index}, "
                 "which is ignored"
             )
-    return _moved("cross_entropy", "targets", ids, logits)
+    return _to_backend_of("cross_entropy", "targets", ids, logits)
 
 
-def _same_shape(name: str, x: Tensor, x_name: str, target: Any, target_name: str) -> Any:
+def _same_shape(caller: str, x: Tensor, x_name: str, target: Any, target_name: str) -> Any:
     if x.dtype.kind != "f":
-        raise TypeError(f"{name}: {x_name}: got dtype {x.dtype}, want floating point")
+        raise TypeError(f"{caller}: {x_name}: got dtype {x.dtype}, want floating point")
     shape = tuple(target.shape) if isinstance(target, Tensor) or is_array(target) else np.shape(target)
     if shape != x.shape:
-        raise ValueError(f"{name}: {target_name}: got shape {shape}, want {x.shape}, that of {x_name}")
+        raise ValueError(f"{caller}: {target_name}: got shape {shape}, want {x.shape}, that of {x_name}")
     if isinstance(target, Tensor) and target.requires_grad:
         return target if target.dtype == x.dtype else ops.astype(target, x.dtype)
-    return _as_constant(name, target_name, target, x)
+    return _as_constant(caller, target_name, target, x)
 
 
-def _as_constant(name: str, argument: str, value: Any, beside: Tensor) -> Array:
-    """An array of numbers in the dtype and on the backend of a tensor."""
-    array = value._data if isinstance(value, Tensor) else value
-    if not is_array(array):
-        array = np.asarray(array)
-    return _moved(name, argument, array.astype(beside.dtype), beside)
+def _as_constant(caller: str, argument: str, value: Any, like: Tensor) -> Array:
+    """An array in the dtype and on the backend of a tensor."""
+    return _to_backend_of(caller, argument, as_array(value).astype(like.dtype), like)
 
 
-def _moved(name: str, argument: str, array: Array, beside: Tensor) -> Array:
-    here, there = backend_of(array), backend_of(beside._data)
+def _to_backend_of(caller: str, argument: str, array: Array, like: Tensor) -> Array:
+    """The array on the tensor's backend. Raises BackendError where it is on another device."""
+    here, there = backend_of(array), backend_of(like._data)
     if here is there:
         return array
     if here is not NUMPY:
-        raise BackendError(f"{name}: {argument}: is on {here.name}, want {there.name}; move it with .to(backend)")
+        raise BackendError(f"{caller}: {argument}: is on {here.name}, want {there.name}; move it with .to(backend)")
     return there.from_numpy(array)

@@ -18,6 +18,7 @@ from .backend import NUMPY, fingerprint, get_backend
 from .engine.mutation import expose
 from .engine.primitive import FUNCTION_OF
 from .engine.tensor import Tensor
+from .pytree import is_no_container, tree_flatten, tree_unflatten
 
 REDUCED = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
 ACCUMULATED = {np.add: "cumsum", np.multiply: "cumprod", np.maximum: "cummax", np.minimum: "cummin"}
@@ -140,31 +141,14 @@ def array_function(
 
 
 def _on_constants(caller: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
-    if any(t.node is not None for t in _tensors((args, options))):
+    leaves, structure = tree_flatten((args, options), is_leaf=is_no_container)
+    if any(isinstance(x, Tensor) and x.node is not None for x in leaves):
         raise TypeError(
             f"{caller}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it of "
             "functions that have one, write a @minigrad.primitive, or take .detach() where no gradient is needed"
         )
-    return function(*_arrays(args), **_arrays(options))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
-def _arrays(value: Any) -> Any:
-    """Return the arguments with arrays in place of tensors."""
-    if isinstance(value, (tuple, list)):
-        return type(value)(_arrays(part) for part in value)
-    if isinstance(value, dict):
-        return {key: _arrays(part) for key, part in value.items()}
-    return _array(value)
+    args, options = tree_unflatten(structure, [_array(x) for x in leaves])
+    return function(*args, **options)
 
 
 def _array(value: Any) -> Any:

@@ -1,35 +1,35 @@
-"""Trees of values: nested lists, tuples, dicts, named tuples, dataclasses and modules, taken apart and put together.
+"""Trees of values: nested lists, tuples, dicts, named tuples, dataclasses, modules and registered classes.
 
-What is none of these is a leaf: a tensor, an array, a number, any other object. None is a tree without leaves.
+`tree_flatten` takes a tree apart into its leaves and its structure, `tree_unflatten` puts it together. Anything that
+is no node is a leaf: a tensor, an array, a number, any other object. None is a node without leaves.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .engine.tensor import Parameter, Tensor
-from .nn.module import Module
 
 
 class Parts(NamedTuple):
-    """A node of a tree taken apart."""
+    """One node of a tree, taken apart."""
 
     kind: Any
-    """What its children are put back into: the class, as a rule."""
+    """The class."""
     data: Any
-    """What beside the children makes it up; trees of one structure agree in it."""
-    form: Any
-    """What it is put together from and trees of one structure need not agree in: a dict's order, a module."""
+    """What defines the node besides its children. Trees of equal structure have equal data."""
+    template: Any
+    """What rebuilding needs and equality ignores: the order of a dict, a module."""
     names: Sequence[str]
-    """How each child is written after the node."""
+    """The suffix that leads from the node to each child, as written in Python."""
     children: Sequence[Any]
 
 
 class TreeDef:
-    """The structure of a tree: what is left of it without its leaves. Two are equal where the structures are.
+    """The structure of a tree without its leaves. Two are equal where the structures are.
 
     Printed, a leaf is a star.
 
@@ -38,11 +38,11 @@ class TreeDef:
     ([3.0, 1.0, 2.0], TreeDef({'b': *, 'w': [*, (*, None)]}))
     """
 
-    __slots__ = ("children", "data", "form", "kind", "names", "num_leaves")
+    __slots__ = ("children", "data", "kind", "names", "num_leaves", "template")
 
     def __init__(self, parts: Parts | None, children: Sequence[TreeDef] = ()) -> None:
-        whole = parts or Parts(Any, None, None, (), ())
-        self.kind, self.data, self.form, self.names = whole.kind, whole.data, whole.form, whole.names
+        """The structure of a node with these children, or of a leaf, whose kind is Any."""
+        self.kind, self.data, self.template, self.names, _ = parts or Parts(Any, None, None, (), ())
         self.children = tuple(children)
         self.num_leaves: int = 1 if parts is None else sum(child.num_leaves for child in children)
 
@@ -53,17 +53,17 @@ class TreeDef:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TreeDef):
             return NotImplemented
-        return self.kind is other.kind and same(self.data, other.data) and self.children == other.children
+        return self.kind is other.kind and _equal(self.data, other.data) and self.children == other.children
 
     def __hash__(self) -> int:
         return hash((self.kind, self.num_leaves, self.children))
 
     def __repr__(self) -> str:
-        return f"TreeDef({self.drawn()})"
+        return f"TreeDef({self.source()})"
 
-    def drawn(self) -> str:
-        """The structure as it would be written in Python, with a star for each leaf."""
-        inner = [child.drawn() for child in self.children]
+    def source(self) -> str:
+        """The structure as written in Python, with a star for each leaf."""
+        inner = [child.source() for child in self.children]
         if self.is_leaf:
             return "*"
         if self.kind is type(None):
@@ -72,26 +72,46 @@ class TreeDef:
             return f"[{', '.join(inner)}]"
         if self.kind is tuple:
             return f"({', '.join(inner)}{',' * (len(inner) == 1)})"
-        if self.kind in (dict, OrderedDict, defaultdict):
-            keys = self.data[1] if self.kind is defaultdict else self.data
-            body = "{" + ", ".join(f"{key!r}: {part}" for key, part in zip(keys, inner)) + "}"
+        if self.kind in _MAPPINGS:
+            body = "{" + ", ".join(f"{name[1:-1]}: {child}" for name, child in zip(self.names, inner)) + "}"
             return body if self.kind is dict else f"{self.kind.__name__}({body})"
         labels = [name.lstrip(".") for name in self.names]
-        body = ", ".join(part if "[" in name else f"{name}={part}" for name, part in zip(labels, inner))
+        body = ", ".join(child if "[" in name else f"{name}={child}" for name, child in zip(labels, inner))
         return f"{self.kind.__name__}({body})"
 
 
 LEAF = TreeDef(None)
 
 
-def same(a: Any, b: Any) -> bool:
+def _equal(a: Any, b: Any) -> bool:
     try:
         return a is b or bool(a == b)
-    except ValueError:  # arrays, which have no single truth
+    except ValueError:  # arrays, which have no single truth value
         return False
 
 
-registered: dict[type, tuple[Callable[[Any], tuple[Any, Any]], Callable[[Any, Any], Any]]] = {}
+class NodeFamily(NamedTuple):
+    """How trees handle the instances of a class and of its subclasses."""
+
+    flatten: Callable[[Any], Parts]
+    unflatten: Callable[[TreeDef, list[Any], bool], Any]
+    """Of (structure, children, plain), where `plain` is that of `tree_unflatten`."""
+    substitute: Callable[[TreeDef, Any], Sequence[Any] | None]
+    """The children of a value that may stand in the node's place in another tree; None where it may not."""
+
+
+_families: dict[type, NodeFamily] = {}
+_registered: dict[type, tuple[Callable[[Any], tuple[Any, Any]], Callable[[Any, Any], Any]]] = {}
+_MAPPINGS = (dict, OrderedDict, defaultdict)
+
+
+def register_node_family(base: type, family: NodeFamily) -> None:
+    """Make instances of a class and of its subclasses nodes of trees."""
+    _families[base] = family
+
+
+def _family_of(kind: type) -> NodeFamily | None:
+    return next((family for base, family in _families.items() if issubclass(kind, base)), None)
 
 
 def register_pytree(
@@ -108,180 +128,121 @@ def register_pytree(
     4.0
 
     Args:
-        kind: the class, exactly; a subclass is registered for itself.
-        flatten: an instance to (its children, data): the data are what beside the children makes it up, and are
-            compared with `==` where two trees shall have one structure.
-        unflatten: (data, children) to an instance. The children may be anything, not only what a leaf was.
+        kind: the class, exactly; a subclass needs a registration of its own.
+        flatten: an instance to (its children, data). The data are what defines the instance besides its children;
+            structures are compared by comparing data with `==`.
+        unflatten: (data, children) to an instance. The children may be any objects.
 
     Raises:
         TypeError: `kind` is no class. ValueError: it is a node already.
     """
     if not isinstance(kind, type):
         raise TypeError(f"register_pytree: kind: got {type(kind).__name__}, want a class")
-    own = kind in (list, tuple, dict, OrderedDict, defaultdict, type(None)) or issubclass(kind, (Module, Tensor))
-    if own or kind in registered:
+    known = kind in (list, tuple, *_MAPPINGS, type(None)) or issubclass(kind, (Tensor, *_families))
+    if known or kind in _registered:
         raise ValueError(f"register_pytree: kind: {kind.__name__} is known to trees already")
-    registered[kind] = flatten, unflatten
+    _registered[kind] = flatten, unflatten
 
 
-def apart(value: Any) -> Parts | None:
-    """A node's parts; None for a leaf."""
+def take_apart(value: Any) -> Parts | None:
+    """The parts of a node; None for a leaf."""
     kind = type(value)
     if kind is Tensor or kind is Parameter or kind is float:
         return None
     if kind is list or kind is tuple:
-        return Parts(kind, len(value), None, _numbered(len(value)), value)
-    if kind is dict:
-        keys = _sorted(value)
-        return Parts(dict, keys, tuple(value), [f"[{key!r}]" for key in keys], [value[key] for key in keys])
+        return Parts(kind, len(value), None, _indices(value), value)
+    if kind in _MAPPINGS:
+        keys = tuple(value) if kind is OrderedDict else _sorted_keys(value)
+        data = keys, getattr(value, "default_factory", None)
+        return Parts(kind, data, tuple(value), [f"[{key!r}]" for key in keys], [value[key] for key in keys])
     if value is None:
         return Parts(kind, None, None, (), ())
-    if kind in registered:
-        children, data = registered[kind][0](value)
+    if kind in _registered:
+        children, data = _registered[kind][0](value)
         children = tuple(children)
-        return Parts(kind, (len(children), data), None, _numbered(len(children)), children)
+        return Parts(kind, (len(children), data), None, _indices(children), children)
     if isinstance(value, Tensor):
         return None
-    if isinstance(value, Module):
-        found = dict(value.named_parameters())
-        return Parts(kind, tuple(found), value, [f".{name}" for name in found], list(found.values()))
+    if (family := _family_of(kind)) is not None:
+        return family.flatten(value)
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         return Parts(kind, None, None, [f".{name}" for name in kind._fields], value)
-    if kind is OrderedDict:
-        return Parts(kind, tuple(value), None, [f"[{key!r}]" for key in value], list(value.values()))
-    if kind is defaultdict:
-        keys = _sorted(value)
-        names = [f"[{key!r}]" for key in keys]
-        return Parts(kind, (value.default_factory, keys), tuple(value), names, [value[key] for key in keys])
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _dataclass_apart(value)
+    if dataclasses.is_dataclass(kind):
+        fields = [f for f in dataclasses.fields(value) if hasattr(value, f.name)]
+        names = tuple(f.name for f in fields if not f.metadata.get("static"))
+        static = {f.name: getattr(value, f.name) for f in fields if f.metadata.get("static")}
+        return Parts(kind, (names, static), None, [f".{n}" for n in names], [getattr(value, n) for n in names])
     return None
 
 
-def _numbered(n: int) -> list[str]:
-    return [f"[{k}]" for k in range(n)]
-
-
-def _sorted(keys: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """A dict's keys in an order that does not hang on how it was written."""
-    try:
-        return tuple(sorted(keys))
-    except TypeError:
-        return tuple(sorted(keys, key=lambda key: (type(key).__qualname__, repr(key))))
-
-
-def _dataclass_apart(value: Any) -> Parts:
-    fields = [f for f in dataclasses.fields(value) if hasattr(value, f.name)]
-    inner = [f.name for f in fields if not f.metadata.get("static")]
-    static = {f.name: getattr(value, f.name) for f in fields if f.metadata.get("static")}
-    names = [f".{name}" for name in inner]
-    return Parts(type(value), (tuple(inner), static), None, names, [getattr(value, name) for name in inner])
-
-
-def together(tree: TreeDef, children: list[Any], plain: bool) -> Any:
-    """A node of its children. `plain` makes of a module a dict by the parameters' names."""
+def put_together(tree: TreeDef, children: list[Any], plain: bool) -> Any:
+    """A node with these children: the inverse of `take_apart`. `plain` is that of `tree_unflatten`."""
     kind = tree.kind
     if kind is list or kind is tuple:
         return kind(children)
-    if kind is dict:
-        made = dict(zip(tree.data, children))
-        return {key: made[key] for key in tree.form}
+    if kind in _MAPPINGS:
+        keys, factory = tree.data
+        by_key = dict(zip(keys, children))
+        items = [(key, by_key[key]) for key in tree.template]
+        return defaultdict(factory, items) if kind is defaultdict else kind(items)
     if kind is type(None):
         return None
-    if kind in registered:
-        return registered[kind][1](tree.data[1], tuple(children))
-    if issubclass(kind, Module):
-        return dict(zip(tree.data, children)) if plain else _twin(tree, children)
+    if kind in _registered:
+        return _registered[kind][1](tree.data[1], tuple(children))
+    if (family := _family_of(kind)) is not None:
+        return family.unflatten(tree, children, plain)
     if issubclass(kind, tuple):
         return kind(*children)
-    if kind is OrderedDict:
-        return OrderedDict(zip(tree.data, children))
-    if kind is defaultdict:
-        made = dict(zip(tree.data[1], children))
-        return defaultdict(tree.data[0], {key: made[key] for key in tree.form})
-    inner, static = tree.data
+    names, static = tree.data
     instance = object.__new__(kind)
-    for name, value in (*zip(inner, children), *static.items()):
+    for name, value in (*zip(names, children), *static.items()):
         object.__setattr__(instance, name, value)  # a frozen dataclass too
     return instance
 
 
-def _twin(tree: TreeDef, values: list[Any]) -> Any:
-    """A module with other parameters, sharing everything else with the one that was taken apart."""
-    module = tree.form
-    parameters = dict(module.named_parameters())
-    if tuple(parameters) != tree.data:
-        raise ValueError(
-            f"tree_unflatten: {type(module).__name__}: its parameters were {list(tree.data)} when it was flattened "
-            f"and are {list(parameters)} now"
-        )
-    twins: dict[int, Any] = {id(parameters[name]): _placed(parameters[name], v) for name, v in zip(tree.data, values)}
-
-    return _twin_of(module, twins)
+def _indices(children: Sequence[Any]) -> list[str]:
+    return [f"[{k}]" for k in range(len(children))]
 
 
-def _twin_of(value: Any, twins: dict[int, Any]) -> Any:
-    """What stands for `value` in a copy, where `twins` is what stands for modules and parameters already."""
-    if id(value) in twins:
-        return twins[id(value)]
-    if isinstance(value, Module):
-        twins[id(value)] = made = type(value).__new__(type(value))
-        own = {name: _twin_of(held, twins) for name, held in vars(value).items() if name != "_set_aside"}
-        vars(made).update(own)
-        return made
-    if type(value) in (list, tuple) and any(isinstance(held, (Module, Parameter)) for held in value):
-        return type(value)(_twin_of(held, twins) for held in value)
-    if type(value) is dict and any(isinstance(held, (Module, Parameter)) for held in value.values()):
-        return {key: _twin_of(held, twins) for key, held in value.items()}
-    return value
+def _sorted_keys(value: dict[Any, Any]) -> tuple[Any, ...]:
+    """The keys in an order independent of insertion."""
+    try:
+        return tuple(sorted(value))
+    except TypeError:
+        return tuple(sorted(value, key=lambda key: (type(key).__qualname__, repr(key))))
 
 
-def _placed(parameter: Parameter, value: Any) -> Any:
-    """What stands in a parameter's place: a constant becomes a parameter to be trained, unless the old one is frozen.
-
-    What is on the tape stays there, so that gradients pass; what is no array at all is put there as it is.
-    """
-    if isinstance(value, Parameter):
-        return value
-    if isinstance(value, Tensor) and value.node is not None:
-        made = Parameter.__new__(Parameter)
-        made._data, made.node = value._data, value.node
-        return made
-    if not isinstance(value, float) and getattr(getattr(value, "dtype", None), "kind", "") != "f":
-        return value
-    made = Parameter(value, dtype=parameter.dtype if isinstance(value, float) else None)
-    if parameter.node is None:
-        made.node = None
-    return made
-
-
-def with_paths(
+def flatten_with_paths(
     tree: Any, is_leaf: Callable[[Any], bool] | None = None, path: str = ""
 ) -> tuple[list[tuple[str, Any]], TreeDef]:
-    """Every leaf with how it is reached, as written in Python, and the structure."""
-    found: list[tuple[str, Any]] = []
-    return found, _gather(tree, path, is_leaf, found)
+    """(path, leaf) for every leaf, the path as written in Python, and the structure."""
+    leaves: list[tuple[str, Any]] = []
+    return leaves, _flatten_into(leaves, tree, path, is_leaf)
 
 
-def _gather(value: Any, path: str, is_leaf: Callable[[Any], bool] | None, found: list[tuple[str, Any]]) -> TreeDef:
-    # No closure: one that calls itself is a cycle, and would keep the leaves until that is collected.
-    parts = None if is_leaf is not None and is_leaf(value) else apart(value)
+def _flatten_into(
+    leaves: list[tuple[str, Any]], value: Any, path: str, is_leaf: Callable[[Any], bool] | None
+) -> TreeDef:
+    # A function, not a closure that calls itself: that is a reference cycle, which keeps the leaves until collected.
+    parts = None if is_leaf is not None and is_leaf(value) else take_apart(value)
     if parts is None:
-        found.append((path, value))
+        leaves.append((path, value))
         return LEAF
-    if parts.kind in registered or not issubclass(parts.kind, Module):
-        below = [_gather(child, path + name, is_leaf, found) for name, child in zip(parts.names, parts.children)]
-        return TreeDef(parts, below)
-    found.extend((path + name, child) for name, child in zip(parts.names, parts.children))
-    return TreeDef(parts, [LEAF] * len(parts.children))
+    children = zip(parts.names, parts.children)
+    return TreeDef(parts, [_flatten_into(leaves, child, path + name, is_leaf) for name, child in children])
+
+
+def is_no_container(value: Any) -> bool:
+    """An `is_leaf` for trees of nothing but tuples, lists and dicts."""
+    return not isinstance(value, (tuple, list, dict))
 
 
 def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
-    """The leaves of a tree, and its structure.
+    """Return the leaves of a tree, and its structure.
 
     Lists and tuples go in order, dicts by sorted keys, named tuples and dataclasses by their fields, modules by their
-    parameters in the order of `named_parameters()`. A field that says `field(metadata={"static": True})` belongs to
-    the structure.
+    parameters in the order of `named_parameters()`. A field with `field(metadata={"static": True})` belongs to the
+    structure.
 
     >>> import minigrad as mg
     >>> leaves, structure = mg.tree_flatten({"b": 2.0, "a": [1.0, None]})
@@ -291,16 +252,16 @@ def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tup
     {'b': 20.0, 'a': [10.0, None]}
 
     Args:
-        is_leaf: asked of every node; where it says yes the node is not taken apart.
+        is_leaf: called with every node; where it returns True the node is not taken apart.
     """
-    found, structure = with_paths(tree, is_leaf)
-    return [leaf for _, leaf in found], structure
+    leaves, structure = flatten_with_paths(tree, is_leaf)
+    return [leaf for _, leaf in leaves], structure
 
 
 def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
-    """A tree of this structure with these leaves: what `tree_flatten` took apart, put together.
+    """Return a tree of this structure with these leaves: the inverse of `tree_flatten`.
 
-    In a module's place comes a copy with these parameters and everything else shared. A constant becomes a parameter
+    A module becomes a copy with these parameters that shares everything else. A constant becomes a parameter
     that can be trained, or a frozen one where the old one was; a tensor on the tape stays on it.
 
     >>> import minigrad as mg
@@ -314,22 +275,22 @@ def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
     Raises:
         ValueError: another number of leaves.
     """
-    given = list(leaves)
-    if len(given) != treedef.num_leaves:
-        raise ValueError(f"tree_unflatten: leaves: got {len(given)}, want {treedef.num_leaves} for {treedef}")
-    return _build(treedef, iter(given), plain)
+    leaves = list(leaves)
+    if len(leaves) != treedef.num_leaves:
+        raise ValueError(f"tree_unflatten: leaves: got {len(leaves)}, want {treedef.num_leaves} for {treedef}")
+    return _build(treedef, iter(leaves), plain)
 
 
 def _build(tree: TreeDef, remaining: Iterator[Any], plain: bool) -> Any:
     if tree.is_leaf:
         return next(remaining)
-    return together(tree, [_build(child, remaining, plain) for child in tree.children], plain)
+    return put_together(tree, [_build(child, remaining, plain) for child in tree.children], plain)
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
-    """`function` of each leaf of `tree`, and of what stands in its place in each of `rest`, as a tree like `tree`.
+    """Return a tree like `tree` of `function` applied to each leaf, and to what each of `rest` has in its place.
 
-    The others may go on where `tree` ends: what they have at a leaf's place is handed over whole. For a module the
+    The others may go on where `tree` ends: what they have in a leaf's place is passed whole. For a module the
     others may be modules with the same parameters or dicts by their names, such as gradients and state dicts.
 
     >>> import minigrad as mg
@@ -339,35 +300,33 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Calla
     Raises:
         ValueError: one of `rest` has another structure; the message says where.
     """
-    found, structure = with_paths(tree, is_leaf)
-    others = [matched("tree_map", f"rest[{k}]", structure, other) for k, other in enumerate(rest)]
-    return tree_unflatten(structure, [function(leaf, *there) for (_, leaf), *there in zip(found, *others)])
+    leaves, structure = tree_flatten(tree, is_leaf)
+    others = [match_structure("tree_map", f"rest[{k}]", structure, other) for k, other in enumerate(rest)]
+    return tree_unflatten(structure, [function(*args) for args in zip(leaves, *others)])
 
 
-def matched(caller: str, name: str, structure: TreeDef, value: Any) -> list[Any]:
+def match_structure(caller: str, name: str, structure: TreeDef, value: Any) -> list[Any]:
     """What `value` has in the places of the structure's leaves, in their order.
 
     Raises:
-        ValueError: it has another structure: where, what is there and what should be.
+        ValueError: it has another structure. The message says where, what is there and what should be.
     """
-    found: list[Any] = []
-    _match(f"{caller}: {name}", structure, value, found)
-    return found
+    leaves: list[Any] = []
+    _match_into(leaves, f"{caller}: {name}", structure, value)
+    return leaves
 
 
-def _match(place: str, tree: TreeDef, value: Any, found: list[Any]) -> None:
+def _match_into(leaves: list[Any], place: str, tree: TreeDef, value: Any) -> None:
     if tree.is_leaf:
-        found.append(value)
+        leaves.append(value)
         return
-    parts = apart(value)
-    if parts is not None and isinstance(tree.kind, type) and issubclass(tree.kind, Module):
-        held: Any = dict(value.named_parameters()) if isinstance(value, Module) else value
-        if isinstance(held, Mapping) and held.keys() == set(tree.data):
-            found.extend(held[key] for key in tree.data)
-            return
-    elif parts is not None and parts.kind is tree.kind and same(parts.data, tree.data):
-        for child, label, below in zip(tree.children, parts.names, parts.children):
-            _match(place + label, child, below, found)
-        return
-    got = type(value).__name__ if parts is None else with_paths(value)[1].drawn()
-    raise ValueError(f"{place}: got {got}, want {tree.drawn()}")
+    parts, children = take_apart(value), None
+    if (family := _family_of(tree.kind)) is not None:
+        children = family.substitute(tree, value)
+    elif parts is not None and parts.kind is tree.kind and _equal(parts.data, tree.data):
+        children = parts.children
+    if children is None:
+        got = type(value).__name__ if parts is None else tree_flatten(value)[1].source()
+        raise ValueError(f"{place}: got {got}, want {tree.source()}")
+    for child, suffix, below in zip(tree.children, tree.names, children):
+        _match_into(leaves, place + suffix, child, below)

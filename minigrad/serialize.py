@@ -1,7 +1,7 @@
-"""Checkpoints: named arrays and JSON in one file, written whole or not at all, and checked when read.
+"""Checkpoint files: named arrays and JSON in one file, written atomically and checked when read.
 
 A `.npz` file is a zip of `.npy` files, which `numpy.load` opens too; nothing in it is pickled. A `.safetensors` file
-is what the safetensors package reads. On disk all arrays are on the host, so any backend loads what another saved.
+is in the format of the safetensors package. Arrays are saved from the host, so any backend loads what another saved.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from .backend import is_array, to_numpy
 from .engine.tensor import Tensor
+from .validation import as_array
 
 Host = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
@@ -28,7 +29,7 @@ FORMAT = "minigrad-1"
 HEADER = "metadata.json"
 """The member of a `.npz` file that holds the metadata, and the arrays' names in order."""
 REFERENCE = "$array"
-"""The key by which a flattened tree refers to an array."""
+"""The key of a reference to an array in a flattened tree."""
 
 
 class CheckpointError(RuntimeError):
@@ -38,16 +39,16 @@ class CheckpointError(RuntimeError):
 def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
     """Write named arrays and metadata to one file.
 
-    The file appears under its name only when it is complete and on the disk: an error, a full disk or a lost process
-    leaves the checkpoint that was there before.
+    The file appears under its name only when it is complete and on the disk: after an error, a full disk or a killed
+    process the previous checkpoint is still there.
 
     Args:
         path: ends in `.safetensors` for that format (needs the package safetensors); anything else is a `.npz`.
         arrays: tensors and arrays of any backend, of numbers or booleans.
-        metadata: what JSON can hold; tuples come back as lists, and keys as strings.
+        metadata: what JSON can hold; tuples are loaded as lists, and keys as strings.
 
     Raises:
-        TypeError: an array of something else, or metadata that is no JSON; nothing was written.
+        TypeError: an array of another dtype, or metadata that JSON cannot hold; nothing was written.
         OSError: the file cannot be written.
     """
     hosts = {name: _host(name, value) for name, value in arrays.items()}
@@ -56,14 +57,14 @@ def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | No
     except (TypeError, ValueError) as error:
         raise TypeError(f"save: metadata: want what JSON can hold: {error}") from error
     write = _write_safetensors if _is_safetensors(path) else _write_npz
-    with whole_or_not_at_all(path) as file:
-        write(file, hosts, text)
+    with atomic_write(path) as file:
+        write(file, hosts, {"format": FORMAT, "names": list(hosts), "metadata": json.loads(text)})
 
 
 def load(path: Path) -> tuple[dict[str, Host], dict[str, Any]]:
-    """(arrays, metadata) as `save` wrote them: host arrays in C order, in the order in which they were given.
+    """Return (arrays, metadata) as `save` wrote them: host arrays in C order, in the order in which they were saved.
 
-    A `.safetensors` file of other origin is read too: its metadata are strings, and it has no checksum.
+    A `.safetensors` file of other origin can be read too: its metadata are strings, and it has no checksum.
 
     Raises:
         CheckpointError: the file is missing, cut short, damaged, or of another kind.
@@ -79,19 +80,19 @@ def load(path: Path) -> tuple[dict[str, Host], dict[str, Any]]:
         return read(content)
     except ImportError:
         raise
-    except Exception as error:  # whatever a damaged file makes a parser raise
-        raise CheckpointError(f"load: {name}: {_complaint(content, path)}: {error}") from error
+    except Exception as error:  # a damaged file may make a parser raise anything
+        raise CheckpointError(f"load: {name}: {_explanation(content, path)}: {error}") from error
 
 
 def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
-    """A nest of dictionaries, lists, numbers and arrays as (arrays by path, JSON), for `save`.
+    """Split nested dictionaries, lists, numbers and arrays into (arrays by path, JSON), for `save`.
 
     >>> arrays, plain = flatten({"lr": 0.1, "state": [np.zeros(2)]}, "optimizer")
     >>> list(arrays), plain
     (['optimizer/state/0'], {'lr': 0.1, 'state': [{'$array': 'optimizer/state/0'}]})
 
     Raises:
-        TypeError: a dictionary's key is no string, or is "$array".
+        TypeError: a dictionary's key is no string, or is "$array". ValueError: two arrays have the same path.
     """
     if isinstance(tree, Tensor) or is_array(tree):
         return {prefix: tree}, {REFERENCE: prefix}
@@ -99,22 +100,21 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
         return {}, tree.item()
     if not isinstance(tree, (Mapping, list, tuple)):
         return {}, tree
-    entries = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    is_mapping = isinstance(tree, Mapping)
     arrays: dict[str, Any] = {}
-    plain = []
-    for key, value in entries:
-        if isinstance(tree, Mapping) and (not isinstance(key, str) or key == REFERENCE):
+    plain: dict[Any, Any] = {}
+    for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+        if is_mapping and (not isinstance(key, str) or key == REFERENCE):
             raise TypeError(f"flatten: {prefix or 'tree'}: got the key {key!r}, want a string other than {REFERENCE!r}")
-        below, skeleton = flatten(value, f"{prefix}/{key}" if prefix else str(key))
-        if arrays.keys() & below.keys():
-            raise ValueError(f"flatten: two arrays come to the path {min(arrays.keys() & below.keys())!r}")
-        arrays.update(below)
-        plain.append((key, skeleton))
-    return arrays, dict(plain) if isinstance(tree, Mapping) else [skeleton for _, skeleton in plain]
+        inner, plain[key] = flatten(value, f"{prefix}/{key}" if prefix else str(key))
+        if arrays.keys() & inner.keys():
+            raise ValueError(f"flatten: two arrays come to the path {min(arrays.keys() & inner.keys())!r}")
+        arrays.update(inner)
+    return arrays, plain if is_mapping else list(plain.values())
 
 
 def unflatten(arrays: Mapping[str, Any], plain: Any) -> Any:
-    """What `flatten` was given, with lists for tuples.
+    """Return the tree that `flatten` split, with lists for tuples.
 
     Raises:
         CheckpointError: an array that `plain` refers to is not among `arrays`.
@@ -138,9 +138,8 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _host(name: str, value: Any) -> Host:
-    """A host array in C order and native bytes: safetensors writes any other memory as if it were that."""
-    array = value._data if isinstance(value, Tensor) else value
-    host = np.asarray(to_numpy(array) if is_array(array) else array)
+    """A host array in C order and native byte order; safetensors would write any other memory as if it were that."""
+    host = np.asarray(to_numpy(as_array(value)))
     if not isinstance(name, str) or "\0" in name or name == "__metadata__":  # neither format can hold these names
         raise TypeError(f"save: arrays: got the name {name!r}, want a string without NUL, other than '__metadata__'")
     if host.dtype.kind not in "biufc":
@@ -149,22 +148,22 @@ def _host(name: str, value: Any) -> Host:
 
 
 @contextlib.contextmanager
-def whole_or_not_at_all(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` that takes its name once the block has ended well, and is removed otherwise."""
-    final = os.path.realpath(path)
-    folder, name = os.path.split(final)
-    draft = os.path.join(folder, f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`. It is renamed to `path` when the block ends, and removed after an error."""
+    target = os.path.realpath(path)  # through symbolic links, which stay
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(draft, "xb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, final)
+            os.fsync(file.fileno())  # the content must be on the disk before the name is
+        os.replace(temporary, target)  # atomic: a reader sees the old file or the new one
     except BaseException:
         with contextlib.suppress(OSError):
-            os.remove(draft)
+            os.remove(temporary)
         raise
-    with contextlib.suppress(OSError):  # the new name, too, must reach the disk; some systems cannot be asked
+    with contextlib.suppress(OSError):  # the new name must reach the disk too; not every system can sync a folder
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -172,25 +171,23 @@ def whole_or_not_at_all(path: Path) -> Iterator[BinaryIO]:
             os.close(handle)
 
 
-def _write_npz(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Host], header: dict[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            # A fixed date (ZipInfo's own): the same content gives the same bytes.
+            # ZipInfo's own date is fixed: the same content gives the same bytes.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-        header = {"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)}
         archive.writestr(zipfile.ZipInfo(HEADER), json.dumps(header))
 
 
-def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], metadata: str) -> None:
+def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Host], header: dict[str, Any]) -> None:
     from safetensors.numpy import save as to_bytes
 
-    header = {"format": FORMAT, "names": list(arrays), "metadata": json.loads(metadata)}
     # One entry: the package writes several in an order that differs from run to run.
     text = json.dumps({**header, "crc32": _checksum(arrays, header)})
     try:
         content = to_bytes(dict(arrays), metadata={"minigrad": text})
-    except Exception as error:  # the package's own kind; it does not know every dtype
+    except Exception as error:  # the package's own class; it does not support every dtype
         raise TypeError(f"save: arrays: safetensors cannot hold them: {error}") from error
     file.write(content)
 
@@ -248,8 +245,8 @@ def _check_format(header: Any) -> None:
         raise ValueError(f"its format is {got!r}, want {FORMAT!r}")
 
 
-def _complaint(content: bytes, path: Path) -> str:
-    """In words for people, what a file is that could not be read."""
+def _explanation(content: bytes, path: Path) -> str:
+    """Why a file may not be readable."""
     if not content:
         return "the file is empty"
     if _is_safetensors(path):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .backend import BackendError, is_array
-from .engine.tensor import Tensor
+from .engine.tensor import Tensor, tensor_view
 
 
 def is_integer(value: Any) -> bool:
@@ -23,12 +23,12 @@ def check_integer(caller: str, least: int = 1, **arguments: Any) -> None:
             raise ValueError(f"{caller}: {name}: got {value!r}, want a whole number of at least {least}")
 
 
-def check_probability(caller: str, **arguments: Any) -> None:
-    """Raise ValueError for an argument that is no number in [0, 1)."""
+def check_probability(caller: str, one: bool = False, **arguments: Any) -> None:
+    """Raise ValueError for an argument that is no number in [0, 1), or in [0, 1] where `one` is allowed."""
     for name, value in arguments.items():
         number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
-        if not number or not 0 <= value < 1:
-            raise ValueError(f"{caller}: {name}: got {value!r}, want a probability in [0, 1)")
+        if not number or not (0 <= value < 1 or (one and value == 1)):
+            raise ValueError(f"{caller}: {name}: got {value!r}, want a probability in [0, 1{']' if one else ')'}")
 
 
 def check_choice(caller: str, choices: Collection[str | None], **arguments: Any) -> None:
@@ -38,12 +38,21 @@ def check_choice(caller: str, choices: Collection[str | None], **arguments: Any)
             raise ValueError(f"{caller}: {name}: got {value!r}, want one of {list(choices)}")
 
 
-def as_tensor(caller: str, argument: str, value: Any) -> Tensor:
-    """The tensor itself, or a constant on the array. Raises TypeError for anything else."""
+def as_array(value: Any) -> Any:
+    """The array of a tensor, the array itself, or a host array of anything else."""
+    array = value._data if isinstance(value, Tensor) else value
+    return array if is_array(array) else np.asarray(array)
+
+
+def as_tensor(caller: str, argument: str, value: Any, user_owned: bool = False) -> Tensor:
+    """The tensor itself, or a constant on the array. Raises TypeError for anything else.
+
+    With `user_owned` the backward pass notices writes into the array, as into any array of the user's.
+    """
     if isinstance(value, Tensor):
         return value
     if is_array(value):
-        return Tensor(value)
+        return tensor_view(value) if user_owned else Tensor(value)
     raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
 
 

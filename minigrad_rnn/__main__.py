@@ -1,4 +1,4 @@
-"""The commands: `verify` compares every implementation of a gradient, `doctor` says what this machine can do."""
+"""Commands: `verify` compares every implementation of a gradient, `doctor` reports what this machine can do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 
 class Case(NamedTuple):
-    """A model and how it is called: what `verify_bptt` is to be given beside xs."""
+    """A model, and which options `verify_bptt` gets beside xs."""
 
     model: Recurrence | Classic
     lengths: bool = False
@@ -53,26 +53,26 @@ class Case(NamedTuple):
     truncation: Truncation | None = None
     targets: bool = False
 
-    def verified(self, xs: Any, seed: int) -> Verification:
+    def verify(self, xs: Any, seed: int) -> Verification:
         T, B = xs.shape[:2]
         rng = np.random.default_rng(seed)
-        given: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self.lengths:
-            given["lengths"] = [max(1, T - 2 * b) for b in range(B)]
+            options["lengths"] = [max(1, T - 2 * b) for b in range(B)]
         if self.masks and isinstance(self.model, Recurrence):
-            given["masks"] = self.model.draw_masks(T, B, rng)
+            options["masks"] = self.model.draw_masks(T, B, rng)
         if self.truncation is not None:
-            given["truncation"] = self.truncation
+            options["truncation"] = self.truncation
         if self.targets and isinstance(self.model, Classic):
-            given["targets"] = rng.standard_normal((T, B, self.model.output_size))
-        return verify_bptt(self.model, xs.swapaxes(0, 1) if self.model.batch_first else xs, seed=seed, **given)
+            options["targets"] = rng.standard_normal((T, B, self.model.output_size))
+        return verify_bptt(self.model, xs.swapaxes(0, 1) if self.model.batch_first else xs, seed=seed, **options)
 
 
 def classics(input_size: int, hidden_size: int) -> list[Case]:
     """The lecture's classics, plain, deep and with learned initial states, and its figures as tables."""
     I, H, O = input_size, hidden_size, 2
     mg.manual_seed(0)
-    found = [
+    models = [
         Case(TDNN(I, H, O, delays=3)),
         Case(TDNN(I, (H, H), O, delays=2, output_nonlinearity="softmax")),
         Case(NARX(I, H, O, 1, 2)),
@@ -86,8 +86,8 @@ def classics(input_size: int, hidden_size: int) -> list[Case]:
     sizes = {"h": H, "h1": H, "h2": H, "y": O}
     for table in FIGURES.values():
         layers = {"x": I, **{name: size for name, size in sizes.items() if name in table}}
-        found.append(Case(GeneralRecurrence(layers, table)))
-    return found
+        models.append(Case(GeneralRecurrence(layers, table)))
+    return models
 
 
 def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
@@ -97,33 +97,33 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
     kind = NETWORKS[name]
     mg.manual_seed(0)
 
-    def made(layers: Any = 2, **options: Any) -> Recurrence:
+    def make(layers: Any = 2, **options: Any) -> Recurrence:
         return kind(input_size, hidden_size, layers, **options)
 
-    found = [
-        Case(made(layers, bidirectional=both, bias=bias))
+    models = [
+        Case(make(layers, bidirectional=both, bias=bias))
         for layers, both, bias in itertools.product((1, 2, 3), (False, True), (True, False))
     ]
-    found.append(Case(made(initial_state="learned", batch_first=True)))
+    models.append(Case(make(initial_state="learned", batch_first=True)))
     fitting = [options for options in VARIANTS.get(name, []) if options.get("proj_size", 0) < hidden_size]
     for options, lengths in itertools.product(fitting, (False, True)):
-        found.append(Case(made(bidirectional=True, **options), lengths=lengths))
+        models.append(Case(make(bidirectional=True, **options), lengths=lengths))
     dropping: dict[str, Any] = {"dropout": 0.4, "recurrent_dropout": 0.3, "zoneout": 0.2}
-    found += [
-        Case(made(bidirectional=True), lengths=True),
-        Case(made(bidirectional=True, initial_state="learned"), lengths=True),
-        Case(made(bidirectional=True, dropout=0.4), masks=True),
-        Case(made(bidirectional=True, **dropping), masks=True),
-        Case(made(bidirectional=True, **dropping), lengths=True, masks=True),
-        Case(made(zoneout=0.2).eval()),
-        Case(made((1, 2), bidirectional=True), lengths=True),
-        Case(made((3, 1), bidirectional=True, merge="mean", **dropping), masks=True),
-        Case(made(bidirectional=True, merge="sum")),
-        Case(made(), truncation=Truncation(3)),
-        Case(made(**dropping), masks=True, truncation=Truncation(4)),
-        Case(made(initial_state="learned"), lengths=True, truncation=Truncation(2)),
+    models += [
+        Case(make(bidirectional=True), lengths=True),
+        Case(make(bidirectional=True, initial_state="learned"), lengths=True),
+        Case(make(bidirectional=True, dropout=0.4), masks=True),
+        Case(make(bidirectional=True, **dropping), masks=True),
+        Case(make(bidirectional=True, **dropping), lengths=True, masks=True),
+        Case(make(zoneout=0.2).eval()),
+        Case(make((1, 2), bidirectional=True), lengths=True),
+        Case(make((3, 1), bidirectional=True, merge="mean", **dropping), masks=True),
+        Case(make(bidirectional=True, merge="sum")),
+        Case(make(), truncation=Truncation(3)),
+        Case(make(**dropping), masks=True, truncation=Truncation(4)),
+        Case(make(initial_state="learned"), lengths=True, truncation=Truncation(2)),
     ]
-    return found
+    return models
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -131,32 +131,32 @@ def verify(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(arguments.seed)
     xs = rng.standard_normal((arguments.steps, arguments.batch, arguments.input_size))
     same = f", T={arguments.steps}, B={arguments.batch}", f", float64 on {arguments.backend}"
-    found: list[Verification] = []
+    results: list[Verification] = []
     if not arguments.tables:
         print(f"Largest relative error of each model{''.join(same)}:")
         print("   among    to differ-\nthemselves  ences       model")
     for cell in arguments.cell or (*NETWORKS, "classics"):
         for case in cases(cell, arguments.input_size, arguments.hidden_size):
             case.model.to(arguments.backend)
-            found.append(case.verified(xs, arguments.seed))
+            results.append(case.verify(xs, arguments.seed))
             if arguments.tables:
-                print(found[-1], end="\n\n", flush=True)
+                print(results[-1], end="\n\n", flush=True)
             else:
-                print(_line(found[-1], same), flush=True)
-    if not arguments.tables:  # one of the fullest, of a model that has all implementations
-        print("", max(found, key=lambda v: (v.rows[0].fused_reference is not None, len(v.rows))), "", sep="\n")
-    failed = sum(not v.passed for v in found)
-    print(f"{len(found) - failed} of {len(found)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
+                print(_line(results[-1], same), flush=True)
+    if not arguments.tables:  # the table with the most rows among the models that have all implementations
+        print("", max(results, key=lambda v: (v.rows[0].fused_reference is not None, len(v.rows))), "", sep="\n")
+    failed = sum(not v.passed for v in results)
+    print(f"{len(results) - failed} of {len(results)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
     return 1 if failed else 0
 
 
 def _line(v: Verification, same: tuple[str, ...]) -> str:
-    """A model's errors and its name, without what is the same of all; on a terminal broken where it is too long."""
-    near = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
+    """A model's errors and its title without the parts common to all; on a terminal, long lines are wrapped."""
+    numeric = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
     title = v.title + ("" if v.passed else "  FAILED")
     for part in same:
         title = title.replace(part, "")
-    indent = f"{v.largest:10.1e}  {near:>10}  "
+    indent = f"{v.largest:10.1e}  {numeric:>10}  "
     if not sys.stdout.isatty():
         return indent + title
     width = max(60, shutil.get_terminal_size().columns - 1)
@@ -164,11 +164,11 @@ def _line(v: Verification, same: tuple[str, ...]) -> str:
 
 
 def examine(arguments: argparse.Namespace) -> int:
-    found = doctor.examined(backends=tuple(arguments.backend or doctor.BACKENDS))
-    wrong = [name for name, passed in found.items() if passed is False]
-    missing = [name for name, passed in found.items() if passed is None and arguments.backend]
-    print(f"\nnot well: {', '.join(wrong + missing)}" if wrong or missing else "\neverything that is here works")
-    return 1 if wrong or missing else 0
+    results = doctor.examined(backends=tuple(arguments.backend or doctor.BACKENDS))
+    failed = [name for name, passed in results.items() if passed is False]
+    missing = [name for name, passed in results.items() if passed is None and arguments.backend]
+    print(f"\nnot well: {', '.join(failed + missing)}" if failed or missing else "\neverything that is here works")
+    return 1 if failed or missing else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--batch", type=int, default=3, metavar="B", help="sequences (%(default)s)")
     command.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
     command.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute (%(default)s)")
-    command.add_argument("--tables", action="store_true", help="print every model's table, not only one of the fullest")
+    command.add_argument("--tables", action="store_true", help="print every model's table, not only the longest")
     command.set_defaults(run=verify)
     command = commands.add_parser("doctor", help="backends, versions, implementations, and a check of a few seconds")
     command.add_argument("--backend", action="append", choices=doctor.BACKENDS, help="only these; a missing one fails")

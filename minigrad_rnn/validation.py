@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad import Tensor
 from minigrad.backend import is_array
+from minigrad.validation import check_like
 
 from .cells import Cell, CellMasks
 
@@ -90,3 +91,25 @@ def check_masks(name: str, cells: Mapping[str, Cell], masks: Any, T: int, B: int
                 raise ValueError(f"{name}: masks: {called}: {part}: got shape {tuple(a.shape)}, want {want}")
             if a is not None and a.dtype != dtype:
                 raise TypeError(f"{name}: masks: {called}: {part}: got dtype {a.dtype}, want {dtype}")
+
+
+def check_series(
+    caller: str, argument: str, xs: Any, features: int, batch_first: bool, parameter: Tensor
+) -> tuple[Any, bool]:
+    """`xs` as (T, B, features), and whether it came without a batch axis.
+
+    Raises:
+        TypeError: no tensor and no array, or another dtype than the parameter's. BackendError: on another backend.
+        ValueError: another shape, T = 0 or B = 0.
+    """
+    shape = tuple(as_tensor(caller, argument, xs).shape)
+    if len(shape) not in (2, 3) or shape[-1] != features:
+        want = f"({'B, T' if batch_first else 'T, B'}, {features}) or (T, {features})"
+        raise ValueError(f"{caller}: {argument}: got shape {shape}, want {want}")
+    check_like(caller, argument, xs, parameter)
+    unbatched = len(shape) == 2
+    xs = xs[:, None] if unbatched else xs.swapaxes(0, 1) if batch_first else xs
+    T, B = xs.shape[:2]
+    if not T or not B:
+        raise ValueError(f"{caller}: {argument}: got T = {T} steps and B = {B}, want at least one of each")
+    return xs, unbatched

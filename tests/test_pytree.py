@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.pytree import with_paths
+from minigrad.pytree import flatten_with_paths
 
 Point = namedtuple("Point", ["x", "y"])
 
@@ -87,7 +87,7 @@ def test_map_keeps_the_structure_and_the_order(tree: Any) -> None:
 
 @given(trees)
 def test_paths_lead_to_the_leaves(tree: Any) -> None:
-    for path, leaf in with_paths(tree)[0]:
+    for path, leaf in flatten_with_paths(tree)[0]:
         if "Pair" not in repr(mg.tree_flatten(tree)[1]):
             assert eval(f"tree{path}", {"tree": tree}) is leaf
 
@@ -192,7 +192,7 @@ def test_a_module_is_the_tree_of_its_parameters() -> None:
     module = Tied()
     leaves, structure = mg.tree_flatten(module)
     assert [id(leaf) for leaf in leaves] == [id(p) for p in module.parameters()]
-    assert [path for path, _ in with_paths(module)[0]] == [".first.weight", ".first.bias", ".second.bias"]
+    assert [path for path, _ in flatten_with_paths(module)[0]] == [".first.weight", ".first.bias", ".second.bias"]
     assert repr(structure) == "TreeDef(Tied(first.weight=*, first.bias=*, second.bias=*))"
     assert mg.tree_flatten(Tied())[1] == structure
     assert mg.tree_flatten(nn.Linear(2, 2))[1] != mg.tree_flatten(nn.Linear(2, 2, bias=False))[1]

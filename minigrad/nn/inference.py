@@ -1,4 +1,4 @@
-"""A model that is only asked: in evaluation, unrecorded, and afterwards as it was found."""
+"""Context manager for inference: evaluation mode and no_grad."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import minigrad as mg
-
-from .. import nn
+from ..engine.tape import no_grad
+from .module import Module
 
 
 @contextmanager
 def inference(model: Any) -> Iterator[None]:
-    """Nothing is recorded inside, and a Module is in evaluation mode; afterwards each part of it is as it was."""
-    before = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
-    for part, _ in before:
-        part.training = False
+    """Record nothing inside the block, with `model`, if it is a Module, in evaluation mode; then restore each mode."""
+    modes = [(module, module.training) for module in model.modules()] if isinstance(model, Module) else []
+    for module, _ in modes:
+        module.training = False
     try:
-        with mg.no_grad():
+        with no_grad():
             yield
     finally:
-        for part, training in before:
-            part.training = training
+        for module, training in modes:
+            module.training = training

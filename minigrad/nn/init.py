@@ -1,6 +1,6 @@
-"""Initial values of weights: host arrays drawn from a NumPy generator, so that they are the same on every backend.
+"""Initial values of weights: host arrays drawn from a NumPy generator, the same on every backend.
 
-Numbers are drawn in float64 and rounded, so a float32 and a float64 net made with one seed agree too.
+Numbers are drawn in float64 and rounded, so that a float32 and a float64 network made with one seed agree too.
 """
 
 from __future__ import annotations
@@ -11,34 +11,36 @@ from typing import Any
 
 import numpy as np
 
+from ..validation import check_choice, is_integer
+
 Host = np.ndarray[Any, Any]
 Rng = np.random.Generator | int | None
-"""What an argument `rng` may be: a generator, the seed of a new one, or None for the library's own."""
+"""An argument `rng`: a generator, the seed of a new one, or None for the library's own."""
 _default = np.random.default_rng()
 
 
 def default_generator() -> np.random.Generator:
-    """The generator that layers draw from when they are given none. Always the same object."""
+    """The generator that layers draw from by default. Always the same object."""
     return _default
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Start the library's default generator anew from `seed`, and return it."""
+    """Seed the library's default generator, and return it."""
     _default.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     return _default
 
 
 def as_generator(rng: Rng, caller: str) -> np.random.Generator | None:
-    """What was given for `rng` as a generator, a seed as a new one; None stays None, for the default generator.
+    """The argument `rng` as a generator, a new one for a seed; None stays None, for the default generator.
 
-    What draws more than once asks for it once, so that a seed does not give the same numbers every time.
+    A caller that draws more than once converts once, so that a seed does not give the same numbers every time.
 
     Raises:
-        TypeError: anything else, in the name of `asked`. ValueError: a negative seed.
+        TypeError: anything else. ValueError: a negative seed.
     """
     if rng is None or isinstance(rng, np.random.Generator):
         return rng
-    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)):
+    if not is_integer(rng):
         got = f"{type(rng).__module__}.{type(rng).__qualname__}".removeprefix("builtins.")
         raise TypeError(f"{caller}: rng: got {got}, want a numpy.random.Generator, a whole number as a seed, or None")
     if rng < 0:
@@ -46,40 +48,27 @@ def as_generator(rng: Rng, caller: str) -> np.random.Generator | None:
     return np.random.default_rng(int(rng))
 
 
-def _drawing(rng: Rng, caller: str) -> np.random.Generator:
-    given = as_generator(rng, caller)
-    return _default if given is None else given
+def _generator(rng: Rng, caller: str) -> np.random.Generator:
+    return as_generator(rng, caller) or _default
 
 
 def zeros(shape: Sequence[int], dtype: Any = "float32") -> Host:
-    """Zeros."""
+    """Return zeros."""
     return np.zeros(shape, dtype)
 
 
-def uniform(
-    shape: Sequence[int],
-    low: float = 0.0,
-    high: float = 1.0,
-    rng: Rng = None,
-    dtype: Any = "float32",
-) -> Host:
-    """Uniform on [low, high)."""
-    return np.asarray(_drawing(rng, "uniform").uniform(low, high, shape)).astype(dtype)
+def uniform(shape: Sequence[int], low: float = 0.0, high: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
+    """Draw from the uniform distribution on [low, high)."""
+    return np.asarray(_generator(rng, "uniform").uniform(low, high, shape)).astype(dtype)
 
 
-def normal(
-    shape: Sequence[int],
-    mean: float = 0.0,
-    std: float = 1.0,
-    rng: Rng = None,
-    dtype: Any = "float32",
-) -> Host:
-    """Normal with the given mean and standard deviation."""
-    return np.asarray(_drawing(rng, "normal").normal(mean, std, shape)).astype(dtype)
+def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
+    """Draw from the normal distribution."""
+    return np.asarray(_generator(rng, "normal").normal(mean, std, shape)).astype(dtype)
 
 
 def xavier_uniform(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
-    """Uniform on ±gain · √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010); shape (fan_out, fan_in, …).
+    """Draw uniformly from ±gain · √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010); shape (fan_out, fan_in, …).
 
     Raises:
         ValueError: the shape has fewer than two axes.
@@ -89,7 +78,9 @@ def xavier_uniform(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dty
 
 
 def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
-    """Normal, standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010); shape (fan_out, fan_in, …).
+    """Draw normally, standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010).
+
+    The shape is (fan_out, fan_in, …).
 
     Raises:
         ValueError: the shape has fewer than two axes.
@@ -98,13 +89,9 @@ def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtyp
 
 
 def kaiming_uniform(
-    shape: Sequence[int],
-    a: float = 0.0,
-    mode: str = "fan_in",
-    rng: Rng = None,
-    dtype: Any = "float32",
+    shape: Sequence[int], a: float = 0.0, mode: str = "fan_in", rng: Rng = None, dtype: Any = "float32"
 ) -> Host:
-    """Uniform on ±√(6 / ((1 + a²) · fan)) (He et al. 2015); shape (fan_out, fan_in, …).
+    """Draw uniformly from ±√(6 / ((1 + a²) · fan)) (He et al. 2015); shape (fan_out, fan_in, …).
 
     Args:
         a: the slope of the leaky relu that follows; 0 for relu, √5 gives ±1/√fan, the bound of `Linear`.
@@ -114,14 +101,13 @@ def kaiming_uniform(
         ValueError: the shape has fewer than two axes, or `mode` is neither.
     """
     fans = dict(zip(("fan_in", "fan_out"), _fans("kaiming_uniform", shape)))
-    if mode not in fans:
-        raise ValueError(f"kaiming_uniform: mode: got {mode!r}, want 'fan_in' or 'fan_out'")
+    check_choice("kaiming_uniform", fans, mode=mode)
     bound = math.sqrt(6 / ((1 + a * a) * fans[mode]))
     return uniform(shape, -bound, bound, rng, dtype)
 
 
 def orthogonal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
-    """gain · a random matrix whose rows, or columns where there are fewer, are orthonormal (Saxe et al. 2014).
+    """Return gain · a random matrix whose rows, or columns where there are fewer, are orthonormal (Saxe et al. 2014).
 
     A shape of more than two axes is a matrix of its first axis by all others.
 
@@ -130,8 +116,8 @@ def orthogonal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: 
     """
     _fans("orthogonal", shape)
     rows, columns = shape[0], math.prod(shape[1:])
-    drawn = _drawing(rng, "orthogonal").normal(size=(max(rows, columns), min(rows, columns)))
-    q, r = np.linalg.qr(drawn)
+    matrix = _generator(rng, "orthogonal").normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(matrix)
     q = q * np.sign(np.diagonal(r))  # makes the distribution uniform (Mezzadri 2007)
     return np.ascontiguousarray(gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
 

@@ -1,4 +1,4 @@
-"""The layers that need no time. Arguments and call shapes are those of `torch.nn`."""
+"""Layers without recurrence. Arguments and call shapes are those of `torch.nn`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,21 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..backend import backend_of, is_array
+from ..backend import backend_of
 from ..engine.tensor import Parameter, Tensor
+from ..validation import as_array, as_tensor, check_integer, check_probability
 from . import init
 from .module import Module, ModuleList
 
-Array = Any
 
-
-def _whole(name: str, **sizes: Any) -> None:
-    for argument, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{name}: {argument}: got {size!r}, want a whole number of at least 1")
-
-
-def _floats(name: str, x: Any, trailing: tuple[int, ...], dtype: Any) -> None:
-    """Refuse an input that is no array, has another dtype than the parameters, or does not end in `trailing` axes."""
-    array = x._data if isinstance(x, Tensor) else x
-    if not is_array(array):
-        raise TypeError(f"{name}: x: got {type(x).__name__}, want a Tensor or an array")
-    if tuple(array.shape[max(0, array.ndim - len(trailing)) :]) != trailing:
+def _check_input(caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None) -> None:
+    """Refuse an input that is no array, does not end in `trailing` axes, or has another dtype than the parameter."""
+    x = as_tensor(caller, "x", value)
+    if x.shape[max(0, x.ndim - len(trailing)) :] != trailing:
         want = ", ".join(["...", *map(str, trailing)])
-        raise ValueError(f"{name}: x: got shape {tuple(array.shape)}, want ({want})")
-    if array.dtype != dtype:
-        raise TypeError(f"{name}: x: got dtype {array.dtype}, want {dtype}, the parameters' own")
+        raise ValueError(f"{caller}: x: got shape {x.shape}, want ({want})")
+    if parameter is not None and x.dtype != parameter.dtype:
+        raise TypeError(f"{caller}: x: got dtype {x.dtype}, want {parameter.dtype} like the parameters")
 
 
 class Linear(Module):
@@ -52,15 +43,10 @@ class Linear(Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        rng: init.Rng = None,
-        dtype: Any = "float32",
+        self, in_features: int, out_features: int, bias: bool = True, rng: init.Rng = None, dtype: Any = "float32"
     ) -> None:
         super().__init__()
-        _whole("Linear", in_features=in_features, out_features=out_features)
+        check_integer("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5
         rng = init.as_generator(rng, "Linear")
@@ -68,7 +54,7 @@ class Linear(Module):
         self.bias = Parameter(init.uniform((out_features,), -bound, bound, rng, dtype)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        _floats("Linear", x, (self.in_features,), self.weight.dtype)
+        _check_input("Linear", x, (self.in_features,), self.weight)
         return ops.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
@@ -76,7 +62,7 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A row of `weight` for each id.
+    """Look up a row of `weight` for each id.
 
     Args:
         num_embeddings: K, how many rows there are.
@@ -86,8 +72,8 @@ class Embedding(Module):
         dtype: of the weight.
 
     Parameters: `weight` (K, n).
-    Call: integer ids (...) give (..., n). Ids on the host go to the weight's backend. They are checked against K
-    where they live on the host; on a device that check would wait for it, so ids must be right there.
+    Call: integer ids (...) give (..., n). Ids on the host are checked against K and moved to the weight's backend. Ids
+    on a device are not checked, because that would synchronise with it.
 
     Raises:
         ValueError: a size is not a positive whole number, `padding_idx` or an id is out of range.
@@ -103,7 +89,7 @@ class Embedding(Module):
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
-        _whole("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        check_integer("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx: got {padding_idx}, want an id below {num_embeddings}, or None")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -115,9 +101,7 @@ class Embedding(Module):
         self.weight = Parameter(rows)
 
     def forward(self, ids: Any) -> Tensor:
-        array = ids._data if isinstance(ids, Tensor) else ids
-        if not is_array(array):
-            array = np.asarray(array)
+        array = as_array(ids)
         if array.dtype.kind not in "iu":
             raise TypeError(f"Embedding: ids: got dtype {array.dtype}, want integers")
         if isinstance(array, np.ndarray):
@@ -139,20 +123,20 @@ class Embedding(Module):
 def dropout_mask(shape: Sequence[int], p: float, rng: init.Rng = None, dtype: Any = "float32") -> np.ndarray[Any, Any]:
     """A host array of 0, with probability p, and 1 / (1 − p): inverted dropout, which keeps the mean.
 
-    The same draw whatever the dtype, drawn from the default generator where `rng` is None.
+    The draw is the same for every dtype. It comes from the default generator where `rng` is None.
     """
-    given = init.as_generator(rng, "dropout_mask")
-    kept = (init.default_generator() if given is None else given).random(shape, dtype=np.float32) >= p
-    return np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=np.float64).astype(dtype)
+    generator = init.as_generator(rng, "dropout_mask") or init.default_generator()
+    keep = generator.random(shape, dtype=np.float32) >= p
+    return np.multiply(keep, 1 / (1 - p) if p < 1 else 0.0, dtype=np.float64).astype(dtype)
 
 
 class Dropout(Module):
-    """In training each value is dropped with probability p and the others grow by 1 / (1 − p); else the identity.
+    """Set each value to zero with probability p and scale the others by 1 / (1 − p); the identity in evaluation mode.
 
     Args:
         p: the probability, in [0, 1].
-        rng: where masks are drawn from: a generator, a seed, or None for the default one. It lives on the host, so
-            that a seed gives the same masks on every backend.
+        rng: where masks are drawn from: a generator, a seed, or None for the default. Masks are drawn on the host, so
+            that a seed gives the same ones on every backend.
 
     Call: x of any shape gives the same shape and dtype. (Srivastava et al. 2014.)
 
@@ -162,8 +146,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, rng: init.Rng = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p: got {p!r}, want a probability in [0, 1]")
+        check_probability("Dropout", one=True, p=p)
         self.p, self.rng = float(p), init.as_generator(rng, "Dropout")
 
     def forward(self, x: Any) -> Any:
@@ -207,13 +190,13 @@ class LayerNorm(Module):
         if not shape:
             raise ValueError("LayerNorm: normalized_shape: got (), want at least one axis")
         for size in shape:
-            _whole("LayerNorm", normalized_shape=size)
+            check_integer("LayerNorm", normalized_shape=size)
         self.normalized_shape, self.eps = tuple(int(n) for n in shape), float(eps)
         self.weight = Parameter(np.ones(shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(init.zeros(shape, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Tensor:
-        _floats("LayerNorm", x, self.normalized_shape, x.dtype if self.weight is None else self.weight.dtype)
+        _check_input("LayerNorm", x, self.normalized_shape, self.weight)
         axes = tuple(range(-len(self.normalized_shape), 0))
         centred = x - ops.mean(x, axis=axes, keepdims=True)
         y: Tensor = centred / ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True) + self.eps)
@@ -226,7 +209,7 @@ class LayerNorm(Module):
 
 
 class Sequential(ModuleList):
-    """Modules one after the other: each is called with what the one before returned."""
+    """Call modules in order, each with the output of the one before."""
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
@@ -238,7 +221,7 @@ class Sequential(ModuleList):
 
 
 class Identity(Module):
-    """Returns its input."""
+    """Return the input."""
 
     def forward(self, x: Any) -> Any:
         return x

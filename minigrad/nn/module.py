@@ -1,4 +1,4 @@
-"""A module: parameters, other modules, and a forward function, under the attributes' names."""
+"""Module: parameters and submodules, named by their attributes, and a forward function."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ M = TypeVar("M", bound="Module")
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict(strict=False)` passed over: names the state lacks, and names the module lacks."""
+    """The names that `load_state_dict(strict=False)` skipped: those the state lacks, and those the module lacks."""
 
     missing: list[str]
     unexpected: list[str]
 
 
 class Module:
-    """The base of everything with parameters. A subclass assigns Parameters and Modules, and defines `forward`.
+    """The base class of everything with parameters. A subclass assigns Parameters and Modules, and defines `forward`.
 
-    Whatever Parameter or Module is an attribute belongs to the module, in the order of first assignment; modules in
-    a list go into a `ModuleList`. A parameter that several modules share is one parameter, under its first name.
+    Parameters and Modules that are attributes belong to the module, in the order of first assignment; modules in a list
+    go into a `ModuleList`. A parameter that several modules share is one parameter, under its first name.
 
     >>> import minigrad as mg
     >>> class Scale(mg.nn.Module):
@@ -43,42 +43,42 @@ class Module:
     """
 
     training: bool = True
-    """Whether the module is being trained; `Dropout` asks."""
+    """Whether the module is in training mode, which matters to `Dropout`."""
 
-    def forward(self, *args: Any, **options: Any) -> Any:
-        """What calling the module computes."""
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the module's output."""
         raise NotImplementedError(f"{type(self).__name__}: forward: this module does not define one")
 
     _hooks: ModuleHooks | None = None
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        watch = mode().observer
-        if watch is None and self._hooks is None:
-            return self.forward(*args, **options)
-        with nullcontext() if watch is None else watch.inside(self):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        observer = mode().observer
+        if observer is None and self._hooks is None:
+            return self.forward(*args, **kwargs)
+        with nullcontext() if observer is None else observer.inside(self):
             if self._hooks is None:
-                return self.forward(*args, **options)
-            return call_with_hooks(self, self._hooks, args, options)
+                return self.forward(*args, **kwargs)
+            return call_with_hooks(self, self._hooks, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
-            held = value.values() if type(value) is dict else value
-            if any(isinstance(v, (Module, Parameter)) for v in held):
+            elements = value.values() if type(value) is dict else value
+            if any(isinstance(v, (Module, Parameter)) for v in elements):
                 raise TypeError(
                     f"{type(self).__name__}: {name}: got a {type(value).__name__} of modules or parameters, which "
                     "would not be trained; want a ModuleList, or an attribute for each"
                 )
         super().__setattr__(name, value)
 
-    # Looking in
+    # Hooks
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False
     ) -> Handle:
-        """Call `hook(module, args)` before each forward pass; what it returns, if anything, takes the arguments' place.
+        """Call `hook(module, args)` before each forward pass; unless it returns None, it replaces the arguments.
 
-        With `with_kwargs` it is `hook(module, args, kwargs)`, and it returns both or None. `prepend` puts it before the
-        hooks that are there. Returns a handle whose `remove()` takes the hook away.
+        With `with_kwargs` the call is `hook(module, args, kwargs)`, which returns both or None. `prepend` puts the hook
+        before those registered earlier. Returns a handle whose `remove()` removes the hook.
 
         >>> import numpy as np, minigrad as mg
         >>> layer = mg.nn.Linear(2, 1)
@@ -92,9 +92,10 @@ class Module:
     def register_forward_hook(
         self, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False
     ) -> Handle:
-        """Call `hook(module, args, output)` after each forward pass; what it returns, if anything, is the output.
+        """Call `hook(module, args, output)` after each forward pass; unless it returns None, it replaces the output.
 
-        With `with_kwargs` it is `hook(module, args, kwargs, output)`. The rest as for `register_forward_pre_hook`.
+        With `with_kwargs` the call is `hook(module, args, kwargs, output)`. The rest as for
+        `register_forward_pre_hook`.
 
         >>> import numpy as np, minigrad as mg
         >>> layer = mg.nn.Linear(2, 1)
@@ -106,12 +107,12 @@ class Module:
         return Handle(hooks, hooks.add((hook, with_kwargs), prepend))
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-        """Call `hook(module, grad_input, grad_output)` when a walk has been through the module.
+        """Call `hook(module, grad_input, grad_output)` when a backward pass has been through the module.
 
         `grad_input` holds the gradient of each positional argument (None where it is not on the tape), `grad_output`
-        that of each tensor that was returned: of tuples, lists and dicts in their order, zeros for one that nobody
-        used. What the hook returns, if anything, takes the place of `grad_input`. As in torch it is called if the
-        walk reaches an argument, or, where no argument is on the tape, an output.
+        that of each tensor in the output: of tuples and lists in order, of dicts by sorted keys, zeros for one that was
+        not used. Unless the hook returns None, it replaces `grad_input`. As in torch it is called if the backward pass
+        reaches an argument, or, where no argument is on the tape, an output.
 
         >>> import numpy as np, minigrad as mg
         >>> layer = mg.nn.Linear(2, 1)
@@ -128,7 +129,7 @@ class Module:
             self._hooks = ModuleHooks()
         return self._hooks
 
-    # What it consists of
+    # Parameters and submodules
 
     def _own_parameters(self) -> dict[str, Parameter]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
@@ -175,13 +176,13 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def num_parameters(self) -> int:
-        """How many numbers the parameters hold together."""
+        """Return the number of elements of all parameters."""
         return sum(parameter.size for parameter in self.parameters())
 
     # Training
 
     def train(self: M, mode: bool = True) -> M:
-        """Set `training` here and below; returns the module."""
+        """Set `training` of this module and all below it; return the module."""
         for module in self.modules():
             module.training = bool(mode)
         return self
@@ -191,17 +192,17 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to None."""
         for module in self.modules():
             for leaf in [p.node for p in module._own_parameters().values()] + list(module._frozen().values()):
                 if type(leaf) is Leaf:
                     leaf.grad = None
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
-        """Freeze the parameters here and below (False), or let gradients flow to them again (True).
+        """Freeze the parameters of this module and all below it (False), or unfreeze them (True).
 
-        A frozen parameter is a constant: no entry of the tape knows it, it has no `.grad`, and an optimizer passes
-        over it. Its entry is set aside with the gradient gathered so far, and is put back on release; a graph recorded
+        A frozen parameter is a constant: it is not recorded on the tape, has no `.grad`, and an optimizer skips it. Its
+        entry is kept aside with the gradient so far, and is put back when the parameter is unfrozen; a graph recorded
         before still ends in that entry. Returns the module.
         """
         for module in self.modules():
@@ -210,25 +211,25 @@ class Module:
                     module._frozen()[name] = parameter.node
                     parameter.node = None
                 elif requires_grad and parameter.node is None:
-                    aside = module._frozen().pop(name, None)
+                    leaf = module._frozen().pop(name, None)
                     array = parameter._data
-                    fits = aside is not None and aside.shape == array.shape and aside.dtype == array.dtype
-                    parameter.node = aside if fits else _fresh_leaf(array)
+                    fits = leaf is not None and leaf.shape == array.shape and leaf.dtype == array.dtype
+                    parameter.node = leaf if fits else _fresh_leaf(array)
         return self
 
     def _frozen(self) -> dict[str, Leaf]:
-        """The entries set aside by `requires_grad_(False)`."""
-        aside: dict[str, Leaf] = vars(self).setdefault("_set_aside", {})
-        return aside
+        """The entries of parameters frozen by `requires_grad_(False)`."""
+        leaves: dict[str, Leaf] = vars(self).setdefault("_frozen_leaves", {})
+        return leaves
 
     def to(self: M, backend: str | Backend | None = None, dtype: Any = None) -> M:
-        """Move and convert all parameters, and their gradients, in place: they stay the same Parameter objects.
+        """Move and convert all parameters and their gradients in place: they stay the same Parameter objects.
 
-        A graph recorded before can no longer be walked. Returns the module.
+        A graph recorded before raises an error in its backward pass. Returns the module.
 
         Raises:
-            BackendError: the backend is unknown or has no device. TypeError: dtype is not floating point. Nothing has
-                changed then.
+            BackendError: the backend is unknown or has no device. TypeError: dtype is not floating point. After an
+                error nothing has changed.
         """
         target = None if backend is None else get_backend(backend)
         dtype = None if dtype is None else np.dtype(dtype)
@@ -241,28 +242,27 @@ class Module:
                 grad = None if parameter.grad is None else Tensor(_converted(parameter.grad._data, target, dtype))
                 moves.append((parameter, array, grad))
         for parameter, array, grad in moves:
-            before = parameter.node
+            old = parameter.node
             parameter._data = array
-            if type(before) is Leaf:
+            if type(old) is Leaf:
                 parameter.node = _fresh_leaf(array, grad)
-                move_hooks(before, parameter.node)
-                before.op, before.rules = "parameter before Module.to", None  # so that a walk from an old graph refuses
+                move_hooks(old, parameter.node)
+                old.op, old.rules = "parameter before Module.to", None  # a backward pass of an old graph raises
         if moves:
             for module in self.modules():
                 module._frozen().clear()
         return self
 
-    # Out and in
+    # Save and load
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Every parameter by its name, as a host copy."""
+        """Return host copies of all parameters by name."""
         return {name: parameter.numpy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Write the arrays or tensors of `state_dict` into the parameters, converted to each one's dtype and backend.
 
-        The parameters stay the same objects, so an optimizer made before goes on working. Either all are written
-        or, where anything is wrong, none.
+        The parameters stay the same objects, so that an optimizer keeps working. After an error nothing has changed.
 
         Args:
             state_dict: arrays or tensors by parameter name.
@@ -289,8 +289,7 @@ class Module:
                 elif tuple(array.shape) != parameter.shape:
                     wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
                 else:
-                    here = backend_of(parameter._data)
-                    arrays[name] = _converted(array, here, parameter.dtype)
+                    arrays[name] = _converted(array, backend_of(parameter._data), parameter.dtype)
         if wrong:
             raise ValueError(f"{type(self).__name__}.load_state_dict: state_dict: " + "; ".join(wrong))
         for name, array in arrays.items():
@@ -301,20 +300,17 @@ class Module:
         """A module with parameters of its own, without gradients; frozen ones stay frozen."""
         for parameter in self._own_parameters().values():
             if id(parameter) not in memo:
-                here = backend_of(parameter._data)
-                memo[id(parameter)] = twin = Parameter(parameter._data, backend=here)  # type: ignore[arg-type]
+                backend: Any = backend_of(parameter._data)
+                memo[id(parameter)] = twin = Parameter(parameter._data, backend=backend)
                 if parameter.node is None:
                     twin.node = None
-        twin_module = type(self).__new__(type(self))
-        memo[id(self)] = twin_module
-        own = {name: value for name, value in vars(self).items() if name != "_set_aside"}
-        vars(twin_module).update(copy.deepcopy(own, memo))
-        return twin_module
-
-    # How it looks
+        memo[id(self)] = module = type(self).__new__(type(self))
+        attributes = {name: value for name, value in vars(self).items() if name != "_frozen_leaves"}
+        vars(module).update(copy.deepcopy(attributes, memo))
+        return module
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the brackets besides the modules: usually the constructor's arguments."""
+        """The text that `repr` shows between the brackets besides submodules: usually the constructor's arguments."""
         return ""
 
     def __repr__(self) -> str:
@@ -326,14 +322,14 @@ class Module:
 
 
 class ModuleList(Module):
-    """Modules in a list, named by their positions: `"0"`, `"1"`, …"""
+    """A list of modules, named by their positions: `"0"`, `"1"`, …"""
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         for module in modules:
             self.append(module)
 
     def append(self: M, module: Module) -> M:
-        """Add a module at the end; returns the list.
+        """Add a module at the end; return the list.
 
         Raises:
             TypeError: it is no Module.
@@ -354,11 +350,11 @@ class ModuleList(Module):
     @overload
     def __getitem__(self, index: int) -> Module: ...
     def __getitem__(self, index: int | slice) -> Module:
-        picked = _listed(self)[index]
-        if isinstance(picked, Module):
-            return picked
+        selected = _listed(self)[index]
+        if isinstance(selected, Module):
+            return selected
         part = type(self).__new__(type(self))
-        for k, module in enumerate(picked):
+        for k, module in enumerate(selected):
             setattr(part, str(k), module)
         return part
 
@@ -374,7 +370,7 @@ def _fresh_leaf(array: Array, grad: Tensor | None = None) -> Leaf:
 
 
 def _converted(array: Array, target: Backend | None, dtype: Any) -> Array:
-    """The array on the target backend and in the dtype; itself where it is there already."""
+    """The array on the target backend and in the dtype; itself where nothing changes."""
     source = backend_of(array)
     if dtype is not None and array.dtype != dtype:
         array = array.astype(dtype)
@@ -384,7 +380,7 @@ def _converted(array: Array, target: Backend | None, dtype: Any) -> Array:
 
 
 def _write(parameter: Parameter, array: Array) -> None:
-    """New values for a parameter. A frozen one's array, which the tape cannot watch, is replaced, not written into."""
+    """Write new values into a parameter. The array of a frozen one, which no leaf protects, is replaced instead."""
     if type(parameter.node) is Leaf:
         parameter._data[...] = array
         parameter.written()

@@ -1,8 +1,8 @@
-"""Functions of the user's around a module's forward pass and its backward one. They are called as torch's are."""
+"""Forward and backward hooks of modules, called as torch's are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend import backend_of
@@ -10,86 +10,85 @@ from ..engine.hooks import Hooks, check_replacement, name_of, read_only_tensor
 from ..engine.primitive import JointRule, record
 from ..engine.tape import ManyNode, mode
 from ..engine.tensor import Tensor
+from ..pytree import is_no_container, tree_flatten, tree_unflatten
 
 
 class ModuleHooks:
-    """The hooks of one module; of the two around `forward` with whether they take the keyword arguments too."""
+    """The hooks of one module. Those before and after `forward` come with whether they take keyword arguments."""
 
     def __init__(self) -> None:
         self.before, self.after, self.backward = Hooks(), Hooks(), Hooks()
 
 
-def call_with_hooks(module: Any, hooks: ModuleHooks, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """`module.forward` between its hooks."""
+def call_with_hooks(module: Any, hooks: ModuleHooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call `module.forward` and its hooks."""
     for hook, with_kwargs in tuple(hooks.before.values()):
-        answer = hook(module, args, options) if with_kwargs else hook(module, args)
+        answer = hook(module, args, kwargs) if with_kwargs else hook(module, args)
         if answer is None:
             continue
         if not with_kwargs:
             args = answer if isinstance(answer, tuple) else (answer,)
         elif isinstance(answer, tuple) and len(answer) == 2:
-            args, options = answer
+            args, kwargs = answer
         else:
             raise TypeError(
                 f"{type(module).__name__}: the forward pre-hook {name_of(hook)} returned {type(answer).__name__}, want "
                 "None or (args, kwargs)"
             )
-    watched = None
+    call = None
     if hooks.backward and mode().recording:
-        watched = _WatchedCall(module, tuple(hooks.backward.values()))
-        args = watched.inputs(args)
-    made = module.forward(*args, **options)
+        call = _HookedCall(module, tuple(hooks.backward.values()))
+        args = call.inputs(args)
+    result = module.forward(*args, **kwargs)
     for hook, with_kwargs in tuple(hooks.after.values()):
-        answer = hook(module, args, options, made) if with_kwargs else hook(module, args, made)
-        made = made if answer is None else answer
-    return made if watched is None else watched.outputs(made)
+        answer = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
+        result = result if answer is None else answer
+    return result if call is None else call.outputs(result)
 
 
-class _WatchedCall:
-    """One call of a module whose gradients go through its backward hooks: an entry before it and one behind."""
+class _HookedCall:
+    """One call of a module with backward hooks: an entry before it and one after it pass gradients to them."""
 
     def __init__(self, module: Any, hooks: Sequence[Callable[..., Any]]) -> None:
         self.module, self.hooks = module, hooks
-        self.arguments, self.live = 0, False
+        self.num_args, self.live = 0, False
         self.grad_output: tuple[Tensor | None, ...] = ()
 
     def inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        self.arguments = len(args)
-        places = [k for k, arg in enumerate(args) if isinstance(arg, Tensor) and arg.node is not None]
-        self.live = bool(places)
+        self.num_args = len(args)
+        positions = _on_tape(args)
+        self.live = bool(positions)
 
         def rule(xp: Any, gs: Any, needs: Any) -> tuple[Any, ...]:
-            answers = self._through_hooks(dict(zip(places, gs)))
-            return tuple(answers[k] for k in places)
+            answers = self._call_hooks(dict(zip(positions, gs)))
+            return tuple(answers[k] for k in positions)
 
-        passed = _passed_on("module_inputs", [args[k] for k in places], rule)
-        taken = dict(zip(places, passed))
-        return tuple(taken.get(k, arg) for k, arg in enumerate(args))
+        return tuple(_pass_through("module_inputs", args, positions, rule))
 
-    def outputs(self, made: Any) -> Any:
-        found = list(_leaves(made))
-        places = [k for k, x in enumerate(found) if isinstance(x, Tensor) and x.node is not None]
+    def outputs(self, result: Any) -> Any:
+        leaves, structure = tree_flatten(result, is_leaf=is_no_container)
+        positions = _on_tape(leaves)
+        count = len(leaves)
 
         def rule(xp: Any, gs: Any, needs: Any) -> tuple[Any, ...]:
-            given = dict(zip(places, map(read_only_tensor, gs)))
-            self.grad_output = tuple(given.get(k) for k in range(len(found)))
+            grads = dict(zip(positions, map(read_only_tensor, gs)))
+            self.grad_output = tuple(grads.get(k) for k in range(count))
             if not self.live:
-                self._through_hooks({})
+                self._call_hooks({})
             return tuple(gs)
 
-        taken = dict(zip(places, _passed_on("module_outputs", [found[k] for k in places], rule)))
-        return _rebuilt(made, iter([taken.get(k, x) for k, x in enumerate(found)]))
+        return tree_unflatten(structure, _pass_through("module_outputs", leaves, positions, rule))
 
-    def _through_hooks(self, gs: dict[int, Any]) -> dict[int, Any]:
+    def _call_hooks(self, gs: dict[int, Any]) -> dict[int, Any]:
         for hook in self.hooks:
-            given = tuple(None if gs.get(k) is None else read_only_tensor(gs[k]) for k in range(self.arguments))
-            answer = hook(self.module, given, self.grad_output)
+            grad_input = tuple(None if gs.get(k) is None else read_only_tensor(gs[k]) for k in range(self.num_args))
+            answer = hook(self.module, grad_input, self.grad_output)
             if answer is None:
                 continue
             caller = f"{type(self.module).__name__}: the backward hook {name_of(hook)}"
             answer = answer if isinstance(answer, tuple) else (answer,)
-            if len(answer) != self.arguments:
-                raise ValueError(f"{caller} returned {len(answer)} gradients, want {self.arguments}, one per argument")
+            if len(answer) != self.num_args:
+                raise ValueError(f"{caller} returned {len(answer)} gradients, want {self.num_args}, one per argument")
             for k, g in gs.items():
                 if g is not None:
                     gs[k] = None if answer[k] is None else check_replacement(f"{caller}: gradient {k}:", answer[k], g)
@@ -97,34 +96,20 @@ class _WatchedCall:
         return gs
 
 
-def _passed_on(op: str, tensors: list[Tensor], rule: Callable[..., Any]) -> tuple[Tensor, ...]:
-    """The same tensors behind an entry with this rule."""
-    if not tensors:
-        return ()
-    arrays = tuple(x._data for x in tensors)
-    xp = backend_of(arrays[0]).xp
-    nodes = [x.node for x in tensors]
+def _on_tape(values: Sequence[Any]) -> list[int]:
+    return [k for k, x in enumerate(values) if isinstance(x, Tensor) and x.node is not None]
+
+
+def _pass_through(op: str, values: Sequence[Any], positions: list[int], rule: Callable[..., Any]) -> list[Any]:
+    """The same values, with the tensors at `positions` as outputs of an entry with this rule."""
+    values = list(values)
+    if not positions:
+        return values
+    arrays = tuple(values[k]._data for k in positions)
+    nodes = [values[k].node for k in positions]
     views = tuple(a.view() for a in arrays)  # so that a write into a leaf is noticed behind the entry too
-    made: tuple[Tensor, ...] = record(op, ManyNode(), xp, views, (), JointRule(rule), arrays, nodes, mode().time_step)
-    return made
-
-
-def _leaves(tree: Any) -> Iterator[Any]:
-    """What is in tuples, lists and dicts, one after the other."""
-    if isinstance(tree, dict):
-        tree = tuple(tree.values())
-    if isinstance(tree, (tuple, list)):
-        for part in tree:
-            yield from _leaves(part)
-    else:
-        yield tree
-
-
-def _rebuilt(tree: Any, leaves: Iterator[Any]) -> Any:
-    """The same tuples, lists and dicts with other things in them."""
-    if isinstance(tree, dict):
-        return type(tree)({key: _rebuilt(part, leaves) for key, part in tree.items()})
-    if isinstance(tree, (tuple, list)):
-        parts = [_rebuilt(part, leaves) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return next(leaves)
+    xp = backend_of(arrays[0]).xp
+    outputs = record(op, ManyNode(), xp, views, (), JointRule(rule), arrays, nodes, mode().time_step)
+    for k, y in zip(positions, outputs):
+        values[k] = y
+    return values

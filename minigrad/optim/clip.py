@@ -1,4 +1,4 @@
-"""Holding gradients to a size, before the step: the remedy for exploding ones (Pascanu, Mikolov & Bengio 2013)."""
+"""Gradient clipping, against exploding gradients (Pascanu, Mikolov & Bengio 2013)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ Array = Any
 
 
 def clip_grad_norm(
-    parameters: Tensor | Iterable[Tensor],
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
     """Scale all gradients by one factor where their joint norm exceeds `max_norm`, as torch's `clip_grad_norm_`.
 
-    The factor is min(1, max_norm / (norm + 1e-6)). It is computed where the gradients live and nobody waits for it; a
-    norm of NaN makes all gradients NaN.
+    The factor is min(1, max_norm / (norm + 1e-6)). It is computed on the gradients' backend without synchronising with
+    a device; a norm of NaN makes all gradients NaN.
 
     Args:
-        parameters: tensors, each counted once; those without a gradient are passed over.
-        max_norm: the largest norm to let pass, at least 0.
+        parameters: tensors, each counted once; those without a gradient are skipped.
+        max_norm: the largest norm allowed, at least 0.
         norm_type: p of the p-norm over all entries; math.inf for the largest absolute value.
-        error_if_nonfinite: raise where the norm is NaN or infinite. This waits for the device.
+        error_if_nonfinite: raise where the norm is NaN or infinite. This synchronises with the device.
 
     Returns:
-        The norm before clipping, a scalar where the gradients live; 0 where there are none.
+        The norm before clipping, a scalar on the gradients' backend; 0 where there are no gradients.
 
     Raises:
-        ValueError: `max_norm` is negative, `norm_type` is not above 0, or the norm is not finite and that was asked.
+        ValueError: `max_norm` is negative, `norm_type` is not above 0, or with `error_if_nonfinite` the norm is not
+            finite.
     """
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm: max_norm: got {max_norm!r}, want a number of at least 0")
@@ -54,7 +52,7 @@ def clip_grad_norm(
 
 
 def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Hold every entry of every gradient to [−clip_value, clip_value], as torch's `clip_grad_value_`.
+    """Clip every entry of every gradient to [−clip_value, clip_value], as torch's `clip_grad_value_`.
 
     Raises:
         ValueError: `clip_value` is negative.
@@ -70,8 +68,8 @@ def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) ->
 
 
 def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    given = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p for p in {id(p): p for p in given}.values() if p.grad is not None]
+    tensors = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p for p in {id(p): p for p in tensors}.values() if p.grad is not None]
 
 
 def _norm(xp: Any, g: Array, p: float) -> Array:
@@ -84,7 +82,7 @@ def _norm(xp: Any, g: Array, p: float) -> Array:
 
 
 def _change(p: Tensor, compute: Any) -> None:
-    """In place, unless the gradient is itself on the tape: what was recorded there must stay as it was."""
+    """Change the gradient in place, unless it is itself on the tape: recorded values must not change."""
     assert p.grad is not None
     if p.grad.node is None:
         compute(p.grad._data)

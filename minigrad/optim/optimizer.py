@@ -1,4 +1,4 @@
-"""What optimizers share: groups of parameters with options, what is remembered for each, and the step over all."""
+"""The base class of optimizers: parameter groups with options, the state of each parameter, and the step."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, is_array, to_numpy
+from ..backend import backend_of, to_numpy
 from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor
+from ..validation import as_array
 
 Array = Any
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 BLOCK = 1 << 17
-"""Elements that are updated at a time on the host: an update passes over its arrays several times, and a block of
-each stays in the cache from pass to pass."""
+"""Elements updated at a time on the host: an update passes over its arrays several times, and a block of each stays
+in the cache from pass to pass."""
 
 
 class Optimizer:
-    """What all optimizers share: groups of parameters with their options, and what is remembered for each parameter.
+    """The base of all optimizers. A subclass defines `init_state` and `update`.
 
     `param_groups` is a list of dictionaries: "params", and an entry for each option, which may be changed between
     steps (`optimizer.param_groups[0]["lr"] *= 0.5`).
 
     Args:
         params: parameters, or dictionaries {"params": …, option: …} for groups with options of their own.
-        options: the options of every group that does not say otherwise.
+        options: the defaults of every group's options.
 
     Raises:
         ValueError: there is no parameter, one is given twice, or an option is unknown or out of range.
@@ -40,11 +41,10 @@ class Optimizer:
         self.defaults = options
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
-        given: list[Any] = [params] if isinstance(params, (Tensor, Mapping)) else list(params)
-        if not given:
+        members: list[Any] = [params] if isinstance(params, (Tensor, Mapping)) else list(params)
+        if not members:
             raise ValueError(f"{self._name}: params: got none, want at least one parameter")
-        groups = given if isinstance(given[0], Mapping) else [{"params": given}]
-        for group in groups:
+        for group in members if isinstance(members[0], Mapping) else [{"params": members}]:
             self.add_param_group(group)
 
     @property
@@ -52,12 +52,12 @@ class Optimizer:
         return type(self).__name__
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Optimize further parameters: {"params": …, option: …}; raises as the constructor does."""
+        """Add a group of parameters, {"params": …, option: …}. Raises as the constructor does."""
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(f"{self._name}: params: got {type(group).__name__} for a group, want {{'params': …, …}}")
         members = group["params"]
         members = [members] if isinstance(members, Tensor) else list(members)
-        known = {id(p) for p in self._all()}
+        known = {id(p) for p in self._parameters()}
         for k, p in enumerate(members):
             if not isinstance(p, Tensor) or not (type(p.node) is Leaf or isinstance(p, Parameter)):
                 got = "a tensor that is no leaf or requires no gradient" if isinstance(p, Tensor) else type(p).__name__
@@ -68,11 +68,11 @@ class Optimizer:
         unknown = group.keys() - {"params", *self.defaults}
         if unknown:
             raise ValueError(f"{self._name}: got options {sorted(unknown)}, want some of {sorted(self.defaults)}")
-        made = {**self.defaults, **group, "params": members}
-        self._check(made)
-        self.param_groups.append(made)
+        group = {**self.defaults, **group, "params": members}
+        self._check(group)
+        self.param_groups.append(group)
 
-    def _all(self) -> Iterator[Tensor]:
+    def _parameters(self) -> Iterator[Tensor]:
         return (p for group in self.param_groups for p in group["params"])
 
     def _check(self, o: Mapping[str, Any]) -> None:
@@ -88,8 +88,8 @@ class Optimizer:
 
     # The formula
 
-    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
-        """The arrays that the formula remembers under these options, and the value that each starts at."""
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
+        """The names of the arrays that `update` keeps under these options, and the initial value of each."""
         return {}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
@@ -99,39 +99,39 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            o = SimpleNamespace(**{k: _plain(v) for k, v in group.items() if k != "params"})
+            o = SimpleNamespace(**{k: _python_number(v) for k, v in group.items() if k != "params"})
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                s = self._remembered(p, group)
+                s = self._state_of(p, group)
                 s["step"] += 1
                 arrays = {name: a for name, a in s.items() if name != "step"}
                 xp = backend_of(p._data).xp
-                for w, g, memory in _blocks(p._data, p.grad._data, arrays):
-                    self.update(xp, w, g, SimpleNamespace(**memory), s["step"], o)
+                for w, g, block in _blocks(p._data, p.grad._data, arrays):
+                    self.update(xp, w, g, SimpleNamespace(**block), s["step"], o)
                 p.written()
 
-    def _remembered(self, p: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameter's memory, made at its first step, on the parameter's backend and in its dtype."""
-        here = backend_of(p._data)
+    def _state_of(self, p: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameter's state, created at its first step, on the parameter's backend and in its dtype."""
+        backend = backend_of(p._data)
         s = self.state.setdefault(p, {"step": 0})
-        for name, start in self.memory(group).items():
+        for name, start in self.init_state(group).items():
             if name not in s:
-                s[name] = here.xp.full(p.shape, start, dtype=p.dtype)
+                s[name] = backend.xp.full(p.shape, start, dtype=p.dtype)
             elif s[name].dtype != p.dtype or type(s[name]) is not type(p._data):  # the module was moved since
-                s[name] = here.from_numpy(to_numpy(s[name]).astype(p.dtype))
+                s[name] = backend.from_numpy(to_numpy(s[name]).astype(p.dtype))
         return s
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for p in self._all():
+        """Set the gradients of all parameters to None."""
+        for p in self._parameters():
             if type(p.node) is Leaf:
                 p.grad = None
 
-    # Out and in
+    # Save and load
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on from here: numbers, and host copies of arrays.
+        """Return all that is needed to continue: numbers, and host copies of arrays.
 
         {"param_groups": [{option: …, "params": [positions]}], "state": [{"step": …, name: array} per position]};
         a parameter that was never updated has an empty entry. Positions count through all groups.
@@ -141,16 +141,16 @@ class Optimizer:
         for group in self.param_groups:
             first = len(state)
             for p in group["params"]:
-                s = self._remembered(p, group) if p in self.state else {}
+                s = self._state_of(p, group) if p in self.state else {}
                 state.append({k: v if k == "step" else np.array(to_numpy(v)) for k, v in s.items()})
-            options = {k: _plain(v) for k, v in group.items() if k != "params"}
+            options = {k: _python_number(v) for k, v in group.items() if k != "params"}
             groups.append({**options, "params": list(range(first, len(state)))})
         return {"param_groups": groups, "state": state}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the options and memory of an optimizer of the same kind over parameters of the same shapes.
+        """Load the options and state of an optimizer of the same class over parameters of the same shapes.
 
-        The parameters come in the order of the constructor. Where anything is wrong, nothing changes.
+        The parameters are in the order of the constructor. After an error nothing has changed.
 
         Raises:
             ValueError: the numbers of groups or parameters, an option's name, or an array's shape do not match.
@@ -160,37 +160,36 @@ class Optimizer:
             groups, state = list(state_dict["param_groups"]), list(state_dict["state"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"{wrong}state_dict: want 'param_groups' and 'state', as state_dict() gives") from error
-        got, want = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        got, want = ([len(group["params"]) for group in side] for side in (groups, self.param_groups))
         if got != want or len(state) != sum(want):
             raise ValueError(f"{wrong}got groups of {got} parameters and {len(state)} entries, want groups of {want}")
         options = []
-        for k, (mine, theirs) in enumerate(zip(self.param_groups, groups)):
-            if theirs.keys() != mine.keys():
-                raise ValueError(f"{wrong}group {k}: got options {sorted(theirs)}, want {sorted(mine)}")
-            options.append({n: tuple(v) if isinstance(v, list) else v for n, v in theirs.items() if n != "params"})
+        for k, (own, group) in enumerate(zip(self.param_groups, groups)):
+            if group.keys() != own.keys():
+                raise ValueError(f"{wrong}group {k}: got options {sorted(group)}, want {sorted(own)}")
+            options.append({n: tuple(v) if isinstance(v, list) else v for n, v in group.items() if n != "params"})
             self._check(options[-1])
-        loaded = {}
-        members = [(p, o) for mine, o in zip(self.param_groups, options) for p in mine["params"]]
+        new_state = {}
+        members = [(p, o) for own, o in zip(self.param_groups, options) for p in own["params"]]
         for k, ((p, o), entry) in enumerate(zip(members, state)):
             if entry:
-                loaded[p] = self._taken_over(f"{wrong}parameter {k}: ", p, o, entry)
-        for mine, o in zip(self.param_groups, options):
-            mine.update(o)
-        self.state = loaded
+                new_state[p] = self._loaded(f"{wrong}parameter {k}: ", p, o, entry)
+        for own, o in zip(self.param_groups, options):
+            own.update(o)
+        self.state = new_state
 
-    def _taken_over(self, wrong: str, p: Tensor, o: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-        names = {"step", *self.memory(o)}
+    def _loaded(self, wrong: str, p: Tensor, o: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The state of one parameter from its entry in a state dict."""
+        names = {"step", *self.init_state(o)}
         if entry.keys() != names:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
-        here = backend_of(p._data)
-        taken: dict[str, Any] = {"step": int(entry["step"])}
-        for name in self.memory(o):
-            array = entry[name]._data if isinstance(entry[name], Tensor) else entry[name]
-            if tuple(np.shape(array)) != p.shape:
-                raise ValueError(f"{wrong}{name}: got shape {tuple(np.shape(array))}, want {p.shape}")
-            host = to_numpy(array) if is_array(array) else np.asarray(array)
-            taken[name] = here.from_numpy(np.array(host, dtype=p.dtype))
-        return taken
+        s: dict[str, Any] = {"step": int(entry["step"])}
+        for name in self.init_state(o):
+            array = as_array(entry[name])
+            if tuple(array.shape) != p.shape:
+                raise ValueError(f"{wrong}{name}: got shape {tuple(array.shape)}, want {p.shape}")
+            s[name] = backend_of(p._data).from_numpy(np.array(to_numpy(array), dtype=p.dtype))
+        return s
 
     def __repr__(self) -> str:
         lines = []
@@ -200,18 +199,18 @@ class Optimizer:
         return f"{self._name}(\n{''.join(lines)})"
 
 
-def _plain(value: Any) -> Any:
-    """NumPy scalars as Python numbers: beside float32 arrays a numpy.float64 would make float64 of everything."""
+def _python_number(value: Any) -> Any:
+    """A NumPy scalar as a Python number: a numpy.float64 would make float64 of float32 arrays."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _blocks(w: Array, g: Array, arrays: dict[str, Array]) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
-    """The arrays as they are, or flat, a block at a time; those of shape () too, of which NumPy would make scalars."""
-    whole = not isinstance(w, np.ndarray) or (0 < w.size <= BLOCK and w.ndim)
-    if whole or not all(a.flags.c_contiguous for a in (w, *arrays.values())):
+    """The arrays as they are, or flat, a block at a time; also for shape (), where NumPy would return scalars."""
+    in_one = not isinstance(w, np.ndarray) or (0 < w.size <= BLOCK and w.ndim)
+    if in_one or not all(a.flags.c_contiguous for a in (w, *arrays.values())):
         yield w, g, arrays
         return
     w, g, arrays = w.reshape(-1), g.reshape(-1), {name: a.reshape(-1) for name, a in arrays.items()}
     for start in range(0, w.size, BLOCK):
-        now = slice(start, start + BLOCK)
-        yield w[now], g[now], {name: a[now] for name, a in arrays.items()}
+        block = slice(start, start + BLOCK)
+        yield w[block], g[block], {name: a[block] for name, a in arrays.items()}

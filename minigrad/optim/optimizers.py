@@ -1,7 +1,7 @@
-"""The optimizers: torch.optim's names, defaults and update formulas, on any backend, in place, without waiting for it.
+"""SGD, RMSprop, Adagrad, Adam and AdamW with torch.optim's names, defaults and update formulas.
 
-Each is its formula, written once for arrays: `w` the values, `g` the gradient, `s` what is remembered, `t` the step's
-number and `o` the options.
+Each formula is written once, for arrays of any backend, in place and without synchronising with a device: `w` are the
+values, `g` the gradient, `s` the state, `t` the number of the step and `o` the options.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from .optimizer import Array, Optimizer, Params
 
 
-def _towards(xp: Any, mean: Array, value: Array, share: float) -> None:
+def _move_towards(mean: Array, value: Array, share: float) -> None:
     """mean ← (1 − share) · mean + share · value"""
     mean *= 1 - share
     mean += value * share
@@ -46,7 +46,7 @@ class SGD(Optimizer):
                 "no dampening"
             )
 
-    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         return {"momentum_buffer": 0.0} if o["momentum"] else {}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
@@ -80,17 +80,17 @@ class RMSprop(Optimizer):
         options = {"weight_decay": weight_decay, "momentum": momentum, "centered": centered}
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, **options)
 
-    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         names = {"square_avg": True, "grad_avg": o["centered"], "momentum_buffer": o["momentum"]}
         return {name: 0.0 for name, used in names.items() if used}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         if o.weight_decay:
             g = g + o.weight_decay * w
-        _towards(xp, s.square_avg, g * g, 1 - o.alpha)
+        _move_towards(s.square_avg, g * g, 1 - o.alpha)
         d = s.square_avg
         if o.centered:
-            _towards(xp, s.grad_avg, g, 1 - o.alpha)
+            _move_towards(s.grad_avg, g, 1 - o.alpha)
             d = xp.maximum(d - s.grad_avg * s.grad_avg, 0)  # rounding can bring it below 0, where torch gives NaN
         d = xp.sqrt(d)
         d += o.eps
@@ -122,7 +122,7 @@ class Adagrad(Optimizer):
         options = {"weight_decay": weight_decay, "initial_accumulator_value": initial_accumulator_value, "eps": eps}
         super().__init__(params, lr=lr, lr_decay=lr_decay, **options)
 
-    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         return {"sum": float(o["initial_accumulator_value"])}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
@@ -162,7 +162,7 @@ class Adam(Optimizer):
         if not isinstance(o["betas"], (tuple, list)) or len(o["betas"]) != 2:
             raise ValueError(f"{self._name}: betas: got {o['betas']!r}, want two numbers in [0, 1)")
 
-    def memory(self, o: Mapping[str, Any]) -> dict[str, float]:
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         return dict.fromkeys(("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if o["amsgrad"] else [])), 0.0)
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
@@ -171,9 +171,9 @@ class Adam(Optimizer):
             w *= 1 - o.lr * o.weight_decay
         elif o.weight_decay:
             g = g + o.weight_decay * w
-        _towards(xp, s.exp_avg, g, 1 - beta1)
+        _move_towards(s.exp_avg, g, 1 - beta1)
         d = g * g
-        _towards(xp, s.exp_avg_sq, d, 1 - beta2)
+        _move_towards(s.exp_avg_sq, d, 1 - beta2)
         v = xp.maximum(s.max_exp_avg_sq, s.exp_avg_sq, out=s.max_exp_avg_sq) if o.amsgrad else s.exp_avg_sq
         xp.sqrt(v, out=d)
         d *= 1 / math.sqrt(1 - beta2**t)

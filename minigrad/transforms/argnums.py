@@ -1,4 +1,4 @@
-"""What the transformations ask of their arguments, and the recorded pullback that several of them walk."""
+"""Checks of the transformations' arguments, and the recorded pullback that several of them share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from .. import ops
 from ..backend import backend_of
 from ..engine.tensor import Tensor, tensor
-from ..pytree import TreeDef, matched
-from .tracing import Trace, named, variable_like
+from ..pytree import TreeDef, match_structure
+from .tracing import Trace, function_name, variable_like
 
 Argnums = int | Sequence[int]
 
@@ -24,8 +24,8 @@ def is_single(argnums: Argnums) -> bool:
     return not isinstance(argnums, (tuple, list))
 
 
-def positions_of(caller: str, function: Any, argnums: Argnums, given: int) -> list[int]:
-    """`argnums` counted from the front.
+def positions_of(caller: str, function: Any, argnums: Argnums, count: int) -> list[int]:
+    """Return `argnums` counted from the front, for a call with `count` positional arguments.
 
     Raises:
         TypeError: no whole numbers. ValueError: out of range, or one twice.
@@ -36,31 +36,33 @@ def positions_of(caller: str, function: Any, argnums: Argnums, given: int) -> li
             k = operator.index(n)
         except TypeError:
             raise TypeError(f"{caller}: argnums: got {argnums!r}, want a whole number or a tuple of them") from None
-        if not -given <= k < given:
+        if not -count <= k < count:
             raise ValueError(
-                f"{caller}: argnums: got {argnums!r}, but {named(function)} was called with {given} positional "
-                f"argument{'' if given == 1 else 's'}"
+                f"{caller}: argnums: got {argnums!r}, but {function_name(function)} was called with {count} positional "
+                f"argument{'' if count == 1 else 's'}"
             )
-        positions.append(k % given)
+        positions.append(k % count)
     if len(set(positions)) < len(positions):
         raise ValueError(f"{caller}: argnums: got {argnums!r}, which names an argument twice")
     return positions
 
 
-def parted(run: Trace, has_aux: bool) -> tuple[Any, Any]:
-    """(value, other results)."""
+def split_aux(run: Trace, has_aux: bool) -> tuple[Any, Any]:
+    """Return (value, other results)."""
     if not has_aux:
-        return run.made, None
-    if not isinstance(run.made, tuple) or len(run.made) != 2:
-        got = f"a tuple of {len(run.made)}" if isinstance(run.made, tuple) else type(run.made).__name__
-        raise TypeError(f"{run.caller}: has_aux: {named(run.function)} returned {got}, want (value, other results)")
-    return run.made
+        return run.result, None
+    if not isinstance(run.result, tuple) or len(run.result) != 2:
+        got = f"a tuple of {len(run.result)}" if isinstance(run.result, tuple) else type(run.result).__name__
+        raise TypeError(
+            f"{run.caller}: has_aux: {function_name(run.function)} returned {got}, want (value, other results)"
+        )
+    return run.result
 
 
-def directions(caller: str, name: str, run: Trace, given: Sequence[Any], numbered: bool = True) -> list[Tensor]:
-    """A direction for each input, in its shape and dtype."""
+def directions(caller: str, name: str, run: Trace, parts: Sequence[Any], numbered: bool = True) -> list[Tensor]:
+    """Return a direction for each input, in its shape and dtype. `parts` has one for each differentiated argument."""
     along: list[Tensor] = []
-    for k, (tree, part) in enumerate(zip(run.trees, given)):
+    for k, (tree, part) in enumerate(zip(run.trees, parts)):
         of = [("", x) for x in run.inputs[len(along) : len(along) + tree.num_leaves]]
         along += match_leaves(caller, f"{name}[{k}]" if numbered else name, tree, part, of, "its primal")
     return along
@@ -69,9 +71,9 @@ def directions(caller: str, name: str, run: Trace, given: Sequence[Any], numbere
 def match_leaves(
     caller: str, name: str, structure: TreeDef, value: Any, others: Sequence[tuple[str, Tensor]], whose: str
 ) -> list[Tensor]:
-    """The leaves of `value` as tensors of the shapes and dtypes of the others."""
-    match_leaves: list[Tensor] = []
-    for v, (path, x) in zip(matched(caller, name, structure, value), others):
+    """Return the leaves of `value` as tensors of the shapes and dtypes of the others."""
+    leaves: list[Tensor] = []
+    for v, (path, x) in zip(match_structure(caller, name, structure, value), others):
         backend = backend_of(x._data)
         if not isinstance(v, Tensor):
             try:
@@ -80,18 +82,18 @@ def match_leaves(
                 raise TypeError(f"{caller}: {name}{path}: got {type(v).__name__}, want numbers: {error}") from None
         if v.shape != x.shape:
             raise ValueError(f"{caller}: {name}{path}: got shape {v.shape}, want {x.shape} like {whose}")
-        match_leaves.append(v if v.dtype == x.dtype else ops.astype(v, dtype=x.dtype))
-    return match_leaves
+        leaves.append(v if v.dtype == x.dtype else ops.astype(v, dtype=x.dtype))
+    return leaves
 
 
-def moving(back: Sequence[Tensor | None], along: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """The gradients that move with what they were computed from, each with its direction."""
+def on_tape(back: Sequence[Tensor | None], along: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradients that depend on something on the tape, each with its direction."""
     pairs = [(g, v) for g, v in zip(back, along) if g is not None and g.node is not None]
     return [g for g, _ in pairs], [v for _, v in pairs]
 
 
 def recorded_pullback(run: Trace, outputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor | None]]:
-    """Variables g, one for each output, and Jᵀg recorded, whose derivative with respect to g is J."""
+    """Return variables g, one for each output, and Jᵀg recorded. Its derivative with respect to g is J."""
     weights = []
     for y in outputs:
         xp = backend_of(y._data).xp

@@ -1,4 +1,4 @@
-"""Functions whose derivative is written by the user."""
+"""Functions with a derivative written by the user."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import ops
-from ..backend import backend_of, fingerprint, is_array
+from ..backend import is_array
 from ..engine import tape
-from ..engine.mutation import fingerprint_saved
-from ..engine.primitive import JointRule, record
-from ..engine.tape import Node
 from ..engine.tensor import Tensor, tensor
 from ..nn.module import Module
-from ..pytree import TreeDef, matched, tree_flatten, tree_unflatten
-from .tracing import constant, named
+from ..pytree import TreeDef, match_structure, tree_flatten, tree_unflatten
+from .argnums import check_function
+from .tracing import constant, function_name, record_outputs
 
 Rule = Callable[..., Any]
 
 
 def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = None, keeps: bool = False) -> Any:
-    """A function that is differentiated by a rule of your own instead of by what it does inside.
+    """Return a function that is differentiated by a rule of your own instead of by the operations inside it.
 
     >>> import minigrad as mg
     >>> @mg.custom_rule
@@ -34,65 +32,64 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
     >>> mg.grad(lambda x: rounded(x * 3.0) ** 2)(0.9).item()
     18.0
 
-    `rule(g, y, *args)` is handed the gradient of the result, the result and the arguments (defaults included, and
+    `rule(g, y, *args)` receives the gradient of the result, the result and the arguments (with defaults, and
     keyword-only ones by name), and returns the gradients of the positional arguments: a tuple with one for each, of
-    its structure and shapes, None where there is none to bring; of a single argument that one will do. `function` sees
-    its arguments as constants, so that it may hand them to any library. The rule's own operations are recorded where
-    the walk is, with g, y and the arguments on the tape: written in minigrad's functions it can be differentiated to
-    every order.
+    its structure and shapes, or None for no gradient. For a single argument the tuple may be left out. `function`
+    receives its arguments as constants, so that it may pass them to any library. In a recorded backward pass the
+    rule's operations are recorded, with g, y and the arguments on the tape: a rule written in minigrad's functions can
+    be differentiated to every order.
 
     Args:
         function: of trees; returns a tensor or a tree of them. Gradients flow to its positional arguments.
-        rule: the rule; or it is given afterwards, by the decorator `.rule`.
-        keeps: `function` returns (result, whatever the rule shall be handed in the result's place). In a recorded walk
-            it is run again, recorded, so that what it keeps can be differentiated too; then it must be written in
-            minigrad's functions.
+        rule: the rule; it may also be set later, by the decorator `.rule`.
+        keeps: `function` returns (result, residuals), and the rule receives the residuals in the result's place. In a
+            recorded backward pass the function is run again, recorded, so that the residuals can be differentiated
+            too; then it must be written in minigrad's functions.
 
     Raises (when it is called):
         TypeError: there is no rule, the function returns something else than tensors, or it refers to a tensor on the
-            tape that is not among its arguments, to which no rule brings a gradient.
-    Raises (when it is walked):
+            tape that is not among its arguments and to which no rule brings a gradient.
+    Raises (from the backward pass):
         ValueError: the rule returns another number, structure or shape of gradients than there are arguments.
     """
     if function is None:
         return functools.partial(custom_rule, rule=rule, keeps=keeps)
-    if not callable(function):
-        raise TypeError(f"custom_rule: function: got {type(function).__name__}, want a function")
+    check_function("custom_rule", function)
     return CustomRule(function, rule, keeps)
 
 
 class CustomRule:
-    """What `custom_rule` makes of a function."""
+    """A function with its rule, as `custom_rule` returns it."""
 
     def __init__(self, function: Callable[..., Any], rule: Rule | None, keeps: bool) -> None:
         functools.update_wrapper(self, function)
         self._function, self._rule, self._keeps = function, rule, keeps
-        self._name = named(function)
+        self._name = function_name(function)
         try:
             self._signature: inspect.Signature | None = inspect.signature(function)
         except (TypeError, ValueError):  # some built-in functions have none
             self._signature = None
 
     def rule(self, rule: Rule) -> CustomRule:
-        """Give the rule; a decorator."""
+        """Set the rule; a decorator."""
         self._rule = rule
         return self
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._rule is None:
             raise TypeError(f"{self._name}: a custom_rule without a rule; give one with @{self._name}.rule")
         if self._signature is not None:
-            bound = self._signature.bind(*args, **options)
+            bound = self._signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            args, options = bound.args, bound.kwargs
-        for name, option in options.items():
-            if any(isinstance(leaf, Tensor) and leaf.node is not None for leaf in tree_flatten(option)[0]):
+            args, kwargs = bound.args, bound.kwargs
+        for name, value in kwargs.items():
+            if any(isinstance(leaf, Tensor) and leaf.node is not None for leaf in tree_flatten(value)[0]):
                 raise TypeError(f"{self._name}: {name}: got a tensor on the tape in a keyword-only argument")
         leaves, tree = tree_flatten(args, is_leaf=lambda value: isinstance(value, Module))
-        made, kept = self._run(tree, [constant(x) if isinstance(x, Tensor) else x for x in leaves], options)
-        outputs, structure = tree_flatten(made)
+        result, residuals = self._run(tree, _constants(leaves), kwargs)
+        outputs, structure = tree_flatten(result)
         outputs = [Tensor(y) if is_array(y) else y for y in outputs]
-        for y in [*outputs, *tree_flatten(kept)[0]]:
+        for y in [*outputs, *tree_flatten(residuals)[0]]:
             if isinstance(y, Tensor) and y.node is not None:
                 raise TypeError(
                     f"{self._name}: refers to a tensor on the tape that is not among its arguments, to which its rule "
@@ -102,71 +99,68 @@ class CustomRule:
             if not isinstance(y, Tensor):
                 raise TypeError(f"{self._name}: returned {type(y).__name__}, want a Tensor or a tree of them")
         if tape.mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
-            outputs = self._entry(leaves, tree, options, outputs, structure, kept)
+            outputs = self._entry(leaves, tree, kwargs, outputs, structure, residuals)
         return tree_unflatten(structure, outputs)
 
-    def _run(self, tree: TreeDef, leaves: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
-        made = self._function(*tree_unflatten(tree, leaves), **options)
+    def _run(self, tree: TreeDef, leaves: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """(result, residuals)"""
+        result = self._function(*tree_unflatten(tree, leaves), **kwargs)
         if not self._keeps:
-            return made, None
-        if not isinstance(made, tuple) or len(made) != 2:
-            raise TypeError(f"{self._name}: keeps: returned {type(made).__name__}, want (result, what the rule needs)")
-        return made
+            return result, None
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"{self._name}: keeps: returned {type(result).__name__}, want (result, what the rule needs)"
+            )
+        return result
 
     def _entry(
         self,
         leaves: list[Any],
         tree: TreeDef,
-        options: dict[str, Any],
+        kwargs: dict[str, Any],
         outputs: list[Tensor],
         structure: TreeDef,
-        kept: Any,
+        residuals: Any,
     ) -> list[Tensor]:
-        """The outputs, those of them that are no whole numbers as an entry's."""
-        places = [k for k, x in enumerate(leaves) if isinstance(x, Tensor) or is_array(x)]
-        arrays = [leaves[k]._data if isinstance(leaves[k], Tensor) else leaves[k] for k in places]
+        """The outputs; those that are not integers as outputs of one entry of the tape."""
+        positions = [k for k, x in enumerate(leaves) if isinstance(x, Tensor) or is_array(x)]
+        inputs = [leaves[k] for k in positions]
         live = [k for k, y in enumerate(outputs) if y.dtype.kind in "fc"]
         if not live:
             return outputs
-        taken = {id(a) for a in arrays}
-        values = [outputs[k]._data[...] if id(outputs[k]._data) in taken else outputs[k]._data for k in live]
-
-        single, size = len(values) == 1, len(outputs)
-        whole_numbers = {k: y for k, y in enumerate(outputs) if k not in live}
+        input_ids = {id(x._data if isinstance(x, Tensor) else x) for x in inputs}
+        # An output that is an input's own array becomes a view, so that the two are told apart.
+        values = [outputs[k]._data[...] if id(outputs[k]._data) in input_ids else outputs[k]._data for k in live]
+        integers = {k: y for k, y in enumerate(outputs) if k not in live}
+        single, count = len(values) == 1, len(outputs)
 
         def rule(xp: Any, g: Any, needs: Sequence[bool], *saved: Any) -> list[Any]:
             recorded = xp is ops
-            given = list(leaves) if recorded else [constant(x) if isinstance(x, Tensor) else x for x in leaves]
-            seeds, result = _in_places((g,) if single else g, live), _in_places(saved[-len(live) :], live)
-            handed: Any = tree_unflatten(
-                structure, [result[k] if k in result else whole_numbers[k] for k in range(size)]
-            )
+            args = leaves if recorded else _constants(leaves)
+            grads = _by_position((g,) if single else g, live)
+            result: Any
             if self._keeps:
-                handed = self._run(tree, given, options)[1] if recorded else kept
+                result = self._run(tree, args, kwargs)[1] if recorded else residuals
+            else:
+                by_position = _by_position(saved[-len(live) :], live) | integers
+                result = tree_unflatten(structure, [by_position[k] for k in range(count)])
             assert self._rule is not None
             answer = self._rule(
-                tree_unflatten(structure, [seeds.get(k) for k in range(size)]),
-                handed,
-                *tree_unflatten(tree, given),
-                **options,
+                tree_unflatten(structure, [grads.get(k) for k in range(count)]),
+                result,
+                *tree_unflatten(tree, args),
+                **kwargs,
             )
-            found = self._answers(answer, tree)
+            answers = self._answers(answer, tree)
             contributions = []
-            for k, needed in zip(places, needs):
-                contribution = self._checked(found[k], leaves[k]) if needed else None
+            for k, needed in zip(positions, needs):
+                contribution = self._checked(answers[k], leaves[k]) if needed else None
                 contributions.append(contribution if contribution is None or recorded else contribution._data)
             return contributions
 
-        parents = [leaves[k].node if isinstance(leaves[k], Tensor) else None for k in places]
-        xp = backend_of(values[0]).xp
-        value = values[0] if single else tuple(values)
-        saved = (*arrays, *values)
-        made = record(self._name, Node(), xp, value, saved, JointRule(rule), arrays, parents, tape.mode().time_step)
-        made = (made,) if single else made
-        users = [not isinstance(leaves[k], Tensor) for k in places]
-        fingerprint_saved(made[0].node, self._name, arrays, users, fingerprint)
-        recorded = dict(zip(live, made))
-        return [recorded.get(k, y) for k, y in enumerate(outputs)]
+        tensors = record_outputs(self._name, inputs, values, rule, tape.mode().time_step, save_outputs=True)
+        by_position = dict(zip(live, tensors))
+        return [by_position.get(k, y) for k, y in enumerate(outputs)]
 
     def _answers(self, answer: Any, tree: TreeDef) -> list[Any]:
         """The rule's gradients, one for each leaf of the arguments."""
@@ -176,24 +170,24 @@ class CustomRule:
         if not isinstance(answer, (tuple, list)) or len(answer) != n:
             got = len(answer) if isinstance(answer, (tuple, list)) else type(answer).__name__
             raise ValueError(f"{self._name}: its rule returned {got}, want a tuple of {n} gradients")
-        found: list[Any] = []
+        answers: list[Any] = []
         for k, (part, child) in enumerate(zip(answer, tree.children)):
-            whole = part is None
-            found += (
-                [None] * child.num_leaves
-                if whole
-                else matched(self._name, f"its rule's gradient of argument {k}", child, part)
-            )
-        return found
+            name = f"its rule's gradient of argument {k}"
+            answers += [None] * child.num_leaves if part is None else match_structure(self._name, name, child, part)
+        return answers
 
     def _checked(self, gradient: Any, x: Tensor) -> Tensor | None:
         if gradient is None:
             return None
-        found = gradient if isinstance(gradient, Tensor) else tensor(gradient, dtype=x.dtype, backend=x.backend)
-        if found.shape != x.shape:
-            raise ValueError(f"{self._name}: its rule returned a gradient of shape {found.shape}, want {x.shape}")
-        return found
+        g = gradient if isinstance(gradient, Tensor) else tensor(gradient, dtype=x.dtype, backend=x.backend)
+        if g.shape != x.shape:
+            raise ValueError(f"{self._name}: its rule returned a gradient of shape {g.shape}, want {x.shape}")
+        return g
 
 
-def _in_places(values: Sequence[Any], places: Sequence[int]) -> dict[int, Tensor]:
-    return {k: v if isinstance(v, Tensor) else Tensor(v) for k, v in zip(places, values)}
+def _constants(leaves: Sequence[Any]) -> list[Any]:
+    return [constant(x) if isinstance(x, Tensor) else x for x in leaves]
+
+
+def _by_position(values: Sequence[Any], positions: Sequence[int]) -> dict[int, Tensor]:
+    return {k: v if isinstance(v, Tensor) else Tensor(v) for k, v in zip(positions, values)}

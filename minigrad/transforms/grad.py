@@ -1,19 +1,19 @@
-"""Derivatives of functions, as functions: of any trees of tensors, arrays, numbers and modules, to any order.
+"""Derivatives of functions: of any trees of tensors, arrays, numbers and modules, to any order.
 
-Common to all of them:
+All transformations have in common:
 
-- Every tensor, array and Python float in a differentiated argument is a variable; the function is handed a tensor for
-  it (a Python float makes a float32 one, as everywhere; arrays and NumPy's numbers keep their dtype). A module there
-  is handed over as a copy with variables for parameters (what `forward` assigns to its attributes stays in the copy),
-  and in a result has a dict by the parameters' names in its place, which `tree_map` takes beside the module and
-  `assign_gradients` brings to an optimizer. Frozen parameters stay constants: their derivative is zero. Other
-  arguments are passed as they are.
-- Nesting is exact, and so is reference to tensors on the caller's tape: what is returned can be differentiated again
-  with respect to whatever it depends on. For that the walk is recorded, at two to four times its cost, but only where
-  there is something on the tape to depend on: an argument or a tensor that the function refers to. Parameters handed
-  in to be differentiated do not count, so that a training step is a plain walk; `create_graph=True` counts them too,
-  for a penalty on a module's gradient. `create_graph=False`, or calling under `no_grad`, counts nothing: what is
-  returned is then off the tape.
+- Every tensor, array and Python float in a differentiated argument is a variable, which the function receives as a
+  tensor (float32 for a Python float, as everywhere; arrays and NumPy's numbers keep their dtype). A module is passed
+  as a copy with variables for parameters (what `forward` assigns to its attributes stays in the copy). In a result a
+  dict by the parameters' names stands in the module's place; `tree_map` accepts it beside the module, and
+  `assign_gradients` passes it to an optimizer. Frozen parameters stay constants: their derivative is zero. Other
+  arguments are passed unchanged.
+- Nesting is exact, and so is reference to tensors on the caller's tape: a result can be differentiated again with
+  respect to whatever it depends on. For that the backward pass is recorded, at two to four times its cost, but only
+  where there is something on the tape to depend on: an argument, or a tensor that the function refers to. Parameters
+  that are differentiated do not count, so that a training step is a plain backward pass; `create_graph=True` counts
+  them too, for a penalty on a module's gradient. With `create_graph=False`, or under `no_grad`, nothing counts, and
+  results are off the tape.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from typing import Any
 from ..engine import tape
 from ..engine.tape import Leaf
 from ..engine.tensor import Tensor
-from ..pytree import matched, tree_unflatten, with_paths
+from ..pytree import flatten_with_paths, match_structure, tree_unflatten
 from .argnums import (
     Argnums,
     check_function,
     directions,
     is_single,
     match_leaves,
-    moving,
-    parted,
+    on_tape,
     positions_of,
     recorded_pullback,
+    split_aux,
 )
 from .tracing import Trace, pull, zeros_like
 
@@ -43,7 +43,7 @@ from .tracing import Trace, pull, zeros_like
 def grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:
-    """The function that computes the gradient of a scalar `function`.
+    """Return the function that computes the gradient of a scalar `function`.
 
     >>> import minigrad as mg
     >>> mg.grad(lambda x: x**3)(2.0).item()
@@ -57,7 +57,7 @@ def grad(
         function: returns a scalar tensor, or with `has_aux` a pair of it and any other results.
         argnums: the position of the argument to differentiate with respect to, or several.
         has_aux: the gradient function returns (gradient, other results).
-        create_graph: whether the gradient can be differentiated again; None finds out (see the top of `derivatives`).
+        create_graph: whether the gradient can be differentiated again; None decides (see the top of `grad.py`).
 
     Returns:
         A function of the same arguments. Its result has the structure of the argument, with a dict by name for a
@@ -70,9 +70,9 @@ def grad(
     both = _value_and_grad("grad", function, argnums, has_aux, create_graph)
 
     @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
-    def gradient(*args: Any, **options: Any) -> Any:
-        value, found = both(*args, **options)
-        return (found, value[1]) if has_aux else found
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, grads = both(*args, **kwargs)
+        return (grads, value[1]) if has_aux else grads
 
     return gradient
 
@@ -80,7 +80,7 @@ def grad(
 def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:
-    """As `grad`, of a function that returns (value, gradient), or ((value, other results), gradient) with `has_aux`.
+    """Return the function that computes (value, gradient), or ((value, other results), gradient) with `has_aux`.
 
     >>> import numpy as np, minigrad as mg
     >>> model = mg.nn.Linear(2, 1)
@@ -98,16 +98,13 @@ def _value_and_grad(
 ) -> Callable[..., Any]:
     check_function(caller, function)
 
-    def both(*args: Any, **options: Any) -> Any:
+    def both(*args: Any, **kwargs: Any) -> Any:
         positions = positions_of(caller, function, argnums, len(args))
-        run = Trace(caller, function, args, options, positions, create_graph)
-        made, aux = parted(run, has_aux)
-        value = run.scalar(made)
-        found = run.split(run.gradients([value], [None], run.recorded), plain=True)
-        gradient = found[0] if is_single(argnums) else tuple(found)
-        if has_aux:
-            return (run.outward(made), run.outward(aux)), gradient
-        return run.outward(made), gradient
+        run = Trace(caller, function, args, kwargs, positions, create_graph)
+        value, aux = split_aux(run, has_aux)
+        grads = run.split(run.gradients([run.scalar(value)], [None], run.recorded), plain=True)
+        value = run.outward(value)
+        return (value, run.outward(aux)) if has_aux else value, grads[0] if is_single(argnums) else tuple(grads)
 
     return both
 
@@ -115,9 +112,9 @@ def _value_and_grad(
 def vjp(
     function: Callable[..., Any], *primals: Any, has_aux: bool = False, create_graph: bool | None = None
 ) -> tuple[Any, ...]:
-    """The value of `function(*primals)`, and its pullback g ↦ Jᵀg, which may be called any number of times.
+    """Return the value of `function(*primals)`, and its pullback g ↦ Jᵀg, which may be called any number of times.
 
-    The pullback keeps the graph as long as it lives. Called with a g that is on the tape it is recorded.
+    The pullback keeps the graph alive. Called with a g that is on the tape it is recorded.
 
     >>> import minigrad as mg
     >>> value, pullback = mg.vjp(lambda x, y: (x * y, x + y), 2.0, 5.0)
@@ -140,9 +137,9 @@ def vjp(
     """
     check_function("vjp", function)
     run = Trace("vjp", function, primals, {}, range(len(primals)), create_graph)
-    made, aux = parted(run, has_aux)
-    outputs, structure = run.tensors(made)
-    shapes = with_paths(made)[0]
+    value, aux = split_aux(run, has_aux)
+    outputs, structure = run.tensors(value)
+    shapes = flatten_with_paths(value)[0]
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         seeds = match_leaves("vjp", "cotangent", structure, cotangent, shapes, "the value")
@@ -152,17 +149,17 @@ def vjp(
             recorded = True
         return tuple(run.split(run.gradients(outputs, seeds, recorded, retain=True), plain=True))
 
-    return (run.outward(made), pullback, run.outward(aux)) if has_aux else (run.outward(made), pullback)
+    return (run.outward(value), pullback, run.outward(aux)) if has_aux else (run.outward(value), pullback)
 
 
 def jvp(
     function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], create_graph: bool | None = None
 ) -> tuple[Any, Any]:
-    """The value of `function(*primals)` and its derivative along `tangents`, J·v.
+    """Return the value of `function(*primals)` and its derivative along `tangents`, J·v.
 
-    By two walks back: g ↦ Jᵀg is linear in g, so its own derivative with respect to g, along v, is J·v. It works
-    through whatever `create_graph` works through, fused sequences too, and costs a forward and two walks, one recorded:
-    about three to five times the forward, at the memory of a recorded walk.
+    Two backward passes: g ↦ Jᵀg is linear in g, so its own derivative with respect to g, along v, is J·v. It works
+    through everything that `create_graph` works through, fused sequences included, and costs about three to five times
+    the forward pass, at the memory of a recorded backward pass.
 
     >>> import minigrad as mg
     >>> y, dy = mg.jvp(lambda x: x * x, [mg.tensor([3.0, 4.0])], [mg.tensor([1.0, 10.0])])
@@ -173,8 +170,8 @@ def jvp(
         function: of trees; returns a tensor or a tree of them.
         primals: its arguments: trees of floating-point tensors, arrays and numbers.
         tangents: one for each primal, of its structure and shapes; for a module a dict by its parameters' names.
-        create_graph: leave the results on the tape, to be differentiated again; None finds out (see the top of
-            `derivatives`).
+        create_graph: leave the results on the tape, to be differentiated again; None decides (see the top of
+            `grad.py`).
 
     Returns:
         (value, derivative), two trees of one structure.
@@ -188,18 +185,16 @@ def jvp(
         raise ValueError(f"jvp: tangents: got {len(tangents)}, want one for each of {len(primals)} primals")
     run = Trace("jvp", function, list(primals), {}, range(len(primals)), create_graph)
     along = directions("jvp", "tangents", run, tangents)
-    if create_graph is None and tape.mode().recording and any(v.node is not None for v in along):
-        run.recorded = True
-        run.tie()
-    outputs, structure = run.tensors(run.made)
+    run.record_if_on_tape(along)
+    outputs, structure = run.tensors(run.result)
     weights, back = recorded_pullback(run, outputs)
-    moved = pull("jvp", *moving(back, along), weights, run.recorded)
-    derivative = [zeros_like(y) if m is None else m for y, m in zip(outputs, moved)]
-    return run.outward(run.made), tree_unflatten(structure, derivative)
+    products = pull("jvp", *on_tape(back, along), weights, run.recorded)
+    derivative = [zeros_like(y) if p is None else p for y, p in zip(outputs, products)]
+    return run.outward(run.result), tree_unflatten(structure, derivative)
 
 
 def assign_gradients(tree: Any, gradients: Any) -> None:
-    """Set the `.grad` of every parameter in a tree to what a transformation found for it.
+    """Set the `.grad` of every parameter in a tree to the gradient that a transformation computed for it.
 
     >>> import numpy as np, minigrad as mg
     >>> model = mg.nn.Linear(2, 1)
@@ -210,17 +205,17 @@ def assign_gradients(tree: Any, gradients: Any) -> None:
     >>> optimizer.step()
 
     Args:
-        tree: a module, or a tree of modules and tensors. Frozen parameters and constants are passed over.
+        tree: a module, or a tree of modules and tensors. Frozen parameters and constants are skipped.
         gradients: as `grad` returns them for it.
 
     Raises:
         ValueError: the gradients have another structure, or one has another shape than its parameter.
     """
-    leaves, structure = with_paths(tree)
-    found = matched("assign_gradients", "gradients", structure, gradients)
-    for (path, x), g in zip(leaves, found):
+    leaves, structure = flatten_with_paths(tree)
+    grads = match_structure("assign_gradients", "gradients", structure, gradients)
+    for (path, x), g in zip(leaves, grads):
         if isinstance(x, Tensor) and isinstance(g, Tensor) and g.shape != x.shape:
             raise ValueError(f"assign_gradients: gradients{path}: got shape {g.shape}, want {x.shape}")
-    for (_, x), g in zip(leaves, found):
+    for (_, x), g in zip(leaves, grads):
         if isinstance(x, Tensor) and type(x.node) is Leaf:
             x.grad = g

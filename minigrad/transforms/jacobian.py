@@ -1,4 +1,4 @@
-"""Derivatives as matrices, in parts or times a vector. See `derivatives` for what is common to all of them."""
+"""Jacobians, Hessians and Hessian-vector products. See `grad.py` for what all transformations have in common."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..backend import backend_of
 from ..engine import tape
 from ..engine.tensor import Tensor
 from ..pytree import tree_unflatten
-from .argnums import Argnums, check_function, directions, is_single, moving, parted, positions_of, recorded_pullback
+from .argnums import Argnums, check_function, directions, is_single, on_tape, positions_of, recorded_pullback, split_aux
 from .tracing import Trace, pull, zeros_like
 
 
 def jacobian(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:
-    """The function that computes all derivatives of all results of `function`.
+    """Return the function that computes all derivatives of all results of `function`.
 
-    One graph is walked many times. Where there are no more results (numbers, all together) than inputs, once for each
-    result, which gives a row; where there are fewer inputs, the recorded walk g ↦ Jᵀg is itself walked once for each
-    input, which gives a column (see `jvp`); so it is for complex results.
+    One graph is walked many times. Where there are no more results (numbers, in total) than inputs, it is walked once
+    for each result, which gives a row. Where there are fewer inputs, or results are complex, the recorded backward pass
+    g ↦ Jᵀg is itself walked once for each input, which gives a column (see `jvp`).
 
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: x * x)(mg.tensor([1.0, 2.0])).tolist()
@@ -40,27 +40,27 @@ def jacobian(
     check_function("jacobian", function)
 
     @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
-    def derivatives(*args: Any, **options: Any) -> Any:
+    def derivatives(*args: Any, **kwargs: Any) -> Any:
         positions = positions_of("jacobian", function, argnums, len(args))
-        run = Trace("jacobian", function, args, options, positions, create_graph)
-        made, aux = parted(run, has_aux)
-        outputs, structure = run.tensors(made)
+        run = Trace("jacobian", function, args, kwargs, positions, create_graph)
+        value, aux = split_aux(run, has_aux)
+        outputs, structure = run.tensors(value)
         fewer_inputs = sum(x.size for x in run.inputs) < sum(y.size for y in outputs)
-        # Of a complex result's row a walk gives the real part.
+        # A row of a complex result cannot be had in one backward pass, which gives its real part.
         by_columns = fewer_inputs or any(y.dtype.kind == "c" for y in outputs)
         with tape.recording(run.recorded):
             blocks = _columns(run, outputs) if by_columns else _rows(run, outputs)
-        found = [run.split(row, plain=True) for row in blocks]
-        result = tree_unflatten(structure, [row[0] if is_single(argnums) else tuple(row) for row in found])
+        rows = [run.split(row, plain=True) for row in blocks]
+        result = tree_unflatten(structure, [row[0] if is_single(argnums) else tuple(row) for row in rows])
         return (result, run.outward(aux)) if has_aux else result
 
     return derivatives
 
 
 def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None) -> Callable[..., Any]:
-    """The function that computes all second derivatives of `function`: the jacobian of the jacobian.
+    """Return the function that computes all second derivatives of `function`: the jacobian of the jacobian.
 
-    For a scalar of n inputs: a recorded walk, which is then walked n times.
+    For a scalar of n inputs this is a recorded backward pass, which is then walked n times.
 
     >>> import minigrad as mg
     >>> mg.hessian(lambda x: x[0] ** 2 * x[1])(mg.tensor([3.0, 5.0])).tolist()
@@ -79,10 +79,10 @@ def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bo
 
 
 def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: bool | None = None) -> Any:
-    """The Hessian of a scalar `function` times a vector, without the Hessian: the gradient's derivative along it.
+    """Compute the Hessian of a scalar `function` times a vector, without forming the Hessian.
 
-    By two walks, one recorded: H is symmetric, so the gradient's pullback of v is H·v. Costs about three to five times
-    the forward, whatever the number of inputs.
+    Two backward passes, one recorded: H is symmetric, so the pullback of v through the gradient is H·v. Costs about
+    three to five times the forward pass, for any number of inputs.
 
     >>> import minigrad as mg
     >>> mg.hvp(lambda x: (x**3).sum(), mg.tensor([1.0, 2.0]), mg.tensor([1.0, 10.0])).tolist()
@@ -107,17 +107,15 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
         raise ValueError(f"hvp: vector: got {got}, want one for each of {len(args)} primals")
     run = Trace("hvp", function, args, {}, range(len(args)), create_graph)
     vs = directions("hvp", "vector", run, along, several)
-    if create_graph is None and tape.mode().recording and any(v.node is not None for v in vs):
-        run.recorded = True
-        run.tie()
-    value = run.scalar(run.made)
+    run.record_if_on_tape(vs)
+    value = run.scalar(run.result)
     back = run.walk([value], [None], create_graph=True)
-    products = run.split(run.gradients(*moving(back, vs), run.recorded), plain=True)
+    products = run.split(run.gradients(*on_tape(back, vs), run.recorded), plain=True)
     return tuple(products) if several else products[0]
 
 
 def _units(x: Tensor) -> Iterator[Tensor]:
-    """The unit vectors of x's shape, one after the other."""
+    """Yield the unit vectors of x's shape."""
     xp = backend_of(x._data).xp
     for k in range(x.size):
         unit = xp.zeros(x.size, dtype=x.dtype)
@@ -126,7 +124,7 @@ def _units(x: Tensor) -> Iterator[Tensor]:
 
 
 def _rows(run: Trace, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
-    """A block of the jacobian for each output and input, by a walk for each number of the output."""
+    """A block of the jacobian for each output and input, by a backward pass for each number of the output."""
     blocks = []
     for y in outputs:
         rows = [run.gradients([y], [unit], run.recorded, retain=True) for unit in _units(y)]
@@ -136,14 +134,14 @@ def _rows(run: Trace, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
 
 
 def _columns(run: Trace, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
-    """A block of the jacobian for each output and input, by a walk for each number of the input."""
+    """A block of the jacobian for each output and input, by a backward pass for each number of the input."""
     weights, back = recorded_pullback(run, outputs)
     blocks: list[list[Tensor]] = [[] for _ in outputs]
     for x, g in zip(run.inputs, back):
         columns = []
         for unit in _units(x):
-            moved = pull(run.caller, *moving([g], [unit]), weights, run.recorded, retain=True)
-            columns.append([zeros_like(y) if m is None else m for y, m in zip(outputs, moved)])
+            products = pull(run.caller, *on_tape([g], [unit]), weights, run.recorded, retain=True)
+            columns.append([zeros_like(y) if p is None else p for y, p in zip(outputs, products)])
         parts = zip(*columns) if columns else [()] * len(outputs)
         for block, part, y in zip(blocks, parts, outputs):
             block.append(_stacked(list(part), x, y, last=True))

@@ -1,10 +1,10 @@
-"""One application of a function to variables of its own, and walks from what it made to them.
+"""Run a function on variables of its own, and compute gradients from its results to these variables.
 
-A transformation never differentiates with respect to the tensors that it was given. It makes a variable of each: an
-entry of the tape of the same value, younger than all that was there before. The walk goes to these entries and no
-further, so a function may refer to anything else on the tape, its caller's variables too, and derivatives with respect
-to one never mix with those to another. A variable may be tied to the tensor it stands for; then what is recorded of
-the walk can be differentiated again with respect to that.
+A transformation never differentiates with respect to the tensors in its arguments. It makes a variable for each: an
+entry of the tape of the same value, newer than everything recorded before. The backward pass ends at these entries, so
+a function may refer to anything else on the tape, its caller's variables included, and derivatives with respect to one
+never mix with those with respect to another. A variable may be tied to the tensor it stands for; then a recorded
+backward pass can be differentiated again with respect to that tensor.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, is_array
+from ..backend import backend_of, fingerprint, is_array
 from ..engine import tape
 from ..engine.gradients import walk_back
+from ..engine.mutation import fingerprint_saved
+from ..engine.primitive import JointRule, record
 from ..engine.tensor import Parameter, Tensor, tensor
-from ..pytree import TreeDef, tree_flatten, tree_unflatten, with_paths
+from ..pytree import TreeDef, flatten_with_paths, tree_flatten, tree_map, tree_unflatten
 
 Array = Any
 
 
 class Variable(tape.Leaf):
-    """The entry of a transformation's variable: no leaf to the user, who did not make it."""
+    """The entry of a transformation's variable. The user, who did not create it, does not see it as a leaf."""
 
     __slots__ = ()
 
@@ -39,14 +41,14 @@ def _pass_on(xp: Any, g: Any) -> Any:
 
 def variable_like(shape: tuple[int, ...], dtype: Any, xp: Any, node: tape.Node | None = None) -> Variable:
     """A new entry, tied to `node` if there is one."""
-    made = Variable()
-    made.serial = next(tape.serials)
-    made.op, made.parents, made.rules, made.saved, made.sources = "variable", (), (), (), ()
-    made.shape, made.dtype, made.xp, made.time_step = shape, dtype, xp, None
-    made.grad, made.written_at = None, 0
+    entry = Variable()
+    entry.serial = next(tape.serials)
+    entry.op, entry.parents, entry.rules, entry.saved, entry.sources = "variable", (), (), (), ()
+    entry.shape, entry.dtype, entry.xp, entry.time_step = shape, dtype, xp, None
+    entry.grad, entry.written_at = None, 0
     if node is not None:
-        made.tie(node)
-    return made
+        entry.tie(node)
+    return entry
 
 
 def variable(x: Tensor, node: tape.Node | None = None) -> Tensor:
@@ -55,7 +57,7 @@ def variable(x: Tensor, node: tape.Node | None = None) -> Tensor:
 
 
 def constant(x: Tensor) -> Tensor:
-    """A tensor of x's value off the tape, through which x's array cannot be written into."""
+    """A tensor of x's value off the tape, read-only on the host."""
     if x.node is None:
         return x
     array = x._data[...]
@@ -64,13 +66,16 @@ def constant(x: Tensor) -> Tensor:
     return Tensor(array)
 
 
-def outside(roots: Iterable[tape.Node], first: int, own: Iterable[int]) -> dict[int, tape.Node]:
-    """The entries from which `roots` were computed that were there before serial `first`, nearest ones only.
+def recorded_since(
+    roots: Iterable[tape.Node], first: int, variables: Iterable[Tensor]
+) -> tuple[list[tape.Node], dict[int, tape.Node]]:
+    """What `roots` were computed from: the entries recorded from serial `first` on, and the nearest older ones.
 
-    Leaves count wherever they come from. Those of serials `own` do not count.
+    Leaves count as older wherever they come from. The entries of `variables` count as neither.
     """
-    seen = set(own)
-    found: dict[int, tape.Node] = {}
+    seen = {v.node.serial for v in variables if v.node is not None}
+    inner: list[tape.Node] = []
+    outer: dict[int, tape.Node] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
@@ -79,29 +84,30 @@ def outside(roots: Iterable[tape.Node], first: int, own: Iterable[int]) -> dict[
             continue
         seen.add(serial)
         if serial < first or type(node) is tape.Leaf:
-            found[serial] = node
+            outer[serial] = node
             continue
+        inner.append(node)
         for parent in node.parents:
             if parent is not None and parent.serial not in seen:
                 stack.append(parent)
-    return found
+    return inner, outer
 
 
-def named(function: Any) -> str:
-    """How a message calls a function."""
+def function_name(function: Any) -> str:
+    """A function's name in messages."""
     return str(getattr(function, "__name__", type(function).__name__))
 
 
 def floating(caller: str, path: str, leaf: Any) -> Tensor:
-    """A leaf of a differentiated argument as a tensor.
+    """Return a leaf of a differentiated argument as a tensor.
 
     Raises:
         TypeError: it is no floating-point number, array or tensor.
     """
     kind = "f" if type(leaf) is float else getattr(getattr(leaf, "dtype", None), "kind", "")
-    known = isinstance(leaf, (Tensor, float, np.generic)) or is_array(leaf)
-    if not known or kind != "f":
-        got = f"{leaf.dtype} of shape {tuple(np.shape(leaf))}" if known and kind else type(leaf).__name__
+    numeric = isinstance(leaf, (Tensor, float, np.generic)) or is_array(leaf)
+    if not numeric or kind != "f":
+        got = f"{leaf.dtype} of shape {tuple(np.shape(leaf))}" if numeric and kind else type(leaf).__name__
         raise TypeError(
             f"{caller}: {path}: got {got}, want floating-point numbers to differentiate with respect to; leave the "
             'argument out of argnums, or make it a dataclass\'s field(metadata={"static": True})'
@@ -110,12 +116,12 @@ def floating(caller: str, path: str, leaf: Any) -> Tensor:
 
 
 class Trace:
-    """What became of `function(*args, **options)`, with variables in the place of the arguments at `positions`.
+    """The result of `function(*args, **kwargs)`, recorded with variables in place of the arguments at `positions`.
 
     Args:
         caller: the transformation's name, for messages.
-        create_graph: whether walks are recorded. None: wherever what they give depends on something on the tape other
-            than Parameters among the arguments at `positions`.
+        create_graph: whether backward passes are recorded. None: wherever their results depend on something on the
+            tape other than Parameters among the arguments at `positions`.
     """
 
     def __init__(
@@ -123,19 +129,17 @@ class Trace:
         caller: str,
         function: Callable[..., Any],
         args: Sequence[Any],
-        options: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
         positions: Sequence[int],
         create_graph: bool | None,
     ) -> None:
         self.caller, self.function = caller, function
         self.inputs: list[Tensor] = []
-        self.paths: list[str] = []
         self.trees: list[TreeDef] = []
         for k in positions:
-            found, tree = with_paths(args[k], path=f"argument {k}")
+            leaves, tree = flatten_with_paths(args[k], path=f"argument {k}")
             self.trees.append(tree)
-            self.paths += [path for path, _ in found]
-            self.inputs += [floating(caller, path, leaf) for path, leaf in found]
+            self.inputs += [floating(caller, path, leaf) for path, leaf in leaves]
         self._automatic = create_graph is None
         self.recorded = bool(create_graph)
         recording = tape.mode().recording
@@ -144,48 +148,53 @@ class Trace:
         self._untied: list[tuple[Variable, tape.Node]] = []
         for x in self.inputs:
             node = x.node
-            if node is None and isinstance(x, Parameter):  # frozen
+            if node is None and isinstance(x, Parameter):  # frozen: stays a constant
                 self.variables.append(x)
-                continue
-            if node is None or create_graph is False or not (create_graph or recording):
+            elif node is None or create_graph is False or not (create_graph or recording):
                 self.variables.append(variable(x))
             elif create_graph or not (isinstance(x, Parameter) and type(node) is tape.Leaf):
                 self.variables.append(variable(x, node))
                 self.recorded = True
-            else:
-                self.variables.append(made := variable(x))
-                assert isinstance(made.node, Variable)
-                self._untied.append((made.node, node))
-        given = list(args)
+            else:  # a trainable parameter: tied only if something else makes recording necessary
+                self.variables.append(untied := variable(x))
+                assert isinstance(untied.node, Variable)
+                self._untied.append((untied.node, node))
+        args = list(args)
         for k, part in zip(positions, self.split(self.variables)):
-            given[k] = part
+            args[k] = part
         with tape.recording(True):
-            self.made = function(*given, **options)
+            self.result = function(*args, **kwargs)
         if self._automatic and recording and not self.recorded:
             self.recorded = bool(self._outer())
         if self.recorded:
             self.tie()
 
     def _outer(self) -> dict[int, tape.Node]:
-        roots = [t.node for t in tree_flatten(self.made)[0] if isinstance(t, Tensor) and t.node is not None]
-        return outside(roots, self.first, [v.node.serial for v in self.variables if v.node is not None])
+        roots = [t.node for t in tree_flatten(self.result)[0] if isinstance(t, Tensor) and t.node is not None]
+        return recorded_since(roots, self.first, self.variables)[1]
+
+    def record_if_on_tape(self, tensors: Sequence[Tensor]) -> None:
+        """Record backward passes from now on if one of `tensors` is on the tape, and the choice was left open."""
+        if self._automatic and tape.mode().recording and any(x.node is not None for x in tensors):
+            self.recorded = True
+            self.tie()
 
     def tie(self) -> None:
-        """From now on walks can be recorded with respect to every input on the tape."""
+        """Let recorded backward passes be differentiated with respect to every input on the tape."""
         for entry, node in self._untied:
             entry.tie(node)
         self._untied = []
 
     def split(self, leaves: Sequence[Any], plain: bool = False) -> list[Any]:
-        """Leaves, one for each input, as a tree for each position."""
+        """Put leaves, one for each input, together to a tree for each position."""
         trees, start = [], 0
         for tree in self.trees:
             trees.append(tree_unflatten(tree, leaves[start : start + tree.num_leaves], plain))
             start += tree.num_leaves
         return trees
 
-    def outward(self, made: Any) -> Any:
-        """What the caller may have of what the function made: off the tape unless walks are recorded."""
+    def outward(self, result: Any) -> Any:
+        """A result as the caller receives it: off the tape unless backward passes are recorded."""
         own = {id(v.node): x for v, x in zip(self.variables, self.inputs) if v.node is not None}
 
         def free(leaf: Any) -> Any:
@@ -195,59 +204,79 @@ class Trace:
                 return own[id(leaf.node)]
             return leaf if self.recorded else constant(leaf)
 
-        leaves, tree = tree_flatten(made)
-        return tree_unflatten(tree, [free(leaf) for leaf in leaves])
+        return tree_map(free, result)
 
-    def scalar(self, made: Any) -> Tensor:
-        """`made`, if it can be differentiated without more ado.
+    def scalar(self, value: Any) -> Tensor:
+        """Return `value` if it is a floating-point scalar.
 
         Raises:
             TypeError: no tensor, or not floating. ValueError: no scalar.
         """
-        name = named(self.function)
-        if not isinstance(made, Tensor):
+        name = function_name(self.function)
+        if not isinstance(value, Tensor):
             raise TypeError(
-                f"{self.caller}: {name} returned {type(made).__name__}, want a scalar Tensor, computed by minigrad's "
+                f"{self.caller}: {name} returned {type(value).__name__}, want a scalar Tensor, computed by minigrad's "
                 "functions: no gradient comes through anything else"
             )
-        if made.dtype.kind != "f":
-            raise TypeError(f"{self.caller}: {name} returned dtype {made.dtype}, want a floating-point scalar")
-        if made.size != 1:
+        if value.dtype.kind != "f":
+            raise TypeError(f"{self.caller}: {name} returned dtype {value.dtype}, want a floating-point scalar")
+        if value.size != 1:
             raise ValueError(
-                f"{self.caller}: {name} returned shape {made.shape}, want a scalar; for other shapes there are "
+                f"{self.caller}: {name} returned shape {value.shape}, want a scalar; for other shapes there are "
                 "jacobian and vjp"
             )
-        return made
+        return value
 
-    def tensors(self, made: Any) -> tuple[list[Tensor], TreeDef]:
-        """The function's results, all of which must be tensors that are not whole numbers."""
-        found, tree = with_paths(made)
-        for path, leaf in found:
+    def tensors(self, result: Any) -> tuple[list[Tensor], TreeDef]:
+        """The leaves of a result, all of which must be floating-point or complex tensors, and its structure."""
+        leaves, tree = flatten_with_paths(result)
+        for path, leaf in leaves:
             if not isinstance(leaf, Tensor) or leaf.dtype.kind not in "fc":
                 got = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise TypeError(
-                    f"{self.caller}: {named(self.function)} returned {got}{' at ' + path if path else ''}, want a "
-                    "floating-point Tensor, computed by minigrad's functions"
+                    f"{self.caller}: {function_name(self.function)} returned {got}{' at ' + path if path else ''}, "
+                    "want a floating-point Tensor, computed by minigrad's functions"
                 )
-        return [leaf for _, leaf in found], tree
+        return [leaf for _, leaf in leaves], tree
 
     def walk(
-        self,
-        outputs: Sequence[Tensor],
-        seeds: Sequence[Tensor | None],
-        create_graph: bool,
-        retain: bool = False,
-        towards: Sequence[Tensor] | None = None,
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool, retain: bool = False
     ) -> list[Tensor | None]:
         """Jᵀ·seeds for each variable; None where the outputs do not depend on it."""
-        return pull(self.caller, outputs, seeds, self.variables if towards is None else towards, create_graph, retain)
+        return pull(self.caller, outputs, seeds, self.variables, create_graph, retain)
 
     def gradients(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool, retain: bool = False
     ) -> list[Tensor]:
-        """As `walk`, with zeros where there is nothing."""
-        found = self.walk(outputs, seeds, create_graph, retain)
-        return [zeros_like(x) if g is None else g for g, x in zip(found, self.inputs)]
+        """As `walk`, with zeros in place of None."""
+        grads = self.walk(outputs, seeds, create_graph, retain)
+        return [zeros_like(x) if g is None else g for g, x in zip(grads, self.inputs)]
+
+
+def record_outputs(
+    name: str,
+    inputs: Sequence[Any],
+    outputs: Sequence[Array],
+    rule: Callable[..., Any],
+    time_step: int | None,
+    outer: Sequence[tape.Node] = (),
+    save_outputs: bool = False,
+) -> list[Tensor]:
+    """Record one entry of the tape with these outputs and a joint rule, which saves the inputs; return the outputs.
+
+    The inputs are tensors, or arrays of the user's: writes into these are noticed. `outer` are further parents.
+    """
+    arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
+    parents = [*(x.node if isinstance(x, Tensor) else None for x in inputs), *outer]
+    value = outputs[0] if len(outputs) == 1 else tuple(outputs)
+    saved = (*arrays, *outputs) if save_outputs else tuple(arrays)
+    sources = [*arrays, *(None for _ in outer)]
+    xp = backend_of(outputs[0]).xp
+    recorded: Any = record(name, tape.Node(), xp, value, saved, JointRule(rule), sources, parents, time_step)
+    tensors = [recorded] if len(outputs) == 1 else list(recorded)
+    user_owned = [not isinstance(x, Tensor) for x in inputs]
+    fingerprint_saved(tensors[0].node, name, arrays, user_owned, fingerprint)
+    return tensors
 
 
 def zeros_like(x: Tensor) -> Tensor:
@@ -262,12 +291,12 @@ def pull(
     create_graph: bool,
     retain: bool = False,
 ) -> list[Tensor | None]:
-    """Walk from those of `outputs` that are on the tape to `towards`."""
+    """The gradients of `outputs`, weighted by `seeds`, with respect to `towards`; None where there is no dependence."""
     live = [k for k, y in enumerate(outputs) if y.node is not None]
     targets = [None if x.node is None else x.node.serial for x in towards]
     if not live or not any(targets):
         return [None] * len(towards)
-    found = walk_back(
+    grads = walk_back(
         caller,
         [outputs[k] for k in live],
         [seeds[k] for k in live],
@@ -275,4 +304,4 @@ def pull(
         retain or create_graph,
         create_graph,
     )
-    return [None if serial is None else found.get(serial) for serial in targets]
+    return [None if serial is None else grads.get(serial) for serial in targets]

@@ -1,4 +1,4 @@
-"""A net as a table of connections: reading it, checking it, and the order in which its layers are computed."""
+"""Tables of connections: the lecture's figures, reading and checking a table, and the order of its layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIGURES: dict[str, dict[str, list[str]]] = {
 
 
 class Connection(NamedTuple):
-    """What a layer reads: layer `source` as it was `lag` steps ago. Its text is as in the table."""
+    """What a layer reads: layer `source` as it was `lag` steps ago; `str` gives the table's text."""
 
     source: str
     lag: int
@@ -41,26 +41,26 @@ class Connection(NamedTuple):
 
 
 def read_connection(name: str, target: str, text: object) -> Connection:
-    """ "h", "h[t]" or "h[t-2]".
+    """Parse a connection's text: "h", "h[t]" or "h[t-2]".
 
     Raises:
-        TypeError: it is no text. ValueError: it has another form, or points forward in time.
+        TypeError: no text. ValueError: another form, or a lag that points forward in time.
     """
     if not isinstance(text, str):
         raise TypeError(f"{name}: connections: {target}: got {type(text).__name__}, want text like 'h' or 'h[t-1]'")
-    found = FORM.fullmatch(text)
-    if found is None:
+    match = FORM.fullmatch(text)
+    if match is None:
         raise ValueError(f"{name}: connections: {target}: got {text!r}, want a layer's name, like 'h' or 'h[t-1]'")
-    lag = int(found["lag"] or 0)
-    if found["sign"] == "+" and lag:
+    lag = int(match["lag"] or 0)
+    if match["sign"] == "+" and lag:
         raise ValueError(f"{name}: connections: {target}: got {text!r}, which points forward in time, want t or t-…")
-    return Connection(found["source"], lag)
+    return Connection(match["source"], lag)
 
 
 def read_table(
     name: str, sizes: Mapping[str, int], table: Mapping[str, Sequence[str]], input: str, output: str
 ) -> dict[str, tuple[Connection, ...]]:
-    """What each layer reads, in the order in which the layers of one step are computed.
+    """Return what each layer reads, in the order in which the layers of one step are computed.
 
     Raises:
         ValueError: an unknown layer, a connection into the input, a layer that reads nothing or from which no way
@@ -72,7 +72,7 @@ def read_table(
             raise ValueError(f"{name}: {argument}: got {layer!r}, want one of the layers {list(sizes)}")
     if input == output:
         raise ValueError(f"{name}: output: got {output!r}, want another layer than the input")
-    read: dict[str, tuple[Connection, ...]] = {}
+    reads: dict[str, tuple[Connection, ...]] = {}
     for target, texts in table.items():
         if target not in sizes:
             raise ValueError(f"{name}: connections: got the unknown layer {target!r}, want one of {list(sizes)}")
@@ -80,40 +80,39 @@ def read_table(
             raise ValueError(f"{name}: connections: got {target!r}, want no connection into the input")
         if isinstance(texts, str):
             raise TypeError(f"{name}: connections: {target}: got text, want a list like {[texts]}")
-        found = tuple(read_connection(name, target, text) for text in texts)
-        for k, one in enumerate(found):
-            if one.source not in sizes:
+        connections = tuple(read_connection(name, target, text) for text in texts)
+        for k, connection in enumerate(connections):
+            source = connection.source
+            if source not in sizes:
                 raise ValueError(
-                    f"{name}: connections: {target}: got the unknown layer {one.source!r}, want one of {list(sizes)}"
+                    f"{name}: connections: {target}: got the unknown layer {source!r}, want one of {list(sizes)}"
                 )
-            if one in found[:k]:
-                raise ValueError(f"{name}: connections: {target}: got {str(one)!r} twice, want it once")
-        read[target] = found
+            if connection in connections[:k]:
+                raise ValueError(f"{name}: connections: {target}: got {str(connection)!r} twice, want it once")
+        reads[target] = connections
     for layer in sizes:
-        if layer != input and not read.get(layer):
+        if layer != input and not reads.get(layer):
             raise ValueError(f"{name}: connections: got none into {layer!r}, want at least one")
-    heard = [output]
-    for layer in heard:  # grows while it runs: all from which a way leads to the output
-        heard += {one.source for one in read.get(layer, ())}.difference(heard)
+    reaching = [output]
+    for layer in reaching:  # grows while it runs: all layers from which a way leads to the output
+        reaching += {source for source, _ in reads.get(layer, ())}.difference(reaching)
     for layer in sizes:
-        if layer not in heard:
+        if layer not in reaching:
             raise ValueError(
                 f"{name}: connections: got none that lead from {layer!r} to the output {output!r}, want a way"
             )
-    return {layer: read[layer] for layer in _order(name, sizes, read, input)}
+    return {layer: reads[layer] for layer in _order(name, sizes, reads, input)}
 
 
-def _order(name: str, sizes: Mapping[str, int], read: Mapping[str, tuple[Connection, ...]], input: str) -> list[str]:
-    """Every layer after those that it reads at lag 0."""
+def _order(name: str, sizes: Mapping[str, int], reads: Mapping[str, tuple[Connection, ...]], input: str) -> list[str]:
+    """The layers in an order in which each comes after those that it reads at lag 0."""
     done, order = {input}, list[str]()
-    while len(order) < len(read):
+    while len(order) < len(reads):
         ready = [
-            layer
-            for layer in sizes
-            if layer not in done and all(one.lag or one.source in done for one in read[layer])
-        ]  # fmt: skip
+            layer for layer in sizes if layer not in done and all(lag or source in done for source, lag in reads[layer])
+        ]
         if not ready:
-            cycle = _cycle({layer: found for layer, found in read.items() if layer not in done})
+            cycle = _cycle({layer: sources for layer, sources in reads.items() if layer not in done})
             raise ValueError(
                 f"{name}: connections: got the cycle {' → '.join(cycle)} within one step, want a lag, as in "
                 f"'{cycle[0]}[t-1]', somewhere on it"
@@ -127,7 +126,7 @@ def _cycle(waiting: Mapping[str, tuple[Connection, ...]]) -> list[str]:
     """A cycle at lag 0, in the direction of the connections; every layer waits for another one that waits too."""
     path = [next(iter(waiting))]
     while True:
-        before = next(one.source for one in waiting[path[-1]] if not one.lag and one.source in waiting)
+        before = next(source for source, lag in waiting[path[-1]] if not lag and source in waiting)
         if before in path:
             return [before, *reversed(path[path.index(before) :])]
         path.append(before)

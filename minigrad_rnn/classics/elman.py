@@ -1,25 +1,22 @@
-"""Elman's network: the hidden state one step back, cloned; no gradient crosses that link (slide 48)."""
+"""Elman's network: the hidden layer reads a clone of its last state; no gradient crosses that link (slide 48)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import Tensor
 
-from .base import State
-from .linear_over_time import linear_over_time
-from .one_hidden_layer import SimpleNet
+from .base import States
+from .one_hidden_layer import OneHiddenLayer
 
 
-class Elman(SimpleNet):
-    """A hidden layer that reads X(t) and its own clone of one step back, through a fixed weight 1 (slide 48; Elman
-    1990).
+class Elman(OneHiddenLayer):
+    """A hidden layer that reads X(t) and a clone of its state of one step back (slide 48; Elman 1990).
 
         h(t) = f(Wc X(t) + Wr clone(h(t−1)) + b),  Y(t) = g(Wo h(t) + bo)
 
-    In training no gradient crosses the link from h(t−1) to its clone: each step learns as a net of one step whose
-    context happens to be an input, and the current error does not influence the past. `StateSpace` is the same net
+    The link to the clone has the fixed weight 1, and in training no gradient crosses it: each step learns as a net of
+    one step whose context is an input, and the current error does not influence the past. `StateSpace` is the same net
     with the gradient.
 
     >>> import numpy as np
@@ -36,39 +33,16 @@ class Elman(SimpleNet):
         bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,), `Wo` (O, H), `bo` (O,).
-    State: the context units, (1, B, H), zeros before a series. What comes out is a clone, a constant; a state that
-        goes in on the tape receives no gradient.
+    State: the context units, (1, B, H), zeros before a series. The state returned is a clone, a constant; a state
+        passed in receives no gradient.
     Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:
         ValueError: an argument, a shape, T = 0 or B = 0. TypeError: xs or the state is no array, or of another dtype.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        nonlinearity: str | None = "tanh",
-        output_nonlinearity: str | None = None,
-        bias: bool = True,
-        batch_first: bool = False,
-        rng: nn.init.Rng = None,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__(
-            input_size, hidden_size, output_size, hidden_size, {"h": (1, hidden_size)},
-            nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype,
-        )  # fmt: skip
+    def _run(self, xs: Any, start: States) -> tuple[Tensor, States]:
+        return super()._run(xs, {"h": self._feedback(start["h"])})
 
-    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
-        xs, unbatched = self._series("xs", xs, self.input_size)
-        h = self._start(state, xs.shape[1], unbatched)["h"][0]
-        hs = []
-        for t, z in enumerate(mg.unstack(linear_over_time(xs, self.Wc, self.b))):
-            with mg.time_step(t):
-                context = h.detach()  # the link of weight 1, which no gradient crosses
-                h = self._f(z + mg.linear(context, self.Wr))
-            hs.append(h)
-        context = mg.stack([h.detach()])
-        return self._out(self._outputs(hs), unbatched), self._packed({"h": context}, unbatched)
+    def _feedback(self, h: Tensor) -> Tensor:
+        return h.detach()  # the link of weight 1, which no gradient crosses

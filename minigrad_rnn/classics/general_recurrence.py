@@ -1,4 +1,4 @@
-"""Any arrangement of connections between layers, as long as time runs forward (slides 55–62)."""
+"""Recurrent nets with any connections between layers that do not point forward in time (slides 55–62)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor, nn
+from minigrad.validation import check_choice, check_integer
 
-from .base import NONLINEARITIES, Classic, State, one_of, whole
+from .base import NONLINEARITIES, Classic, Past, States
 from .connection_table import Connection, read_connection, read_table
 
 
@@ -17,8 +18,8 @@ class GeneralRecurrence(Classic):
 
         z(t, l) = Σ W(l ← k, lag) k(t − lag) + b(l),   l(t) = f_l(z(t, l))
 
-    for every layer l and all that it reads: layers of this step, the input among them, or of steps before, in any
-    arrangement without a cycle inside one step. Steps before the series are zeros, or learned, or given as the state.
+    for every layer l and each layer k that it reads: the input or a layer, of this step or of steps before, in any
+    arrangement without a cycle inside one step. Steps before the series are zeros, learned, or passed as the state.
 
     >>> import numpy as np
     >>> from minigrad_rnn import GeneralRecurrence
@@ -45,9 +46,9 @@ class GeneralRecurrence(Classic):
     Args:
         sizes: features of every layer by name, the input's and the output's too.
         connections: for every layer but the input what it reads: "h" for h(t), "h[t-2]" for h(t−2).
-        nonlinearities: by layer: "tanh", "relu", "sigmoid", "softmax", or None for the identity. Where it says
-            nothing, hidden layers have "tanh" and the output has none, since losses take logits.
-        input, output: the names of the layers that X(t) is and that Y(t) comes from.
+        nonlinearities: by layer: "tanh", "relu", "sigmoid", "softmax", or None for the identity. By default hidden
+            layers have "tanh" and the output has none, since losses take logits.
+        input, output: the names of the layers X(t) and Y(t).
         initial_state: "zeros", or "learned": then layer l's past is the parameter `{l}_init` (lags, size), (size,) for
             one lag, and so is that of a lagged input.
         bias, batch_first, rng, dtype: as in `TDNN`.
@@ -66,88 +67,78 @@ class GeneralRecurrence(Classic):
     """
 
     def __init__(
-        self,
-        sizes: Mapping[str, int],
-        connections: Mapping[str, Sequence[str]],
-        nonlinearities: Mapping[str, str | None] | None = None,
-        input: str = "x",
-        output: str = "y",
-        initial_state: str = "zeros",
-        bias: bool = True,
-        batch_first: bool = False,
-        rng: nn.init.Rng = None,
+        self, sizes: Mapping[str, int], connections: Mapping[str, Sequence[str]],
+        nonlinearities: Mapping[str, str | None] | None = None, input: str = "x", output: str = "y",
+        initial_state: str = "zeros", bias: bool = True, batch_first: bool = False, rng: nn.init.Rng = None,
         dtype: Any = "float32",
-    ) -> None:
+    ) -> None:  # fmt: skip
         name = "GeneralRecurrence"
-        for layer, size in sizes.items():
-            whole(name, 1, **{f"sizes: {layer}": size})
-        one_of(name, "initial_state", initial_state, ("zeros", "learned"))
+        check_integer(name, **{f"sizes: {layer}": size for layer, size in sizes.items()})
+        check_choice(name, ("zeros", "learned"), initial_state=initial_state)
         self._reads = read_table(name, sizes, connections, input, output)
-        self.connections = {layer: tuple(map(str, found)) for layer, found in self._reads.items()}
+        self.connections = {layer: tuple(map(str, sources)) for layer, sources in self._reads.items()}
         """The table, in the order in which the layers of one step are computed."""
-        said = dict(nonlinearities or {})
-        for layer, f in said.items():
-            one_of(name, "nonlinearities", layer, self.connections)
-            one_of(name, f"nonlinearities: {layer}", f, NONLINEARITIES)
-        self.nonlinearities = {
-            layer: said.get(layer, None if layer == output else "tanh") for layer in self.connections
-        }
-        read = [one for found in self._reads.values() for one in found]
-        layers = (input, *self._reads)
-        deepest = {layer: max((one.lag for one in read if one.source == layer), default=0) for layer in layers}
-        super().__init__(
-            sizes[input], sizes[output], {layer: (lags, sizes[layer]) for layer, lags in deepest.items()}, batch_first
-        )
+        nonlinearities = dict(nonlinearities or {})
+        for layer, f in nonlinearities.items():
+            check_choice(name, self.connections, nonlinearities=layer)
+            check_choice(name, NONLINEARITIES, **{f"nonlinearities: {layer}": f})
+        defaults = {layer: None if layer == output else "tanh" for layer in self.connections}
+        self.nonlinearities = defaults | nonlinearities
+        lags = dict.fromkeys((input, *self._reads), 0)
+        for source, lag in (connection for sources in self._reads.values() for connection in sources):
+            lags[source] = max(lags[source], lag)
+        state_sizes = {layer: (lag, sizes[layer]) for layer, lag in lags.items()}
+        super().__init__(sizes[input], sizes[output], state_sizes, batch_first)
         self.sizes, self.input, self.output = dict(sizes), input, output
         self.initial_state, self.bias = initial_state, bias
         rng = nn.init.as_generator(rng, name)
-        for layer, found in self._reads.items():
-            reads = {_weight_name(layer, one): sizes[one.source] for one in found}
+        for layer, sources in self._reads.items():
+            reads = {_weight_name(layer, connection): sizes[connection.source] for connection in sources}
             self._make_layer(sizes[layer], reads, f"b({layer})" if bias else None, rng, dtype)
         if initial_state == "learned":
             for layer in self.state_names:
                 self._learn_initial(layer, dtype)
 
     def weight(self, target: str, connection: str) -> mg.Parameter:
-        """The weight of a connection as the table names it: `net.weight("h1", "h1[t-2]")`.
+        """Return the weight of a connection as the table names it: `net.weight("h1", "h1[t-2]")`.
 
         Raises:
             KeyError: there is no such connection.
         """
-        one = read_connection("GeneralRecurrence", target, connection)
-        if one not in self._reads.get(target, ()):
-            raise KeyError(f"GeneralRecurrence: weight: got {_weight_name(target, one)!r}, want one of its connections")
-        weight: mg.Parameter = getattr(self, _weight_name(target, one))
+        wanted = read_connection("GeneralRecurrence", target, connection)
+        name = _weight_name(target, wanted)
+        if wanted not in self._reads.get(target, ()):
+            raise KeyError(f"GeneralRecurrence: weight: got {name!r}, want one of its connections")
+        weight: mg.Parameter = getattr(self, name)
         return weight
 
-    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
-        xs, unbatched = self._series("xs", xs, self.input_size)
-        past = {layer: list(mg.unstack(part)) for layer, part in self._start(state, xs.shape[1], unbatched).items()}
-        weights = {layer: [getattr(self, _weight_name(layer, one)) for one in found]
-                   for layer, found in self._reads.items()}  # fmt: skip
-        ys = []
-        for t, x in enumerate(mg.unstack(xs)):
-            with mg.time_step(t):
-                now = {self.input: x}
-                for layer, found in self._reads.items():
-                    z: Any = None
-                    for W, (source, lag) in zip(weights[layer], found):
-                        value = past[source][-lag] if lag else now[source]
-                        if z is None:
-                            z = mg.linear(value, W, getattr(self, f"b({layer})") if self.bias else None)
-                        else:
-                            z = z + mg.linear(value, W)
-                    now[layer] = NONLINEARITIES[self.nonlinearities[layer]](z)
-            for layer in past:
-                past[layer] = [*past[layer][1:], now[layer]]
-            ys.append(now[self.output])
-        finals = {layer: mg.stack(parts) for layer, parts in past.items()}
-        return self._out(mg.stack(ys), unbatched), self._packed(finals, unbatched)
+    def _run(self, xs: Any, start: States) -> tuple[Tensor, States]:
+        layers = [
+            (
+                layer,
+                [(getattr(self, _weight_name(layer, connection)), *connection) for connection in sources],
+                getattr(self, f"b({layer})") if self.bias else None,
+                NONLINEARITIES[self.nonlinearities[layer]],
+            )
+            for layer, sources in self._reads.items()
+        ]
+
+        def step(x: Tensor, past: Past) -> tuple[Tensor, States]:
+            now = {self.input: x}
+            for layer, connections, b, f in layers:
+                z: Any = None
+                for W, source, lag in connections:
+                    value = past[source][-lag] if lag else now[source]
+                    z = mg.linear(value, W, b) if z is None else z + mg.linear(value, W)
+                now[layer] = f(z)
+            return now[self.output], {layer: now[layer] for layer in past}
+
+        return self._unroll(mg.unstack(xs), start, step)
 
     def extra_repr(self) -> str:
-        table = "; ".join(f"{layer} ← {', '.join(found)}" for layer, found in self.connections.items())
+        table = "; ".join(f"{layer} ← {', '.join(sources)}" for layer, sources in self.connections.items())
         return f"{self.sizes}, {table}"
 
 
-def _weight_name(target: str, one: Connection) -> str:
-    return f"{target}<-{one}"
+def _weight_name(target: str, connection: Connection) -> str:
+    return f"{target}<-{connection}"

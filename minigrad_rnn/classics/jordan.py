@@ -1,4 +1,4 @@
-"""Jordan's network: memory units that average past outputs, and do not learn to (slide 47)."""
+"""Jordan's network: memory units average past outputs with fixed weights (slide 47)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 
-from .base import State
-from .linear_over_time import linear_over_time
-from .one_hidden_layer import SimpleNet
+from .base import Past, States
+from .one_hidden_layer import OneHiddenLayer
 
 
-class Jordan(SimpleNet):
+class Jordan(OneHiddenLayer):
     """A hidden layer that reads X(t) and a running average m(t) of past outputs (slide 47; Jordan 1986).
 
         m(t) = μ m(t−1) + Y(t−1),  h(t) = f(Wc X(t) + Wr m(t) + b),  Y(t) = g(Wo h(t) + bo)
 
     The weights into the memory, μ and 1, are fixed and no parameters. Jordan trained with the error of each step
     alone: the memory was an input like any other, and the current error did not reach the past (slide 49). Here the
-    gradient does flow through Y(t−1) and m(t−1) into the past, as BPTT has it; calls of one step each, with
-    `state.detach()` between them, are trained as his was.
+    gradient flows through Y(t−1) and m(t−1) into the past, as in BPTT; to train as Jordan did, call the net one step
+    at a time with `state.detach()` between the calls.
 
     >>> import numpy as np
     >>> from minigrad_rnn import Jordan
@@ -35,7 +34,7 @@ class Jordan(SimpleNet):
 
     Args:
         input_size, hidden_size, output_size: I, H and O.
-        mu: μ in [0, 1), what remains of the memory after a step.
+        mu: μ in [0, 1), the share of the memory that remains after a step.
         nonlinearity: f: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: g, before the output goes into the memory; by default none, since losses take logits.
         bias, batch_first, rng, dtype: as in `TDNN`.
@@ -48,38 +47,28 @@ class Jordan(SimpleNet):
         ValueError: an argument, a shape, T = 0 or B = 0. TypeError: xs or the state is no array, or of another dtype.
     """
 
+    memory = "m"
+
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        mu: float = 0.5,
-        nonlinearity: str | None = "tanh",
-        output_nonlinearity: str | None = None,
-        bias: bool = True,
-        batch_first: bool = False,
-        rng: nn.init.Rng = None,
+        self, input_size: int, hidden_size: int, output_size: int, mu: float = 0.5, nonlinearity: str | None = "tanh",
+        output_nonlinearity: str | None = None, bias: bool = True, batch_first: bool = False, rng: nn.init.Rng = None,
         dtype: Any = "float32",
-    ) -> None:
+    ) -> None:  # fmt: skip
         if isinstance(mu, bool) or not isinstance(mu, (int, float, np.floating)) or not 0 <= mu < 1:
             raise ValueError(f"Jordan: mu: got {mu!r}, want a number in [0, 1)")
         super().__init__(
-            input_size, hidden_size, output_size, output_size, {"m": (1, output_size)},
-            nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype,
+            input_size, hidden_size, output_size, nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype
         )  # fmt: skip
         self.mu = float(mu)
 
-    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
-        xs, unbatched = self._series("xs", xs, self.input_size)
-        m = self._start(state, xs.shape[1], unbatched)["m"][0]
-        ys = []
-        for t, z in enumerate(mg.unstack(linear_over_time(xs, self.Wc, self.b))):
-            with mg.time_step(t):
-                h = self._f(z + mg.linear(m, self.Wr))
-                y = self._g(mg.linear(h, self.Wo, self.bo))
-                m = self.mu * m + y
-            ys.append(y)
-        return self._out(mg.stack(ys), unbatched), self._packed({"m": mg.stack([m])}, unbatched)
+    def _step(self, z: Tensor, past: Past) -> tuple[Tensor, States]:
+        m = past["m"][-1]
+        h = self._f(z + mg.linear(m, self.Wr))
+        y = self._g(mg.linear(h, self.Wo, self.bo))
+        return y, {"m": self.mu * m + y}
+
+    def _outputs(self, hs: Tensor) -> Tensor:
+        return hs  # every step has computed its output already
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, mu={self.mu:g}"

@@ -1,4 +1,4 @@
-"""All steps of a series at once: one product for a layer, and lags."""
+"""Compute a linear layer for all steps of a series at once; windows of lagged steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = Any
 
 @mg.primitive
 def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
-    """`W x(t) + b` for every step of a series as one product; to the ledger it shows each step's share.
+    """Compute `W x(t) + b` for every step of a series as one product; the ledger shows each step's share.
 
     Shapes: xs (T, B, n), W (m, n), b (m,) or None; the result (T, B, m).
     """
@@ -38,14 +38,14 @@ def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
 
 
 def lagged(series: Any, lags: Iterable[int], T: int) -> Tensor:
-    """[s(t−k) for k in lags] beside each other, for t = 0 … T−1: (T, B, lags · F).
+    """Return [s(t−k) for k in lags], concatenated, for t = 0 … T−1: (T, B, lags · F).
 
-    The last of the steps of `series` (n + T, B, F) is t = T−1, so its first is t = −n; no lag is above n.
+    `series` (n + T, B, F) holds the steps t = −n … T−1; no lag is above n.
     """
     n = series.shape[0] - T
     return mg.concatenate([series[n - k : n - k + T] for k in lags], axis=-1)
 
 
 def last_steps(series: Any, n: int) -> Tensor:
-    """The last n steps, in memory of their own: a state carried on would otherwise keep the whole series alive."""
+    """Copy the last n steps: a view that is carried on as a state would keep the whole series alive."""
     return mg.concatenate([series[series.shape[0] - n :]])

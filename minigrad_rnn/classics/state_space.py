@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import nn
+from minigrad.validation import check_choice
 
-from .base import State, one_of
-from .linear_over_time import linear_over_time
-from .one_hidden_layer import SimpleNet
+from .one_hidden_layer import OneHiddenLayer
 
 
-class StateSpace(SimpleNet):
+class StateSpace(OneHiddenLayer):
     """h(t) = f(Wc X(t) + Wr h(t−1) + b),  Y(t) = g(Wo h(t) + bo) (slides 51–53; Williams & Zipser 1989).
 
-    The state h holds what matters of the whole past, and gradients flow back through it to the first step.
+    The state h summarises the whole past, and gradients flow back through it to the first step.
 
     >>> import numpy as np
     >>> from minigrad_rnn import StateSpace
@@ -42,36 +41,17 @@ class StateSpace(SimpleNet):
     h_init: mg.Parameter
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        nonlinearity: str | None = "tanh",
-        output_nonlinearity: str | None = None,
-        initial_state: str = "zeros",
-        bias: bool = True,
-        batch_first: bool = False,
-        rng: nn.init.Rng = None,
-        dtype: Any = "float32",
-    ) -> None:
-        one_of("StateSpace", "initial_state", initial_state, ("zeros", "learned"))
+        self, input_size: int, hidden_size: int, output_size: int, nonlinearity: str | None = "tanh",
+        output_nonlinearity: str | None = None, initial_state: str = "zeros", bias: bool = True,
+        batch_first: bool = False, rng: nn.init.Rng = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        check_choice("StateSpace", ("zeros", "learned"), initial_state=initial_state)
         super().__init__(
-            input_size, hidden_size, output_size, hidden_size, {"h": (1, hidden_size)},
-            nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype,
+            input_size, hidden_size, output_size, nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype
         )  # fmt: skip
         self.initial_state = initial_state
         if initial_state == "learned":
             self._learn_initial("h", dtype)
-
-    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
-        xs, unbatched = self._series("xs", xs, self.input_size)
-        h = self._start(state, xs.shape[1], unbatched)["h"][0]
-        hs = []
-        for t, z in enumerate(mg.unstack(linear_over_time(xs, self.Wc, self.b))):
-            with mg.time_step(t):
-                h = self._f(z + mg.linear(h, self.Wr))
-            hs.append(h)
-        return self._out(self._outputs(hs), unbatched), self._packed({"h": mg.stack([h])}, unbatched)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.initial_state == "zeros" else ", initial_state='learned'")

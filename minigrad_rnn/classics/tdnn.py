@@ -1,19 +1,17 @@
-"""The time-delay network: a finite window of the past, slid along the series (slides 16–28)."""
+"""The time-delay network: a multilayer perceptron on a finite window of past inputs (slides 16–28)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import nn
+from minigrad.validation import check_integer
 
-from .base import State, whole
-from .linear_over_time import lagged, last_steps, linear_over_time
-from .windowed_mlp import SlidingPerceptron
+from .windowed_mlp import WindowedMLP
 
 
-class TDNN(SlidingPerceptron):
+class TDNN(WindowedMLP):
     """The finite-response predictor Y(t) = f(X(t), X(t−1), …, X(t−N)): an MLP slid over the last N + 1 inputs.
 
     The same as a convolution over time with a kernel of N + 1 taps. An input influences Y(t) … Y(t+N) and nothing
@@ -35,49 +33,30 @@ class TDNN(SlidingPerceptron):
         output_nonlinearity: the same for the output; by default none, since losses take logits.
         bias: whether there are biases.
         batch_first: whether xs is (B, T, I).
-        rng: where initial values are drawn from: a generator, a seed, or None for the default generator.
+        rng: source of the initial values: a generator, a seed, or None for the default generator.
         dtype: of the parameters, and so of xs.
 
     Parameters: `Wc1` (H, (N+1)·I), whose columns meet X(t), X(t−1), …, X(t−N) in this order, `b1` (H,); with
         several hidden layers `Wc2`, `b2`, …; `Wo` (O, H), `bo` (O,).
-    State: X(t−N) … X(t−1), (N, B, I), oldest first; zeros before a series. Handed on, the next call continues it.
+    State: X(t−N) … X(t−1), (N, B, I), oldest first; zeros before a series. The next call continues from it.
     Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`. All steps are computed at once.
 
     Raises:
         ValueError: an argument, a shape, T = 0 or B = 0. TypeError: xs or the state is no array, or of another dtype.
     """
 
-    Wc1: mg.Parameter
-
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int | Sequence[int],
-        output_size: int,
-        delays: int,
-        nonlinearity: str | None = "tanh",
-        output_nonlinearity: str | None = None,
-        bias: bool = True,
-        batch_first: bool = False,
-        rng: nn.init.Rng = None,
-        dtype: Any = "float32",
-    ) -> None:
-        whole("TDNN", 1, input_size=input_size)
-        whole("TDNN", 0, delays=delays)
+        self, input_size: int, hidden_size: int | Sequence[int], output_size: int, delays: int,
+        nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None, bias: bool = True,
+        batch_first: bool = False, rng: nn.init.Rng = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        check_integer("TDNN", input_size=input_size)
+        check_integer("TDNN", least=0, delays=delays)
         self.delays = int(delays)
         super().__init__(
-            input_size, hidden_size, output_size, {"Wc1": (self.delays + 1) * input_size},
-            {"x": (self.delays, input_size)}, nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype,
+            input_size, hidden_size, output_size, self.delays, 0,
+            nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype,
         )  # fmt: skip
-
-    def forward(self, xs: Any, state: State = None) -> tuple[Tensor, State]:
-        xs, unbatched = self._series("xs", xs, self.input_size)
-        start = self._start(state, xs.shape[1], unbatched)
-        series = mg.concatenate([start["x"], xs]) if self.delays else xs
-        window = lagged(series, range(self.delays + 1), xs.shape[0])
-        ys = self._above(linear_over_time(window, self.Wc1, self._bias("b1")), linear_over_time)
-        finals = {"x": last_steps(series, self.delays)} if self.delays else {}
-        return self._out(ys, unbatched), self._packed(finals, unbatched)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, {self.output_size}, delays={self.delays}"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import nn
-from minigrad.serialize import whole_or_not_at_all
+from minigrad.serialize import atomic_write
 
 from ..networks.recurrence import Recurrence
 from ..seq2seq.io_shapes import ManyToOne, OneToOne
@@ -92,7 +92,7 @@ def export_onnx(
     graph.write("output", x, [*graph.axes, width])
     made = graph.model(opset)
     onnx.checker.check_model(made, full_check=True)
-    with whole_or_not_at_all(path) as file:
+    with atomic_write(path) as file:
         file.write(made.SerializeToString())
     return made
 

@@ -1,9 +1,10 @@
-"""The reference: every recurrence of the library differentiated by hand, on NumPy alone.
+"""The reference BPTT: every recurrence of the library differentiated by hand, on NumPy alone.
 
-`lecture` follows the slides' own procedures; `plain_cells` and `normalized_cells` say what each cell does at one step,
-forward and back, and `stack` runs them through layers, directions, lengths, masks and truncation; `classics` and
-`general_recurrence` are the lecture's other systems; `real_time` never looks back. Nothing in this package imports
-anything else of the project.
+`lecture` holds the slides' own procedures. `stack` is the reference that `verify_bptt` compares with: it runs a cell
+through layers, directions, lengths, masks and truncation; `plain_cells` and `normalized_cells` say what each cell does
+at one step, forward and back. `classics` and `general_recurrence` are the lecture's other systems, and
+`real_time_recurrent_learning` computes gradients forward in time. This package imports NumPy and nothing else of the
+project.
 """
 
 from .classics import elman_reference, jordan_reference, narx_reference, state_space_reference, tdnn_reference
@@ -15,7 +16,6 @@ from .lecture import (
     Cell,
     LSTM_bptt,
     LSTM_forward,
-    ReferenceResult,
     RNN_bptt,
     RNN_forward,
     bidirectional_bptt,
@@ -25,7 +25,7 @@ from .lecture import (
     network_forward,
 )
 from .real_time_recurrent_learning import rtrl
-from .stack import reference_bptt, reference_stack
+from .stack import ReferenceResult, reference_bptt
 
 __all__ = [
     "LSTM",
@@ -47,7 +47,6 @@ __all__ = [
     "network_bptt",
     "network_forward",
     "reference_bptt",
-    "reference_stack",
     "rtrl",
     "state_space_reference",
     "tdnn_reference",

@@ -1,11 +1,11 @@
 """The lecture's classics by hand: time-delay net, NARX, Jordan, Elman and state-space model (slides 16–54).
 
-Every function has one form, `reference_bptt(parameters, xs, state, divergence_gradient, **options) -> ReferenceResult`:
-    parameters: NumPy arrays under the module's own names; where a bias is missing there is none.
+Every function has the form `…_reference(parameters, xs, state, divergence_gradient, **options) -> ReferenceResult`:
+    parameters: NumPy arrays under the module's own names; a missing bias counts as none.
     xs: (T, B, I).
-    state: the arrays that the module keeps of the past, (lags, B, features) each, oldest first: that array where there
-        is one, a tuple where there are several, None where there is none. None for an array, or for all, is the
-        learned initial state if `parameters` has one, else zeros.
+    state: the arrays that the module keeps of the past, (lags, B, features) each, oldest first: that array if there is
+        one, a tuple if there are several, None if there is none. None for an array, or for all, is the learned initial
+        state if `parameters` has one, else zeros.
     divergence_gradient(output, final_state): the divergence's gradients with respect to both, shaped like them.
     options: named like the module's attributes.
 The gradients are those of all parameters, of "xs", and of the state's arrays under their names. As in `lecture`, every
@@ -19,7 +19,8 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from .lecture import Array, ReferenceResult, sigma, softmax, softmax_jacobian
+from .lecture import Array, sigma, softmax, softmax_jacobian
+from .stack import ReferenceResult
 
 Parameters: TypeAlias = Mapping[str, Array]
 Grads: TypeAlias = dict[str, Array]
@@ -37,7 +38,7 @@ def nonlinear(z: Array, name: str | None) -> Array:
         None: lambda z: z, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0), "sigmoid": sigma, "softmax": softmax
     }  # fmt: skip
     if name not in functions:
-        raise ValueError(f"reference: nonlinearity is {name!r}; it wants one of {list(functions)}")
+        raise ValueError(f"manual_bptt: nonlinearity: got {name!r}, want one of {list(functions)}")
     return functions[name](z)
 
 
@@ -67,12 +68,12 @@ def affine_back(p: Parameters, pooled: Grads, W: str, b: str | None, v: Array, d
 
 
 # --- The state, in and out -------------------------------------------------------------------------------------------
-def opened(p: Parameters, state: Any, sizes: Sizes, B: int, dtype: Any) -> tuple[Grads, list[str]]:
+def initial_arrays(p: Parameters, state: Any, sizes: Sizes, B: int, dtype: Any) -> tuple[Grads, list[str]]:
     """The initial state's arrays by name, and which of them came from a learned initial state."""
     sizes = {name: size for name, size in sizes.items() if size[0]}
     parts = (None,) * len(sizes) if state is None else state if isinstance(state, tuple) else (state,)
     if len(parts) != len(sizes):
-        raise ValueError(f"reference: state has {len(parts)} array(s); it wants {list(sizes)}")
+        raise ValueError(f"manual_bptt: state: got {len(parts)} array(s), want {list(sizes)}")
     start, learned = Grads(), []
     for (name, (lags, features)), part in zip(sizes.items(), parts):
         shape = (lags, B, features)
@@ -81,31 +82,31 @@ def opened(p: Parameters, state: Any, sizes: Sizes, B: int, dtype: Any) -> tuple
             part = np.broadcast_to(p[f"{name}_init"].reshape(lags, 1, features), shape)
         start[name] = np.zeros(shape, dtype) if part is None else part
         if start[name].shape != shape:
-            raise ValueError(f"reference: state's {name} is {start[name].shape}; it wants {shape}")
+            raise ValueError(f"manual_bptt: state's {name}: got {start[name].shape}, want {shape}")
     return start, learned
 
 
-def packed(parts: Grads) -> Any:
+def pack_state(parts: Grads) -> Any:
     """The state in the form in which it is handed around."""
     return None if not parts else next(iter(parts.values())) if len(parts) == 1 else tuple(parts.values())
 
 
-def unpacked(state: Any, like: Grads) -> Grads:
+def unpack_state(state: Any, like: Grads) -> Grads:
     parts = state if isinstance(state, tuple) else () if state is None else (state,)
     return dict(zip(like, parts, strict=True))
 
 
-def stacked(a: AtTime, start: int, stop: int) -> Array:
+def stack_steps(a: AtTime, start: int, stop: int) -> Array:
     return np.stack([a[t] for t in range(start, stop)])
 
 
-def told(
+def make_result(
     p: Parameters, output: Array, final: Grads, pooled: Grads, dxs: Array, d_start: Grads, learned: list[str]
 ) -> ReferenceResult:
     """All gradients by name; a learned initial state is shared by the batch, so its gradient is pooled over it."""
     for name in learned:
         pooled[f"{name}_init"] += d_start[name].sum(axis=1).reshape(p[f"{name}_init"].shape)
-    return ReferenceResult(output, cast(Array, packed(final)), {**pooled, "xs": dxs, **d_start})
+    return ReferenceResult(output, cast(Array, pack_state(final)), {**pooled, "xs": dxs, **d_start})
 
 
 def zeros_like(arrays: Mapping[str, Array]) -> Grads:
@@ -173,7 +174,7 @@ def narx_reference(
     """
     p, f, g, L, K = parameters, nonlinearity, output_nonlinearity, input_lags, output_lags
     (T, B, I), O = xs.shape, p["Wo"].shape[0]
-    start, learned = opened(p, state, {"x": (L, I), "y": (K, O)}, B, xs.dtype)
+    start, learned = initial_arrays(p, state, {"x": (L, I), "y": (K, O)}, B, xs.dtype)
     X = {t: xs[t] if t >= 0 else start["x"][t + L] for t in range(-L, T)}
     F = {t: start["y"][t + K] for t in range(-K, 0)}  # what is fed back
     Y, traces = AtTime(), {}
@@ -183,10 +184,10 @@ def narx_reference(
             z = z + affine(p, "Wr", None if I else "b1", window(F, t, range(1, K + 1)))
         Y[t], traces[t] = perceptron(p, np.asarray(z), f, g)
         F[t] = Y[t] if targets is None else targets[t]
-    output = stacked(Y, 0, T)
-    final = {name: stacked(a, T - n, T) for name, a, n in (("x", X, L), ("y", F, K)) if name in start}
-    d_output, d_state = divergence_gradient(output, packed(final))
-    d_final = unpacked(d_state, final)
+    output = stack_steps(Y, 0, T)
+    final = {name: stack_steps(a, T - n, T) for name, a, n in (("x", X, L), ("y", F, K)) if name in start}
+    d_output, d_state = divergence_gradient(output, pack_state(final))
+    d_final = unpack_state(d_state, final)
 
     pooled = zeros_like(p)
     dX, dF = ({t: np.zeros_like(a) for t, a in of.items()} for of in (X, F))
@@ -202,11 +203,11 @@ def narx_reference(
         if I:
             v = window(X, t, range(L + 1))
             window_back(dX, t, range(L + 1), affine_back(p, pooled, "Wc1", "b1", v, dz))
-    d_start = {name: stacked(da, -n, 0) for name, da, n in (("x", dX, L), ("y", dF, K)) if name in start}
-    said = told(p, output, final, pooled, stacked(dX, 0, T), d_start, learned)
+    d_start = {name: stack_steps(da, -n, 0) for name, da, n in (("x", dX, L), ("y", dF, K)) if name in start}
+    result = make_result(p, output, final, pooled, stack_steps(dX, 0, T), d_start, learned)
     if targets is not None:
-        said.gradients["targets"] = stacked(dF, 0, T)
-    return said
+        result.gradients["targets"] = stack_steps(dF, 0, T)
+    return result
 
 
 # --- Jordan: slide 47 ------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def jordan_reference(
     """m(t) = μ m(t−1) + Y(t−1), h(t) = f(Wc X(t) + Wr m(t) + b), Y(t) = g(Wo h(t) + bo); the state is m(0)."""
     p, f, g = parameters, nonlinearity, output_nonlinearity
     (T, B, _), O = xs.shape, p["Wo"].shape[0]
-    start, learned = opened(p, state, {"m": (1, O)}, B, xs.dtype)
+    start, learned = initial_arrays(p, state, {"m": (1, O)}, B, xs.dtype)
     m, z, h, zo, Y = {0: start["m"][0]}, AtTime(), AtTime(), AtTime(), AtTime()
     for t in range(T):
         z[t] = affine(p, "Wc", "b", xs[t]) + affine(p, "Wr", None, m[t])
@@ -225,12 +226,12 @@ def jordan_reference(
         zo[t] = affine(p, "Wo", "bo", h[t])
         Y[t] = nonlinear(zo[t], g)
         m[t + 1] = mu * m[t] + Y[t]
-    output, final = stacked(Y, 0, T), {"m": m[T][None]}
-    d_output, d_state = divergence_gradient(output, packed(final))
+    output, final = stack_steps(Y, 0, T), {"m": m[T][None]}
+    d_output, d_state = divergence_gradient(output, pack_state(final))
 
     pooled, dxs = zeros_like(p), np.zeros_like(xs)
     dm = {t: np.zeros_like(a) for t, a in m.items()}
-    dm[T] += unpacked(d_state, final)["m"][0]
+    dm[T] += unpack_state(d_state, final)["m"][0]
     for t in range(T - 1, -1, -1):
         dY = d_output[t] + dm[t + 1]
         dm[t] += mu * dm[t + 1]
@@ -238,7 +239,7 @@ def jordan_reference(
         dz = jacobian_product(dh, h[t], z[t], f)
         dxs[t] += affine_back(p, pooled, "Wc", "b", xs[t], dz)
         dm[t] += affine_back(p, pooled, "Wr", None, m[t], dz)
-    return told(p, output, final, pooled, dxs, {"m": dm[0][None]}, learned)
+    return make_result(p, output, final, pooled, dxs, {"m": dm[0][None]}, learned)
 
 
 # --- Elman: slide 48; and the state-space model: slides 51–53 --------------------------------------------------------
@@ -246,9 +247,9 @@ def elman_reference(
     parameters: Parameters, xs: Array, state: Any, divergence_gradient: DivergenceGradient,
     *, nonlinearity: str | None = "tanh", output_nonlinearity: str | None = None,
 ) -> ReferenceResult:  # fmt: skip
-    """As the state-space model, but nothing goes back from the clone of h(t−1) to h(t−1): what is found there is lost.
+    """The state-space model, but no gradient passes from the clone of h(t−1) to h(t−1).
 
-    The final state is such a clone too, and the initial one receives no gradient.
+    The final state is a clone too, and the initial one receives no gradient.
     """
     return _one_hidden_layer(
         parameters, xs, state, divergence_gradient, nonlinearity, output_nonlinearity, back_in_time=False
@@ -270,20 +271,20 @@ def _one_hidden_layer(
     f: str | None, g: str | None, back_in_time: bool,
 ) -> ReferenceResult:  # fmt: skip
     (T, B, _), H = xs.shape, p["Wr"].shape[0]
-    start, learned = opened(p, state, {"h": (1, H)}, B, xs.dtype)
+    start, learned = initial_arrays(p, state, {"h": (1, H)}, B, xs.dtype)
     h, z, zo, Y = {-1: start["h"][0]}, AtTime(), AtTime(), AtTime()
     for t in range(T):
         z[t] = affine(p, "Wc", "b", xs[t]) + affine(p, "Wr", None, h[t - 1])
         h[t] = nonlinear(z[t], f)
         zo[t] = affine(p, "Wo", "bo", h[t])
         Y[t] = nonlinear(zo[t], g)
-    output, final = stacked(Y, 0, T), {"h": h[T - 1][None]}
-    d_output, d_state = divergence_gradient(output, packed(final))
+    output, final = stack_steps(Y, 0, T), {"h": h[T - 1][None]}
+    d_output, d_state = divergence_gradient(output, pack_state(final))
 
     pooled, dxs = zeros_like(p), np.zeros_like(xs)
     dh = {t: np.zeros_like(a) for t, a in h.items()}
     if back_in_time:
-        dh[T - 1] += unpacked(d_state, final)["h"][0]
+        dh[T - 1] += unpack_state(d_state, final)["h"][0]
     for t in range(T - 1, -1, -1):
         dh[t] += affine_back(p, pooled, "Wo", "bo", h[t], jacobian_product(d_output[t], Y[t], zo[t], g))
         dz = jacobian_product(dh[t], h[t], z[t], f)
@@ -291,4 +292,4 @@ def _one_hidden_layer(
         d_before = affine_back(p, pooled, "Wr", None, h[t - 1], dz)
         if back_in_time:
             dh[t - 1] += d_before
-    return told(p, output, final, pooled, dxs, {"h": dh[-1][None]}, learned)
+    return make_result(p, output, final, pooled, dxs, {"h": dh[-1][None]}, learned)

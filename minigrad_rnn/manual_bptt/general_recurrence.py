@@ -1,4 +1,4 @@
-"""Any table of connections by hand (slides 55–62): every arrow carries a value forward and a gradient back."""
+"""The BPTT by hand of any table of connections (slides 55–62): an arrow carries a value forward, a gradient back."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from .classics import (
     Parameters,
     affine,
     affine_back,
+    initial_arrays,
     jacobian_product,
+    make_result,
     nonlinear,
-    opened,
-    packed,
-    stacked,
-    told,
-    unpacked,
+    pack_state,
+    stack_steps,
+    unpack_state,
     zeros_like,
 )
-from .lecture import Array, ReferenceResult
+from .lecture import Array
+from .stack import ReferenceResult
 
 
 def general_recurrence_reference(
@@ -41,12 +42,12 @@ def general_recurrence_reference(
     """
     p, (T, B, I) = parameters, xs.shape
     if "xs" in (input, *connections):
-        raise ValueError("reference: connections has a layer 'xs'; it wants another name, xs is the input's gradient")
+        raise ValueError("manual_bptt: connections: got a layer 'xs', want another name, xs is the input's gradient")
     arrows = {target: [_arrow(target, text) for text in texts] for target, texts in connections.items()}
-    size = {input: I, **{target: p[found[0][0]].shape[0] for target, found in arrows.items()}}
-    every = [arrow for found in arrows.values() for arrow in found]
+    size = {input: I, **{target: p[incoming[0][0]].shape[0] for target, incoming in arrows.items()}}
+    every = [arrow for incoming in arrows.values() for arrow in incoming]
     deepest = {layer: max((lag for _, k, lag in every if k == layer), default=0) for layer in size}
-    start, learned = opened(p, state, {layer: (deepest[layer], size[layer]) for layer in size}, B, xs.dtype)
+    start, learned = initial_arrays(p, state, {layer: (deepest[layer], size[layer]) for layer in size}, B, xs.dtype)
 
     a: dict[str, AtTime] = {layer: {} for layer in size}
     for layer, part in start.items():
@@ -60,13 +61,13 @@ def general_recurrence_reference(
             for W, source, lag in arrows[layer]:
                 z[layer][t] += affine(p, W, None, a[source][t - lag])
             a[layer][t] = nonlinear(z[layer][t], nonlinearities[layer])
-    ys = stacked(a[output], 0, T)
-    final = {layer: stacked(a[layer], T - deepest[layer], T) for layer in start}
-    d_output, d_state = divergence_gradient(ys, packed(final))
+    ys = stack_steps(a[output], 0, T)
+    final = {layer: stack_steps(a[layer], T - deepest[layer], T) for layer in start}
+    d_output, d_state = divergence_gradient(ys, pack_state(final))
 
     pooled = zeros_like(p)
     da = {layer: {t: np.zeros_like(v) for t, v in of.items()} for layer, of in a.items()}
-    for layer, d_final in unpacked(d_state, final).items():
+    for layer, d_final in unpack_state(d_state, final).items():
         for k in range(deepest[layer]):
             da[layer][T - deepest[layer] + k] += d_final[k]
     for t in range(T - 1, -1, -1):
@@ -77,12 +78,12 @@ def general_recurrence_reference(
                 pooled[f"b({layer})"] += dz.sum(axis=0)
             for W, source, lag in arrows[layer]:
                 da[source][t - lag] += affine_back(p, pooled, W, None, a[source][t - lag], dz)
-    d_start = {layer: stacked(da[layer], -deepest[layer], 0) for layer in start}
-    return told(p, ys, final, pooled, stacked(da[input], 0, T), d_start, learned)
+    d_start = {layer: stack_steps(da[layer], -deepest[layer], 0) for layer in start}
+    return make_result(p, ys, final, pooled, stack_steps(da[input], 0, T), d_start, learned)
 
 
 def _arrow(target: str, text: str) -> tuple[str, str, int]:
-    """(the weight's name, source, lag) of what the table says."""
+    """(the weight's name, source, lag) of a connection as the table writes it."""
     source, _, rest = text.replace(" ", "").partition("[t")
     lag = -int(rest.rstrip("]") or 0)
     return f"{target}<-{source}" + (f"[t-{lag}]" if lag else ""), source, lag
@@ -92,12 +93,13 @@ def _in_order(arrows: Mapping[str, Sequence[tuple[str, str, int]]], input: str) 
     """The layers, each after all that it reads in the same step."""
     order: list[str] = []
     while len(order) < len(arrows):
-        for layer, found in arrows.items():
-            if layer not in order and all(lag or k in (input, *order) for _, k, lag in found):
+        for layer, incoming in arrows.items():
+            if layer not in order and all(lag or k in (input, *order) for _, k, lag in incoming):
                 order.append(layer)
                 break
         else:
             raise ValueError(
-                f"reference: connections: the layers {sorted(set(arrows) - set(order))} wait for each other"
+                f"manual_bptt: connections: got layers {sorted(set(arrows) - set(order))} that wait for each other, "
+                "want an order"
             )
     return order

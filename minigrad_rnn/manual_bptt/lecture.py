@@ -1,9 +1,8 @@
-"""The reference: back-propagation through time written out by hand, step by step, from the lecture's slides.
+"""The lecture's own procedures for back-propagation through time, written out by hand from its slides.
 
-The library never writes BPTT: it falls out of the tape. Here it is written, once, so that the tape can be checked
-against something that shares no code with it: this file imports NumPy and nothing else of the project. It is to be
-read beside the slides (CMU 11-785, *Recurrent Networks: 1*, Fall 2020) and is slow on purpose: every derivative of
-a shared parameter is pooled by a `+=` at every time step, never by one product over the whole sequence.
+Read this file beside the slides (CMU 11-785, *Recurrent Networks: 1*, Fall 2020). It imports NumPy only and is slow on
+purpose: every derivative of a shared parameter is pooled by a `+=` at every time step, never by one product over the
+whole sequence. `stack.reference_bptt`, the reference for the library's networks, is tested against it.
 
 Notation. `h[t, l]` is the slides' h(t,l): time t = −1 … T−1, layer l = 0 … L, where layer 0 is the input, h(t,0) =
 x(t), and time −1 the initial state. Lists over layers begin at 0, so the slides' Wc(l) is `Wc[l - 1]`. All vectors
@@ -26,8 +25,6 @@ Grads: TypeAlias = list[Array]
 Biases: TypeAlias = Sequence[Array | None]
 Grid: TypeAlias = dict[tuple[int, int], Array]
 """A quantity at every time t and layer l, read as `h[t, l]`."""
-State: TypeAlias = Array | tuple[Array, Array]
-"""The state of a stack in torch's order: h for an RNN, (h, c) for an LSTM, each (num_layers * directions, B, H)."""
 
 
 # --- Small mathematics -----------------------------------------------------------------------------------------------
@@ -138,8 +135,8 @@ def network_bptt(
 ) -> tuple[Array, Array, Grads, Grads, Grads, Array, Grads]:  # fmt: skip
     """Slide 97: from dY(t) = ∂DIV/∂Y(t), (T, B, O), through softmax's Jacobian and back through time.
 
-    The divergence may be any function of all outputs together; all that is asked of it is its gradient dY. The
-    slide sets dh(t−1,l) where slide 116 adds; nothing has arrived there yet, so the two agree, and here it adds.
+    The divergence may be any function of all outputs together; only its gradient dY is needed. The slide sets
+    dh(t−1,l) where slide 116 adds; nothing has arrived there yet, so the two agree, and here it adds.
     Returns dWo, dbo, dWc, dWr, db, dx and dh(−1), shaped like what they belong to.
     """
     dx, dh, dz, dWc, dWr, db = _zeros(x, h, z, Wc, Wr)
@@ -228,7 +225,7 @@ def LSTM_bptt(
 # --- The bidirectional block, by flipping time: slides 108 and 117 ---------------------------------------------------
 @dataclass(frozen=True)
 class Cell:
-    """A forward procedure and its BPTT, so that what follows is written once for every kind of net.
+    """A forward procedure and its BPTT, so that the bidirectional block is written once for every kind of net.
 
     A net is the tuple of a procedure's first arguments, (L, Wc, Wr, b, hinit) or (L, Wc, Wr, b, hinit, cinit); its
     trace is what the forward pass returns, (h, z) or (h, c, z). Wc and Wr hold `gates` blocks of H rows; `options`
@@ -245,7 +242,6 @@ class Cell:
 RNN = Cell(("h",), 1, RNN_forward, RNN_bptt, {"nonlinearity": "tanh"})
 RNN_RELU = Cell(("h",), 1, RNN_forward, RNN_bptt, {"nonlinearity": "relu"})
 LSTM = Cell(("h", "c"), 4, LSTM_forward, LSTM_bptt, {})
-CELLS = {("rnn", "tanh"): RNN, ("rnn", "relu"): RNN_RELU, ("lstm", "tanh"): LSTM}
 
 
 def fliplr(grid: Grid, T: int) -> Grid:
@@ -285,116 +281,3 @@ def bidirectional_bptt(
     dxbrev, *gradb = cell.bptt(*netb, xrev, T, dhbrev, *tracebrev, **finalb, **cell.options)
     dxb = dxbrev[::-1]
     return dxf + dxb, tuple(gradf), tuple(gradb)  # add the partials
-
-
-# --- What the verifier calls: a whole stack, by the library's names --------------------------------------------------
-@dataclass(frozen=True)
-class ReferenceResult:
-    """The output (T, B, D·H), the final state, and gradients by parameter name, "xs" and "h_init" (and "c_init")."""
-
-    output: Array
-    final_state: State
-    gradients: dict[str, Array]
-
-
-def reference_bptt(
-    cell: str, parameters: Mapping[str, Array], xs: Array, initial_state: State,
-    divergence_gradient: Callable[[Array, State], tuple[Array, State]],
-    *, num_layers: int, bidirectional: bool, nonlinearity: str = "tanh",
-) -> ReferenceResult:  # fmt: skip
-    """Run a stack of recurrent layers forward and back, by hand.
-
-    `cell` is "rnn" or "lstm". `parameters` are named forward{l}.Wc, forward{l}.Wr and, where there is a bias,
-    forward{l}.b, for l = 0 … num_layers − 1, and the same with backward{l} if `bidirectional`; then layer l + 1
-    reads [hf; hb] of layer l, as in torch.nn.RNN. `divergence_gradient(output, final_state)` returns the
-    divergence's gradients with respect to both. A one-way stack is one deep net (107, 116), a two-way stack a pile
-    of blocks of depth one (108, 117). ValueError names an argument that does not fit.
-    """
-    if (cell, nonlinearity) not in CELLS:
-        raise ValueError(
-            f"reference: cell, nonlinearity are {cell!r}, {nonlinearity!r}; they want one of {list(CELLS)}"
-        )
-    kind = CELLS[cell, nonlinearity]
-    if num_layers < 1:
-        raise ValueError(f"reference: num_layers is {num_layers}; it wants 1 or more")
-    directions = ("forward", "backward") if bidirectional else ("forward",)
-    layers = [f"{direction}{l}" for l in range(num_layers) for direction in directions]  # the states' rows, in order
-    D, depth = len(directions), 1 if bidirectional else num_layers
-    blocks = [[slice(r + d, r + d + depth) for d in range(D)] for r in range(0, len(layers), D * depth)]
-    T, B, H = _check_parameters(parameters, xs, kind.gates, layers, D)
-    init = _check_state("initial_state", initial_state, kind, (len(layers), B, H), xs.dtype)
-
-    def net(rows: slice) -> tuple[Any, ...]:
-        Wc, Wr, b = ([parameters.get(f"{layer}.{W}") for layer in layers[rows]] for W in ("Wc", "Wr", "b"))
-        return depth, Wc, Wr, b, *(state[rows] for state in init)
-
-    x, final, seen = xs, [np.zeros_like(state) for state in init], []
-    for block in blocks:
-        nets = [net(rows) for rows in block]
-        if bidirectional:
-            output, *traces = bidirectional_forward(kind, nets[0], nets[1], x, T)
-        else:
-            traces = [kind.forward(*nets[0], x, T, **kind.options)]
-            output = np.stack([traces[0][0][t, depth] for t in range(T)])
-        for rows, trace, last in zip(block, traces, (T - 1, 0)):
-            for state, grid in zip(final, trace):  # h (and c); the trace's last grid is z
-                state[rows] = [grid[last, l] for l in range(1, depth + 1)]
-        seen.append((block, nets, x, traces))
-        x = output
-
-    final_state = (final[0], final[1]) if cell == "lstm" else final[0]
-    dx, d_final_state = divergence_gradient(output, final_state)
-    check_array("the divergence's d_output", dx, output.shape, xs.dtype)
-    d_final = _check_state("the divergence's d_final_state", d_final_state, kind, init[0].shape, xs.dtype)
-
-    pooled, d_init = dict[str, Array](), [np.zeros_like(state) for state in init]
-    for block, nets, x, traces in reversed(seen):
-        finals = [{f"d{s}final": state[rows] for s, state in zip(kind.states, d_final)} for rows in block]
-        if bidirectional:
-            dx, *grads = bidirectional_bptt(kind, nets[0], nets[1], x, T, dx, *traces, *finals)
-        else:
-            dx, *grad = kind.bptt(*nets[0], x, T, dx, *traces[0], **finals[0], **kind.options)
-            grads = [tuple(grad)]
-        for rows, (dWc, dWr, db, *dinit) in zip(block, grads):
-            for W, dW in (("Wc", dWc), ("Wr", dWr), ("b", db)):
-                pooled |= {f"{layer}.{W}": g for layer, g in zip(layers[rows], dW)}
-            for state, g in zip(d_init, dinit):
-                state[rows] = g
-    gradients = {name: pooled[name] for name in parameters}
-    gradients |= {"xs": dx, **{f"{s}_init": state for s, state in zip(kind.states, d_init)}}
-    return ReferenceResult(output, final_state, gradients)
-
-
-def met(a: Any) -> str:
-    return f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__
-
-
-def check_array(name: str, a: Array, shape: tuple[int, ...], dtype: Any) -> None:
-    if not isinstance(a, np.ndarray) or a.shape != shape or a.dtype != dtype:
-        raise ValueError(f"reference: {name} is {met(a)}; it wants a NumPy array {dtype} {shape}")
-
-
-def _check_state(name: str, state: State, kind: Cell, shape: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
-    arrays = state if isinstance(state, tuple) else (state,)
-    if len(arrays) != len(kind.states):
-        raise ValueError(f"reference: {name} has {len(arrays)} part(s); it wants {' and '.join(kind.states)}")
-    for part, a in zip(kind.states, arrays):
-        check_array(f"{name}'s {part}", a, shape, dtype)
-    return arrays
-
-
-def _check_parameters(parameters: Mapping[str, Array], xs: Array, gates: int, layers: list[str], D: int) -> list[int]:
-    """Check xs and every parameter's name and shape; return the sizes [T, B, H]."""
-    if not isinstance(xs, np.ndarray) or xs.ndim != 3 or 0 in xs.shape or xs.dtype not in (np.float32, np.float64):
-        raise ValueError(f"reference: xs is {met(xs)}; it wants a NumPy array float32 or float64 (T, B, I) without a 0")
-    for name in (f"{layer}.{W}" for layer in layers for W in ("Wc", "Wr")):
-        if name not in parameters:
-            raise ValueError(f"reference: parameters lacks {name!r}; it has {sorted(parameters)}")
-    (T, B, I), H = xs.shape, (np.shape(parameters["forward0.Wr"]) or (0,))[0] // gates
-    for name, a in parameters.items():
-        layer, _, last = name.rpartition(".")
-        if layer not in layers or last not in ("Wc", "Wr", "b"):
-            raise ValueError(f"reference: parameters has {name!r}; it wants Wc, Wr and perhaps b of {layers}, no other")
-        columns = {"Wc": (I if layer in layers[:D] else H * D,), "Wr": (H,), "b": ()}[last]
-        check_array(f"parameters[{name!r}]", a, (gates * H, *columns), xs.dtype)
-    return [T, B, H]

@@ -9,20 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from .lecture import Array, sigma
-from .step import Kept, Parameters, States, Step, bias, layer_norm, layer_norm_back, pool
+from .step import Parameters, Pooled, Saved, States, Step, bias, layer_norm, layer_norm_back, pool
 
 
 # --- RNN: h = tanh(gain · LN(Wc x + Wr h(t−1)) + b) ------------------------------------------------------------------
-def layer_norm_rnn_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
+def layer_norm_rnn_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
     """The paper's equation 4: one normalisation over the sum of both products."""
     y, s = layer_norm(x @ p["Wc"].T + hr @ p["Wr"].T)
     h = np.tanh(p["gain"] * y + bias(p, "b"))
     return (h,), (x, hr, y, s, h)
 
 
-def layer_norm_rnn_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
+def layer_norm_rnn_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
     """dz meets the gain, then the normalisation, then both weights."""
-    x, hr, y, s, h = kept
+    x, hr, y, s, h = saved
     dz = d[0] * (1.0 - h * h)
     da = layer_norm_back(dz * p["gain"], y, s)
     pool(pooled, Wc=da.T @ x, Wr=da.T @ hr, gain=(dz * y).sum(axis=0), b=dz.sum(axis=0))
@@ -30,8 +30,8 @@ def layer_norm_rnn_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, 
 
 
 # --- LSTM, rows i f g o: z = gain_c · LN(Wc x) + gain_r · LN(Wr h(t−1)) + b, h = o tanh(gain_h · LN(c) + shift_h) ----
-def layer_norm_lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
-    """The paper's equations 20 to 22: each product is normalised for itself, over all 4H rows, and the cell's c too."""
+def layer_norm_lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
+    """The paper's equations 20 to 22: each product is normalised by itself, over all 4H rows, and the cell's c too."""
     c0 = before[1]
     yc, sc = layer_norm(x @ p["Wc"].T)
     yr, sr = layer_norm(hr @ p["Wr"].T)
@@ -43,9 +43,9 @@ def layer_norm_lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> 
     return (o * v, c), (x, hr, c0, yc, sc, yr, sr, i, f, g, o, yh, sh, v)
 
 
-def layer_norm_lstm_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
-    """h(t) hears c(t) through its normalisation; c(t+1) hears it as it is."""
-    x, hr, c0, yc, sc, yr, sr, i, f, g, o, yh, sh, v = kept
+def layer_norm_lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
+    """h(t) reads c(t) through its normalisation; c(t+1) reads c(t) itself."""
+    x, hr, c0, yc, sc, yr, sr, i, f, g, o, yh, sh, v = saved
     dh, dc = d
     dv = dh * o * (1.0 - v * v)
     dc = dc + layer_norm_back(dv * p["gain_h"], yh, sh)
@@ -60,7 +60,7 @@ def layer_norm_lstm_back(p: Parameters, kept: Kept, d: States, pooled: dict[str,
 
 
 # --- GRU, rows r z n: r and z normalised together, n for itself; h = (1 − z) n + z h(t−1) ----------------------------
-def layer_norm_gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
+def layer_norm_gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
     """n = tanh(gain_c · LN(Wc_n x) + b + r (gain_r · LN(Wr_n h(t−1)) + br)); the gains' and b's last H rows are n's."""
     h0, H = before[0], hr.shape[1]
     rz, last = slice(0, 2 * H), slice(2 * H, None)
@@ -74,9 +74,9 @@ def layer_norm_gru_step(p: Parameters, x: Array, hr: Array, before: States) -> t
     return ((1.0 - z) * n + z * h0,), (x, hr, h0, yc, sc, yr, sr, ync, snc, ynr, snr, r, z, un, n)
 
 
-def layer_norm_gru_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
+def layer_norm_gru_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
     """Four normalisations, each left by its own rows of the gains."""
-    x, hr, h0, yc, sc, yr, sr, ync, snc, ynr, snr, r, z, un, n = kept
+    x, hr, h0, yc, sc, yr, sr, ync, snc, ynr, snr, r, z, un, n = saved
     dh, H = d[0], hr.shape[1]
     rz, last = slice(0, 2 * H), slice(2 * H, None)
     dzn = dh * (1.0 - z) * (1.0 - n * n)

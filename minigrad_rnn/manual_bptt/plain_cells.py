@@ -10,11 +10,11 @@ from functools import partial
 import numpy as np
 
 from .lecture import Array, activation, activation_jacobian, sigma
-from .step import Kept, Parameters, States, Step, bias, pool
+from .step import Parameters, Pooled, Saved, States, Step, bias, pool
 
 
 # --- Elman's recurrence: z = Wc x + Wr h(t−1) + b + br, h = tanh(z) or relu(z) ---------------------------------------
-def rnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Kept]:
+def rnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Saved]:
     """Slide 107's step, with torch's second bias br where there is one."""
     z = x @ p["Wc"].T + hr @ p["Wr"].T + bias(p, "b") + bias(p, "br")
     h = activation(z, nonlinearity)
@@ -22,10 +22,10 @@ def rnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity
 
 
 def rnn_back(
-    p: Parameters, kept: Kept, d: States, pooled: dict[str, Array], *, nonlinearity: str
+    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, nonlinearity: str
 ) -> tuple[Array, Array, States]:
     """Slide 116's step."""
-    x, hr, z, h = kept
+    x, hr, z, h = saved
     dz = d[0] * activation_jacobian(h, z, nonlinearity)
     db = dz.sum(axis=0)
     pool(pooled, Wc=dz.T @ x, Wr=dz.T @ hr, b=db, br=db)
@@ -33,7 +33,7 @@ def rnn_back(
 
 
 # --- LSTM, rows i f g o; peepholes p and a projection Wp where there are any -----------------------------------------
-def lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
+def lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
     """c = f c(t−1) + i g, h = Wp (o tanh(c)).
 
     Gates i and f see p_i c(t−1) and p_f c(t−1), gate o sees p_o c(t) (Gers & Schmidhuber 2000; Graves 2013), with p
@@ -54,9 +54,9 @@ def lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[State
     return (m @ p["Wp"].T if "Wp" in p else m, c), (x, hr, c0, i, f, g, o, c, m)
 
 
-def lstm_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
+def lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
     """c(t) is reached from h(t) by tanh(c) and, with a peephole, by the gate o; c(t−1) by f c and the gates i, f."""
-    x, hr, c0, i, f, g, o, c, m = kept
+    x, hr, c0, i, f, g, o, c, m = saved
     dh, dc = d
     dm = dh @ p["Wp"] if "Wp" in p else dh
     tanh_c = np.tanh(c)
@@ -77,7 +77,7 @@ def lstm_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) ->
 
 
 # --- GRU, rows r z n: h = (1 − z) n + z h(t−1) -----------------------------------------------------------------------
-def gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
+def gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
     """The form of cuDNN and torch, where r meets Wr h: n = tanh(Wc_n x + b_n + r (Wr_n h(t−1) + br_n))."""
     h0 = before[0]
     ar, az, an = np.split(x @ p["Wc"].T + bias(p, "b"), 3, axis=1)
@@ -87,9 +87,9 @@ def gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States
     return ((1.0 - z) * n + z * h0,), (x, hr, h0, r, z, n, un)
 
 
-def gru_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
+def gru_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
     """The current and the recurrent half of row block n receive different gradients: the recurrent one r times."""
-    x, hr, h0, r, z, n, un = kept
+    x, hr, h0, r, z, n, un = saved
     dh = d[0]
     dan = dh * (1.0 - z) * (1.0 - n * n)
     daz = dh * (h0 - n) * z * (1.0 - z)
@@ -99,7 +99,7 @@ def gru_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> 
     return da @ p["Wc"], du @ p["Wr"], (dh * z,)
 
 
-def gru_reset_first_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
+def gru_reset_first_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
     """As published (Cho et al. 2014), where r meets h: n = tanh(Wc_n x + b_n + Wr_n (r h(t−1)))."""
     h0, H = before[0], hr.shape[1]
     Wr_rz, Wr_n = p["Wr"][: 2 * H], p["Wr"][2 * H :]
@@ -110,9 +110,9 @@ def gru_reset_first_step(p: Parameters, x: Array, hr: Array, before: States) -> 
     return ((1.0 - z) * n + z * h0,), (x, hr, h0, r, z, n)
 
 
-def gru_reset_first_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
+def gru_reset_first_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
     """With q = r hr: dq = dz_n Wr_n, and q's two factors share it."""
-    x, hr, h0, r, z, n = kept
+    x, hr, h0, r, z, n = saved
     dh, H = d[0], hr.shape[1]
     Wr_rz, Wr_n = p["Wr"][: 2 * H], p["Wr"][2 * H :]
     dan = dh * (1.0 - z) * (1.0 - n * n)
@@ -126,7 +126,7 @@ def gru_reset_first_back(p: Parameters, kept: Kept, d: States, pooled: dict[str,
 
 
 # --- MGU, rows f n: h = (1 − f) h(t−1) + f n -------------------------------------------------------------------------
-def mgu_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Kept]:
+def mgu_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
     """Zhou et al. 2016: one gate f forgets and resets; n = tanh(Wc_n x + Wr_n (f h(t−1)) + b_n)."""
     h0, H = before[0], hr.shape[1]
     Wr_f, Wr_n = p["Wr"][:H], p["Wr"][H:]
@@ -136,9 +136,9 @@ def mgu_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States
     return ((1.0 - f) * h0 + f * n,), (x, hr, h0, f, n)
 
 
-def mgu_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> tuple[Array, Array, States]:
-    """f is heard twice: where h(t−1) and n are mixed, and inside n through q = f hr."""
-    x, hr, h0, f, n = kept
+def mgu_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
+    """f acts twice: where h(t−1) and n are mixed, and inside n through q = f hr."""
+    x, hr, h0, f, n = saved
     dh, H = d[0], hr.shape[1]
     Wr_f, Wr_n = p["Wr"][:H], p["Wr"][H:]
     dan = dh * f * (1.0 - n * n)
@@ -150,18 +150,18 @@ def mgu_back(p: Parameters, kept: Kept, d: States, pooled: dict[str, Array]) -> 
 
 
 # --- IndRNN: h = act(Wc x + Wr · h(t−1) + b), Wr (H,) ----------------------------------------------------------------
-def indrnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Kept]:
-    """Li et al. 2018: each unit hears itself alone, by one recurrent weight."""
+def indrnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Saved]:
+    """Li et al. 2018: each unit reads only itself, by one recurrent weight."""
     z = x @ p["Wc"].T + p["Wr"] * hr + bias(p, "b")
     h = activation(z, nonlinearity)
     return (h,), (x, hr, z, h)
 
 
 def indrnn_back(
-    p: Parameters, kept: Kept, d: States, pooled: dict[str, Array], *, nonlinearity: str
+    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, nonlinearity: str
 ) -> tuple[Array, Array, States]:
     """Jacobian(h(t), h(t−1)) is diagonal."""
-    x, hr, z, h = kept
+    x, hr, z, h = saved
     dz = d[0] * activation_jacobian(h, z, nonlinearity)
     pool(pooled, Wc=dz.T @ x, Wr=(dz * hr).sum(axis=0), b=dz.sum(axis=0))
     return dz @ p["Wc"], dz * p["Wr"], (np.zeros_like(h),)

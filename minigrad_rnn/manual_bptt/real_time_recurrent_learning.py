@@ -1,6 +1,6 @@
-"""The reference that never looks back: real-time recurrent learning (Williams & Zipser 1989).
+"""Real-time recurrent learning (Williams & Zipser 1989): gradients computed forward in time.
 
-BPTT stores the past and walks back through it. RTRL carries forward, beside the state s(t), its sensitivity to every
+BPTT stores the past and goes back through it. RTRL carries forward, beside the state s(t), its sensitivity to every
 parameter, ∂s(t)/∂θ, by the chain rule over one step:
 
     ∂s(t)/∂θ = [∂s(t)/∂θ at this step alone] + [∂s(t)/∂s(t−1)] ∂s(t−1)/∂θ
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .lecture import Array, check_array
+from .lecture import Array
 from .stack import step_of
 from .step import States, Step
-from .validation import check_inputs, check_layer, check_sizes, check_states
+from .validation import check_array, check_inputs, check_layer, check_sizes, check_states
 
 
 def rtrl(
@@ -30,19 +30,20 @@ def rtrl(
     local_gradient: Array,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Array]:
-    """The gradients of one layer in one direction, forward in time.
+    """Compute the gradients of one layer in one direction, forward in time.
 
     Args:
-        cell, options: as `reference`.
+        cell, options: as in `reference_bptt`.
         parameters: by their short names: Wc, Wr, b, …
         xs: (T, B, I).
         initial_state: h (B, P), or (h, c).
         local_gradient: dh(t) = ∂DIV/∂h(t), (T, B, P).
 
-    All of one dtype, float32 or float64; ValueError names an argument that does not fit.
-
     Returns:
         The gradients under the parameters' names, and `h_init` (and `c_init`) (B, S).
+
+    Raises:
+        ValueError: an argument that does not fit; all arrays have one dtype, float32 or float64.
     """
     step = step_of(cell, options or {})
     check_inputs(xs)
@@ -76,14 +77,14 @@ def one_step(
 
     The step's derivative by hand takes a gradient back; handed each unit vector in turn, it gives the Jacobians' rows.
     """
-    after, kept = step.forward(parameters, x, before[0], before)
+    after, saved = step.forward(parameters, x, before[0], before)
     S = sum(widths)
     direct = {name: np.zeros((S, *a.shape), x.dtype) for name, a in parameters.items()}
     through = np.zeros((S, S), x.dtype)
     for k, unit in enumerate(np.eye(S, dtype=x.dtype)):
         d = tuple(part[None] for part in np.split(unit, np.cumsum(widths)[:-1]))
         pooled = {name: np.zeros_like(a) for name, a in parameters.items()}
-        _, dhr, dbefore = step.backward(parameters, kept, d, pooled)
+        _, dhr, dbefore = step.backward(parameters, saved, d, pooled)
         for name, share in pooled.items():
             direct[name][k] = share
         through[k] = np.concatenate([dbefore[0][0] + dhr[0], *(g[0] for g in dbefore[1:])])

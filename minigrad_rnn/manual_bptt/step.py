@@ -1,9 +1,9 @@
-"""What one time step of a cell is to the reference: a function forward, and its derivative written by hand.
+"""One time step of a cell: a function forward, its derivative written by hand, and what the cells share.
 
-The loops over time, layers and directions are in `stack` and `real_time`; a cell only says what happens at one t. All
-vectors are rows of a batch: x is (B, I), h (B, P), c (B, H), and a gradient has the shape of what it belongs to.
-Where recurrent dropout masks h(t−1), the recurrent weights read `hr` = m_r · h(t−1); every other path reads h(t−1)
-itself, from `before`. So a step is handed both, and its derivative returns a gradient for each.
+The loops over time, layers and directions are in `stack` and `real_time_recurrent_learning`. All vectors are rows of a
+batch: x is (B, I), h (B, P), c (B, H), and a gradient has the shape of what it belongs to. Where recurrent dropout
+masks h(t−1), the recurrent weights read `hr` = m_r · h(t−1); every other path reads h(t−1) itself, from `before`. So a
+step takes both, and its derivative returns a gradient for each.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ Parameters: TypeAlias = Mapping[str, Array]
 """A cell's own parameters by their short names: Wc, Wr, b, …"""
 States: TypeAlias = tuple[Array, ...]
 """The states in the order of `Step.states`: (h,) or (h, c)."""
-Kept: TypeAlias = tuple[Array, ...]
+Saved: TypeAlias = tuple[Array, ...]
 """What a step computed and its derivative reads again."""
-Forward: TypeAlias = Callable[[Parameters, Array, Array, States], tuple[States, Kept]]
-"""(parameters, x(t), hr, states(t−1)) → (states(t), kept)."""
-Backward: TypeAlias = Callable[[Parameters, Kept, States, dict[str, Array]], tuple[Array, Array, States]]
-"""(parameters, kept, dstates(t), pooled) → (dx(t), dhr, dstates(t−1)); what parameters receive is added to pooled."""
+Pooled: TypeAlias = dict[str, Array]
+"""The gradient of each parameter, to which every step adds its share."""
+Forward: TypeAlias = Callable[[Parameters, Array, Array, States], tuple[States, Saved]]
+"""(parameters, x(t), hr, states(t−1)) → (states(t), saved)."""
+Backward: TypeAlias = Callable[[Parameters, Saved, States, Pooled], tuple[Array, Array, States]]
+"""(parameters, saved, dstates(t), pooled) → (dx(t), dhr, dstates(t−1)); what parameters receive is added to pooled."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Step:
         return H, Wr[-1] if "Wp" in parameters else H
 
 
-def pool(pooled: dict[str, Array], **shares: Array) -> None:
+def pool(pooled: Pooled, **shares: Array) -> None:
     """Add this step's share to the gradient of each shared parameter, where the cell has that parameter."""
     for name, share in shares.items():
         if name in pooled:

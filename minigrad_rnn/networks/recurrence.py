@@ -16,7 +16,7 @@ from minigrad.backend import Backend, backend_of, is_array
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths, unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
-from ..validation import check_masks, check_probability, depths_of, options_of
+from ..validation import check_masks, check_probability, check_series, depths_of, options_of
 
 State = Any
 Masks = Mapping[str, CellMasks]
@@ -314,29 +314,7 @@ class Recurrence(nn.Module):
 
     def _checked(self, xs: Any) -> tuple[Any, bool]:
         """xs as (T, B, I), and whether it came without a batch axis."""
-        name, I = type(self).__name__, self.input_size
-        if not isinstance(xs, Tensor) and not is_array(xs):
-            raise TypeError(f"{name}: xs: got {type(xs).__name__}, want a Tensor or an array")
-        want = f"({'B, T' if self.batch_first else 'T, B'}, {I}) or (T, {I})"
-        if xs.ndim not in (2, 3) or xs.shape[-1] != I:
-            raise ValueError(f"{name}: xs: got shape {tuple(xs.shape)}, want {want}")
-        weights = self._weights()
-        if xs.dtype != weights.dtype:
-            raise TypeError(
-                f"{name}: xs: got dtype {xs.dtype}, want {weights.dtype} like the parameters; convert with "
-                "xs.astype(...) or the module with .to(dtype=...)"
-            )
-        self._beside_weights("xs", xs)
-        unbatched = xs.ndim == 2
-        if unbatched:
-            xs = xs[:, None]
-        elif self.batch_first:
-            xs = xs.swapaxes(0, 1)
-        if not xs.shape[0] or not xs.shape[1]:
-            raise ValueError(
-                f"{name}: xs: got T = {xs.shape[0]} steps and B = {xs.shape[1]}, want at least one of each"
-            )
-        return xs, unbatched
+        return check_series(type(self).__name__, "xs", xs, self.input_size, self.batch_first, self._weights())
 
     def _unpacked(self, state: State, batch: int, unbatched: bool) -> list[tuple[Any, ...]]:
         """Each cell's own state arrays, (B, H), from the stacked state that the caller gave."""

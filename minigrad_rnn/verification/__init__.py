@@ -1,1 +1,1 @@
-"""Verification: every implementation of a network's gradient beside the others."""
+"""Verification: compare every implementation of a network's gradient with the others."""

@@ -1,29 +1,27 @@
-"""The gradient computation that `verify_bptt` compares for the lecture's classics."""
+"""The gradient computation that `verify_bptt` runs for the lecture's classics."""
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import Tensor
-from minigrad.backend import Backend, get_backend
+from minigrad.backend import get_backend
 
 from ..classics import NARX, TDNN, Classic, Elman, GeneralRecurrence, Jordan, StateSpace
-from ..manual_bptt.classics import (
+from ..manual_bptt import (
+    ReferenceResult,
     elman_reference,
+    general_recurrence_reference,
     jordan_reference,
     narx_reference,
     state_space_reference,
     tdnn_reference,
 )
-from ..manual_bptt.general_recurrence import general_recurrence_reference
-from .recurrence_case import Array, Divergence, Gradients, hosted, joint_divergence
+from .case import Divergence, Gradients, VerificationCase, float64_copy, host_float64, joint_divergence, pack
 
 CLASSIC_REFERENCES: dict[type[Classic], Callable[..., Any]] = {
     TDNN: tdnn_reference,
@@ -35,118 +33,57 @@ CLASSIC_REFERENCES: dict[type[Classic], Callable[..., Any]] = {
 }
 
 
-@dataclass
-class ClassicCase:
-    """What is asked of both implementations: the gradients of `divergence` for this net, series and initial state."""
-
-    model: Classic
-    values: dict[str, Array]
-    """xs, and where they are given the state's arrays (lags, B, features) and targets (T, B, O)."""
-    divergence: Divergence
-    backend: Backend
-    implementations: tuple[str, ...] = ("graph",)
+class ClassicCase(VerificationCase):
+    """A classic; `values` are xs, unless it is learned the state (lags, B, features), and targets (T, B, O) if any."""
 
     @staticmethod
     def of(
         model: Classic, xs: Any, state: Any, divergence: Divergence | None, rng: np.random.Generator, targets: Any
     ) -> ClassicCase:
         backend = get_backend(next(iter(model.parameters())).backend)
-        host = hosted("xs", xs)
-        if host.ndim != 3 or model.batch_first:
-            raise ValueError(f"verify_bptt: xs: got shape {host.shape}, want (T, B, I), and a net without batch_first")
-        values = {"xs": host}
-        learned = any(name.endswith("_init") for name, _ in model.named_parameters())
+        values = {"xs": host_float64("xs", xs)}
+        shape = values["xs"].shape
+        if len(shape) != 3 or model.batch_first:
+            raise ValueError(f"verify_bptt: xs: got shape {shape}, want (T, B, I), and a net without batch_first")
         if state is not None:
             parts = state if isinstance(state, (tuple, list)) else (state,)
             if len(parts) != len(model.state_names):
                 want = " and ".join(model.state_names) or "None"
                 raise ValueError(f"verify_bptt: state: got {len(parts)} arrays, want {want}")
-            values |= {name: hosted(f"state: {name}", part) for name, part in zip(model.state_names, parts)}
-        elif not learned:
+            values |= {name: host_float64(f"state: {name}", part) for name, part in zip(model.state_names, parts)}
+        elif not any(name.endswith("_init") for name, _ in model.named_parameters()):
             for name, (lags, features) in model.state_sizes.items():
-                values[name] = rng.uniform(-0.5, 0.5, (lags, host.shape[1], features))
+                values[name] = rng.uniform(-0.5, 0.5, (lags, shape[1], features))
         if targets is not None:
             if not isinstance(model, NARX):
                 raise TypeError(f"verify_bptt: targets: got some for a {type(model).__name__}, which takes none")
-            values["targets"] = hosted("targets", targets)
-        twin = copy.deepcopy(model).to(dtype="float64").requires_grad_()
-        return ClassicCase(twin, values, divergence or joint_divergence(rng, backend), backend)
+            values["targets"] = host_float64("targets", targets)
+        options = model.extra_repr()
+        if isinstance(model, GeneralRecurrence):
+            options = "; ".join(f"{layer} ← {' '.join(reads)}" for layer, reads in model.connections.items())
+        title = f"{type(model).__name__}({options}), T={shape[0]}, B={shape[1]}{', targets' * ('targets' in values)}"
+        return ClassicCase(
+            float64_copy(model), values, divergence or joint_divergence(rng, backend), backend,
+            f"{title}, float64 on {backend.name}", model.state_names,
+            differentiable=not isinstance(model, Elman),  # whose gradient is cut at the link
+            implementations=("graph",),
+        )  # fmt: skip
 
-    @property
-    def title(self) -> str:
-        T, B, _ = self.values["xs"].shape
-        fed = ", targets" if "targets" in self.values else ""
-        said = self.model.extra_repr() if type(self.model) is not GeneralRecurrence else self._table()
-        return f"{type(self.model).__name__}({said}), T={T}, B={B}{fed}, float64 on {self.backend.name}"
+    def state(self, values: Mapping[str, Any]) -> Any:
+        return pack([values[name] for name in self.state_names if name in values])
 
-    def _table(self) -> str:
-        assert isinstance(self.model, GeneralRecurrence)
-        return "; ".join(f"{layer} ← {' '.join(reads)}" for layer, reads in self.model.connections.items())
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether the gradient is the divergence's derivative; Elman's, cut at the link, is not."""
-        return not isinstance(self.model, Elman)
-
-    def run(self, leaves: dict[str, Any]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """The divergence, the output and the final state's arrays."""
-        given = [leaves[name] for name in self.model.state_names if name in leaves]
-        state = None if not given else tuple(given) if len(given) > 1 else given[0]
+    def call(self, model: Classic, leaves: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         options = {"targets": leaves["targets"]} if "targets" in leaves else {}
-        output, final = self.model(leaves["xs"], state, **options)
-        ends = final if isinstance(final, tuple) else () if final is None else (final,)
-        return self.divergence(output, ends), output, ends
+        output, final = model(leaves["xs"], self.state(leaves), **options)
+        return output, final
 
-    def on_the_tape(self, implementation: str) -> Gradients:
-        leaves = {n: mg.tensor(a, requires_grad=True, backend=self.backend) for n, a in self.values.items()}
-        loss, output, ends = self.run(leaves)
-        wanted = {**dict(self.model.named_parameters()), **leaves}
-        found = mg.gradients(loss, list(wanted.values()), allow_unused=True)
-        named = {n: np.zeros(x.shape) if g is None else g.numpy() for (n, x), g in zip(wanted.items(), found)}
-        finals = {f"final {n}": e.numpy() for n, e in zip(self.model.state_names, ends)}
-        return named | {"output": output.numpy()} | finals
-
-    def divergence_gradient(self, output: Any, final: Any) -> tuple[Any, Any]:
-        ends = final if isinstance(final, tuple) else () if final is None else (final,)
-        leaves = [mg.tensor(a, requires_grad=True, backend=self.backend) for a in (output, *ends)]
-        found = mg.gradients(self.divergence(leaves[0], tuple(leaves[1:])), leaves, allow_unused=True)
-        first, *rest = (np.zeros(x.shape) if g is None else g.numpy() for x, g in zip(leaves, found))
-        return first, tuple(rest) if len(rest) > 1 else rest[0] if rest else None
-
-    def by_hand(self) -> Gradients:
+    def reference(self) -> tuple[ReferenceResult, Gradients]:
         function = CLASSIC_REFERENCES[type(self.model)]
-        options = {
-            name: getattr(self.model, name)
-            for name, parameter in inspect.signature(function).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY and name != "targets"
-        }
+        keywords = (n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY)
+        options = {name: getattr(self.model, name) for name in keywords if name != "targets"}
         if "targets" in self.values:
             options["targets"] = self.values["targets"]
         parameters = {n: p.numpy() for n, p in self.model.named_parameters()}
-        given = [self.values[name] for name in self.model.state_names if name in self.values]
-        state = None if not given else tuple(given) if len(given) > 1 else given[0]
-        said = function(parameters, self.values["xs"], state, self.divergence_gradient, **options)
-        ends = said.final_state
-        ends = ends if isinstance(ends, tuple) else () if ends is None else (ends,)
-        found = {n: said.gradients[n] for n in (*parameters, *self.values)}
-        return found | {"output": said.output} | {f"final {n}": e for n, e in zip(self.model.state_names, ends)}
-
-    def value_along(self, name: str, v: Array) -> Callable[[float], float]:
-        """The divergence as a function of a step along v, away from the quantity called `name`."""
-        parameter = dict(self.model.named_parameters()).get(name)
-        at_rest = None if parameter is None else parameter.data
-
-        def value(step: float) -> float:
-            moved = dict(self.values)
-            if parameter is not None:
-                parameter.data = at_rest + self.backend.from_numpy(step * v)
-            else:
-                moved[name] = moved[name] + step * v
-            try:
-                with mg.no_grad():
-                    return float(self.run({n: mg.tensor(a, backend=self.backend) for n, a in moved.items()})[0])
-            finally:
-                if parameter is not None:
-                    parameter.data = at_rest
-
-        return value
+        xs, state = self.values["xs"], self.state(self.values)
+        result: ReferenceResult = function(parameters, xs, state, self.divergence_gradient, **options)
+        return result, {n: result.gradients[n] for n in (*parameters, *self.values)}

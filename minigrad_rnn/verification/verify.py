@@ -1,6 +1,7 @@
-"""Compare the gradients of the tape op by op, the fused sequence, the reference BPTT and finite differences.
+"""`verify_bptt`: compare the gradients of the tape, the fused sequence, the reference BPTT and finite differences.
 
-Run on any model of yours: the table says whether its gradients are right."""
+Run it on any model of yours: the table says whether its gradients are right.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from ..cells import CellMasks
 from ..classics import Classic
 from ..networks.recurrence import Recurrence
 from ..networks.truncation import Truncation
+from .case import Array, Divergence, VerificationCase, difference, direction
 from .classic_case import CLASSIC_REFERENCES, ClassicCase
-from .recurrence_case import REFERENCED, Array, Divergence, RecurrenceCase, difference, direction
+from .recurrence_case import REFERENCED, RecurrenceCase
 
 EXACT = 1e-10
 """What graph, fused and reference may differ by in float64, relative to the largest entry."""
@@ -44,13 +46,13 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        near = self.finite_difference is None or self.finite_difference <= DIFFERENCES
-        return all(error <= EXACT for error in self.exact) and near
+        close = self.finite_difference is None or self.finite_difference <= DIFFERENCES
+        return all(error <= EXACT for error in self.exact) and close
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify_bptt` found; prints as a table."""
+    """The result of `verify_bptt`; prints as a table."""
 
     title: str
     rows: tuple[Row, ...]
@@ -101,8 +103,8 @@ def verify_bptt(
 ) -> Verification:
     """Compute the gradients of one divergence by every implementation and compare them in float64.
 
-    The model is left as it is: copies of it in float64, on its backend, are asked. Where no state is given, h(−1) is
-    drawn at random, or the learned one is used.
+    The model is left as it is: the gradients are those of copies in float64 on its backend. If no state is given, h(−1)
+    is drawn at random, or the learned one is used.
 
     Args:
         model: any recurrence whose cell a BPTT by hand is written for: RNN, LSTM, GRU, their layer-normalised forms,
@@ -118,49 +120,47 @@ def verify_bptt(
         targets: (T, B, O), true outputs that a NARX is fed with.
 
     Raises:
-        TypeError: the model is nothing that a reference is written for, or an option is not this model's.
+        TypeError: there is no reference for the model, or an option is not this model's.
         ValueError: as the model's own call; a truncation with k2 ≠ k1.
     """
     rng = np.random.default_rng(seed)
-    question: RecurrenceCase | ClassicCase
+    case: VerificationCase
     if isinstance(model, Recurrence) and model.cell_type in REFERENCED:
-        _not_for(model, targets=targets)
-        question = RecurrenceCase.of(model, xs, state, divergence, rng, lengths, masks, truncation)
+        _refuse(model, targets=targets)
+        case = RecurrenceCase.of(model, xs, state, divergence, rng, lengths, masks, truncation)
     elif type(model) in CLASSIC_REFERENCES:
         assert isinstance(model, Classic)
-        _not_for(model, lengths=lengths, masks=masks, truncation=truncation)
-        question = ClassicCase.of(model, xs, state, divergence, rng, targets)
+        _refuse(model, lengths=lengths, masks=masks, truncation=truncation)
+        case = ClassicCase.of(model, xs, state, divergence, rng, targets)
     else:
         cells, nets = (", ".join(kind.__name__ for kind in of) for of in (REFERENCED, CLASSIC_REFERENCES))
         got = type(model).__name__ + (f" of {model.cell_type.__name__}" if isinstance(model, Recurrence) else "")
         raise TypeError(f"verify_bptt: model: got {got}, want a recurrence of {cells}, or one of {nets}")
-    implementations = {
-        implementation: question.on_the_tape(implementation) for implementation in question.implementations
-    }
-    graph, fused = implementations["graph"], implementations.get("fused")
+    gradients = {implementation: case.on_the_tape(implementation) for implementation in case.implementations}
+    graph, fused = gradients["graph"], gradients.get("fused")
     rows = []
-    for name, g in question.by_hand().items():
-        near = None
-        if question.differentiable and not name.startswith(("output", "final")):
-            near = _near(question, name, graph[name], rng)
-        by_fused = None if fused is None else _relative(fused[name], g)
-        between = None if fused is None else _relative(graph[name], fused[name])
-        rows.append(Row(name, g.shape, _relative(graph[name], g), by_fused, between, near))
-    return Verification(question.title, tuple(rows))
+    for name, g in case.by_hand().items():
+        numeric = None
+        if case.differentiable and not name.startswith(("output", "final")):
+            numeric = _numeric_error(case, name, graph[name], rng)
+        fused_reference = None if fused is None else _relative(fused[name], g)
+        graph_fused = None if fused is None else _relative(graph[name], fused[name])
+        rows.append(Row(name, g.shape, _relative(graph[name], g), fused_reference, graph_fused, numeric))
+    return Verification(case.title, tuple(rows))
 
 
-def _near(question: RecurrenceCase | ClassicCase, name: str, gradient: Array, rng: np.random.Generator) -> float:
-    """The relative error against finite differences, along another direction where a kink lies close to the first."""
+def _numeric_error(case: VerificationCase, name: str, gradient: Array, rng: np.random.Generator) -> float:
+    """The relative error against finite differences; other directions are tried if a kink lies close to the first."""
     error = float("inf")
     for _ in range(3):
         v = direction(gradient, rng)
-        error = min(error, difference(question.value_along(name, v), float(np.sum(gradient * v)), DIFFERENCES))
+        error = min(error, difference(case.value_along(name, v), float(np.sum(gradient * v)), DIFFERENCES))
         if error <= DIFFERENCES:
             break
     return error
 
 
-def _not_for(model: Any, **options: Any) -> None:
+def _refuse(model: Any, **options: Any) -> None:
     for name, value in options.items():
         if value is not None:
             raise TypeError(f"verify_bptt: {name}: got some for a {type(model).__name__}, which takes none")

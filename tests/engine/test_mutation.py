@@ -11,6 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import backend
+from minigrad.engine import primitive as primitive_module
 from minigrad.engine.mutation import VIEWS, exposed
 from minigrad.engine.observer import ObserverContext
 from minigrad.engine.primitive import JointRule, primitive, primitive_with_outputs
@@ -364,7 +365,7 @@ def test_rows_of_one_hot_vectors_that_change_places_are_seen(classes: int, write
 def test_of_a_large_file_only_what_is_used_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     real = backend.fingerprint
-    monkeypatch.setattr(primitive, "fingerprint", lambda array: seen.append(array.size) or real(array))
+    monkeypatch.setattr(primitive_module, "fingerprint", lambda array: seen.append(array.size) or real(array))
     data = _memmap()
     (leaf(3) * data[1]).sum().backward()
     assert set(seen) == {3}

@@ -171,8 +171,9 @@ def test_temperature_0_draws_nothing_and_still_says_what_is_no_generator() -> No
         sampling.draw([0.0, 1.0], 0.0, rng=0.5)  # type: ignore[arg-type]
 
 
-OWN = {"direction", "joint_divergence", "of", "as_generator", "SimpleNet", "SlidingPerceptron"}
-"""What is given its generator by the library's own code, bases of those in the table, and `as_generator` itself."""
+OWN = {"direction", "joint_divergence", "of", "as_generator", "OneHiddenLayer", "WindowedMLP", "checkpoint"}
+"""What is given its generator by the library's own code, bases of those in the table, `as_generator` itself, and
+`checkpoint`, which takes no seed: it restores the state of generators that its function draws from."""
 
 
 def test_all_that_take_one_are_in_the_table() -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad_rnn.manual_bptt import lecture, normalized_cells, plain_cells, reference_bptt, reference_stack, stack
+from minigrad_rnn.manual_bptt import lecture, normalized_cells, plain_cells, reference_bptt, stack
 from tests.support.reference_cells import CELLS
+from tests.support.slides_bench import by_the_slides
 
 I, H, P, T, B = 3, 4, 2, 5, 2
 every_cell = pytest.mark.parametrize(("cell", "options", "optional"), CELLS.values(), ids=CELLS.keys())
@@ -56,9 +57,9 @@ def test_the_stack_agrees_with_the_slides_procedures(cell: str, bidirectional: b
     start = [rng.standard_normal((len(names), B, size)) for size in sizes]
     state = tuple(start) if len(start) > 1 else start[0]
     xs, ask = rng.standard_normal((T, B, I)), asked([(T, B, H * len(directions)), *(a.shape for a in start)])
-    given = (cell, parameters, xs, state, ask)
-    by_slides = lecture.reference_bptt(*given, num_layers=2, bidirectional=bidirectional)
-    by_stack = reference_stack(*given, num_layers=2, bidirectional=bidirectional)
+    kind = lecture.RNN if cell == "rnn" else lecture.LSTM
+    by_slides = by_the_slides(lecture, kind, parameters, xs, start, ask, 2, bidirectional)
+    by_stack = reference_bptt(cell, parameters, xs, state, ask, num_layers=2, bidirectional=bidirectional)
     assert by_slides.gradients.keys() == by_stack.gradients.keys()
     np.testing.assert_allclose(by_stack.output, by_slides.output, rtol=1e-13)
     for name, g in by_stack.gradients.items():
@@ -142,15 +143,15 @@ def test_each_derivative_by_hand_is_right(cell: str, options: Any, optional: set
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"cell": "qru"}, "cell is 'qru'"),
-        ({"options": {"slope": 1}}, r"options has \['slope'\]"),
-        ({"merge": "product"}, "merge is 'product'"),
-        ({"num_layers": (1, 1)}, r"num_layers is \(1, 1\)"),
-        ({"cut_every": 0}, "cut_every is 0"),
-        ({"masks": {"forward7": {}}}, r"masks has \['forward7'\]"),
-        ({"initial_state": np.zeros((1, B, H + 1))}, "initial_state's h is"),
-        ({"divergence_gradient": lambda output, final: (output[0], final)}, "the divergence's d_output is"),
-        ({"divergence_gradient": lambda output, final: (output, final[0])}, "the divergence's d_final_state's h is"),
+        ({"cell": "qru"}, "cell: got 'qru'"),
+        ({"options": {"slope": 1}}, r"options: got \['slope'\]"),
+        ({"merge": "product"}, "merge: got 'product'"),
+        ({"num_layers": (1, 1)}, r"num_layers: got \(1, 1\)"),
+        ({"cut_every": 0}, "cut_every: got 0"),
+        ({"masks": {"forward7": {}}}, r"masks: got \['forward7'\]"),
+        ({"initial_state": np.zeros((1, B, H + 1))}, "initial_state's h: got"),
+        ({"divergence_gradient": lambda output, final: (output[0], final)}, "the divergence's d_output: got"),
+        ({"divergence_gradient": lambda output, final: (output, final[0])}, "the divergence's d_final_state's h: got"),
     ],
 )
 def test_errors(changed: dict[str, Any], message: str) -> None:

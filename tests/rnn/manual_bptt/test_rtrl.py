@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad_rnn.manual_bptt import real_time_recurrent_learning as real_time, reference_stack, rtrl, stack
+from minigrad_rnn.manual_bptt import real_time_recurrent_learning as real_time, reference_bptt, rtrl, stack
 from tests.support.reference_cells import CELLS
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +45,7 @@ def parts(state: Any) -> tuple[Any, ...]:
 def by_bptt(arguments: dict[str, Any]) -> dict[str, Array]:
     start = tuple(a[None] for a in parts(arguments["initial_state"]))
     zeros = tuple(np.zeros_like(a) for a in start)
-    found = reference_stack(
+    found = reference_bptt(
         arguments["cell"], {f"forward0.{n}": a for n, a in arguments["parameters"].items()}, arguments["xs"],
         start if len(start) > 1 else start[0],
         lambda *_: (arguments["local_gradient"], zeros if len(zeros) > 1 else zeros[0]),
@@ -132,19 +132,19 @@ def test_float32_stays_float32_and_nothing_given_is_changed(name: str) -> None:
 @pytest.mark.parametrize(
     ("argument", "value", "message"),
     [
-        ("cell", "elman", "cell is 'elman'"),
-        ("options", {"slope": 1.0}, r"options has \['slope'\]"),
-        ("xs", np.zeros((4, 2)), r"xs is float64 \(4, 2\); it wants .* \(T, B, I\)"),
-        ("xs", np.zeros((4, 2, 5)), r"parameters\['gru.Wc'\] is float64 \(9, 2\); it wants .* \(9, 5\)"),
-        ("parameters", {"Wr": np.zeros((9, 3))}, "parameters lacks 'gru.Wc'"),
-        ("initial_state", np.zeros((1, 2, 3)), r"initial_state's h is float64 \(1, 2, 3\); it wants .* \(2, 3\)"),
-        ("initial_state", (np.zeros((2, 3)),) * 2, r"initial_state has 2 part\(s\); it wants h"),
-        ("local_gradient", np.zeros((4, 3)), r"local_gradient is float64 \(4, 3\); it wants .* \(4, 2, 3\)"),
-        ("local_gradient", np.zeros((4, 2, 3), np.float32), "local_gradient is float32"),
+        ("cell", "elman", "cell: got 'elman'"),
+        ("options", {"slope": 1.0}, r"options: got \['slope'\]"),
+        ("xs", np.zeros((4, 2)), r"xs: got float64 \(4, 2\), want .* \(T, B, I\)"),
+        ("xs", np.zeros((4, 2, 5)), r"parameters\['gru.Wc'\]: got float64 \(9, 2\), want .* \(9, 5\)"),
+        ("parameters", {"Wr": np.zeros((9, 3))}, "parameters: got no 'gru.Wc'"),
+        ("initial_state", np.zeros((1, 2, 3)), r"initial_state's h: got float64 \(1, 2, 3\), want .* \(2, 3\)"),
+        ("initial_state", (np.zeros((2, 3)),) * 2, r"initial_state: got 2 part\(s\), want h"),
+        ("local_gradient", np.zeros((4, 3)), r"local_gradient: got float64 \(4, 3\), want .* \(4, 2, 3\)"),
+        ("local_gradient", np.zeros((4, 2, 3), np.float32), "local_gradient: got float32"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(argument: str, value: Any, message: str) -> None:
     arguments = drawn("gru")
     rtrl(**arguments)
-    with pytest.raises(ValueError, match=f"reference: {message}"):
+    with pytest.raises(ValueError, match=f"manual_bptt: {message}"):
         rtrl(**{**arguments, argument: value})

@@ -15,7 +15,7 @@ from minigrad_rnn import GRU, LSTM, NARX, RNN, Elman, Recurrence, RNNCell, Trunc
 from minigrad_rnn.__main__ import NETWORKS, cases, main
 from minigrad_rnn.cells import gru, lstm, rnn
 from minigrad_rnn.networks import recurrence, truncation
-from minigrad_rnn.verification import recurrence_case as questions
+from minigrad_rnn.verification import recurrence_case
 
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
@@ -160,14 +160,14 @@ def test_a_wrong_rule_of_the_tape_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_wrong_reference_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = questions.reference
+    right = recurrence_case.reference_bptt
 
     def wrong(*args: Any, **options: Any) -> Any:
-        said = right(*args, **options)
-        said.gradients["forward0.Wr"][0, 0] *= 1.001
-        return said
+        result = right(*args, **options)
+        result.gradients["forward0.Wr"][0, 0] *= 1.001
+        return result
 
-    monkeypatch.setattr(questions, "reference_bptt", wrong)
+    monkeypatch.setattr(recurrence_case, "reference_bptt", wrong)
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     failed = [row.name for row in found.rows if not row.passed]
     assert failed == ["forward0.Wr"]
@@ -201,7 +201,7 @@ def test_lengths_of_any_kind(lengths: Any) -> None:
 def test_every_module_with_every_option(name: str) -> None:
     """Lengths, masks, truncation, learned h(−1), two directions of any depth, merges, the cells' own options."""
     for case in cases(name, 2, 3):
-        found = case.verified(drawn(4, 2, 2), seed=1)
+        found = case.verify(drawn(4, 2, 2), seed=1)
         assert found.passed, str(found)
         assert found.largest <= 1e-10
 
