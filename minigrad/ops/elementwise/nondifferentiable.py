@@ -1,4 +1,4 @@
-"""Functions without a derivative: comparisons, positions, signs, and new arrays. Their results are constants."""
+"""Functions without a derivative: comparisons, argmax and the like, rounding, bits, new arrays. Results are constants."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ __all__ = [
 
 
 def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
-    """The array library's function of this name, on tensors; the result, or one of several, is off the tape."""
+    """Return the array library's function of this name for tensors; its result, or one of several, is off the tape."""
 
     def function(*args: Any, **options: Any) -> Tensor:
         arrays = [a._data if isinstance(a, Tensor) else a for a in args]
@@ -80,8 +80,8 @@ def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
         if len(backends) > 1:
             raise mixed_backend_error(name, args)
         backend, arrays = to_common_backend(backends.pop() if backends else None, arrays)
-        found = getattr(backend.xp, name)(*arrays, **options)
-        return Tensor(backend.xp.asarray(found if pick is ... else found[pick]))
+        result = getattr(backend.xp, name)(*arrays, **options)
+        return Tensor(backend.xp.asarray(result if pick is ... else result[pick]))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"NumPy's `{name}`, on the tensors' backend. No gradient flows through it."
@@ -123,5 +123,5 @@ def ones(shape: Any, dtype: Any = np.float32) -> Tensor:
 
 
 def arange(*limits: Any, dtype: Any = None) -> Tensor:
-    """Evenly spaced numbers on the default backend, as NumPy's."""
+    """Evenly spaced numbers on the default backend, with NumPy's arguments."""
     return Tensor(default_backend().xp.arange(*limits, dtype=dtype))
