@@ -1,4 +1,4 @@
-"""Functions without a derivative: comparisons, argmax and the like, rounding, bits, new arrays. Results are constants."""
+"""Functions without a derivative: comparisons, argmax, rounding, bit operations, new arrays. Results are constants."""
 
 from __future__ import annotations
 
