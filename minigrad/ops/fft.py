@@ -52,7 +52,10 @@ def _inverse_norm(norm: str | None) -> str:
 def _symmetric(xp: Any, name: str, a: Array, **options: Any) -> Any:
     """The value and rule of the transform `xp.fft.<name>`, which is its own rule; saves nothing."""
     shape = a.shape
-    transform = lambda xp, x: getattr(xp.fft, name)(x, **options)  # noqa: E731
+
+    def transform(xp: Any, x: Array) -> Array:
+        return getattr(xp.fft, name)(x, **options)
+
     return transform(xp, a), (), lambda xp, g: _to_shape(xp, transform(xp, g), shape)
 
 
