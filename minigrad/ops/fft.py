@@ -18,26 +18,8 @@ from ..engine.tensor import Tensor
 from .elementwise.complex import conj
 
 Array = Any
-__all__ = [
-    "fft",
-    "fft2",
-    "fftfreq",
-    "fftn",
-    "fftshift",
-    "hfft",
-    "ifft",
-    "ifft2",
-    "ifftn",
-    "ifftshift",
-    "ihfft",
-    "irfft",
-    "irfft2",
-    "irfftn",
-    "rfft",
-    "rfft2",
-    "rfftfreq",
-    "rfftn",
-]
+__all__ = ["fft", "fftn", "hfft", "ifft", "ifftn", "ihfft", "irfft", "irfftn", "rfft", "rfftn"]
+__all__ += ["fft2", "fftfreq", "fftshift", "ifft2", "ifftshift", "irfft2", "rfft2", "rfftfreq"]
 
 INVERSE_NORM = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 """The norm that gives the inverse transform the factor which the transform has under this norm."""

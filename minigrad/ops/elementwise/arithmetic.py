@@ -11,33 +11,9 @@ from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
-__all__ = [
-    "abs",
-    "absolute",
-    "add",
-    "astype",
-    "cbrt",
-    "clip",
-    "divide",
-    "fabs",
-    "float_power",
-    "fmax",
-    "fmin",
-    "lerp",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "positive",
-    "pow",
-    "power",
-    "reciprocal",
-    "sqrt",
-    "square",
-    "subtract",
-    "true_divide",
-    "where",
-]
+__all__ = ["add", "divide", "float_power", "multiply", "pow", "power", "subtract", "true_divide"]
+__all__ += ["abs", "absolute", "cbrt", "fabs", "negative", "positive", "reciprocal", "sqrt", "square"]
+__all__ += ["astype", "clip", "fmax", "fmin", "lerp", "maximum", "minimum", "where"]
 
 
 # The rules of the most common operations are built once, not at every call.

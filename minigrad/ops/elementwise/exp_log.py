@@ -8,19 +8,7 @@ from typing import Any
 from ...engine.primitive import primitive
 
 Array = Any
-__all__ = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "logaddexp",
-    "logaddexp2",
-    "logit",
-    "xlogy",
-]
+__all__ = ["exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "logit", "xlogy"]
 
 LN2, LN10 = math.log(2), math.log(10)
 

@@ -12,63 +12,14 @@ from ...engine.primitive import mixed_backend_error, to_common_backend
 from ...engine.tensor import Tensor
 
 Array = Any
-__all__ = [
-    "all",
-    "any",
-    "arange",
-    "argmax",
-    "argmin",
-    "argsort",
-    "around",
-    "bitwise_and",
-    "bitwise_count",
-    "bitwise_invert",
-    "bitwise_left_shift",
-    "bitwise_not",
-    "bitwise_or",
-    "bitwise_right_shift",
-    "bitwise_xor",
-    "ceil",
-    "count_nonzero",
-    "equal",
-    "fix",
-    "floor",
-    "floor_divide",
-    "gcd",
-    "greater",
-    "greater_equal",
-    "heaviside",
-    "invert",
-    "isclose",
-    "iscomplex",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "isneginf",
-    "isposinf",
-    "isreal",
-    "lcm",
-    "left_shift",
-    "less",
-    "less_equal",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "nanargmax",
-    "nanargmin",
-    "not_equal",
-    "ones",
-    "ones_like",
-    "right_shift",
-    "rint",
-    "round",
-    "sign",
-    "signbit",
-    "trunc",
-    "zeros",
-    "zeros_like",
-]
+__all__ = ["equal", "greater", "greater_equal", "isclose", "less", "less_equal", "not_equal"]
+__all__ += ["heaviside", "iscomplex", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "sign", "signbit"]
+__all__ += ["around", "ceil", "fix", "floor", "floor_divide", "gcd", "lcm", "rint", "round", "trunc"]
+__all__ += ["all", "any", "count_nonzero", "logical_and", "logical_not", "logical_or", "logical_xor"]
+__all__ += ["bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_not", "bitwise_or", "bitwise_xor", "invert"]
+__all__ += ["bitwise_left_shift", "bitwise_right_shift", "left_shift", "right_shift"]
+__all__ += ["argmax", "argmin", "argsort", "nanargmax", "nanargmin"]
+__all__ += ["arange", "ones", "ones_like", "zeros", "zeros_like"]
 
 
 def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:

@@ -9,35 +9,9 @@ from ...engine.primitive import call_in, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
-__all__ = [
-    "acos",
-    "acosh",
-    "arccos",
-    "arccosh",
-    "arcsin",
-    "arcsinh",
-    "arctan",
-    "arctan2",
-    "arctanh",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "cos",
-    "cosh",
-    "deg2rad",
-    "degrees",
-    "hypot",
-    "rad2deg",
-    "radians",
-    "sin",
-    "sinc",
-    "sinh",
-    "tan",
-    "tanh",
-    "unwrap",
-]
+__all__ = ["acos", "arccos", "arcsin", "arctan", "arctan2", "asin", "atan", "atan2", "cos", "hypot", "sin", "tan"]
+__all__ += ["acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "cosh", "sinh", "tanh"]
+__all__ += ["deg2rad", "degrees", "rad2deg", "radians", "sinc", "unwrap"]
 
 
 # The rules of the most common operations are built once, not at every call.

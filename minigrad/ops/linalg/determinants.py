@@ -168,7 +168,7 @@ def cond(x: Any, p: Any = None) -> Tensor:
 
 
 def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
-    """The number of singular values above `tol`, or above `rtol` times the largest; 1 for a nonzero vector. A constant."""
+    """The number of singular values above `tol` or above `rtol` times the largest, a constant; a vector has 0 or 1."""
     A = as_tensor(A).detach()
     if A.ndim < 2:
         return astype(any_of(not_equal(A, 0)), np.int64)

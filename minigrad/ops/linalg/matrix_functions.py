@@ -21,19 +21,8 @@ from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
 from .solving import inv, solve, want_matrices
 
 Array = Any
-__all__ = [
-    "cross",
-    "diagonal",
-    "expm",
-    "matmul",
-    "matrix_power",
-    "matrix_transpose",
-    "multi_dot",
-    "outer",
-    "tensordot",
-    "trace",
-    "vecdot",
-]
+__all__ = ["expm", "matrix_power", "multi_dot"]
+__all__ += ["cross", "diagonal", "matmul", "matrix_transpose", "outer", "tensordot", "trace", "vecdot"]
 
 
 @composed
