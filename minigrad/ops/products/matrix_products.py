@@ -161,18 +161,20 @@ def _as_array(x: Any) -> Any:
 @composed
 def dot(a: Any, b: Any) -> Tensor:
     """NumPy's `dot`: the sum over the last axis of `a` and the last but one of `b`; with a scalar, the product."""
-    if not (ndim(a) and ndim(b)):
+    n, m = ndim(a), ndim(b)
+    if n == 0 or m == 0:
         return multiply(a, b)
-    return matmul(a, b) if ndim(b) <= 2 else tensordot(a, b, axes=(-1, -2))
+    return matmul(a, b) if m <= 2 else tensordot(a, b, axes=(-1, -2))
 
 
 @composed
 def inner(a: Any, b: Any) -> Tensor:
     """The sum over the last axis of both; with a scalar, the product."""
-    if not (ndim(a) and ndim(b)):
+    n, m = ndim(a), ndim(b)
+    if n == 0 or m == 0:
         return multiply(a, b)
-    if ndim(b) <= 2:
-        return matmul(a, b if ndim(b) == 1 else transpose(b))
+    if m <= 2:
+        return matmul(a, b if m == 1 else transpose(b))
     return tensordot(a, b, axes=(-1, -1))
 
 
