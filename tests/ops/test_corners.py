@@ -1,4 +1,4 @@
-"""Whole numbers, numbers without axes, and nothing at all: in value, dtype and shape as NumPy has it."""
+"""Integers, infinities, 0-d and empty arrays: value, dtype and shape are NumPy's."""
 
 from __future__ import annotations
 

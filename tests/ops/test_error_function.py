@@ -1,4 +1,4 @@
-"""The integrals of a bell: erf, erfc and the normal distribution."""
+"""erf, erfc and the normal distribution are right to the last digits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors are of NumPy's own kinds, so that what catches them there catches them here, and name the operation."""
+"""Errors have NumPy's classes and name the operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products of arrays of any shapes, and what a weight's pool receives from them."""
+"""Products of arrays of any shape, and the factors that a weight's gradient pool receives."""
 
 from __future__ import annotations
 
