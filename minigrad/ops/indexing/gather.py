@@ -12,7 +12,7 @@ from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.conversion import as_array, backend_at
-from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
+from ..arrays.shape import axis_in, broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
 from ..elementwise.arithmetic import clip, where
 from ..elementwise.nondifferentiable import less
 
@@ -193,10 +193,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
         x, axes = ravel(x), 1
     if not axes:  # NumPy gives a number an axis 0
         x, axes = reshape(x, (1,)), 1
-    axis = 0 if axis is None else axis
-    if not -axes <= axis < axes:
-        raise np.exceptions.AxisError(axis, axes, "take: axis")
-    axis = int(axis) % axes
+    axis = axis_in(0 if axis is None else axis, axes, "take: axis")
     ids = _own_array(x, indices)
     if mode != "raise":
         ids = _within_bounds("take", ids, shape_of(x)[axis], mode)
@@ -221,18 +218,26 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
     return _take_along_axis(x, indices=_own_array(x, indices), axis=axis)
 
 
+def in_order(x: Any, order: Array, axis: int) -> Tensor:
+    """`take_along_axis` for an order of the library's own that names no position twice."""
+    return _take_along_axis(x, indices=order, axis=axis, unique=True)
+
+
 @primitive
-def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int) -> Any:
+def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int, unique: bool = False) -> Any:
     shape = x.shape
-    rule = lambda xp, g: call_in(xp, _add_along_axis, g, indices, axis=axis, shape=shape)  # noqa: E731
+    rule = lambda xp, g: call_in(xp, add_along_axis, g, indices, axis=axis, shape=shape, unique=unique)  # noqa: E731
     return xp.take_along_axis(x, indices, axis=axis), (), (rule, None, None)
 
 
 @primitive
-def _add_along_axis(xp: Any, g: Array, indices: Array, axis: int, shape: Any) -> Any:
-    """The adjoint of `take_along_axis`: `g` added up in zeros of `shape`."""
+def add_along_axis(xp: Any, g: Array, indices: Array, axis: int, shape: Any, unique: bool = False) -> Any:
+    """The adjoint of `take_along_axis`: `g` added up in zeros of `shape`, or assigned if no position is named twice."""
     index = along_axis(xp, indices, axis, shape)
-    if xp is np and g.size < FEW:
+    if unique:
+        y = xp.zeros(shape, dtype=g.dtype)
+        y[index] = g
+    elif xp is np and g.size < FEW:
         y = np.zeros(shape, g.dtype)
         np.add.at(y, index, g)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,8 @@ from ...engine.tensor import Tensor
 from ..arrays.conversion import as_host_array, as_tensor
 from ..arrays.shape import axes_in, broadcast_to, reshape, transpose
 from ..elementwise.arithmetic import add, astype, multiply, where
-from ..indexing.gather import take_along_axis
+from ..indexing.gather import in_order, take_along_axis
 from .reductions import axes_of, mean, sum as total
-from .sorting import in_order
 
 Array = Any
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -83,49 +83,46 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, method: str = "linear", keep
     return _nanquantile(as_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
 
 
-_CONTINUOUS = {
-    "interpolated_inverted_cdf": (0.0, 1.0),
-    "hazen": (0.5, 0.5),
-    "weibull": (0.0, 0.0),
-    "median_unbiased": (1 / 3, 1 / 3),
-    "normal_unbiased": (3 / 8, 3 / 8),
+def _continuous(alpha: float, beta: float) -> Callable[[Any, Array], Array]:
+    """The rank for Hyndman and Fan's α and β (Sample quantiles in statistical packages, 1996)."""
+    return lambda n, q: n * q + (alpha + q * (1 - alpha - beta)) - 1
+
+
+RANKS: dict[str, Callable[[Any, Array], Array]] = {
+    "interpolated_inverted_cdf": _continuous(0.0, 1.0),
+    "hazen": _continuous(0.5, 0.5),
+    "weibull": _continuous(0.0, 0.0),
+    "median_unbiased": _continuous(1 / 3, 1 / 3),
+    "normal_unbiased": _continuous(3 / 8, 3 / 8),
+    **dict.fromkeys(("inverted_cdf", "averaged_inverted_cdf"), lambda n, q: n * q - 1),
+    "closest_observation": lambda n, q: n * q - 1.5,
+    **dict.fromkeys(("linear", "lower", "higher", "midpoint", "nearest"), lambda n, q: (n - 1) * q),
 }
-"""Hyndman and Fan's α and β (Sample quantiles in statistical packages, 1996)."""
+"""The fractional rank, counted from 0, of the quantile `q` of `n` values, by the method."""
+WEIGHTS: dict[str, Callable[[Any, Array, Array], Array]] = {
+    "lower": lambda xp, low, part: part * 0,
+    **dict.fromkeys(("higher", "inverted_cdf"), lambda xp, low, part: 1.0 - (part == 0)),
+    "midpoint": lambda xp, low, part: 0.5 * (1.0 - (part == 0)),
+    "nearest": lambda xp, low, part: xp.rint(low + part) - low,
+    "averaged_inverted_cdf": lambda xp, low, part: xp.where(part == 0, 0.5, 1.0),
+    "closest_observation": lambda xp, low, part: 1.0 - xp.where(low % 2 == 1, part == 0, False),
+}
+"""The weight of the upper neighbour of a rank `low + part`, where it is not `part` itself."""
 DISCRETE = ("lower", "higher", "nearest", "inverted_cdf", "closest_observation")
-METHODS = (*_CONTINUOUS, "linear", "midpoint", "averaged_inverted_cdf", *DISCRETE)
+METHODS = tuple(RANKS)
 
 
 def _neighbours(xp: Any, n: Any, q: Array, method: str) -> tuple[Array, Array, Array]:
     """The ranks, as floats, of the two of `n` values next to a quantile, and the weight of the upper one."""
-    last = n - 1
-    if method in _CONTINUOUS:
-        alpha, beta = _CONTINUOUS[method]
-        rank = n * q + (alpha + q * (1 - alpha - beta)) - 1
-    elif method in ("inverted_cdf", "averaged_inverted_cdf"):
-        rank = n * q - 1
-    elif method == "closest_observation":
-        rank = n * q - 1.5
-    else:
-        rank = last * q
+    rank = RANKS[method](n, q)
     low = xp.floor(rank)
     weight = rank - low
-    exact = weight == 0
-    if method == "lower":
-        weight = weight * 0
-    elif method in ("higher", "inverted_cdf"):
-        weight = 1.0 - exact
-    elif method == "midpoint":
-        weight = 0.5 * (1.0 - exact)
-    elif method == "nearest":
-        weight = xp.rint(rank) - low
-    elif method == "averaged_inverted_cdf":
-        weight = xp.where(exact, 0.5, 1.0)
-    elif method == "closest_observation":
-        weight = 1.0 - xp.where(low % 2 == 1, exact, False)
+    if method in WEIGHTS:
+        weight = WEIGHTS[method](xp, low, weight)
     # A rank of weight 0 is replaced by the other one, so that an infinity there does no harm.
     high = xp.where(weight > 0, low + 1, low)
     low = xp.where(weight < 1, low, high)
-    low, high = xp.clip(low, 0, last), xp.clip(high, 0, last)
+    low, high = xp.clip(low, 0, n - 1), xp.clip(high, 0, n - 1)
     return low, high, xp.where(low == high, 0.5, weight)
 
 

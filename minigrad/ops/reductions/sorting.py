@@ -10,9 +10,9 @@ from ...backend import backend_of
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.conversion import as_tensor
-from ..arrays.shape import ravel
+from ..arrays.shape import along, ravel
 from ..elementwise.nondifferentiable import _constant
-from ..indexing.gather import along_axis
+from ..indexing.gather import add_along_axis, in_order
 
 Array = Any
 __all__ = [
@@ -31,27 +31,12 @@ argpartition, searchsorted, digitize = _constant("argpartition"), _constant("sea
 
 
 @primitive
-def in_order(xp: Any, x: Array, order: Array, axis: int) -> Any:
-    """The elements of `x` at the positions `order` along `axis`, none of which is named twice."""
-    shape = x.shape
-    rule = lambda xp, g, order: call_in(xp, _out_of_order, g, order, axis=axis, shape=shape)  # noqa: E731
-    return xp.take_along_axis(x, order, axis=axis), (order,), (rule, None)
-
-
-@primitive
-def _out_of_order(xp: Any, g: Array, order: Array, axis: int, shape: Any) -> Any:
-    """The adjoint of `in_order`: zeros of `shape` with `g` at the positions `order`."""
-    y = xp.zeros(shape, dtype=g.dtype)
-    y[along_axis(xp, order, axis, order.shape)] = g
-    return y, (order,), (lambda xp, g, order: xp.take_along_axis(g, order, axis=axis), None)
-
-
-@primitive
 def _sort(xp: Any, x: Array, axis: int, kind: str | None) -> Any:
     shape = x.shape
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
-        return call_in(xp, _out_of_order, g, xp.argsort(x, axis=axis, kind=kind), axis=axis, shape=shape)
+        order = xp.argsort(x, axis=axis, kind=kind)
+        return call_in(xp, add_along_axis, g, order, axis=axis, shape=shape, unique=True)
 
     return xp.sort(x, axis=axis), (x,), by_x
 
@@ -87,15 +72,13 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     n = array.shape[dim]
     if not 0 <= k <= n:
         raise ValueError(f"topk: k: got {k}, want 0 to {n}, the length of axis {dim}")
-    part: list[Any] = [slice(None)] * array.ndim
     if 0 < k < n:
-        part[dim] = slice(n - k, n) if largest else slice(0, k)
-        top = xp.argpartition(array, n - k if largest else k - 1, axis=dim)[tuple(part)]
+        part = along(dim % x.ndim, slice(n - k, n) if largest else slice(0, k))
+        top = xp.argpartition(array, n - k if largest else k - 1, axis=dim)[part]
         order = xp.argsort(xp.take_along_axis(array, top, axis=dim), axis=dim)
         order = xp.take_along_axis(top, order, axis=dim)
     else:
-        part[dim] = slice(0, k)
-        order = xp.argsort(array, axis=dim)[tuple(part)]
+        order = xp.argsort(array, axis=dim)[along(dim % x.ndim, slice(0, k))]
     order = xp.flip(order, axis=dim) if largest else order
     return in_order(x, order, axis=dim), Tensor(order)
 
@@ -108,9 +91,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[
     n = array.shape[dim]
     if not 1 <= k <= n:
         raise ValueError(f"kthvalue: k: got {k}, want 1 to {n}, the length of axis {dim}")
-    one: list[Any] = [slice(None)] * array.ndim
-    one[dim] = slice(k - 1, k)
-    position = xp.argpartition(array, k - 1, axis=dim)[tuple(one)]
+    position = xp.argpartition(array, k - 1, axis=dim)[along(dim % x.ndim, slice(k - 1, k))]
     value = in_order(x, position, axis=dim)
     return (value, Tensor(position)) if keepdim else (value.squeeze(dim), Tensor(xp.squeeze(position, axis=dim)))
 
