@@ -10,6 +10,7 @@ import numpy as np
 from ...backend import Backend, backend_of, default_backend, is_array
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor, tensor
+from ...validation import check_choice
 from ..elementwise.arithmetic import astype, power
 from .conversion import array_like
 from .joining import stack
@@ -95,16 +96,13 @@ def asarray(object: Any, dtype: Any = None) -> Tensor:
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    """`fill_value`, a number or an array that broadcasts, in the given shape. Python floats become float32.
-
-    Gradients flow to the value.
-    """
+    """`fill_value`, which broadcasts, in the given shape. Gradients flow to it. Python floats become float32."""
     value = fill_value if isinstance(fill_value, Tensor) else tensor(fill_value)
     return broadcast_to(value if dtype is None else astype(value, dtype), _as_shape(shape))
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
-    """`fill_value`, a number or an array that broadcasts, in the shape and dtype of `x`. Gradients flow to it."""
+    """`fill_value`, which broadcasts, in the shape and dtype of `x`. Gradients flow to it."""
     dtype = np.dtype(x.dtype if dtype is None else dtype)
     value = array_like(fill_value, x, dtype)
     value = astype(value, dtype) if value.dtype != dtype else value
@@ -151,8 +149,7 @@ def _first_to(y: Tensor, axis: int) -> Tensor:
 
 @composed
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, axis: int = 0) -> Tensor:
-    """`num` equally spaced values from `start` to `stop`, which broadcast, along a new axis. Python numbers give
-    float32."""
+    """`num` equally spaced values from `start` to `stop`, which broadcast, along a new axis. Numbers give float32."""
     t = _fractions((start, stop), num, endpoint)
     return _first_to(start * (1 - t) + stop * t, axis)
 
@@ -180,8 +177,7 @@ def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Tens
 
     The axes are in the order of the vectors for `indexing="ij"`; for "xy" the first two are exchanged. Views.
     """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing: got {indexing!r}, want 'xy' or 'ij'")
+    check_choice("meshgrid", ("xy", "ij"), indexing=indexing)
     axes = list(range(len(xi)))
     if indexing == "xy" and len(xi) > 1:
         axes[:2] = [1, 0]

@@ -276,11 +276,9 @@ def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
 @primitive
 def roll(xp: Any, x: Array, shift: Any, axis: Any = None) -> Any:
     """Shift the elements by `shift` positions (one shift per axis), from the end of an axis round to its start."""
-    shifts = tuple(shift) if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,)
+    shifts = [int(n) for n in (shift if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,))]
     if axis is None:
-        shift = sum(int(s) for s in shifts)
-        return xp.roll(x, shift), (), (lambda xp, g: xp.roll(g, -shift), None, None)
-    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
-    axes, shifts = axes * (len(shifts) if len(axes) == 1 else 1), shifts * (len(axes) if len(shifts) == 1 else 1)
-    shift, axis = tuple(int(s) for s in shifts), tuple(int(a) for a in axes)
-    return xp.roll(x, shift, axis), (), (lambda xp, g: xp.roll(g, tuple(-s for s in shift), axis), None, None)
+        total = sum(shifts)
+        return xp.roll(x, total), (), (lambda xp, g: xp.roll(g, -total), None, None)
+    steps, axes = (tuple(numbers.tolist()) for numbers in np.broadcast_arrays(shifts, axis))
+    return xp.roll(x, steps, axes), (), (lambda xp, g: xp.roll(g, tuple(-n for n in steps), axes), None, None)

@@ -11,6 +11,7 @@ from ...backend import BY_ARRAY_TYPE, backend_of, is_array
 from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
+from ...validation import check_choice
 from ..arrays.conversion import as_array, backend_at
 from ..arrays.shape import axis_in, broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
 from ..elementwise.arithmetic import clip, where
@@ -66,14 +67,13 @@ def _getitem(xp: Any, x: Array, index: Any) -> Any:
     shape = x.shape
     if type(index) in BY_ARRAY_TYPE and index.dtype != bool and shape:
         return x.take(index, axis=0), (), (lambda xp, g: call_in(xp, sum_rows, g, index, n=shape[0]), None)
-    if is_basic(index):
-        return x[index], (), (lambda xp, g: _basic_adjoint(xp, g, index, shape), None)
-    return x[index], (), (lambda xp, g: call_in(xp, put, g, index=index, shape=shape), None)
+    if not is_basic(index):
+        return x[index], (), (lambda xp, g: call_in(xp, put, g, index=index, shape=shape), None)
 
+    def by_x(xp: Any, g: Array) -> Any:  # arrays: the gradient pool itself writes `g` into place
+        return put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
 
-def _basic_adjoint(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros with `g` at a basic index: an `IndexedSlice` for the gradient pool, or recorded if `g` is a tensor."""
-    return put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
+    return x[index], (), (by_x, None)
 
 
 @primitive
@@ -165,7 +165,7 @@ def _take(xp: Any, x: Array, ids: Array, axis: int = 0) -> Any:
 
 @primitive
 def sum_rows(xp: Any, g: Array, ids: Array, n: int, axis: int = 0) -> Any:
-    """The adjoint of `take`: part k along `axis` of the result is the sum of the parts of `g` whose id is k.
+    """The adjoint of `take`: part k along `axis` is the sum of the parts of `g` whose id is k.
 
     The axes of `ids` are those of `g` from `axis` on.
     """
@@ -206,8 +206,7 @@ def _own_array(x: Any, indices: Any) -> Array:
 
 
 def _within_bounds(name: str, indices: Array, n: int, mode: str) -> Array:
-    if mode not in ("wrap", "clip"):
-        raise ValueError(f"{name}: mode: got {mode!r}, want 'raise', 'wrap' or 'clip'")
+    check_choice(name, ("raise", "wrap", "clip"), mode=mode)
     return indices % n if mode == "wrap" else clip(indices, 0, n - 1)._data
 
 

@@ -175,9 +175,7 @@ class _Brackets:
         except ValueError:
             numbers = []
         if not 1 <= len(numbers) <= 3:
-            raise ValueError(
-                f"{self.__name__}[...]: got {directive!r}, want a directive such as '-1', '0,2' or '0,2,-1'"
-            )
+            raise ValueError(f"{self.__name__}[...]: got {directive!r}, want a directive such as '-1' or '0,2,-1'")
         axis, ndmin, start = (*numbers, *(0, 1, -1)[len(numbers) :])
         return axis, ndmin, start
 

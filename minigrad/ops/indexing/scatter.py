@@ -179,8 +179,7 @@ def at(x: Any) -> At:
 def _products(x: Any, values: Tensor, index: Any) -> Tensor:
     """For every element that an index picks the product of all values for it.
 
-    Sorted by position, the products of runs of equal positions grow by doubling: log₂ n steps without a division, in a
-    fixed order.
+    Sorted by position, runs of equal positions are multiplied by doubling: log₂ n steps, no division, a fixed order.
     """
     xp = backend_at(x).xp
     positions = flat_positions(xp, index, shape(x))

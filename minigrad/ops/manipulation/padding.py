@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
+from ...validation import check_choice
 from ..arrays.conversion import backend_at
 from ..arrays.joining import concatenate
 from ..arrays.shape import along, broadcast_to, ndim, shape, vector_shape, with_length
@@ -70,8 +71,7 @@ def pad(
     """
     n = ndim(x)
     widths = _widths(pad_width, n)
-    if mode not in OPTIONS:
-        raise ValueError(f"pad: mode: got {mode!r}, want one of {sorted(OPTIONS)}")
+    check_choice("pad", sorted(OPTIONS), mode=mode)
     options = {"constant_values": constant_values, "end_values": end_values, "stat_length": stat_length}
     for name, value in {**options, "reflect_type": reflect_type}.items():
         if value is not None and name != OPTIONS[mode]:

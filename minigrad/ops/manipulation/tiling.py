@@ -43,8 +43,7 @@ def _repeat(xp: Any, x: Array, repeats: int, axis: int | None) -> Any:
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     """Repeat each part of `x` along `axis`: all equally often, or with one number for each part.
 
-    With `axis=None` the elements of the flattened `x` are repeated. Synchronises with the device if the numbers are
-    there.
+    With `axis=None` `x` is flattened first. Synchronises with the device if the numbers are there.
     """
     if axis is not None and not ndim(x):
         x = reshape(x, (1,))  # NumPy gives a number an axis 0

@@ -39,20 +39,14 @@ def max_pool1d(
     offsets = xp.argmax(at.view(xp, at.to_span(xp, x, -math.inf)), axis=-1)
     if at.left:  # if all values are -inf, the first offset in the window that is not padding
         offsets = xp.maximum(offsets, -(at.starts(xp) // at.dilation))
-    y = call_in(xp, _picked, x, offsets, at)
-    return y, (offsets,), (lambda xp, g, offsets: call_in(xp, _unpicked, g, offsets, at=at),)
-
-
-@primitive
-def _picked(xp: Any, x: Array, offsets: Array, at: Any) -> Any:
-    """The value of every window at its own offset."""
     y = xp.take_along_axis(x, offsets * at.dilation + at.starts(xp), axis=-1)
-    return y, (offsets,), (lambda xp, g, offsets: call_in(xp, _unpicked, g, offsets, at=at), None)
+    return y, (offsets,), (lambda xp, g, offsets: call_in(xp, _max_pool1d_adjoint, g, offsets, at=at),)
 
 
 @primitive
-def _unpicked(xp: Any, g: Array, offsets: Array, at: Any) -> Any:
-    """The adjoint of `_picked`: each value added where it was taken from."""
+def _max_pool1d_adjoint(xp: Any, g: Array, offsets: Array, at: Any) -> Any:
+    """The adjoint of `max_pool1d`: each value added at its offset in its window."""
+    array_xp = xp
     if at.size <= FEW:
         y = xp.zeros((*g.shape[:-1], at.span), dtype=g.dtype)
         zero = xp.zeros((), dtype=g.dtype)
@@ -65,7 +59,11 @@ def _unpicked(xp: Any, g: Array, offsets: Array, at: Any) -> Any:
         rows = dx.reshape(-1, at.length)
         columns = (offsets * at.dilation + at.starts(xp)).reshape(rows.shape[0], at.windows)
         xp.add.at(rows, (xp.arange(rows.shape[0])[:, None], columns), g.reshape(columns.shape))
-    return dx, (offsets,), (lambda xp, g, offsets: call_in(xp, _picked, g, offsets, at=at), None)
+
+    def by_g(xp: Any, g: Array) -> Array:
+        return xp.take_along_axis(g, offsets * at.dilation + at.starts(array_xp), axis=-1)
+
+    return dx, (), (by_g, None)
 
 
 @composed

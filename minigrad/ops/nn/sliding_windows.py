@@ -96,9 +96,7 @@ def window_count(n: int, size: int, step: int, dilation: int) -> int:
         ValueError: no window fits, or a number is out of range.
     """
     if size < 0 or step < 1 or dilation < 1:
-        raise ValueError(
-            f"want a size of 0 or more, and a step and a dilation of 1 or more: got {size, step, dilation}"
-        )
+        raise ValueError(f"got size, step and dilation {size, step, dilation}, want a size of 0 or more, others of 1")
     count = (n - (dilation * (size - 1) + 1 if size else 0)) // step + 1
     if count < 1:
         raise ValueError(f"a window of {size} values, {dilation} apart, does not fit in an axis of {n}")
@@ -134,8 +132,8 @@ def add_windows(xp: Any, y: Array, g: Array, axis: int, step: int = 1, dilation:
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Tensor:
     """Windows of `window_shape` that slide by one along `axis`, by default along all axes, as NumPy's function.
 
-    The axes of `x` shrink to the number of windows, and new last axes run within a window. A view. The gradient adds
-    overlapping windows up.
+    The axes of `x` shrink to the number of windows, and new last axes run within a window. A view. Its gradient
+    adds overlapping windows up.
     """
     sizes = tuple(window_shape) if hasattr(window_shape, "__iter__") else (window_shape,)
     axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if hasattr(axis, "__iter__") else (axis,)

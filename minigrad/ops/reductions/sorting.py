@@ -15,17 +15,7 @@ from ..elementwise.nondifferentiable import _constant
 from ..indexing.gather import add_along_axis, in_order
 
 Array = Any
-__all__ = [
-    "argpartition",
-    "digitize",
-    "kthvalue",
-    "lexsort",
-    "partition",
-    "searchsorted",
-    "sort",
-    "topk",
-    "unique",
-]
+__all__ = ["argpartition", "digitize", "kthvalue", "lexsort", "partition", "searchsorted", "sort", "topk", "unique"]
 
 argpartition, searchsorted, digitize = _constant("argpartition"), _constant("searchsorted"), _constant("digitize")
 

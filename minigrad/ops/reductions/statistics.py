@@ -52,8 +52,10 @@ def _size(x: Tensor, axis: Any) -> int:
     return math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
 
 
-def _count(present: Tensor, like: Tensor, axis: Any, keepdims: bool) -> Tensor:
-    return sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims)
+def _count(present: Tensor, like: Tensor, axis: Any, keepdims: bool, ddof: float = 0.0) -> Tensor:
+    """The number of values that are not NaN less `ddof`; NaN if that is not positive."""
+    count = sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims) - ddof
+    return where(count > 0, count, math.nan)
 
 
 @composed
@@ -77,7 +79,7 @@ def nanmean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False)
             return mean(x, axis=axis, keepdims=keepdims)
         return _quiet_divide(sum(x, axis=axis, keepdims=keepdims), 0)
     total = sum(where(present, x, 0.0), axis=axis, keepdims=keepdims)
-    return divide(total, _positive_or_nan(_count(present, x, axis, keepdims)))
+    return divide(total, _count(present, x, axis, keepdims))
 
 
 def _squares(x: Tensor) -> Tensor:
@@ -98,10 +100,6 @@ def _quiet_divide(total: Tensor, count: Any) -> Tensor:
     return multiply(total, where(positive, divide(1.0, where(positive, count, 1.0)), none))
 
 
-def _positive_or_nan(count: Tensor) -> Tensor:
-    return where(count > 0, count, math.nan)
-
-
 @composed
 def nanvar(
     x: Any,
@@ -119,7 +117,7 @@ def nanvar(
     if present is None:  # integers, of which NumPy divides by 0 if there are too few
         return _quiet_divide(sum(_squares(centred), axis=axis, keepdims=keepdims), _size(x, axis) - ddof)
     total = sum(_squares(where(present, centred, 0.0)), axis=axis, keepdims=keepdims)
-    return divide(total, _positive_or_nan(_count(present, total, axis, keepdims) - ddof))
+    return divide(total, _count(present, total, axis, keepdims, ddof))
 
 
 @composed
