@@ -70,7 +70,7 @@ def _getitem(xp: Any, x: Array, index: Any) -> Any:
     if not is_basic(index):
         return x[index], (), (lambda xp, g: call_in(xp, put, g, index=index, shape=shape), None)
 
-    def by_x(xp: Any, g: Array) -> Any:  # arrays: the gradient pool itself writes `g` into place
+    def by_x(xp: Any, g: Array) -> Any:  # of arrays: the gradient pool adds the slice itself
         return put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
 
     return x[index], (), (by_x, None)

@@ -92,7 +92,7 @@ def diag_indices_from(x: Any) -> tuple[Tensor, ...]:
     return diag_indices(shape(x)[0], ndim(x))
 
 
-# Triangles are made on the host: on a device the number of their elements would have to be waited for.
+# Triangles are made on the host, since their element count would synchronise with a device.
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
     """The index to the lower triangle of an (n, m) matrix, up to the `k`-th diagonal above the main one."""
     return _tensors(map(default_backend().from_numpy, np.tril_indices(n, k, m)))

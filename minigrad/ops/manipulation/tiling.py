@@ -1,4 +1,4 @@
-"""Repeat the values of an array: whole, part by part, or to fill a shape."""
+"""Repeat an array, its parts, or its values until they fill a shape."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     """The weighted mean along `axis`, and the sum of the weights if `returned`. Gradients flow to the weights too.
 
     Shapes: weights as `a`, or the lengths of `axis`. Weights whose sum is 0 give infinities or NaN, not NumPy's
-    ZeroDivisionError, so that a device need not be waited for.
+    ZeroDivisionError, which would synchronise with the device.
 
     Raises:
         ValueError, TypeError: the weights have another shape.

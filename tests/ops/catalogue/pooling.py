@@ -12,7 +12,7 @@ from tests.ops.catalogue.sample import Sample, own
 
 
 def windows_of(x: Any, kernel_size: Any, stride: Any, padding: int, dilation: int, ceil_mode: bool) -> Any:
-    """The begin of every window, counted on the axis."""
+    """Where every window starts on the axis, with its size, dilation and padding."""
     one = lambda n: n[0] if isinstance(n, tuple) else n
     kernel_size, padding, dilation = one(kernel_size), one(padding), one(dilation)
     stride = kernel_size if stride is None else one(stride)
@@ -136,4 +136,4 @@ EDGES: list[Sample] = [
     Sample("max_pool1d", lambda m, x: m.max_pool1d(x, 3, 1, 1), (np.full((1, 4), -np.inf),),
            numpy=lambda m, x: np_max_pool1d(m, x, 3, 1, 1), label="all -inf"),
 ]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties, bounds and empty arrays: compared with NumPy only, since finite differences do not apply."""

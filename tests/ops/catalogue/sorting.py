@@ -1,4 +1,4 @@
-"""Order."""
+"""Sorting, partitioning and order statistics."""
 
 from __future__ import annotations
 
