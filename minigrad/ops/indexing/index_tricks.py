@@ -35,7 +35,7 @@ __all__ = [
 
 
 def _tensors(arrays: Any) -> tuple[Tensor, ...]:
-    return tuple(map(Tensor, arrays))
+    return tuple(Tensor(as_array(a)) for a in arrays)
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
