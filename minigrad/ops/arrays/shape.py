@@ -276,9 +276,10 @@ def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
 @primitive
 def roll(xp: Any, x: Array, shift: Any, axis: Any = None) -> Any:
     """Shift the elements by `shift` positions (one shift per axis), from the end of an axis round to its start."""
-    shifts = [int(n) for n in (shift if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,))]
+    shifts = tuple(int(n) for n in (shift if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,)))
     if axis is None:
         total = sum(shifts)
         return xp.roll(x, total), (), (lambda xp, g: xp.roll(g, -total), None, None)
-    steps, axes = (tuple(numbers.tolist()) for numbers in np.broadcast_arrays(shifts, axis))
-    return xp.roll(x, steps, axes), (), (lambda xp, g: xp.roll(g, tuple(-n for n in steps), axes), None, None)
+    axes = tuple(map(int, axis)) if isinstance(axis, (tuple, list)) else (int(axis),)
+    axes, shifts = axes * (len(shifts) if len(axes) == 1 else 1), shifts * (len(axes) if len(shifts) == 1 else 1)
+    return xp.roll(x, shifts, axes), (), (lambda xp, g: xp.roll(g, tuple(-n for n in shifts), axes), None, None)

@@ -13,7 +13,7 @@ from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ...validation import check_choice
 from ..arrays.conversion import as_array, backend_at
-from ..arrays.shape import axis_in, broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
+from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
 from ..elementwise.arithmetic import clip, where
 from ..elementwise.nondifferentiable import less
 
@@ -193,7 +193,10 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
         x, axes = ravel(x), 1
     if not axes:  # NumPy gives a number an axis 0
         x, axes = reshape(x, (1,)), 1
-    axis = axis_in(0 if axis is None else axis, axes, "take: axis")
+    axis = 0 if axis is None else axis
+    if not -axes <= axis < axes:
+        raise np.exceptions.AxisError(axis, axes, "take: axis")
+    axis = int(axis) % axes
     ids = _own_array(x, indices)
     if mode != "raise":
         ids = _within_bounds("take", ids, shape_of(x)[axis], mode)

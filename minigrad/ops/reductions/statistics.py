@@ -54,7 +54,8 @@ def _size(x: Tensor, axis: Any) -> int:
 
 def _count(present: Tensor, like: Tensor, axis: Any, keepdims: bool, ddof: float = 0.0) -> Tensor:
     """The number of values that are not NaN less `ddof`; NaN if that is not positive."""
-    count = sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims) - ddof
+    count = sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims)
+    count = count - ddof if ddof else count
     return where(count > 0, count, math.nan)
 
 
