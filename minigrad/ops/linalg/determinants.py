@@ -10,10 +10,11 @@ import numpy as np
 
 from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
 from ..arrays.shape import shape
 from ..elementwise.arithmetic import astype, divide, multiply, where
 from ..elementwise.nondifferentiable import any as any_of, equal, greater, not_equal
-from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
+from ..reductions.reductions import max as largest, sum as sum_over
 from .decompositions import svdvals
 from .norms import norm
 from .solving import inv, mT, want_matrices

@@ -12,12 +12,13 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
 from ..arrays.shape import matrix_transpose as matrix_transpose, reshape, shape, size
 from ..elementwise.arithmetic import multiply, positive, where
 from ..manipulation import diagonals
 from ..products import matrix_products as products
 from ..products.matrix_products import matmul, tensordot as tensordot, vecdot as vecdot
-from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
+from ..reductions.reductions import max as largest, sum as sum_over
 from .solving import inv, solve, want_matrices
 
 Array = Any

@@ -9,11 +9,12 @@ import numpy as np
 
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
 from ..arrays.joining import stack
 from ..arrays.shape import axes_in, expand_dims, squeeze, transpose
 from ..elementwise.arithmetic import abs as absolute, astype
 from ..elementwise.nondifferentiable import not_equal
-from ..reductions.reductions import as_tensor, max as largest, min as smallest, sum as sum_over
+from ..reductions.reductions import max as largest, min as smallest, sum as sum_over
 from .decompositions import svdvals
 
 Array = Any

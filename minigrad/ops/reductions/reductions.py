@@ -10,7 +10,6 @@ import numpy as np
 from ...engine.gradient_pool import SMALL
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_tensor as as_tensor
 from ..arrays.shape import axes_in
 from ..elementwise.arithmetic import subtract
 
