@@ -1,4 +1,4 @@
-"""The differentiable operations, under NumPy's names. This module is what `xp` is when a backward pass is recorded."""
+"""The differentiable operations under NumPy's names. This module is the `xp` of a backward pass that is recorded."""
 
 # mypy: implicit-reexport
 
@@ -7,7 +7,7 @@ import sys
 from ..engine import primitive as _primitive
 from . import fft as fft, linalg as linalg
 
-# A new file of operations is entered here, and nowhere else.
+# A new file of operations needs a line here and nowhere else.
 from .arrays.creation import *
 from .arrays.joining import *
 from .arrays.shape import *
@@ -48,11 +48,11 @@ _primitive.own_namespace = sys.modules[__name__]
 
 
 def _public() -> list[str]:
-    """What the files above offer, and the two namespaces `fft` and `linalg`."""
+    """The names in `__all__` of the files above, and the two namespaces `fft` and `linalg`."""
     own = [m for name, m in sys.modules.items() if name.startswith(f"{__name__}.")]
     flat = [m for m in own if not m.__name__.startswith((fft.__name__, linalg.__name__)) and hasattr(m, "__all__")]
     return sorted({"fft", "linalg"}.union(*(m.__all__ for m in flat)))
 
 
-# Not written as an assignment: mypy would take a computed __all__ for an empty one.
+# Not an assignment, since mypy reads a computed __all__ as an empty one.
 globals()["__all__"] = _public()

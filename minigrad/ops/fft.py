@@ -3,8 +3,8 @@
 A transform is linear and its matrix symmetric, so the rule of `fft` is `fft`. A loss changes by Re(g·dz) with a complex
 value z; `norm` is "backward" (or None), "ortho" or "forward". As in NumPy 2, float32 gives complex64.
 
-Transforms of real values over several axes are made of `rfft` or `irfft` over the last axis and `fftn` over the others.
-A device's own plan over several axes may take its input's symmetry for granted; this way each value counts as NumPy's.
+Transforms of real values over several axes are composed of `rfft` or `irfft` over the last axis and `fftn` over the
+others. A device's own plan over several axes may assume a symmetric input; this way every value is read as in NumPy.
 """
 
 from __future__ import annotations
@@ -18,87 +18,69 @@ from ..engine.tensor import Tensor
 from .elementwise.complex import conj
 
 Array = Any
-__all__ = [
-    "fft",
-    "fft2",
-    "fftfreq",
-    "fftn",
-    "fftshift",
-    "hfft",
-    "ifft",
-    "ifft2",
-    "ifftn",
-    "ifftshift",
-    "ihfft",
-    "irfft",
-    "irfft2",
-    "irfftn",
-    "rfft",
-    "rfft2",
-    "rfftfreq",
-    "rfftn",
-]
+__all__ = ["fft", "fftn", "hfft", "ifft", "ifftn", "ihfft", "irfft", "irfftn", "rfft", "rfftn"]
+__all__ += ["fft2", "fftfreq", "fftshift", "ifft2", "ifftshift", "irfft2", "rfft2", "rfftfreq"]
 
-OTHER_WAY = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
-"""The norm under which the inverse transform has the factor that the transform has under this one."""
+INVERSE_NORM = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
+"""The norm that gives the inverse transform the factor which the transform has under this norm."""
 
 
-def _other_way(norm: str | None) -> str:
-    if norm not in OTHER_WAY:
+def _inverse_norm(norm: str | None) -> str:
+    if norm not in INVERSE_NORM:
         raise ValueError(f"norm: got {norm!r}, want None, 'backward', 'ortho' or 'forward'")
-    return OTHER_WAY[norm]
+    return INVERSE_NORM[norm]
+
+
+def _symmetric(xp: Any, name: str, a: Array, **options: Any) -> Any:
+    """The value and rule of the transform `xp.fft.<name>`, which is its own rule; saves nothing."""
+    shape = a.shape
+
+    def transform(xp: Any, x: Array) -> Array:
+        return getattr(xp.fft, name)(x, **options)
+
+    return transform(xp, a), (), lambda xp, g: _to_shape(xp, transform(xp, g), shape)
 
 
 @primitive
 def fft(xp: Any, a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
-    """The Fourier transform along an axis, which is cut or filled with zeros to n values first."""
-    shape, n = a.shape, a.shape[axis] if n is None else n
-    return (
-        xp.fft.fft(a, n=n, axis=axis, norm=norm),
-        (),
-        lambda xp, g: _brought_to(xp, xp.fft.fft(g, n=n, axis=axis, norm=norm), shape),
-    )
+    """The Fourier transform along an axis, which is first cut or padded with zeros to n values."""
+    return _symmetric(xp, "fft", a, n=a.shape[axis] if n is None else n, axis=axis, norm=norm)
 
 
 @primitive
 def ifft(xp: Any, a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
     """The inverse of `fft`."""
-    shape, n = a.shape, a.shape[axis] if n is None else n
-    return (
-        xp.fft.ifft(a, n=n, axis=axis, norm=norm),
-        (),
-        lambda xp, g: _brought_to(xp, xp.fft.ifft(g, n=n, axis=axis, norm=norm), shape),
-    )
+    return _symmetric(xp, "ifft", a, n=a.shape[axis] if n is None else n, axis=axis, norm=norm)
 
 
 @primitive
 def rfft(xp: Any, a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
-    """The n // 2 + 1 values of the Fourier transform of real values that do not follow from the others."""
-    shape, n, back = a.shape, a.shape[axis] if n is None else n, _other_way(norm)
+    """The first n // 2 + 1 values of the Fourier transform of real values; the others are their conjugates."""
+    shape, n, back = a.shape, a.shape[axis] if n is None else n, _inverse_norm(norm)
 
     def rule(xp: Any, g: Array) -> Array:
-        # `irfft` reads every value but the first and, of even n, the last as two.
+        # `irfft` counts every value twice except the first and, for even n, the last.
         halves = call_in(xp, _mirrored, g, n=n, axis=axis, factor=0.5)
-        return _brought_to(xp, xp.fft.irfft(halves, n=n, axis=axis, norm=back), shape)
+        return _to_shape(xp, xp.fft.irfft(halves, n=n, axis=axis, norm=back), shape)
 
     return xp.fft.rfft(a, n=n, axis=axis, norm=norm), (), rule
 
 
 @primitive
 def irfft(xp: Any, a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
-    """The inverse of `rfft`: n real values, by default 2(m − 1) of m. What is not real in the first is not read."""
-    shape, n, back = a.shape, 2 * (a.shape[axis] - 1) if n is None else n, _other_way(norm)
+    """The inverse of `rfft`: n real values, by default 2(m − 1) from m. The first one's imaginary part is ignored."""
+    shape, n, back = a.shape, 2 * (a.shape[axis] - 1) if n is None else n, _inverse_norm(norm)
 
     def rule(xp: Any, g: Array) -> Array:
-        found = xp.fft.rfft(g, n=n, axis=axis, norm=back)
-        return _brought_to(xp, call_in(xp, _mirrored, found, n=n, axis=axis, factor=2.0), shape)
+        half = xp.fft.rfft(g, n=n, axis=axis, norm=back)
+        return _to_shape(xp, call_in(xp, _mirrored, half, n=n, axis=axis, factor=2.0), shape)
 
     return xp.fft.irfft(a, n=n, axis=axis, norm=norm), (), rule
 
 
 @primitive
 def _mirrored(xp: Any, z: Array, n: int, axis: int, factor: float) -> Any:
-    """The conjugate, times `factor` where a value of `rfft` stands for its mirror image too. Its own rule."""
+    """The conjugate, times `factor` where a value of `rfft` also stands for its mirror image. Its own rule."""
     lead = (slice(None),) * (axis % z.ndim)
     y = xp.conj(z)
     y[(*lead, slice(1, (n + 1) // 2))] *= factor
@@ -107,57 +89,46 @@ def _mirrored(xp: Any, z: Array, n: int, axis: int, factor: float) -> Any:
 
 @primitive
 def _resized(xp: Any, a: Array, shape: Any) -> Any:
-    """`a` cut or filled with zeros to `shape`, at the end of each axis. A view where it is only cut."""
+    """`a` cut or padded with zeros to `shape`, at the end of each axis. A view if it is only cut."""
     before = a.shape
-    kept = tuple(slice(min(m, n)) for m, n in zip(shape, before))
-    if all(m <= n for m, n in zip(shape, before)):
-        y = a[kept]
-    else:
+    common = tuple(slice(min(m, n)) for m, n in zip(shape, before))
+    y = a[common]
+    if y.shape != tuple(shape):
         y = xp.zeros(shape, dtype=a.dtype)
-        y[kept] = a[kept]
+        y[common] = a[common]
     return y, (), lambda xp, g: call_in(xp, _resized, g, shape=before)
 
 
-def _brought_to(xp: Any, a: Array, shape: tuple[int, ...]) -> Array:
+def _to_shape(xp: Any, a: Array, shape: tuple[int, ...]) -> Array:
     return a if tuple(a.shape) == tuple(shape) else call_in(xp, _resized, a, shape=shape)
 
 
 @composed
 def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
-    """The real transform, of n values, of a signal of which half is given and the rest its mirrored conjugate."""
-    return irfft(conj(a), n=n, axis=axis, norm=_other_way(norm))
+    """The real transform, n values, of a signal given by its first half; the rest is the mirrored conjugate."""
+    return irfft(conj(a), n=n, axis=axis, norm=_inverse_norm(norm))
 
 
 @composed
 def ihfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
     """The inverse of `hfft`: n // 2 + 1 values."""
-    return conj(rfft(a, n=n, axis=axis, norm=_other_way(norm)))
+    return conj(rfft(a, n=n, axis=axis, norm=_inverse_norm(norm)))
 
 
 @primitive
 def _fftn(xp: Any, a: Array, s: Any, axes: Any, norm: str | None = None) -> Any:
-    shape = a.shape
-    return (
-        xp.fft.fftn(a, s=s, axes=axes, norm=norm),
-        (),
-        lambda xp, g: _brought_to(xp, xp.fft.fftn(g, s=s, axes=axes, norm=norm), shape),
-    )
+    return _symmetric(xp, "fftn", a, s=s, axes=axes, norm=norm)
 
 
 @primitive
 def _ifftn(xp: Any, a: Array, s: Any, axes: Any, norm: str | None = None) -> Any:
-    shape = a.shape
-    return (
-        xp.fft.ifftn(a, s=s, axes=axes, norm=norm),
-        (),
-        lambda xp, g: _brought_to(xp, xp.fft.ifftn(g, s=s, axes=axes, norm=norm), shape),
-    )
+    return _symmetric(xp, "ifftn", a, s=s, axes=axes, norm=norm)
 
 
 def fftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Tensor:
-    """The Fourier transform along several axes, by default all or the last len(s); a repeated one is transformed again.
+    """The Fourier transform along several axes, by default all or the last len(s); a repeated axis counts twice.
 
-    `s` holds the lengths to cut or fill to, −1 for the axis's own.
+    `s` holds the lengths to cut or pad to, −1 for the axis's own.
     """
     return _over(_fftn, fft, a, *_lengths(a, s, axes), norm)
 
@@ -168,7 +139,7 @@ def ifftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = N
 
 
 def _lengths(a: Any, s: Sequence[int] | None, axes: Sequence[int] | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The length of every axis to be transformed, and these axes."""
+    """The length of every axis to transform, and these axes."""
     if axes is None:
         axes = range(a.ndim) if s is None else range(-len(s), 0)
     axes = tuple(int(k) for k in axes)
@@ -179,6 +150,7 @@ def _lengths(a: Any, s: Sequence[int] | None, axes: Sequence[int] | None) -> tup
 
 
 def _over(several: Any, one: Any, a: Any, s: tuple[int, ...], axes: tuple[int, ...], norm: str | None) -> Tensor:
+    """Apply `several` to all axes at once, or `one` to each axis if there is only one or one is repeated."""
     if len(axes) == 1 or len({k % a.ndim for k in axes}) < len(axes):
         for n, k in zip(s[::-1], axes[::-1]):
             a = one(a, n=n, axis=k, norm=norm)
@@ -198,10 +170,10 @@ def rfftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = N
 def irfftn(
     a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None
 ) -> Tensor:
-    """The inverse of `rfftn`. Without `s` the last length is 2(m − 1) of m values."""
+    """The inverse of `rfftn`. Without `s` the last length is 2(m − 1) for m values."""
     lengths, along = _lengths(a, s, axes)
     n = 2 * (a.shape[along[-1]] - 1) if s is None else lengths[-1]
-    half = _over(_ifftn, ifft, a, lengths[-2::-1], along[-2::-1], norm)  # NumPy goes from the first axis here
+    half = _over(_ifftn, ifft, a, lengths[-2::-1], along[-2::-1], norm)  # NumPy starts with the first axis here
     return irfft(half, n=n, axis=along[-1], norm=norm)
 
 
@@ -231,7 +203,7 @@ def irfft2(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1
 
 @primitive
 def fftshift(xp: Any, x: Array, axes: Any = None) -> Any:
-    """The zero frequency moved to the middle of the axes, by default of all."""
+    """Move the zero frequency to the middle of the axes, by default of all."""
     return xp.fft.fftshift(x, axes=axes), (), lambda xp, g: xp.fft.ifftshift(g, axes=axes)
 
 
@@ -243,11 +215,11 @@ def ifftshift(xp: Any, x: Array, axes: Any = None) -> Any:
 
 @nondifferentiable
 def fftfreq(n: int, d: float = 1.0) -> Tensor:
-    """The frequencies of `fft`'s n values, for samples d apart: float64 on the default backend, off the tape."""
+    """The frequencies of the n values of `fft` for samples d apart: float64 on the default backend, off the tape."""
     return Tensor(default_backend().xp.fft.fftfreq(n, d))
 
 
 @nondifferentiable
 def rfftfreq(n: int, d: float = 1.0) -> Tensor:
-    """The frequencies of `rfft`'s values, for n samples d apart: float64 on the default backend, off the tape."""
+    """The frequencies of the values of `rfft` for n samples d apart: float64 on the default backend, off the tape."""
     return Tensor(default_backend().xp.fft.rfftfreq(n, d))

@@ -1,4 +1,4 @@
-"""A function of vectors or numbers, applied all over an array."""
+"""Apply a function of vectors or numbers all over an array."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["apply_along_axis", "apply_over_axes", "vectorize"]
 
 @composed
 def apply_along_axis(func1d: Callable[..., Any], axis: int, x: Any, *args: Any, **options: Any) -> Tensor:
-    """`func1d(vector, *args, **options)` of every vector along `axis`; what it gives, of any shape, is put there.
+    """Replace every vector along `axis` by `func1d(vector, *args, **options)`, which may have any shape.
 
-    One call for each vector: for whole arrays at once look for a function with an `axis`.
+    Calls `func1d` once per vector: a function with an `axis` argument is faster.
     """
     axis = axis % ndim(x)
     vectors = moveaxis(x, axis, -1)
-    apart = vectors.shape[:-1]
-    made = [func1d(v, *args, **options) for v in unstack(reshape(vectors, (math.prod(apart), vectors.shape[-1])))]
-    if not made:
+    *outer, n = vectors.shape
+    results = [func1d(v, *args, **options) for v in unstack(reshape(vectors, (math.prod(outer), n)))]
+    if not results:
         raise ValueError(f"apply_along_axis: got shape {shape(x)}, want at least one vector along axis {axis}")
-    found = stack([y if hasattr(y, "dtype") else tensor(y, dtype=vectors.dtype) for y in made])
-    inner = found.shape[1:]
-    places = range(len(apart), len(apart) + len(inner))
-    return moveaxis(reshape(found, (*apart, *inner)), tuple(places), tuple(range(axis, axis + len(inner))))
+    y = _stacked(results, vectors.dtype)
+    inner = y.shape[1:]
+    last_axes = range(len(outer), len(outer) + len(inner))
+    return moveaxis(reshape(y, (*outer, *inner)), tuple(last_axes), tuple(range(axis, axis + len(inner))))
 
 
 @composed
 def apply_over_axes(func: Callable[[Any, int], Any], x: Any, axes: Any) -> Any:
-    """`func(x, axis)` for one axis after the other; where it drops the axis, it is put back with length one."""
+    """Apply `func(x, axis)` for one axis after the other; an axis that it removes is put back with length one."""
     n = ndim(x)
     for axis in axes if isinstance(axes, Iterable) else (axes,):
         axis = int(axis) % n
@@ -49,25 +49,25 @@ def apply_over_axes(func: Callable[[Any, int], Any], x: Any, axes: Any) -> Any:
 
 
 def vectorize(pyfunc: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of numbers as one of arrays, which broadcast: one call, and its entries on the tape, per element.
+    """Turn a function of numbers into a function of arrays, which broadcast. A tuple of results stays a tuple.
 
-    Made for convenience, as NumPy's, not for speed. Where `pyfunc` gives a tuple, so does the new function.
+    As NumPy's, it is for convenience, not for speed: it calls `pyfunc`, and records its operations, for every element.
     """
 
     @wraps(pyfunc)
     def over_elements(*args: Any, **options: Any) -> Any:
         arrays = broadcast_arrays(*args)
-        whole = arrays[0].shape
-        made = [pyfunc(*values, **options) for values in zip(*(unstack(ravel(a)) for a in arrays))]
-        if not made:
-            raise ValueError(f"vectorize: got arrays of shape {whole}, want at least one element")
-        if isinstance(made[0], tuple):
-            return tuple(_joined(parts, arrays, whole) for parts in zip(*made))
-        return _joined(made, arrays, whole)
+        shape, dtype = arrays[0].shape, np.result_type(*(a.dtype for a in arrays))
+        results = [pyfunc(*values, **options) for values in zip(*(unstack(ravel(a)) for a in arrays))]
+        if not results:
+            raise ValueError(f"vectorize: got arrays of shape {shape}, want at least one element")
+        if isinstance(results[0], tuple):
+            return tuple(reshape(_stacked(parts, dtype), shape) for parts in zip(*results))
+        return reshape(_stacked(results, dtype), shape)
 
     return over_elements
 
 
-def _joined(parts: Any, arrays: Any, whole: tuple[int, ...]) -> Tensor:
-    dtype = np.result_type(*(a.dtype for a in arrays))
-    return reshape(stack([p if hasattr(p, "dtype") else tensor(p, dtype=dtype) for p in parts]), whole)
+def _stacked(results: Iterable[Any], dtype: Any) -> Tensor:
+    """Results stacked along a new first axis, Python numbers in `dtype`."""
+    return stack([y if hasattr(y, "dtype") else tensor(y, dtype=dtype) for y in results])

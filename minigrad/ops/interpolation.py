@@ -1,4 +1,4 @@
-"""Functions given by a table of values or by coefficients."""
+"""Interpolation in a table of values, and polynomials."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["interp", "polyval", "vander"]
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None) -> Tensor:
     """The piecewise linear function through the nodes (xp, fp), xp increasing, at `x`: NumPy's, in the inputs' dtype.
 
-    Outside it is `left` and `right`, by default the values at the first and the last node; with a `period` it is
-    repeated instead, and the nodes may come in any order. Differentiable by x, xp and fp; at a node the slope is that
+    Outside the nodes it is `left` and `right`, by default the values at the first and the last node; with a `period` it
+    is periodic instead, and the nodes may be in any order. Differentiable by x, xp and fp; at a node the slope is that
     of the interval on its right.
     """
     x, nodes, values = _floating(x, xp, fp)
     if nodes.ndim != 1 or nodes.shape != values.shape or not nodes.size:
         raise ValueError(f"interp: xp, fp: got shapes {nodes.shape} and {values.shape}, want one or more of each")
     if period is not None:
-        x, nodes, values = _repeated(x, nodes, values, abs(period))
+        x, nodes, values = _to_one_period(x, nodes, values, abs(period))
         left = right = None
     n = nodes.shape[0]
     slopes = values[:1] * 0
     if n > 1:
-        apart = nodes[1:] - nodes[:-1]
-        apart = where(apart == 0, 1, apart)  # two nodes in one place: nothing lies between them
-        slopes = concatenate([(values[1:] - values[:-1]) / apart, slopes])
+        widths = nodes[1:] - nodes[:-1]
+        widths = where(widths == 0, 1, widths)  # no x lies between two equal nodes
+        slopes = concatenate([(values[1:] - values[:-1]) / widths, slopes])
     below, above = x < nodes.detach()[0], x > nodes.detach()[-1]
     rows = take(stack([values, slopes, nodes], axis=1), _interval(x, nodes), axis=0)
     offset = where(below, 0, where(above, 0, x - rows[..., 2]))
@@ -49,16 +49,16 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 
 def _interval(x: Tensor, nodes: Tensor) -> Tensor:
-    """The last node that is not above x, or the first."""
+    """The index of the last node that is not above x, or of the first node."""
     if backend_of(x._data) is not backend_of(nodes._data):
         raise mixed_backend_error("interp", (x, nodes))
     library = backend_of(x._data).xp
-    found = library.searchsorted(nodes._data, x._data, side="right") - 1
-    return Tensor(library.asarray(library.maximum(found, 0)))
+    index = library.searchsorted(nodes._data, x._data, side="right") - 1
+    return Tensor(library.asarray(library.maximum(index, 0)))
 
 
-def _repeated(x: Tensor, nodes: Tensor, values: Tensor, period: float) -> tuple[Tensor, Tensor, Tensor]:
-    """x and the nodes brought into one period, the nodes in order, with one more before and one after them."""
+def _to_one_period(x: Tensor, nodes: Tensor, values: Tensor, period: float) -> tuple[Tensor, Tensor, Tensor]:
+    """x and the nodes reduced to one period, the nodes sorted, with one more before and one after them."""
     if period == 0:
         raise ValueError("interp: period: got 0, want another number")
 
@@ -72,27 +72,27 @@ def _repeated(x: Tensor, nodes: Tensor, values: Tensor, period: float) -> tuple[
     return x, nodes, concatenate([values[-1:], values, values[:1]])
 
 
-def _floating(*given: Any) -> list[Tensor]:
-    """As tensors: whole numbers, Python's numbers and lists of them in the dtype of those that are floating."""
-    arrays = [a._data if isinstance(a, Tensor) else a for a in given]
+def _floating(*inputs: Any) -> list[Tensor]:
+    """Tensors of all inputs; integer arrays, Python numbers and lists get the real dtype of the floating inputs."""
+    arrays = [a._data if isinstance(a, Tensor) else a for a in inputs]
     known = [a for a in arrays if is_array(a)]
     backend = backend_of(known[0]) if known else default_backend()
     floats = [a.dtype for a in known if a.dtype.kind in "fc"]
     real = np.result_type(*floats).type(0).real.dtype if floats else np.dtype(np.float64)
-    made = []
-    for one, array in zip(given, arrays):
+
+    def as_tensor(x: Any, array: Any) -> Tensor:
         if not is_array(array):
-            made.append(Tensor(backend.from_numpy(np.asarray(array, real))))
-        elif array.dtype.kind in "fc":
-            made.append(one if isinstance(one, Tensor) else tensor_view(array))
-        else:
-            made.append(Tensor(array.astype(real)))
-    return made
+            return Tensor(backend.from_numpy(np.asarray(array, real)))
+        if array.dtype.kind not in "fc":
+            return Tensor(array.astype(real))
+        return x if isinstance(x, Tensor) else tensor_view(array)
+
+    return list(map(as_tensor, inputs, arrays))
 
 
 @primitive
 def polyval(xp: Any, p: Array, x: Array) -> Any:
-    """p[0] x^(n−1) + … + p[n−1], by Horner's rule, for every x."""
+    """The polynomial p[0] x^(n−1) + … + p[n−1] at every x, by Horner's rule."""
     n = p.shape[0]
     y = xp.zeros_like(x) if hasattr(x, "dtype") else 0 * x
     for k in range(n):
@@ -101,13 +101,13 @@ def polyval(xp: Any, p: Array, x: Array) -> Any:
     each = p.shape[1:]
 
     def by_coefficients(xp: Any, g: Array, p: Array, x: Array, orders: Array) -> Array:
-        found: list[Array] = []
         if not n:
             return xp.zeros_like(p)
+        gradients: list[Array] = []
         for _ in range(n):
-            found.append(unbroadcast(xp, g, each, defer=False))
+            gradients.append(unbroadcast(xp, g, each, defer=False))
             g = g * x
-        return xp.stack(found[::-1])
+        return xp.stack(gradients[::-1])
 
     def by_x(xp: Any, g: Array, p: Array, x: Array, orders: Array) -> Array:
         if n < 2:
@@ -119,9 +119,9 @@ def polyval(xp: Any, p: Array, x: Array) -> Any:
 
 @primitive
 def vander(xp: Any, x: Array, N: int | None = None, increasing: bool = False) -> Any:
-    """The powers of a vector's elements, one row each: x^(N−1), …, x, 1, or in increasing order. N is by default n.
+    """The powers of each element of a vector as a row: x^(N−1), …, x, 1, or increasing. N is by default x's length.
 
-    float32 stays float32, as in `power`; NumPy makes float64 of it here.
+    float32 stays float32, as in `power`; NumPy returns float64 here.
     """
     if x.ndim != 1:
         raise ValueError("want a vector")

@@ -1,4 +1,4 @@
-"""Every operation that NumPy has, on numbers, nothing at all, whole numbers and truths: value, dtype, shape, error."""
+"""Every operation that NumPy has, on 0-d, empty, integer and boolean arrays: value, dtype, shape, error are NumPy's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole numbers, numbers without axes, and nothing at all: in value, dtype and shape as NumPy has it."""
+"""Integers, infinities, 0-d and empty arrays: value, dtype and shape are NumPy's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 import minigrad as mg
 from tests.support.numpy_version import beside_numpy_2_4
@@ -185,3 +186,42 @@ def test_lists_of_weights_are_as_exact_as_what_they_weigh(xp: Any) -> None:
     )
     np.testing.assert_allclose(mg.cov(mg.tensor(host), **options).numpy(), np.cov(host, **options), rtol=1e-13)
     assert mg.cov(mg.tensor(host.astype(np.float32)), **options).dtype == np.float32
+
+
+@pytest.mark.parametrize("axis", [np.int64(1), (np.int64(0), 1)])
+def test_axes_may_be_numpy_integers(xp: Any, axis: Any) -> None:
+    for function in (mg.sum, mg.mean, mg.max, mg.logsumexp):
+        x = mg.tensor(np.ones((2, 3)), requires_grad=True)
+        function(x, axis=axis).sum().backward()
+        assert x.grad.shape == (2, 3)
+
+
+@given(ids=st.lists(st.integers(-4, 3), max_size=12))
+def test_rows_are_summed_for_any_ids(xp: Any, ids: list[int]) -> None:
+    W = mg.tensor(np.ones((4, 2)), requires_grad=True)
+    seed = np.random.default_rng(1).standard_normal((len(ids), 2))
+    y = mg.take(W, xp.array(np.array(ids, int)), axis=0)
+    (g,) = mg.gradients(y, [W], mg.tensor(seed))
+    expected = np.zeros((4, 2))
+    np.add.at(expected, np.array(ids, int), seed)
+    np.testing.assert_allclose(g.numpy(), expected, atol=1e-14)
+
+
+def test_logsumexp_of_infinities(xp: Any) -> None:
+    """Masking in the log domain feeds −inf: no NaN, no warning, and no gradient where there is nothing but mask."""
+    x = mg.tensor(xp.array([[-np.inf, -np.inf], [-np.inf, 2.0], [1.0, np.inf]]), requires_grad=True)
+    y = mg.logsumexp(x, axis=1)
+    np.testing.assert_array_equal(y.numpy(), [-np.inf, 2.0, np.inf])
+    mg.logsumexp(x[:2], axis=1).backward(xp.array([1.0, 1.0]))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("extremum", [mg.max, mg.min])
+def test_the_largest_of_a_nan_is_nan_and_passes_no_gradient(extremum: Any, xp: Any) -> None:
+    x = mg.tensor(xp.array([[np.nan, 1.0], [3.0, 3.0]]), requires_grad=True)
+    y = extremum(x, axis=1)
+    np.testing.assert_array_equal(y.numpy(), [np.nan, 3.0])
+    y.backward(xp.array([1.0, 1.0]))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0.5, 0.5]])

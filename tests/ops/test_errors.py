@@ -1,4 +1,4 @@
-"""Errors are of NumPy's own kinds, so that what catches them there catches them here, and name the operation."""
+"""Errors have NumPy's classes and name the operation."""
 
 from __future__ import annotations
 
@@ -60,3 +60,38 @@ def test_an_error_that_is_made_of_more_than_words_keeps_its_kind() -> None:
     with pytest.raises(ValueError, match=r"refuses: got \(\(2,\) float64.*can't decode") as found:
         refuses(mg.tensor(np.ones(2)), text=b"\xff")
     assert type(found.value) is ValueError
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: mg.select([], []), "select: got 0 conditions"),
+        (lambda x: mg.select([x > 0], [x, x]), "select: got 1 conditions for 2 choices"),
+        (lambda x: mg.piecewise(x, [x > 0], [1.0, 2.0, 3.0]), "piecewise: got 3 functions for 1 conditions"),
+        (lambda x: mg.glu(x), "glu: x: got shape"),
+        (lambda x: mg.gelu(x, approximate="sigmoid"), "gelu: .*'sigmoid', want 'none' or 'tanh'"),
+        (lambda x: mg.polygamma(-1, x), "polygamma: .*got -1, want 0 or more"),
+        (lambda x: mg.hypot(x, np.ones(4)), r"hypot: got \(\(2, 3\) float64"),
+    ],
+)
+def test_errors_name_the_operation_and_what_it_wants(call: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call(mg.tensor(np.ones((2, 3)), requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: x + mg.tensor(np.ones((3, 2))), r"add: got \(\(2, 3\) float64, \(3, 2\) float64\)"),
+        (lambda x: x @ x, r"matmul: got .*\(2, 3\) float64"),
+        (lambda x: x.reshape(4, 2), r"reshape: got \(\(2, 3\) float64, \(4, 2\)\)"),
+        (lambda x: x.sum(axis=2), r"sum: got \(\(2, 3\)"),
+        (lambda x: x[5], r"getitem: got \(\(2, 3\)"),
+        (lambda x: mg.concatenate([]), "concatenate: arrays: got none"),
+        (lambda x: mg.stack([]), "stack: arrays: got none"),
+        (lambda x: mg.stack([x, x[0]]), r"stack: got \(\(2, 3\) float64, \(3,\) float64\)"),
+    ],
+)
+def test_errors_name_the_operation_and_the_shapes(xp: Any, call: Any, words: str) -> None:
+    with pytest.raises((ValueError, IndexError), match=words):
+        call(mg.tensor(np.ones((2, 3)), requires_grad=True))

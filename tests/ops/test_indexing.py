@@ -1,4 +1,4 @@
-"""Indices of every kind, and what is written at them, for shapes and indices drawn at random."""
+"""Reading and writing at indices of every kind, for random shapes and indices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = array_shapes(max_dims=3, min_side=1, max_side=4)
 
 @pytest.fixture(params=["few", "many"])
 def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small arrays as they are added up, and as if they were large."""
+    """Small arrays, added up by the method for small arrays and by that for large ones."""
     if request.param == "many":
         monkeypatch.setattr(indexing, "FEW", 0)
         monkeypatch.setattr(indexing, "BLOCK", 2)
@@ -53,7 +53,7 @@ def indices(draw: Any) -> tuple[tuple[int, ...], Any]:
 
 
 def on_device(xp: Any, index: Any) -> Any:
-    """The index's arrays where the tensors are."""
+    """The index with its arrays on the backend."""
     if isinstance(index, tuple):
         return tuple(xp.array(p) if isinstance(p, np.ndarray) else p for p in index)
     return xp.array(index) if isinstance(index, np.ndarray) else index
@@ -62,7 +62,7 @@ def on_device(xp: Any, index: Any) -> Any:
 @settings(max_examples=150)
 @given(drawn=indices())
 def test_any_index(xp: Any, size: None, drawn: Any) -> None:
-    """The value is NumPy's; the gradient adds up what was picked, however often."""
+    """The value is NumPy's; the gradient adds up over repeated elements."""
     shape, index = drawn
     host = noise(shape)
     x = mg.tensor(host, requires_grad=True)
@@ -75,7 +75,7 @@ def test_any_index(xp: Any, size: None, drawn: Any) -> None:
 
 @pytest.mark.parametrize("width", [(), (3,), (2, 5), (1500,)])
 def test_many_rows_are_added_up(xp: Any, width: tuple[int, ...]) -> None:
-    """Enough of them for every way of adding, with negative numbers among them, and alike in every run."""
+    """Enough rows for every method of adding, negative indices among them, with the same result in every run."""
     ids = np.random.default_rng(0).integers(-6, 6, (40, 30))
     seed = noise((40, 30, *width), 1)
 
@@ -109,7 +109,7 @@ WRITES = {"add": np.add.at, "multiply": np.multiply.at, "max": np.maximum.at, "m
 @settings(max_examples=60)
 @given(drawn=indices(), name=st.sampled_from(["set", *WRITES]))
 def test_writing_at_any_index(xp: Any, size: None, drawn: Any, name: str) -> None:
-    """As NumPy writes in place, and as a change of the inputs changes the result."""
+    """The value is that of NumPy's in-place write; the gradient agrees with finite differences."""
     shape, index = drawn
     host = noise(shape)
     values, changes = noise(host[index].shape, 1), (noise(shape, 2), noise(host[index].shape, 3))
@@ -153,8 +153,8 @@ def test_one_value_by_a_mask_waits_for_no_device(xp: Any) -> None:
     assert found[1].item() == 3.0
 
 
-def test_an_index_is_noted_as_it_was(xp: Any) -> None:
-    """The user may write into his index before the walk comes."""
+def test_a_later_write_into_an_index_changes_nothing(xp: Any) -> None:
+    """The user may write into the index before the backward pass."""
     ids = xp.array(np.array([0, 0]))
     x = mg.tensor(np.ones(3), requires_grad=True)
     y = mg.at(x)[ids].add(mg.tensor(np.ones(2))) * x[ids].sum() + mg.take(x, ids, axis=0).sum()

@@ -1,4 +1,4 @@
-"""Products of arrays of any shapes, and what a weight's pool receives from them."""
+"""Products of arrays of any shape, and the factors that a weight's gradient pool receives."""
 
 from __future__ import annotations
 
@@ -187,3 +187,19 @@ def test_what_does_not_fit_is_named(call: Any, words: str) -> None:
     a, b = mg.tensor(np.ones((3, 4)), requires_grad=True), mg.tensor(np.ones((4, 2)))
     with pytest.raises(ValueError, match=words):
         call(a, b)
+
+
+@settings(max_examples=60)
+@given(shapes=mutually_broadcastable_shapes(signature="(n?,k),(k,m?)->(n?,m?)", max_dims=2, min_side=0, max_side=3))
+def test_matmul_of_any_shapes(xp: Any, shapes: Any) -> None:
+    """matmul is linear in each factor, so <seed, dA @ B> = <gradient of A, dA> exactly, for any dA."""
+    rng = np.random.default_rng(4)
+    a, b, da, db = (rng.standard_normal(shape) for shape in shapes.input_shapes * 2)
+    expected = np.matmul(a, b)
+    xs = [mg.tensor(v, requires_grad=True) for v in (a, b)]
+    y = mg.matmul(*xs)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
+    seed = rng.standard_normal(expected.shape)
+    ga, gb = mg.gradients(y, xs, mg.tensor(seed))
+    np.testing.assert_allclose(np.sum(seed * np.matmul(da, b)), np.sum(ga.numpy() * da), atol=1e-12)
+    np.testing.assert_allclose(np.sum(seed * np.matmul(a, db)), np.sum(gb.numpy() * db), atol=1e-12)

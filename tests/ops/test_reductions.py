@@ -1,4 +1,4 @@
-"""Reductions, running reductions, order and statistics: any shapes and axes, ties, zeros and NaN, and bad arguments."""
+"""Reductions, cumulative reductions, sorting, statistics: random shapes and axes, ties, zeros, NaN, bad arguments."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check(xp: Any, call: Any, host: np.ndarray) -> None:
 
 
 def values(shape: tuple[int, ...]) -> np.ndarray:
-    """Different from each other, so that the order is the same nearby."""
+    """Distinct values, so that small changes keep their order."""
     n = int(np.prod(shape))
     return (np.random.default_rng(n).permutation(n) - 0.4 * n + 0.3).reshape(shape) / 3
 
@@ -94,7 +94,7 @@ def test_quantiles_of_any_axes(xp: Any, name: str, drawn: Any, q: Any, method: s
 @pytest.mark.parametrize("zeros", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", ["prod", "cumprod"])
 def test_products_are_right_at_zeros_in_every_order(xp: Any, name: str, zeros: int) -> None:
-    """Against the products written out as multiplications, up to the third derivative."""
+    """Agrees with explicit multiplications up to the third derivative."""
     host = np.array([1.5, -2.0, 0.5, 3.0, -1.0])
     host[[1, 3, 4][:zeros]] = 0.0
 
@@ -130,7 +130,7 @@ def test_running_products_of_any_length(n: int) -> None:
 
 
 ALTERNATING = [place for pair in zip(range(100), range(100, 200)) for place in pair]
-"""Where a stable sort brings the elements of [0, 5, 0, 5, …]."""
+"""The positions to which a stable sort moves the elements of [0, 5, 0, 5, …]."""
 
 
 def gradient(call: Any, host: Any) -> Any:
@@ -326,7 +326,7 @@ def test_bad_arguments_are_named(xp: Any, call: Any, error: Any, words: str) -> 
 
 
 def test_second_order_of_the_scale(xp: Any) -> None:
-    """At zero variance the derivative of std is 0, and so is what is made of it."""
+    """At zero variance the derivative of std is 0, and so is the second derivative."""
     x = mg.tensor(np.full((2, 3), 2.0), requires_grad=True)
     (g,) = mg.gradients(mg.std(x, axis=1).sum(), [x], create_graph=True)
     (second,) = mg.gradients((g * g).sum(), [x])

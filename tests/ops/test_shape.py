@@ -1,4 +1,4 @@
-"""Operations that only move values, for shapes and axes drawn at random; and what NumPy's conventions ask of them."""
+"""Operations that only move values, for random shapes and axes, and NumPy's conventions for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def noise(shape: Any, k: int = 0) -> np.ndarray:
 
 
 def check(call: Call, *hosts: np.ndarray) -> None:
-    """The value is NumPy's. What moves values is linear, so <seed, f(dx)> = <gradient, dx> exactly, for any dx."""
+    """The value is NumPy's. The operation is linear, so <seed, f(dx)> = <gradient, dx> exactly, for any dx."""
     expected = call(np, *hosts)
     xs = [mg.tensor(h, requires_grad=True) for h in hosts]
     y = call(mg, *xs)
@@ -34,7 +34,7 @@ def check(call: Call, *hosts: np.ndarray) -> None:
 
 
 def axes_of(data: Any, n: int) -> Any:
-    """One axis, several, or none said."""
+    """One axis, several axes, or None."""
     axis = st.integers(-n, n - 1)
     several = st.lists(axis, unique_by=lambda a: a % n, min_size=1, max_size=n).map(tuple)
     return data.draw(st.one_of(axis, several, axis.map(np.int64)))
@@ -152,7 +152,7 @@ def test_results_are_lists_and_tuples_as_numpys(xp: Any) -> None:
 
 
 def test_lists_and_arrays_beside_tensors(xp: Any) -> None:
-    """Python's lists take the dtype beside them; an array keeps its own."""
+    """Python lists take the dtype of the tensor; an array keeps its own."""
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     for y in (mg.concatenate([x, [3.0]]), mg.append(x, 3.0), mg.insert(x, 2, 3.0), mg.hstack([x, 3.0])):
         assert (y.tolist(), y.dtype, y.requires_grad) == ([1.0, 2.0, 3.0], np.float32, True)
@@ -210,7 +210,7 @@ def test_tile_takes_its_numbers_in_any_form(reps: Any) -> None:
 
 
 def test_pieces_are_views_whose_memory_is_watched() -> None:
-    """A write into the array before the walk is noticed through a piece that was saved."""
+    """A write into the array before the backward pass is detected through a saved view of it."""
     x = mg.tensor(np.ones((4, 2)), requires_grad=True)
     first, _ = mg.split(x, 2)
     loss = (first * first).sum()

@@ -1,4 +1,4 @@
-"""Two inputs that are one array, as `w` and `x` in `grad(lambda x: f(w, x))(w)`: each keeps its own derivatives."""
+"""Two inputs that share one array, as `w` and `x` in `grad(lambda x: f(w, x))(w)`, keep their own derivatives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.ops.catalogue import CATALOGUE, Sample
 
 
 def pairs(sample: Sample) -> list[tuple[int, int]]:
-    """The places of two inputs of floats of one shape."""
+    """The positions of every two floating-point inputs of the same shape."""
     arrays = sample.arrays()
     places = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
     return [(i, j) for i in places for j in places if i < j and arrays[i].shape == arrays[j].shape]
@@ -24,7 +24,7 @@ SHARED = [(sample, i, j) for sample in CATALOGUE for i, j in pairs(sample)]
 
 
 def derivatives(sample: Sample, i: int, j: int, one_array: bool) -> list[np.ndarray | None]:
-    """First and second derivatives by the inputs i and j, which hold the same numbers."""
+    """First and second derivatives with respect to the inputs i and j, which have the same values."""
     tensors = [mg.tensor(a) for a in sample.arrays()]
     first = tensors[i] = mg.tensor(sample.arrays()[i], requires_grad=True)
     second = tensors[j] = mg.tensor(sample.arrays()[i], requires_grad=True)

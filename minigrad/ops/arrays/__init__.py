@@ -1,1 +1,1 @@
-"""Operations that make arrays, reshape them and join them."""
+"""Create, convert, reshape and join arrays."""

@@ -1,18 +1,20 @@
-"""New arrays, of tensors and numbers. They pass gradients to what they are made of; of nothing they are constants."""
+"""Create arrays. Gradients flow to the tensors they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...backend import backend_of, default_backend, is_array
+from ...backend import Backend, backend_of, default_backend, is_array
 from ...engine.primitive import composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor, tensor
+from ...validation import check_choice
 from ..elementwise.arithmetic import astype, power
+from .conversion import array_like
 from .joining import stack
-from .shape import broadcast_to, moveaxis, reshape, shape, whole
+from .shape import as_int, broadcast_to, moveaxis, reshape, shape, vector_shape
 
 Array = Any
 __all__ = [
@@ -33,37 +35,42 @@ __all__ = [
 
 @primitive
 def copy(xp: Any, x: Array) -> Any:
-    """The same values in memory of their own."""
+    """A copy of `x`."""
     return x.copy(), (), lambda xp, g: g
 
 
 def array(object: Any, dtype: Any = None) -> Tensor:
-    """One tensor of nested lists of tensors, arrays and numbers, all of one shape; of an array or a tensor a copy.
+    """One tensor from nested lists of tensors, arrays and numbers, all of one shape; a copy of an array or a tensor.
 
-    Gradients flow to the tensors. Numbers take the dtype of what stands beside them, and alone become float32 and
-    int64, as in `tensor`.
+    Gradients flow to the tensors. Numbers take the dtype of the tensors and arrays in the lists; lists of numbers alone
+    become float32 and int64, as in `tensor`.
 
     Raises:
-        ValueError: the lists have different lengths, or what is in them different shapes.
+        ValueError: the lists have different lengths, or their entries different shapes.
     """
     if not isinstance(object, (list, tuple)):
-        made = copy(object) if isinstance(object, Tensor) else tensor(object)
-        return made if dtype is None else astype(made, dtype)
+        y = copy(object) if isinstance(object, Tensor) else tensor(object)
+        return y if dtype is None else astype(y, dtype)
     items = list(_items(object))
-    beside = [item for item in items if hasattr(item, "dtype")]
-    if not beside:
+    arrays = [item for item in items if hasattr(item, "dtype")]
+    if not arrays:
         return tensor(object, dtype=dtype)
-    whole = _lengths(object)
-    common = np.result_type(*{i.dtype for i in beside}, *{type(i)(0) for i in items if isinstance(i, (int, float))})
-    places = [item._data if isinstance(item, Tensor) else item for item in beside]
-    backend = next((backend_of(a) for a in places if is_array(a)), default_backend())
-    same = [i if hasattr(i, "dtype") else backend.from_numpy(np.asarray(i, common)) for i in items]
-    made = reshape(stack(same), (*whole, *shape(same[0])))
-    return made if dtype is None and made.dtype == common else astype(made, dtype or common)
+    lengths = _lengths(object)
+    common = np.result_type(*{a.dtype for a in arrays}, *{type(i)(0) for i in items if isinstance(i, (int, float))})
+    backend = _backend_of_first(arrays)
+    parts = [i if hasattr(i, "dtype") else backend.from_numpy(np.asarray(i, common)) for i in items]
+    y = reshape(stack(parts), (*lengths, *shape(parts[0])))
+    return y if dtype is None and y.dtype == common else astype(y, dtype or common)
+
+
+def _backend_of_first(values: Sequence[Any]) -> Backend:
+    """The backend of the first tensor or array among the values; without one the default backend."""
+    arrays = (value._data if isinstance(value, Tensor) else value for value in values)
+    return next((backend_of(a) for a in arrays if is_array(a)), default_backend())
 
 
 def _items(object: Any) -> Iterator[Any]:
-    """What is in nested lists, in order."""
+    """The entries of nested lists, in order."""
     for item in object:
         if isinstance(item, (list, tuple)):
             yield from _items(item)
@@ -72,7 +79,7 @@ def _items(object: Any) -> Iterator[Any]:
 
 
 def _lengths(object: Any) -> tuple[int, ...]:
-    """The shape of nested lists, what is in them counted as one."""
+    """The shape of nested lists, each entry counted as one element."""
     if not isinstance(object, (list, tuple)):
         return ()
     inner = {_lengths(item) for item in object}
@@ -82,36 +89,33 @@ def _lengths(object: Any) -> tuple[int, ...]:
 
 
 def asarray(object: Any, dtype: Any = None) -> Tensor:
-    """A tensor as it is, anything else as `array` makes it: a copy, so that later writes do no harm."""
+    """A tensor unchanged, anything else as `array` makes it: a copy, so that later writes do not change it."""
     if isinstance(object, Tensor) and (dtype is None or object.dtype == dtype):
         return object
     return astype(object, dtype) if isinstance(object, Tensor) else array(object, dtype)
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    """One value, or an array that broadcasts, all over a shape. Gradients flow to it. Python floats become float32."""
-    filled = fill_value if isinstance(fill_value, Tensor) else tensor(fill_value)
-    return broadcast_to(filled if dtype is None else astype(filled, dtype), _as_shape(shape))
+    """`fill_value`, which broadcasts, in the given shape. Gradients flow to it. Python floats become float32."""
+    value = fill_value if isinstance(fill_value, Tensor) else tensor(fill_value)
+    return broadcast_to(value if dtype is None else astype(value, dtype), _as_shape(shape))
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
-    """One value, or an array that broadcasts, all over the shape of `x` and in its dtype. Gradients flow to it."""
-    wanted = x.shape if shape is None else _as_shape(shape)
-    kind = np.dtype(x.dtype if dtype is None else dtype)
-    if not isinstance(fill_value, Tensor) and not is_array(fill_value):
-        x = x._data if isinstance(x, Tensor) else x
-        fill_value = backend_of(x).from_numpy(np.asarray(fill_value, kind))
-    filled = astype(fill_value, kind) if fill_value.dtype != kind else fill_value
-    return broadcast_to(filled, wanted)
+    """`fill_value`, which broadcasts, in the shape and dtype of `x`. Gradients flow to it."""
+    dtype = np.dtype(x.dtype if dtype is None else dtype)
+    value = array_like(fill_value, x, dtype)
+    value = astype(value, dtype) if value.dtype != dtype else value
+    return broadcast_to(value, x.shape if shape is None else _as_shape(shape))
 
 
 def _as_shape(shape: Any) -> tuple[int, ...]:
-    return tuple(shape) if isinstance(shape, (tuple, list)) else (whole(shape),)
+    return tuple(shape) if isinstance(shape, (tuple, list)) else (as_int(shape),)
 
 
 @nondifferentiable
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:
-    """Zeros (N, M) with ones on the diagonal `k` places right of the main one, on the default backend."""
+    """Zeros (N, M) with ones on the `k`-th diagonal above the main one, on the default backend."""
     return Tensor(default_backend().xp.eye(N, M, k, dtype=dtype))
 
 
@@ -123,66 +127,63 @@ def identity(n: int, dtype: Any = np.float32) -> Tensor:
 
 @nondifferentiable
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Tensor:
-    """Ones (N, M) up to the diagonal `k` places right of the main one, zeros above, on the default backend."""
+    """Ones (N, M) up to the `k`-th diagonal above the main one, zeros above it, on the default backend."""
     return Tensor(default_backend().xp.tri(N, M, k, dtype=dtype))
 
 
-def _shares(ends: Any, num: int, endpoint: bool) -> Any:
-    """How far each of `num` numbers is from the first to the last, along a new first axis before those of `ends`."""
+def _fractions(ends: Any, num: int, endpoint: bool) -> Any:
+    """The fractions 0 to 1 of `num` equal steps, along a new first axis before those of `ends`."""
     if num < 0:
         raise ValueError(f"linspace: num: got {num}, want no negative number")
     steps = num - 1 if endpoint else num
-    share = np.arange(num) / steps if steps else np.zeros(num)
+    fractions = np.arange(num) / steps if steps else np.zeros(num)
     dtypes = [e.dtype for e in ends if hasattr(e, "dtype") and e.dtype.kind == "f"]
     if not dtypes and any(hasattr(e, "dtype") for e in ends):
-        dtypes = [np.dtype(np.float64)]  # arrays of whole numbers
-    share = share.astype(np.result_type(*dtypes) if dtypes else np.float32)
-    arrays = [e._data if isinstance(e, Tensor) else e for e in ends]
-    backend = next((backend_of(a) for a in arrays if is_array(a)), default_backend())
+        dtypes = [np.dtype(np.float64)]  # arrays of integers
+    fractions = fractions.astype(np.result_type(*dtypes) if dtypes else np.float32)
     axes = len(np.broadcast_shapes(*map(shape, ends)))
-    return Tensor(backend.from_numpy(share.reshape((num,) + (1,) * axes)))
+    return Tensor(_backend_of_first(ends).from_numpy(fractions.reshape(vector_shape(0, axes + 1))))
 
 
-def _placed(y: Tensor, axis: int) -> Tensor:
+def _first_to(y: Tensor, axis: int) -> Tensor:
+    """`y` with its first axis moved to `axis`."""
     return moveaxis(y, 0, axis) if axis else y
 
 
 @composed
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, axis: int = 0) -> Tensor:
-    """`num` numbers in equal steps from `start` to `stop`, which broadcast, along a new axis. Numbers make float32."""
-    share = _shares((start, stop), num, endpoint)
-    return _placed(start * (1 - share) + stop * share, axis)
+    """`num` equally spaced values from `start` to `stop`, which broadcast, along a new axis. Numbers give float32."""
+    t = _fractions((start, stop), num, endpoint)
+    return _first_to(start * (1 - t) + stop * t, axis)
 
 
 @composed
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, axis: int = 0) -> Tensor:
-    """`base` to the power of `num` numbers in equal steps from `start` to `stop`, along a new axis."""
-    share = _shares((start, stop, base), num, endpoint)
-    return _placed(power(base, start * (1 - share) + stop * share), axis)
+    """`base` to the power of `num` equally spaced values from `start` to `stop`, along a new axis."""
+    t = _fractions((start, stop, base), num, endpoint)
+    return _first_to(power(base, start * (1 - t) + stop * t), axis)
 
 
 @composed
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, axis: int = 0) -> Tensor:
-    """`num` numbers of equal ratios from `start` to `stop`, two of one sign, along a new axis.
+    """`num` values with equal ratios from `start` to `stop`, which have the same sign, along a new axis.
 
-    float32 stays float32, as in `linspace`; NumPy makes float64 of it here.
+    float32 stays float32, as in `linspace`; NumPy's result is float64.
     """
-    share = _shares((start, stop), num, endpoint)
-    return _placed(start * power(stop / start, share), axis)
+    t = _fractions((start, stop), num, endpoint)
+    return _first_to(start * power(stop / start, t), axis)
 
 
 @composed
 def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Tensor, ...]:
-    """One grid for each vector, with its values along an axis of its own; `sparse` leaves the other axes at length one.
+    """One grid for each vector, which varies along an axis of its own; `sparse` keeps the other axes at length one.
 
-    Axes in the order of the vectors for `indexing="ij"`, the first two exchanged for "xy". Views.
+    The axes are in the order of the vectors for `indexing="ij"`; for "xy" the first two are exchanged. Views.
     """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing: got {indexing!r}, want 'xy' or 'ij'")
-    n = len(xi)
-    order = list(range(n))
-    if indexing == "xy" and n > 1:
-        order[:2] = [1, 0]
-    grids = [reshape(x, [-1 if k == order[j] else 1 for k in range(n)]) for j, x in enumerate(xi)]
-    whole = np.broadcast_shapes(*(g.shape for g in grids))
-    return tuple(g if sparse else broadcast_to(g, whole) for g in grids)
+    check_choice("meshgrid", ("xy", "ij"), indexing=indexing)
+    axes = list(range(len(xi)))
+    if indexing == "xy" and len(xi) > 1:
+        axes[:2] = [1, 0]
+    grids = tuple(reshape(x, vector_shape(axis, len(xi))) for axis, x in zip(axes, xi))
+    common = np.broadcast_shapes(*(g.shape for g in grids))
+    return grids if sparse else tuple(broadcast_to(g, common) for g in grids)

@@ -1,10 +1,10 @@
-"""Operations that give the same values another shape, or their axes another order. Views wherever NumPy gives views."""
+"""Change the shape of arrays and the order of their axes. Results are views wherever NumPy's are."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ __all__ = [
 
 @nondifferentiable
 def shape(x: Any) -> tuple[int, ...]:
-    """The length of each axis; of a tensor on the device too, without waiting for it."""
+    """The length of each axis. Does not synchronise with the device."""
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
@@ -56,30 +56,35 @@ def ndim(x: Any) -> int:
 
 @nondifferentiable
 def size(x: Any, axis: Any = None) -> int:
-    """The number of elements, or the length of `axis`, or that of several multiplied."""
+    """The number of elements, or the length of `axis`, or the product of the lengths of several axes."""
     lengths = shape(x)
     return math.prod(lengths if axis is None else (lengths[k] for k in axes_in(axis, len(lengths), "size: axis")))
 
 
-def whole(value: Any) -> int:
-    """A whole number of any kind as Python's. In a device's tensor it is waited for.
+def as_int(value: Any) -> int:
+    """An integer of any type as a Python int. Synchronises with the device if it is in a tensor there.
 
     Raises:
-        TypeError: it is no whole number, though it may be equal to one.
+        TypeError: `value` is not of an integer type, even if it is equal to an integer.
     """
     return operator.index(value.item() if hasattr(value, "item") else value)
 
 
 def axes_in(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
-    """`axis`, a number or several, counted from the front; an error of NumPy's own kind where there is none such."""
+    """One or several axes as a tuple, counted from the front.
+
+    Raises:
+        AxisError: there is no such axis.
+        ValueError: an axis is named twice.
+    """
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     for a in axes:
         if not -n <= a < n:
             raise np.exceptions.AxisError(int(a), n, name)
-    found = tuple(int(a) % n for a in axes)
-    if len(set(found)) < len(found):
+    axes = tuple(int(a) % n for a in axes)
+    if len(set(axes)) < len(axes):
         raise ValueError(f"{name}: got {axis}, want each axis once")
-    return found
+    return axes
 
 
 def axis_in(axis: Any, n: int, name: str = "axis") -> int:
@@ -87,37 +92,52 @@ def axis_in(axis: Any, n: int, name: str = "axis") -> int:
     return axes_in(operator.index(axis), n, name)[0]
 
 
+def along(axis: int, part: Any) -> tuple[Any, ...]:
+    """The index that picks `part`, a slice or a position, along one axis and everything along the axes before it."""
+    return (*(slice(None),) * axis, part)
+
+
+def vector_shape(axis: int, ndim: int) -> tuple[int, ...]:
+    """The shape (1, …, −1, …, 1) that lays a vector along `axis` of `ndim` axes."""
+    return (*(1,) * axis, -1, *(1,) * (ndim - axis - 1))
+
+
+def with_length(shape: tuple[int, ...], axis: int, n: int) -> tuple[int, ...]:
+    """`shape` with the length `n` along `axis`, which is counted from the front."""
+    return (*shape[:axis], n, *shape[axis + 1 :])
+
+
 @primitive
 def reshape(xp: Any, x: Array, shape: Any, order: str = "C") -> Any:
-    """The same values, in row-major order or with `order="F"` in column-major order, under another shape."""
-    before = x.shape
+    """The same values in another shape, read and written in row-major order, or column-major with `order="F"`."""
+    x_shape = x.shape
     if order == "C":
-        return xp.reshape(x, shape), (), (lambda xp, g: xp.reshape(g, before), None)
+        return xp.reshape(x, shape), (), (lambda xp, g: xp.reshape(g, x_shape), None)
     if order != "F":
         raise ValueError(f"order: got {order!r}, want 'C' or 'F'")
-    return xp.reshape(x, shape, order="F"), (), (lambda xp, g: xp.reshape(g, before, order="F"), None, None)
+    return xp.reshape(x, shape, order="F"), (), (lambda xp, g: xp.reshape(g, x_shape, order="F"), None, None)
 
 
 @composed
 def ravel(x: Any, order: str = "C") -> Tensor:
-    """All values in one axis."""
+    """All values along one axis."""
     return reshape(x, (-1,)) if order == "C" else reshape(x, (-1,), order=order)
 
 
 @composed
 def flatten(x: Any, order: str = "C") -> Tensor:
-    """All values in one axis, as `ravel`: tensors are never written in place, so none needs a copy of its own."""
+    """All values along one axis, as `ravel`: tensors are never written in place, so no copy is needed."""
     return ravel(x, order)
 
 
 @primitive
 def transpose(xp: Any, x: Array, axes: Any = None) -> Any:
-    """The axes in another order, reversed where none is given. A view."""
+    """Reorder the axes; reverse them if `axes` is None. A view."""
     if axes is None:
         return xp.transpose(x), (), (lambda xp, g: g.T, None)
     y = xp.transpose(x, axes)
     back = tuple(sorted(range(x.ndim), key=lambda k: axes[k] % x.ndim))
-    if x.ndim == 2:  # `g` may be the factors of a weight's gradient
+    if x.ndim == 2:  # `g` may be an OuterProduct, which has only `.T`
         return y, (), ((lambda xp, g: g.T) if back == (1, 0) else (lambda xp, g: g), None)
     return y, (), (lambda xp, g: xp.transpose(g, back), None)
 
@@ -127,13 +147,13 @@ permute_dims = transpose
 
 @primitive
 def swapaxes(xp: Any, x: Array, axis1: int, axis2: int) -> Any:
-    """Two axes exchanged. A view."""
+    """Exchange two axes. A view."""
     return xp.swapaxes(x, axis1, axis2), (), (lambda xp, g: xp.swapaxes(g, axis1, axis2), None, None)
 
 
 @composed
 def matrix_transpose(x: Any) -> Tensor:
-    """The last two axes exchanged: every matrix of a stack transposed. A view.
+    """Exchange the last two axes: transpose every matrix of a stack. A view.
 
     Raises:
         ValueError: there are fewer than two axes.
@@ -145,20 +165,20 @@ def matrix_transpose(x: Any) -> Tensor:
 
 @composed
 def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
-    """Some axes moved to other places, the others kept in order. A view."""
+    """Move axes to other positions; the remaining axes keep their order. A view."""
     n = ndim(x)
-    here, there = axes_in(source, n, "source"), axes_in(destination, n, "destination")
-    if len(here) != len(there):
-        raise ValueError(f"moveaxis: got {len(here)} axes as source and {len(there)} as destination, want as many")
-    order = [k for k in range(n) if k not in here]
-    for to, axis in sorted(zip(there, here)):
-        order.insert(to, axis)
+    sources, targets = axes_in(source, n, "source"), axes_in(destination, n, "destination")
+    if len(sources) != len(targets):
+        raise ValueError(f"moveaxis: got {len(sources)} axes as source and {len(targets)} as destination, want as many")
+    order = [k for k in range(n) if k not in sources]
+    for target, axis in sorted(zip(targets, sources)):
+        order.insert(target, axis)
     return transpose(x, tuple(order))
 
 
 @composed
 def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
-    """One axis moved until it lies before the place `start`; `moveaxis` says it more plainly. A view."""
+    """Move one axis until it lies before position `start`; `moveaxis` is clearer. A view."""
     n = ndim(x)
     axis = axis_in(axis, n)
     if not -n <= start <= n:
@@ -169,72 +189,72 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Tensor:
 
 @primitive
 def broadcast_to(xp: Any, x: Array, shape: Any) -> Any:
-    """`x` stretched to a larger shape by NumPy's rules. A view."""
-    before = x.shape
-    return xp.broadcast_to(x, shape), (), (lambda xp, g: unbroadcast(xp, g, before, defer=False), None)
+    """Broadcast `x` to a larger shape. A view."""
+    x_shape = x.shape
+    return xp.broadcast_to(x, shape), (), (lambda xp, g: unbroadcast(xp, g, x_shape, defer=False), None)
 
 
 @composed
 def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
-    """All of them stretched to the shape that they have in common by NumPy's rules. Views."""
-    whole = np.broadcast_shapes(*map(shape, arrays))
-    return tuple(broadcast_to(x, whole) for x in arrays)
+    """Broadcast arrays to their common shape. Views."""
+    common = np.broadcast_shapes(*map(shape, arrays))
+    return tuple(broadcast_to(x, common) for x in arrays)
 
 
 @primitive
 def squeeze(xp: Any, x: Array, axis: Any = None) -> Any:
-    """Without the axes of length one. A view."""
-    before = x.shape
-    return xp.squeeze(x, axis=axis), (), (lambda xp, g: xp.reshape(g, before), None)
+    """Remove axes of length one. A view."""
+    shape = x.shape
+    return xp.squeeze(x, axis=axis), (), (lambda xp, g: xp.reshape(g, shape), None)
 
 
 @primitive
 def expand_dims(xp: Any, x: Array, axis: Any) -> Any:
-    """With a new axis of length one. A view."""
-    before = x.shape
-    return xp.expand_dims(x, axis), (), (lambda xp, g: xp.reshape(g, before), None)
+    """Insert a new axis of length one. A view."""
+    shape = x.shape
+    return xp.expand_dims(x, axis), (), (lambda xp, g: xp.reshape(g, shape), None)
 
 
-def _each(arrays: Sequence[Any], wider: Any) -> Any:
-    """One array gives one tensor, several give a tuple, as NumPy has it."""
+def _at_least(arrays: Sequence[Any], wider: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Any:
+    """Each array in the shape `wider(shape)`: one tensor for one array, else a tuple, as in NumPy."""
     shapes = [(x, wider(shape(x))) for x in arrays]
-    made = tuple(x if isinstance(x, Tensor) and x.shape == wide else reshape(x, wide) for x, wide in shapes)
-    return made[0] if len(made) == 1 else made
+    tensors = tuple(x if isinstance(x, Tensor) and x.shape == wide else reshape(x, wide) for x, wide in shapes)
+    return tensors[0] if len(tensors) == 1 else tensors
 
 
 @composed
 def atleast_1d(*arrays: Any) -> Any:
-    """A single value as an array of length one; all others as they are."""
-    return _each(arrays, lambda shape: shape or (1,))
+    """A single value as an array of length one; other arrays unchanged."""
+    return _at_least(arrays, lambda shape: shape or (1,))
 
 
 @composed
 def atleast_2d(*arrays: Any) -> Any:
-    """Values and vectors as matrices of one row; all others as they are."""
-    return _each(arrays, lambda shape: (1,) * (2 - len(shape)) + shape)
+    """Single values and vectors as matrices of one row; other arrays unchanged."""
+    return _at_least(arrays, lambda shape: (1,) * (2 - len(shape)) + shape)
 
 
 @composed
 def atleast_3d(*arrays: Any) -> Any:
-    """With three axes at least: (n,) becomes (1, n, 1), and (m, n) becomes (m, n, 1)."""
-    return _each(arrays, lambda s: (s or (1,)) if len(s) > 2 else {0: (1, 1, 1), 1: (1, *s, 1), 2: (*s, 1)}[len(s)])
+    """Arrays of at least three axes: (n,) becomes (1, n, 1), and (m, n) becomes (m, n, 1)."""
+    return _at_least(arrays, lambda s: (s or (1,)) if len(s) > 2 else {0: (1, 1, 1), 1: (1, *s, 1), 2: (*s, 1)}[len(s)])
 
 
 @primitive
 def flip(xp: Any, x: Array, axis: Any = None) -> Any:
-    """In reverse order along `axis`. A view."""
+    """Reverse the order of the elements along `axis`. A view."""
     return xp.flip(x, axis=axis), (), (lambda xp, g: xp.flip(g, axis=axis), None)
 
 
 @composed
 def flipud(x: Any) -> Tensor:
-    """The rows in reverse order: the first axis flipped. A view."""
+    """Reverse the first axis. A view."""
     return flip(x, 0)
 
 
 @composed
 def fliplr(x: Any) -> Tensor:
-    """The columns in reverse order: the second axis flipped. A view.
+    """Reverse the second axis. A view.
 
     Raises:
         ValueError: there are fewer than two axes.
@@ -246,7 +266,7 @@ def fliplr(x: Any) -> Tensor:
 
 @composed
 def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
-    """The plane of two axes turned `k` times by 90 degrees, from the first of them towards the second. A view."""
+    """Rotate the plane of two axes by `k` times 90 degrees, from the first axis towards the second. A view."""
     a, b = axes_in(axes, ndim(x), "axes")
     k = k % 4
     if k == 2:
@@ -258,12 +278,11 @@ def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
 
 @primitive
 def roll(xp: Any, x: Array, shift: Any, axis: Any = None) -> Any:
-    """Moved along by `shift` places (several shifts for several axes); what falls off one end comes in at the other."""
-    shifts = tuple(shift) if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,)
+    """Shift the elements by `shift` positions (one shift per axis), from the end of an axis round to its start."""
+    shifts = tuple(int(n) for n in (shift if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,)))
     if axis is None:
-        shift = sum(int(s) for s in shifts)
-        return xp.roll(x, shift), (), (lambda xp, g: xp.roll(g, -shift), None, None)
-    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+        total = sum(shifts)
+        return xp.roll(x, total), (), (lambda xp, g: xp.roll(g, -total), None, None)
+    axes = tuple(map(int, axis)) if isinstance(axis, (tuple, list)) else (int(axis),)
     axes, shifts = axes * (len(shifts) if len(axes) == 1 else 1), shifts * (len(axes) if len(shifts) == 1 else 1)
-    shift, axis = tuple(int(s) for s in shifts), tuple(int(a) for a in axes)
-    return xp.roll(x, shift, axis), (), (lambda xp, g: xp.roll(g, tuple(-s for s in shift), axis), None, None)
+    return xp.roll(x, shifts, axes), (), (lambda xp, g: xp.roll(g, tuple(-n for n in shifts), axes), None, None)

@@ -1,1 +1,1 @@
-"""Operations on each element by itself."""
+"""Operations that act on each element separately."""

@@ -1,4 +1,4 @@
-"""Functions of one or two arrays, element by element. The chore of un-broadcasting is the pool's, not the rules'."""
+"""Elementwise arithmetic. Rules need not undo broadcasting; the backward pass does."""
 
 from __future__ import annotations
 
@@ -11,36 +11,12 @@ from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
-__all__ = [
-    "abs",
-    "absolute",
-    "add",
-    "astype",
-    "cbrt",
-    "clip",
-    "divide",
-    "fabs",
-    "float_power",
-    "fmax",
-    "fmin",
-    "lerp",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "positive",
-    "pow",
-    "power",
-    "reciprocal",
-    "sqrt",
-    "square",
-    "subtract",
-    "true_divide",
-    "where",
-]
+__all__ = ["add", "divide", "float_power", "multiply", "pow", "power", "subtract", "true_divide"]
+__all__ += ["abs", "absolute", "cbrt", "fabs", "negative", "positive", "reciprocal", "sqrt", "square"]
+__all__ += ["astype", "clip", "fmax", "fmin", "lerp", "maximum", "minimum", "where"]
 
 
-# The rules of the commonest operations are made once, not at every call.
+# The rules of the most common operations are built once, not at every call.
 _ADD = (lambda xp, g: g, lambda xp, g: g)
 _SUBTRACT = (lambda xp, g: g, lambda xp, g: -g)
 _MULTIPLY = (lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a)
@@ -73,7 +49,7 @@ def divide(xp: Any, a: Array, b: Array) -> Any:
 
 @primitive
 def power(xp: Any, a: Array, b: Array) -> Any:
-    """`a ** b`, broadcast. The derivative by `b` needs `a > 0`; at `a = 0` it is taken as 0, its limit for `b > 0`."""
+    """`a ** b`, broadcast. The derivative by `b` needs `a > 0`; at `a = 0` it is 0, its limit for `b > 0`."""
     y = xp.power(a, b)
 
     def by_base(xp: Any, g: Array, a: Array, b: Array, y: Array) -> Array:
@@ -94,7 +70,7 @@ true_divide, pow = divide, power
 
 @composed
 def float_power(a: Any, b: Any) -> Tensor:
-    """`power` in float64 whatever the inputs are, so that integers may have negative exponents."""
+    """`power` computed in float64 for any inputs, so that integers may have negative exponents."""
     a, b = (x if isinstance(x, (int, float)) else astype(x, np.float64) for x in (a, b))
     return power(float(a) if isinstance(a, int) else a, float(b) if isinstance(b, int) else b)
 
@@ -161,52 +137,51 @@ absolute = abs
 
 @primitive
 def fabs(xp: Any, x: Array) -> Any:
-    """The absolute value of a real number, floating point of integers too; the derivative at 0 is 0."""
+    """The absolute value of a real number, as a float even of an integer; the derivative at 0 is 0."""
     return xp.fabs(x), (x,), lambda xp, g, x: g * xp.sign(x)
 
 
 @primitive
 def maximum(xp: Any, a: Array, b: Array) -> Any:
-    """The larger of two, broadcast; where they are equal each gets half of the gradient."""
+    """The larger of two values, broadcast; where they are equal each gets half of the gradient."""
     by_a, by_b = (lambda xp, g, a, b: g * _wins(a, b, g)), (lambda xp, g, a, b: g * _wins(b, a, g))
     return xp.maximum(a, b), (a, b), (by_a, by_b)
 
 
 @primitive
 def minimum(xp: Any, a: Array, b: Array) -> Any:
-    """The smaller of two, broadcast; where they are equal each gets half of the gradient."""
+    """The smaller of two values, broadcast; where they are equal each gets half of the gradient."""
     by_a, by_b = (lambda xp, g, a, b: g * _wins(b, a, g)), (lambda xp, g, a, b: g * _wins(a, b, g))
     return xp.minimum(a, b), (a, b), (by_a, by_b)
 
 
 def _wins(a: Array, b: Array, like: Array) -> Array:
-    """1 where a > b, one half where they are equal, else 0; in the dtype of `like`."""
+    """1 where a > b, 1/2 where they are equal, else 0, in the dtype of `like`."""
     return ((a > b) + 0.5 * (a == b)).astype(like.dtype)
 
 
 @primitive
 def fmax(xp: Any, a: Array, b: Array) -> Any:
-    """The larger of two, or what is no NaN, broadcast; where they are equal each gets half of the gradient."""
-    by_a, by_b = (lambda xp, g, a, b: g * _leads(a, b, g)), (lambda xp, g, a, b: g * _leads(b, a, g))
+    """The larger of two values, ignoring NaN, broadcast; where they are equal each gets half of the gradient."""
+    by_a, by_b = (lambda xp, g, a, b: g * _wins_or_nan(a, b, g)), (lambda xp, g, a, b: g * _wins_or_nan(b, a, g))
     return xp.fmax(a, b), (a, b), (by_a, by_b)
 
 
 @primitive
 def fmin(xp: Any, a: Array, b: Array) -> Any:
-    """The smaller of two, or what is no NaN, broadcast; where they are equal each gets half of the gradient."""
-    by_a, by_b = (lambda xp, g, a, b: g * _leads(-a, -b, g)), (lambda xp, g, a, b: g * _leads(-b, -a, g))
+    """The smaller of two values, ignoring NaN, broadcast; where they are equal each gets half of the gradient."""
+    by_a, by_b = (lambda xp, g, a, b: g * _wins_or_nan(-a, -b, g)), (lambda xp, g, a, b: g * _wins_or_nan(-b, -a, g))
     return xp.fmin(a, b), (a, b), (by_a, by_b)
 
 
-def _leads(a: Array, b: Array, like: Array) -> Array:
-    """`_wins`, where a NaN loses to whatever is none."""
-    alone = (b != b) * (a == a)
-    return ((a > b) + 0.5 * (a == b) + alone).astype(like.dtype)
+def _wins_or_nan(a: Array, b: Array, like: Array) -> Array:
+    """`_wins`, and 1 where b alone is NaN."""
+    return ((a > b) + 0.5 * (a == b) + (b != b) * (a == a)).astype(like.dtype)
 
 
 @primitive
 def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Any:
-    """`start + weight * (end - start)`, the straight line between two, broadcast; torch's `lerp`."""
+    """`start + weight * (end - start)`, the linear interpolation between two values, broadcast; torch's `lerp`."""
     return (
         start + weight * (end - start),
         (start, end, weight),
@@ -236,28 +211,26 @@ def where(condition: Any, /) -> tuple[Tensor, ...]: ...
 @overload
 def where(condition: Any, a: Any, b: Any, /) -> Tensor: ...
 def where(condition: Any, /, *choices: Any) -> Any:
-    """`a` where the condition holds, else `b`; all three broadcast. No gradient flows to the condition.
+    """Return `a` where the condition holds, else `b`; all three broadcast. No gradient flows to the condition.
 
-    `where(condition)` alone gives the places where it holds, as `nonzero`: a device is waited for.
+    `where(condition)` alone returns the indices where it holds, as `nonzero` does; this synchronises with the device.
     """
     if choices:
         return _where(condition, *choices)
     array = condition._data if isinstance(condition, Tensor) else condition
-    found = (backend_of(array).xp if is_array(array) else np).nonzero(array)
-    return tuple(Tensor(places) for places in found)
+    return tuple(Tensor(index) for index in (backend_of(array).xp if is_array(array) else np).nonzero(array))
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
-    """`x` held between two bounds, either of which may be None; a value outside gives its gradient to the bound.
+    """Return `x` limited to two bounds, either of which may be None; the gradient of a value outside goes to the bound.
 
-    `min` and `max` are the Array API's names of the same.
+    `min` and `max` are the Array API's names of the bounds.
     """
     return _clip(x, a_min if min is None else min, a_max if max is None else max)
 
 
 @primitive
 def _clip(xp: Any, x: Array, low: Any, high: Any) -> Any:
-
     def inside(xp: Any, g: Array, x: Array, low: Any, high: Any) -> Array:
         g = g if low is None else xp.where(x < low, xp.zeros_like(g), g)
         return g if high is None else xp.where(x > high, xp.zeros_like(g), g)
@@ -279,6 +252,6 @@ def _astype(xp: Any, x: Array, dtype: Any) -> Any:
 
 
 def astype(x: Any, dtype: Any) -> Tensor:
-    """`x` in another dtype; the gradient comes back in its own. Integers and booleans are off the tape."""
+    """Return `x` in another dtype; the gradient comes back in x's own. Integers and booleans are off the tape."""
     dtype = np.dtype(dtype)
     return _astype(x if dtype.kind in "fc" or not isinstance(x, Tensor) else x.detach(), dtype=dtype)

@@ -1,7 +1,7 @@
-"""The parts of complex values, which arise inside a computation only: the tape's leaves are real.
+"""Parts of complex values. These occur inside a computation only: the leaves of the tape are real.
 
-A loss changes by Re(g·dz) with a complex value: the gradient of a complex value is what the analytic rules give, and
-the walk takes the real part where the parent is real.
+A loss changes by Re(g·dz) with a complex value z: the gradient of a complex value is what the analytic rules give, and
+the backward pass takes the real part where the parent is real.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def real(xp: Any, z: Array) -> Any:
 
 @primitive
 def imag(xp: Any, z: Array) -> Any:
-    """The imaginary part: zeros of a real input. A view of a complex one."""
+    """The imaginary part, zeros for a real input. A view of a complex input."""
     return xp.imag(z), (), lambda xp, g: g * -1j
 
 
@@ -34,14 +34,13 @@ def conj(xp: Any, z: Array) -> Any:
 
 
 conjugate = conj
-"""NumPy has both names."""
 
 
 @primitive
 def angle(xp: Any, z: Array, deg: bool = False) -> Any:
-    """The angle of a complex value to the positive real axis, in radians or degrees; its gradient at 0 is 0.
+    """The angle between a complex value and the positive real axis, in radians or degrees; its gradient at 0 is 0.
 
-    That of a real value is 0 or π, and so without a gradient.
+    The angle of a real value is 0 or π, which has no gradient.
     """
     unit = 180 / math.pi if deg else 1.0
     value = xp.angle(z) * unit if deg else xp.angle(z)
@@ -52,8 +51,8 @@ def angle(xp: Any, z: Array, deg: bool = False) -> Any:
 
 @primitive
 def real_if_close(xp: Any, z: Array, tol: float = 100) -> Any:
-    """The real part of what has no imaginary one above `tol` times the dtype's precision, else all of it. A view.
+    """The real part if every imaginary part is below `tol` times the dtype's precision, else `z` itself. A view.
 
-    A `tol` of at most 1 is taken for itself. Of a complex value the device is waited for, to look.
+    A `tol` of at most 1 is an absolute bound. A complex value is inspected, which synchronises with the device.
     """
     return xp.real_if_close(z, tol), (), lambda xp, g: g

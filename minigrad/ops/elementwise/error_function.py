@@ -1,10 +1,10 @@
-"""The error function and its kin, to the last digits of float64, and the normal distribution in terms of them.
+"""The error function, the normal distribution and their inverses, accurate to the last digits of float64.
 
-erf, erfc and the normal distribution are integrals of a bell, known in close steps: from the nearest of them it is not
-far, and of the bell between a few powers do. exp(x²) erfc(x) is mapped as in M. M. Shepherd & J. G. Laframboise
-("Chebyshev approximation of (1 + 2x) exp(x²) erfc(x) in 0 ≤ x < ∞", Math. Comp. 36, 1981), with coefficients computed
-to 40 digits. The inverse is M. J. Wichura's ("Algorithm AS 241", Applied Statistics 37, 1988). Every branch is computed
-for every element, so that no device is asked which it needs.
+erf, erfc and ndtr: look up the integral at the nearest grid point and add a short Taylor series.
+erfcx: the mapping of M. M. Shepherd & J. G. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x²) erfc(x) in
+0 ≤ x < ∞" (Math. Comp. 36, 1981), with coefficients computed to 40 digits.
+Inverses: M. J. Wichura, "Algorithm AS 241" (Applied Statistics 37, 1988).
+Every branch is computed for every element, which avoids synchronising with a device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = Any
 __all__ = ["erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
 
 ROOT2, ROOT_PI, ROOT_2PI = math.sqrt(2), math.sqrt(math.pi), math.sqrt(2 * math.pi)
-# Polynomials stand from the highest power down.
+# Polynomials are listed from the highest power down.
 DOUBLE = (
     4.0,
     (9.3117449782340891213e-10, 1.5738283774192365523e-9, -1.2346866043824409786e-8, -1.6371779763567163537e-8,
@@ -38,7 +38,7 @@ SINGLE = (
     (7.7310242241e-5, -9.2545166869e-5, -7.2645367903e-4, 1.8750791238e-3, 2.4991168696e-3, -2.3763576439e-2,
      6.8316567771e-2, -1.1927527528e-1, 1.2964411434e-1, -4.7562156928e-2, -1.356210694e-1, 1.2530080564),
 )  # fmt: skip
-"""k, and (1 + 2x) exp(x²) erfc(x) for x ≥ 0 as a polynomial in (x − k) / (x + k): float64's, float32's."""
+"""k, and (1 + 2x) exp(x²) erfc(x) for x ≥ 0 as a polynomial in (x − k) / (x + k), for float64 and float32."""
 
 CENTRE = (
     (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
@@ -58,14 +58,14 @@ FAR_TAIL = (
     (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
      1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0),
 )  # fmt: skip
-
+"""Numerators and denominators of AS 241: |p − 1/2| ≤ 0.425, and beyond it √(−ln p) ≤ 5 and > 5."""
 
 BLOCK = 1 << 15
-"""Elements that are computed at once on the host: all the passes over them stay in its caches."""
+"""Elements computed at once on the host, few enough for all passes over them to stay in its caches."""
 
 
 def in_blocks(xp: Any, function: Callable[[Any, Array], Array], x: Array) -> Array:
-    """`function(xp, x)` of many passes over all elements, which a host makes over a few at a time."""
+    """Return `function(xp, x)` of a function that makes many passes; on the host it gets `BLOCK` elements at a time."""
     if xp is not np or x.size <= BLOCK:
         return function(xp, x)
     flat = x.reshape(-1)
@@ -78,7 +78,7 @@ def in_blocks(xp: Any, function: Callable[[Any, Array], Array], x: Array) -> Arr
 
 
 def polynomial(x: Array, coefficients: Sequence[float]) -> Array:
-    """Horner's scheme, from the highest power down, in one fresh array."""
+    """Evaluate by Horner's rule, coefficients from the highest power down, in one new array."""
     y = x * coefficients[0] + coefficients[1]
     for c in coefficients[2:]:
         y *= x
@@ -92,27 +92,27 @@ def _quotient(x: Array, terms: tuple[Sequence[float], Sequence[float]]) -> Array
     return y
 
 
-def _scaled(xp: Any, size: Array) -> Array:
-    """exp(x²) erfc(x) where x ≥ 0."""
-    held = xp.minimum(size, 1e30)  # so that t at infinity is 1
-    centre, terms = SINGLE if size.dtype.itemsize < 8 else DOUBLE
-    t = held - centre
-    t /= held + centre
+def _scaled_erfc(xp: Any, x: Array) -> Array:
+    """exp(x²) erfc(x) for x ≥ 0."""
+    bounded = xp.minimum(x, 1e30)  # so that t at infinity is 1
+    centre, terms = SINGLE if x.dtype.itemsize < 8 else DOUBLE
+    t = bounded - centre
+    t /= bounded + centre
     y = polynomial(t, terms)
-    y /= size + 0.5
+    y /= x + 0.5
     y *= 0.5
     return y
 
 
-PURE = [(-2.0) ** n / math.factorial(n + 1) for n in range(7, -1, -1)]
-MIXED = [(-2.0) ** n / (math.factorial(n) * (n + 3)) for n in range(4, -1, -1)]
+P = [(-2.0) ** n / math.factorial(n + 1) for n in range(7, -1, -1)]
+Q = [(-2.0) ** n / (math.factorial(n) * (n + 3)) for n in range(4, -1, -1)]
 
 
-class Bell(NamedTuple):
-    """An integral of a bell in steps: its value and its slope at k / `per` from `low` to `high`, and what lies between.
+class GaussianTable(NamedTuple):
+    """An integral of a Gaussian, tabulated: values and slopes at the grid points k / `per` from `low` to `high`.
 
-    With v = t·h and w = h·h, halved where the bell is exp(−x²/2), the integral from t to t + h of exp(t² − x²) is
-    h (p(v) − w q(v) + w²/10 …): `pure` and `mixed` are p and q.
+    Between grid points, with v = t·h and w = h·h (both halved for exp(−x²/2)), the Taylor series of the integral of
+    exp(t² − x²) from t to t + h is h (p(v) − w q(v) + w²/10 …), with the polynomials `p` and `q`.
     """
 
     values: Array
@@ -121,35 +121,36 @@ class Bell(NamedTuple):
     high: float
     per: int
     half: bool
-    pure: list[float]
-    mixed: list[float]
+    p: list[float]
+    q: list[float]
 
 
 @cache
-def _bell(name: str, double: bool, backend: Backend, device: str) -> Bell:
-    """The steps of `erf`, `erfc` or `ndtr`, wide enough that it is constant beyond, on a device."""
+def _table(name: str, double: bool, backend: Backend, device: str) -> GaussianTable:
+    """The table of `erf`, `erfc` or `ndtr` on a device; beyond its ends the function is constant in the dtype."""
     low, high = {"erf": (-6.0, 6.0), "erfc": (-6.0, 27.5), "ndtr": (-39.0, 9.0)}[name]
     per, half = 1024 if double and name == "erf" else 512, name == "ndtr"
-    pure, mixed = PURE[-4:] if name == "erf" else PURE, MIXED[-2:] if name == "erf" else MIXED
+    p, q = (P[-4:], Q[-2:]) if name == "erf" else (P, Q)
     if not double:
         low, high = {"erf": (-4.0, 4.0), "erfc": (-4.0, 10.5), "ndtr": (-15.0, 6.0)}[name]
-        pure, mixed = PURE[-2:] if name == "erf" else PURE[-3:], MIXED[-1:]
+        p, q = P[-2:] if name == "erf" else P[-3:], Q[-1:]
     t = np.arange(int(low * per), int(high * per) + 1) / per
     slopes = np.array([math.exp(-s) for s in (t * t / 2 if half else t * t).tolist()])
     if half:
         slopes *= 1 / ROOT_2PI
-        tail = 0.5 * np.array([math.erfc(s) for s in (np.abs(t) / ROOT2).tolist()]) - slopes * _lost(np.abs(t))
+        tail = 0.5 * np.array([math.erfc(s) for s in (np.abs(t) / ROOT2).tolist()])
+        tail -= slopes * _rounding_of_division(np.abs(t))
         values = np.where(t < 0, tail, 1 - tail)
     else:
         slopes *= (2 if name == "erf" else -2) / ROOT_PI
         values = np.array([getattr(math, name)(s) for s in t.tolist()])
     dtype = np.float64 if double else np.float32
     values, slopes = (backend.from_numpy(a.astype(dtype)) for a in (values, slopes))
-    return Bell(values, slopes, low, high, per, half, pure, mixed)
+    return GaussianTable(values, slopes, low, high, per, half, p, q)
 
 
-def _lost(t: Array) -> Array:
-    """What the rounding of t / √2 takes off t, where t² is exact (Dekker's product)."""
+def _rounding_of_division(t: Array) -> Array:
+    """How much t exceeds √2 times the rounded t / √2, by Dekker's exact product; t² must be exact."""
     y = t / ROOT2
     c = 134217729.0 * y
     high = c - (c - y)
@@ -165,30 +166,30 @@ def _integral(name: str, xp: Any, x: Array) -> Array:
         y = _integral(name, xp, wide)
         return y.astype(x.dtype) if x.dtype.kind == "f" else y
     double = x.dtype.itemsize > 4
-    bell = _bell(name, double, backend_of(x), str(getattr(x, "device", "")))
-    h = xp.clip(x, bell.low, bell.high)
-    k = xp.fmax(h, bell.low)  # a NaN is no place
-    k *= bell.per
-    k = xp.rint(k)
-    places = (k - bell.low * bell.per).astype(np.intp)  # none negative: an array's end is found slower
-    k *= 1 / bell.per
-    h -= k
-    v, w = k, h * h
+    table = _table(name, double, backend_of(x), str(getattr(x, "device", "")))
+    h = xp.clip(x, table.low, table.high)
+    t = xp.fmax(h, table.low)  # NaN cannot be an index
+    t *= table.per
+    t = xp.rint(t)
+    index = (t - table.low * table.per).astype(np.intp)  # not negative: `take` would be slower
+    t *= 1 / table.per  # the nearest grid point
+    h -= t
+    v, w = t, h * h
     v *= h
-    if bell.half:
+    if table.half:
         v *= 0.5
         w *= 0.5
-    y = polynomial(v, bell.pure)
+    y = polynomial(v, table.p)
     if double:
-        q = polynomial(v, bell.mixed)
+        q = polynomial(v, table.q)
         q -= 0.1 * w
         w *= q
     else:
-        w *= bell.mixed[0]
+        w *= table.q[0]
     y -= w
     y *= h
-    y *= bell.slopes.take(places)
-    y += bell.values.take(places)
+    y *= table.slopes.take(index)
+    y += table.values.take(index)
     return y
 
 
@@ -196,7 +197,7 @@ _erf, _erfc, _ndtr = (partial(_integral, name) for name in ("erf", "erfc", "ndtr
 
 
 def _exp_of_square(xp: Any, x: Array, by: float, times: float = 1.0) -> Array:
-    """times · exp(by · x²) for the rules; beyond 40, where it is 0 anyway, nothing is squared that could overflow."""
+    """times · exp(by · x²) for the rules; clipping at 40, beyond which it is 0, prevents overflow of the square."""
 
     def function(xp: Any, x: Array) -> Array:
         x = xp.clip(x, -40.0, 40.0)
@@ -213,14 +214,14 @@ def erf(xp: Any, x: Array) -> Any:
 
 @primitive
 def erfc(xp: Any, x: Array) -> Any:
-    """1 − erf(x), to all digits however small it is."""
+    """1 − erf(x), with full relative precision however small it is."""
     return in_blocks(xp, _erfc, x), (x,), lambda xp, g, x: g * _exp_of_square(xp, x, -1.0, -2 / ROOT_PI)
 
 
 @primitive
 def erfcx(xp: Any, x: Array) -> Any:
-    """exp(x²) erfc(x), which neither vanishes nor is lost for large x."""
-    y, negative = _scaled(xp, xp.abs(x)), xp.minimum(x, 0.0)
+    """exp(x²) erfc(x), which does not underflow for large x."""
+    y, negative = _scaled_erfc(xp, xp.abs(x)), xp.minimum(x, 0.0)
     y = xp.where(x < 0, 2 * xp.exp(negative * negative) - y, y)
     return y, (x, y), lambda xp, g, x, y: g * (2 * xp.minimum(x, 1e10) * y - 2 / ROOT_PI)
 
@@ -241,15 +242,15 @@ def erfcinv(xp: Any, x: Array) -> Any:
 
 @primitive
 def ndtri(xp: Any, x: Array) -> Any:
-    """The inverse of `ndtr`: the normal distribution's quantiles; −∞ at 0, +∞ at 1."""
+    """The inverse of `ndtr`, that is, the quantiles of the normal distribution; −∞ at 0, +∞ at 1."""
     y = _normal_quantile(xp, x - 0.5, xp.minimum(x, 1 - x))
     return y, (y,), lambda xp, g, y: g * ROOT_2PI * xp.exp(y * y * 0.5)
 
 
 def _normal_quantile(xp: Any, from_half: Array, smaller: Array) -> Array:
-    """Φ⁻¹ of a probability, given its distance from one half and the smaller of it and its complement."""
-    off = xp.clip(from_half, -0.425, 0.425)
-    centre = off * _quotient(0.180625 - off * off, CENTRE)
+    """Φ⁻¹ of a probability p, given p − 1/2 and the smaller of p and 1 − p."""
+    d = xp.clip(from_half, -0.425, 0.425)
+    centre = d * _quotient(0.180625 - d * d, CENTRE)
     inside = (smaller > 0) & (smaller < 0.5)
     root = xp.sqrt(-xp.log(xp.where(inside, smaller, 0.5)))
     tail = xp.where(root <= 5.0, _quotient(root - 1.6, TAIL), _quotient(xp.maximum(root, 5.0) - 5.0, FAR_TAIL))
@@ -260,16 +261,16 @@ def _normal_quantile(xp: Any, from_half: Array, smaller: Array) -> Array:
 
 @primitive
 def ndtr(xp: Any, x: Array) -> Any:
-    """Φ, the normal distribution's cumulative probability."""
+    """Φ, the cumulative distribution function of the normal distribution."""
     return in_blocks(xp, _ndtr, x), (x,), lambda xp, g, x: g * _exp_of_square(xp, x, -0.5, 1 / ROOT_2PI)
 
 
 @primitive
 def log_ndtr(xp: Any, x: Array) -> Any:
-    """The logarithm of `ndtr`, finite however small that is."""
+    """The logarithm of `ndtr`, finite also where `ndtr` underflows."""
     low = x < -1
     size = xp.where(low, -x, 1.0)
-    tail = xp.log(0.5 * _scaled(xp, xp.minimum(size / ROOT2, 1e30))) - 0.5 * size * size
+    tail = xp.log(0.5 * _scaled_erfc(xp, xp.minimum(size / ROOT2, 1e30))) - 0.5 * size * size
     y = xp.where(low, tail, xp.log1p(-_ndtr(xp, xp.where(low, 0.0, -x))))
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:

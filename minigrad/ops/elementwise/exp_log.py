@@ -8,24 +8,12 @@ from typing import Any
 from ...engine.primitive import primitive
 
 Array = Any
-__all__ = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "logaddexp",
-    "logaddexp2",
-    "logit",
-    "xlogy",
-]
+__all__ = ["exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "logit", "xlogy"]
 
 LN2, LN10 = math.log(2), math.log(10)
 
 
-# The rules of the commonest operations are made once, not at every call.
+# The rules of the most common operations are built once, not at every call.
 _EXP = (lambda xp, g, y: g * y,)
 
 
@@ -79,36 +67,30 @@ def log1p(xp: Any, x: Array) -> Any:
 
 @primitive
 def logaddexp(xp: Any, a: Array, b: Array) -> Any:
-    """`log(exp(a) + exp(b))`, without overflow, broadcast; no gradient where that is infinite."""
-    y = xp.logaddexp(a, b)
-    by_a, by_b = (
-        (lambda xp, g, a, b, y: g * xp.exp(_below(xp, a, y))),
-        (lambda xp, g, a, b, y: g * xp.exp(_below(xp, b, y))),
-    )
-    return y, (a, b, y), (by_a, by_b)
+    """`log(exp(a) + exp(b))`, without overflow, broadcast; the gradient is 0 where the result is infinite."""
+    return _log_of_sum(xp.logaddexp(a, b), a, b, "exp")
 
 
 @primitive
 def logaddexp2(xp: Any, a: Array, b: Array) -> Any:
-    """`log2(2**a + 2**b)`, without overflow, broadcast; no gradient where that is infinite."""
-    y = xp.logaddexp2(a, b)
-    by_a, by_b = (
-        (lambda xp, g, a, b, y: g * xp.exp2(_below(xp, a, y))),
-        (lambda xp, g, a, b, y: g * xp.exp2(_below(xp, b, y))),
-    )
-    return y, (a, b, y), (by_a, by_b)
+    """`log2(2**a + 2**b)`, without overflow, broadcast; the gradient is 0 where the result is infinite."""
+    return _log_of_sum(xp.logaddexp2(a, b), a, b, "exp2")
 
 
-def _below(xp: Any, a: Array, y: Array) -> Array:
-    """How far `a` is below the sum `y`; −inf, a share of nothing, where the sum is infinite."""
-    finite = xp.isfinite(y)
-    return xp.where(finite, a - xp.where(finite, y, 0.0), -math.inf)
+def _log_of_sum(y: Array, a: Array, b: Array, exp: str) -> Any:
+    """The value y and its rules: each input gets its share exp(input − y) of the gradient, 0 where y is infinite."""
+
+    def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        finite = xp.isfinite(y)
+        return g * getattr(xp, exp)(xp.where(finite, x - xp.where(finite, y, 0.0), -math.inf))
+
+    return y, (a, b, y), (lambda xp, g, a, b, y: rule(xp, g, a, y), lambda xp, g, a, b, y: rule(xp, g, b, y))
 
 
 @primitive
 def xlogy(xp: Any, a: Array, b: Array) -> Any:
-    """`a * log(b)`, and 0 with no gradient where `a = b = 0`, as `scipy.special.xlogy`."""
-    nothing = xp.logical_and(a == 0, b == b)
+    """`a * log(b)`, and 0 with gradient 0 where `a = b = 0`, as `scipy.special.xlogy`."""
+    zero = xp.logical_and(a == 0, b == b)
 
     def by_a(xp: Any, g: Array, a: Array, b: Array) -> Array:
         return g * xp.log(xp.where(xp.logical_and(a == 0, b == 0), 1.0, b))
@@ -116,18 +98,18 @@ def xlogy(xp: Any, a: Array, b: Array) -> Any:
     def by_b(xp: Any, g: Array, a: Array, b: Array) -> Array:
         return g * a / xp.where(xp.logical_and(a == 0, b == 0), 1.0, b)
 
-    return xp.where(nothing, 0.0, a * xp.log(xp.where(nothing, 1.0, b))), (a, b), (by_a, by_b)
+    return xp.where(zero, 0.0, a * xp.log(xp.where(zero, 1.0, b))), (a, b), (by_a, by_b)
 
 
 @primitive
 def logit(xp: Any, x: Array, eps: float | None = None) -> Any:
-    """`log(x / (1 - x))`, the inverse of `sigmoid`; with `eps`, of x held between eps and 1 − eps, as torch's.
+    """`log(x / (1 - x))`, the inverse of `sigmoid`; with `eps`, x is clipped to [eps, 1 − eps] first, as in torch.
 
-    What is held there passes no gradient on.
+    Clipped values pass no gradient on.
     """
-    kept = x if eps is None else xp.clip(x, eps, 1 - eps)
-    central = xp.abs(kept - 0.5) < 0.25  # where the quotient is near 1, and 2x − 1 exact
-    y = xp.where(central, 2 * xp.arctanh(xp.where(central, 2 * kept - 1, 0.0)), xp.log(kept / (1 - kept)))
+    p = x if eps is None else xp.clip(x, eps, 1 - eps)
+    central = xp.abs(p - 0.5) < 0.25  # there the quotient is near 1, where log loses digits, but 2p − 1 is exact
+    y = xp.where(central, 2 * xp.arctanh(xp.where(central, 2 * p - 1, 0.0)), xp.log(p / (1 - p)))
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
         if eps is None:

@@ -1,4 +1,4 @@
-"""What is left of numbers: remainders, fractions, signs; and scaling by powers of two."""
+"""Remainders, fractional parts, mantissas and exponents, signs, and replacement of NaN."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["copysign", "divmod", "fmod", "frexp", "ldexp", "mod", "modf", "nan_t
 
 @primitive
 def remainder(xp: Any, a: Array, b: Array) -> Any:
-    """`a - b * floor(a / b)`, with the sign of b, broadcast; where it jumps, the derivative beside the jump."""
+    """`a - b * floor(a / b)`, with the sign of b, broadcast; at a jump the derivative is the one beside it."""
     return xp.remainder(a, b), (a, b), (lambda xp, g, a, b: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b))
 
 
@@ -24,13 +24,13 @@ mod = remainder
 
 @primitive
 def fmod(xp: Any, a: Array, b: Array) -> Any:
-    """`a - b * trunc(a / b)`, with the sign of a, broadcast; where it jumps, the derivative beside the jump."""
+    """`a - b * trunc(a / b)`, with the sign of a, broadcast; at a jump the derivative is the one beside it."""
     return xp.fmod(a, b), (a, b), (lambda xp, g, a, b: g, lambda xp, g, a, b: -g * xp.trunc(a / b))
 
 
 @composed
 def divmod(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """`floor_divide`, which is a constant, and `remainder`."""
+    """`(floor_divide(a, b), remainder(a, b))`; the first is a constant."""
     return floor_divide(a, b), remainder(a, b)
 
 
@@ -42,8 +42,8 @@ def _fraction(xp: Any, x: Array) -> Any:
 @composed
 def modf(x: Any) -> tuple[Tensor, Tensor]:
     """The fractional part, whose derivative is 1, and the integral part, a constant; both with the sign of x."""
-    fraction, whole = _fraction(x), trunc(x)
-    return fraction, whole if whole.dtype == fraction.dtype else astype(whole, fraction.dtype)
+    fraction, integral = _fraction(x), trunc(x)
+    return fraction, integral if integral.dtype == fraction.dtype else astype(integral, fraction.dtype)
 
 
 @primitive
@@ -54,7 +54,7 @@ def _mantissa(xp: Any, x: Array) -> Any:
 
 @composed
 def frexp(x: Any) -> tuple[Tensor, Tensor]:
-    """x as a mantissa, 1/2 ≤ |m| < 1, times a power of two, whose exponent is a constant."""
+    """Split x into a mantissa, 1/2 ≤ |m| < 1, and the exponent of a power of two, which is a constant."""
     return _mantissa(x), frexp_exponent(x)
 
 
@@ -66,14 +66,13 @@ def ldexp(xp: Any, a: Array, b: Array) -> Any:
 
 @primitive
 def copysign(xp: Any, a: Array, b: Array) -> Any:
-    """The size of a with the sign of b, broadcast; the derivative by a is ±1, at 0 taken as 0, by b it is 0."""
-    turned = xp.signbit(a) != xp.signbit(b)
-    zero = a == 0
+    """The size of a with the sign of b, broadcast; the derivative by a is ±1, and 0 where a is 0; by b it is 0."""
+    flipped, zero = xp.signbit(a) != xp.signbit(b), a == 0
 
-    def by_a(xp: Any, g: Array, turned: Array, zero: Array) -> Array:
-        return xp.where(zero, xp.zeros_like(g), xp.where(turned, -g, g))
+    def by_a(xp: Any, g: Array, flipped: Array, zero: Array) -> Array:
+        return xp.where(zero, xp.zeros_like(g), xp.where(flipped, -g, g))
 
-    return xp.copysign(a, b), (turned, zero), (by_a, lambda xp, g, turned, zero: xp.zeros_like(g))
+    return xp.copysign(a, b), (flipped, zero), (by_a, lambda xp, g, flipped, zero: xp.zeros_like(g))
 
 
 @primitive
@@ -85,9 +84,9 @@ def nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> Any:
-    """Numbers in the place of NaN and ±∞, by default 0 and the dtype's largest; there no gradient passes.
+    """Replace NaN and ±∞ with numbers, by default 0 and the dtype's largest; no gradient passes there.
 
-    `copy` is as in NumPy, but there is always a copy.
+    `copy` is accepted as in NumPy, but the result is always a copy.
     """
     finite = xp.isfinite(x)
     return (

@@ -1,4 +1,4 @@
-"""Functions without a derivative: comparisons, positions, signs, and new arrays. Their results are constants."""
+"""Functions without a derivative: comparisons, argmax, rounding, bit operations, new arrays. Results are constants."""
 
 from __future__ import annotations
 
@@ -12,67 +12,18 @@ from ...engine.primitive import mixed_backend_error, nondifferentiable, to_commo
 from ...engine.tensor import Tensor
 
 Array = Any
-__all__ = [
-    "all",
-    "any",
-    "arange",
-    "argmax",
-    "argmin",
-    "argsort",
-    "around",
-    "bitwise_and",
-    "bitwise_count",
-    "bitwise_invert",
-    "bitwise_left_shift",
-    "bitwise_not",
-    "bitwise_or",
-    "bitwise_right_shift",
-    "bitwise_xor",
-    "ceil",
-    "count_nonzero",
-    "equal",
-    "fix",
-    "floor",
-    "floor_divide",
-    "gcd",
-    "greater",
-    "greater_equal",
-    "heaviside",
-    "invert",
-    "isclose",
-    "iscomplex",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "isneginf",
-    "isposinf",
-    "isreal",
-    "lcm",
-    "left_shift",
-    "less",
-    "less_equal",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "nanargmax",
-    "nanargmin",
-    "not_equal",
-    "ones",
-    "ones_like",
-    "right_shift",
-    "rint",
-    "round",
-    "sign",
-    "signbit",
-    "trunc",
-    "zeros",
-    "zeros_like",
-]
+__all__ = ["equal", "greater", "greater_equal", "isclose", "less", "less_equal", "not_equal"]
+__all__ += ["heaviside", "iscomplex", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "sign", "signbit"]
+__all__ += ["around", "ceil", "fix", "floor", "floor_divide", "gcd", "lcm", "rint", "round", "trunc"]
+__all__ += ["all", "any", "count_nonzero", "logical_and", "logical_not", "logical_or", "logical_xor"]
+__all__ += ["bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_not", "bitwise_or", "bitwise_xor", "invert"]
+__all__ += ["bitwise_left_shift", "bitwise_right_shift", "left_shift", "right_shift"]
+__all__ += ["argmax", "argmin", "argsort", "nanargmax", "nanargmin"]
+__all__ += ["arange", "ones", "ones_like", "zeros", "zeros_like"]
 
 
 def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
-    """The array library's function of this name, on tensors; the result, or one of several, is off the tape."""
+    """Return the array library's function of this name for tensors; its result, or one of several, is off the tape."""
 
     def function(*args: Any, **options: Any) -> Tensor:
         arrays = [a._data if isinstance(a, Tensor) else a for a in args]
@@ -80,8 +31,8 @@ def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
         if len(backends) > 1:
             raise mixed_backend_error(name, args)
         backend, arrays = to_common_backend(backends.pop() if backends else None, arrays)
-        found = getattr(backend.xp, name)(*arrays, **options)
-        return Tensor(backend.xp.asarray(found if pick is ... else found[pick]))
+        result = getattr(backend.xp, name)(*arrays, **options)
+        return Tensor(backend.xp.asarray(result if pick is ... else result[pick]))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"NumPy's `{name}`, on the tensors' backend. No gradient flows through it."
@@ -126,5 +77,5 @@ def ones(shape: Any, dtype: Any = np.float32) -> Tensor:
 
 @nondifferentiable
 def arange(*limits: Any, dtype: Any = None) -> Tensor:
-    """Evenly spaced numbers on the default backend, as NumPy's."""
+    """Evenly spaced numbers on the default backend, with NumPy's arguments."""
     return Tensor(default_backend().xp.arange(*limits, dtype=dtype))

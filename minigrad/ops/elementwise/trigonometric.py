@@ -1,4 +1,4 @@
-"""Trigonometric and hyperbolic functions and their inverses, element by element, under both of NumPy's names."""
+"""Trigonometric and hyperbolic functions and their inverses, under both of NumPy's names."""
 
 from __future__ import annotations
 
@@ -9,38 +9,12 @@ from ...engine.primitive import call_in, primitive
 from ...engine.tensor import Tensor
 
 Array = Any
-__all__ = [
-    "acos",
-    "acosh",
-    "arccos",
-    "arccosh",
-    "arcsin",
-    "arcsinh",
-    "arctan",
-    "arctan2",
-    "arctanh",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "cos",
-    "cosh",
-    "deg2rad",
-    "degrees",
-    "hypot",
-    "rad2deg",
-    "radians",
-    "sin",
-    "sinc",
-    "sinh",
-    "tan",
-    "tanh",
-    "unwrap",
-]
+__all__ = ["acos", "arccos", "arcsin", "arctan", "arctan2", "asin", "atan", "atan2", "cos", "hypot", "sin", "tan"]
+__all__ += ["acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "cosh", "sinh", "tanh"]
+__all__ += ["deg2rad", "degrees", "rad2deg", "radians", "sinc", "unwrap"]
 
 
-# The rules of the commonest operations are made once, not at every call.
+# The rules of the most common operations are built once, not at every call.
 _SIN = (lambda xp, g, x: g * xp.cos(x),)
 
 
@@ -83,7 +57,7 @@ def arctan(xp: Any, x: Array) -> Any:
     """The angle, in [−π/2, π/2], whose tangent is x."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
-        length = xp.hypot(x, 1.0)  # the square of which could overflow
+        length = xp.hypot(x, 1.0)  # divided by twice, since its square could overflow
         return g / length / length
 
     return xp.arctan(x), (x,), rule
@@ -102,12 +76,12 @@ def hypot(xp: Any, a: Array, b: Array) -> Any:
 def arctan2(xp: Any, a: Array, b: Array) -> Any:
     """The angle of the point (b, a), in [−π, π], broadcast; the gradient at the origin is 0."""
 
-    def share(xp: Any, g: Array, a: Array, b: Array, other: Array) -> Array:
+    def rule(xp: Any, g: Array, a: Array, b: Array, other: Array) -> Array:
         length = xp.hypot(a, b)
         length = xp.where(length == 0, 1.0, length)
         return g * (other / length) / length
 
-    by_a, by_b = (lambda xp, g, a, b: share(xp, g, a, b, b)), (lambda xp, g, a, b: -share(xp, g, a, b, a))
+    by_a, by_b = (lambda xp, g, a, b: rule(xp, g, a, b, b)), (lambda xp, g, a, b: -rule(xp, g, a, b, a))
     return xp.arctan2(a, b), (a, b), (by_a, by_b)
 
 
@@ -160,13 +134,13 @@ asin, acos, atan, atan2, asinh, acosh, atanh = arcsin, arccos, arctan, arctan2, 
 
 @primitive
 def degrees(xp: Any, x: Array) -> Any:
-    """An angle in radians, in degrees."""
+    """Convert an angle from radians to degrees."""
     return xp.degrees(x), (), lambda xp, g: g * (180 / math.pi)
 
 
 @primitive
 def radians(xp: Any, x: Array) -> Any:
-    """An angle in degrees, in radians."""
+    """Convert an angle from degrees to radians."""
     return xp.radians(x), (), lambda xp, g: g * (math.pi / 180)
 
 
@@ -175,16 +149,17 @@ rad2deg, deg2rad = degrees, radians
 
 @primitive
 def unwrap(xp: Any, p: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
-    """Angles along `axis` without the jumps of a period or more; they are shifted only, so the derivative is 1."""
+    """Remove jumps of a period or more from angles along `axis`; they are only shifted, so the derivative is 1."""
     return xp.unwrap(p, discont=discont, axis=axis, period=period), (), (lambda xp, g: g, None, None)
 
 
 def sinc(x: Any) -> Tensor:
-    """`sin(πx) / (πx)`, and 1 at 0: smooth there, in its derivatives of every order too."""
+    """`sin(πx) / (πx)`, and 1 at 0, where its derivatives of every order are exact too."""
     return _sinc(x, n=0)
 
 
 NEAR, TERMS = 3.0, 18
+"""|πx| below which the power series is used, and how many terms it has."""
 
 
 @primitive
@@ -192,7 +167,7 @@ def _sinc(xp: Any, x: Array, n: int) -> Any:
     """The n-th derivative of sinc.
 
     With s(u) = sin(u) / u, u = πx: near 0 its power series Σ (−1)^k u^(2k) / (2k + 1)!, differentiated term by term;
-    beyond, from the derivatives below it, u s⁽ⁿ⁾ = sin(u + nπ/2) − n s⁽ⁿ⁻¹⁾.
+    beyond, the recurrence u s⁽ⁿ⁾ = sin(u + nπ/2) − n s⁽ⁿ⁻¹⁾.
     """
     rule = lambda xp, g, x: g * call_in(xp, _sinc, x, n=n + 1)  # noqa: E731
     if n == 0:
@@ -206,9 +181,9 @@ def _sinc(xp: Any, x: Array, n: int) -> Any:
         series = series * square + (-1) ** k * math.perm(2 * k, n) / math.factorial(2 * k + 1)
     if n % 2:
         series = series * small
-    waves = (xp.sin(large), xp.cos(large))
-    beyond = waves[0] / large
-    for k in range(1, n + 1):
-        wave = waves[k % 2]
+    sine, cosine = xp.sin(large), xp.cos(large)
+    beyond = sine / large
+    for k in range(1, n + 1):  # sin(u + kπ/2) is cos u, −sin u, −cos u, sin u for k = 1, 2, 3, 4
+        wave = cosine if k % 2 else sine
         beyond = ((-wave if k % 4 > 1 else wave) - k * beyond) / large
     return xp.where(near, series, beyond) * math.pi**n, (x,), rule

@@ -1,1 +1,1 @@
-"""Operations that read and write at indices."""
+"""Read and write elements at indices."""

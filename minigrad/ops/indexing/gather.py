@@ -1,4 +1,4 @@
-"""Picking values out, and its adjoint, putting them back: each is the other's rule."""
+"""Gather elements at indices, and the adjoint of that, which adds gradients up at the indices."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import BY_ARRAY_TYPE, Backend, backend_of, default_backend, is_array
+from ...backend import BY_ARRAY_TYPE, backend_of, is_array
 from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
-from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of
+from ...validation import check_choice
+from ..arrays.conversion import as_array, backend_at
+from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
 from ..elementwise.arithmetic import clip, where
 from ..elementwise.nondifferentiable import less
 
@@ -19,41 +21,35 @@ Array = Any
 __all__ = ["choose", "compress", "extract", "getitem", "take", "take_along_axis"]
 
 BASIC = frozenset((int, bool, slice, type(None), type(...)))
-"""An index of these alone picks every element at most once."""
+"""An index made of these types only picks every element at most once."""
 FEW = 1024
-"""Elements that `add.at` adds faster than their places are counted out for it."""
+"""Up to so many elements `np.add.at` with the index itself is faster than computing flat positions first."""
 BLOCK = 1 << 14
-"""Elements that are added at their places at once: the places take eight bytes each."""
+"""Elements that are added at once: their flat positions take eight bytes each."""
 
 
 def is_basic(index: Any) -> bool:
-    """Whether an index picks every element at most once: numbers, slices, None and Ellipsis only."""
+    """Whether an index consists of integers, slices, None and Ellipsis only."""
     if type(index) is tuple:
         return all(map(BASIC.__contains__, map(type, index)))
     return type(index) in BASIC
 
 
 def is_unique(index: Any) -> bool:
-    """Whether an index surely picks no element twice: a basic one, or one whose arrays are masks."""
+    """Whether an index certainly picks no element twice: a basic index, or one whose arrays are masks."""
     parts = index if type(index) is tuple else (index,)
     return all(type(part) in BASIC or (is_array(part) and part.dtype == bool) for part in parts)
 
 
-def backend_at(x: Any) -> Backend:
-    """Where `x` lives, or where a new tensor would."""
-    array = x._data if isinstance(x, Tensor) else x
-    return backend_of(array) if is_array(array) else default_backend()
-
-
-def settled(x: Any, index: Any) -> Any:
-    """An index as the rule may keep it: the user may write into his own array before the walk comes."""
+def constant_index(x: Any, index: Any) -> Any:
+    """An index to `x` with copies of its arrays, which the user may write into before the backward pass."""
     if type(index) is tuple:
-        return tuple(part if type(part) in BASIC else constant_part(x, part) for part in index)
-    return index if type(index) in BASIC else constant_part(x, index)
+        return tuple(part if type(part) in BASIC else _constant_part(x, part) for part in index)
+    return index if type(index) in BASIC else _constant_part(x, index)
 
 
-def constant_part(x: Any, part: Any) -> Any:
-    """One part of an index to `x`: an array of our own of a tensor, array or list, an int of NumPy's integer."""
+def _constant_part(x: Any, part: Any) -> Any:
+    """One part of an index to `x`: tensors, arrays and lists become new arrays, NumPy's scalars Python's."""
     if isinstance(part, Tensor):
         part = part._data
     if is_array(part):
@@ -70,20 +66,19 @@ def constant_part(x: Any, part: Any) -> Any:
 def _getitem(xp: Any, x: Array, index: Any) -> Any:
     shape = x.shape
     if type(index) in BY_ARRAY_TYPE and index.dtype != bool and shape:
-        return x.take(index, axis=0), (), (lambda xp, g: call_in(xp, _sum_rows, g, index, n=shape[0]), None)
-    if is_basic(index):
-        return x[index], (), (lambda xp, g: _placed(xp, g, index, shape), None)
-    return x[index], (), (lambda xp, g: call_in(xp, _put, g, index=index, shape=shape), None)
+        return x.take(index, axis=0), (), (lambda xp, g: call_in(xp, sum_rows, g, index, n=shape[0]), None)
+    if not is_basic(index):
+        return x[index], (), (lambda xp, g: call_in(xp, put, g, index=index, shape=shape), None)
 
+    def by_x(xp: Any, g: Array) -> Any:  # of arrays: the gradient pool adds the slice itself
+        return put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
 
-def _placed(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Any:
-    """The adjoint of a basic index: recorded, zeros with `g` in their place; else what the pool puts there itself."""
-    return _put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
+    return x[index], (), (by_x, None)
 
 
 @primitive
-def _put(xp: Any, g: Array, index: Any, shape: Any) -> Any:
-    """`g` put at `index` into zeros of `shape`; added up where the index names a place more than once."""
+def put(xp: Any, g: Array, index: Any, shape: Any) -> Any:
+    """Zeros of `shape` with `g` at `index`, added up where the index names an element more than once."""
     if is_unique(index):
         y = xp.zeros(shape, dtype=g.dtype)
         y[index] = g
@@ -93,7 +88,7 @@ def _put(xp: Any, g: Array, index: Any, shape: Any) -> Any:
 
 
 def put_repeated(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """`g` added up at the places of an index that may name them more than once, in zeros of `shape`."""
+    """Zeros of `shape` with `g` added up at an index that may name an element more than once."""
     if xp is np and g.size < FEW:
         y = np.zeros(shape, g.dtype)
         np.add.at(y, index, g)
@@ -101,15 +96,15 @@ def put_repeated(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Array
     parts = index if type(index) is tuple else (index,)
     lead = len(parts)
     if lead <= len(shape) and all(type(p) is int or (is_array(p) and p.dtype != bool) for p in parts):
-        rows = row_numbers(xp, parts, shape[:lead])
-        summed = added_rows(xp, g.reshape((rows.size, *shape[lead:])), rows.reshape(-1), math.prod(shape[:lead]))
+        rows = _row_numbers(xp, parts, shape[:lead])
+        y = add_rows(xp, g.reshape((rows.size, *shape[lead:])), rows.reshape(-1), math.prod(shape[:lead]))
     else:
-        summed = added_rows(xp, g.reshape(-1), flat_places(xp, index, shape), math.prod(shape))
-    return summed.reshape(shape)
+        y = add_rows(xp, g.reshape(-1), flat_positions(xp, index, shape), math.prod(shape))
+    return y.reshape(shape)
 
 
-def row_numbers(xp: Any, parts: Any, shape: tuple[int, ...]) -> Array:
-    """Which row each of some integer arrays together names, where the leading axes of `shape` are one."""
+def _row_numbers(xp: Any, parts: Any, shape: tuple[int, ...]) -> Array:
+    """The flat positions in `shape` that integer arrays, one for each axis, name together."""
     rows: Any = 0
     for part, n in zip(parts, shape):
         part = part % n if type(part) is int else xp.where(part < 0, part + n, part)
@@ -117,16 +112,16 @@ def row_numbers(xp: Any, parts: Any, shape: tuple[int, ...]) -> Array:
     return rows
 
 
-def flat_places(xp: Any, index: Any, shape: tuple[int, ...]) -> Array:
-    """The places in row-major order that an index of any kind picks, as one axis."""
+def flat_positions(xp: Any, index: Any, shape: tuple[int, ...]) -> Array:
+    """The positions in row-major order that an index of any kind picks, along one axis."""
     return xp.arange(math.prod(shape)).reshape(shape)[index].reshape(-1)
 
 
-def added_rows(xp: Any, rows: Array, ids: Array, n: int) -> Array:
+def add_rows(xp: Any, rows: Array, ids: Array, n: int) -> Array:
     """(n, …): row k is the sum of those of `rows` (m, …) whose id is k, always in the same order.
 
-    A device would scatter additions in any order: there they are sorted and summed in segments. On the host adding at
-    places is in order, and fast where the places are numbers of single elements; long rows are added one by one.
+    A device would add in any order, so there the rows are sorted by id and summed in segments. On the host `np.add.at`
+    adds in order and is fast for flat positions of single elements; long rows are added one by one.
     """
     m, width = ids.shape[0], rows.shape[1:]
     y = xp.zeros((n, *width), dtype=rows.dtype)
@@ -139,44 +134,47 @@ def added_rows(xp: Any, rows: Array, ids: Array, n: int) -> Array:
         elif length < 1024:
             flat, columns, step = y.reshape(-1), np.arange(length), max(BLOCK // length, 1)
             for k in range(0, m, step):
-                places = ids[k : k + step, None] * length + columns
-                np.add.at(flat, places.reshape(-1), rows[k : k + step].reshape(-1))
+                positions = ids[k : k + step, None] * length + columns
+                np.add.at(flat, positions.reshape(-1), rows[k : k + step].reshape(-1))
         else:
             for k, row in zip(ids.tolist(), rows):
                 y[k] += row
         return y
     order = xp.argsort(ids, kind="stable")
     starts = xp.searchsorted(ids[order], xp.arange(n + 1))
-    # A segment of length zero repeats its neighbour's first row: give the last one a row to find, then mask them.
+    # An empty segment gets its neighbour's first row from `reduceat`, which is masked afterwards. The row of zeros at
+    # the end is for empty segments behind the last row.
     padded = xp.concatenate([rows[order], xp.zeros((1, *width), dtype=rows.dtype)])
-    filled = (starts[1:] > starts[:-1]).reshape((-1,) + (1,) * len(width))
-    return xp.where(filled, xp.add.reduceat(padded, starts[:-1], axis=0), y)
+    nonempty = (starts[1:] > starts[:-1]).reshape((-1,) + (1,) * len(width))
+    return xp.where(nonempty, xp.add.reduceat(padded, starts[:-1], axis=0), y)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
-    """`x[index]`: basic, integer-array or boolean indexing, as NumPy's. Tensors in the index are constants."""
+    """`x[index]`: NumPy's basic, integer-array or boolean indexing. Tensors in the index are constants."""
     if is_basic(index):
         return _getitem(x, index)
-    return _getitem(x, index=settled(x, index))
+    return _getitem(x, index=constant_index(x, index))
 
 
 @primitive
 def _take(xp: Any, x: Array, ids: Array, axis: int = 0) -> Any:
-    """The parts of `x` along `axis` with these numbers."""
+    """The parts of `x` along `axis` whose positions are `ids`."""
     n = x.shape[axis]
-    return x.take(ids, axis=axis), (), (lambda xp, g: call_in(xp, _sum_rows, g, ids, n=n, axis=axis), None)
+    return x.take(ids, axis=axis), (), (lambda xp, g: call_in(xp, sum_rows, g, ids, n=n, axis=axis), None)
 
 
 @primitive
-def _sum_rows(xp: Any, g: Array, ids: Array, n: int, axis: int = 0) -> Any:
-    """Part k along `axis` of the result is the sum of the parts of `g` whose id is k. Of `g` the axes of `ids` are
-    those from `axis` on."""
+def sum_rows(xp: Any, g: Array, ids: Array, n: int, axis: int = 0) -> Any:
+    """The adjoint of `take`: part k along `axis` is the sum of the parts of `g` whose id is k.
+
+    The axes of `ids` are those of `g` from `axis` on.
+    """
     if axis or xp is not np or g.size >= FEW:
         axes = tuple(range(axis, axis + ids.ndim))
         front = xp.moveaxis(g, axes, tuple(range(ids.ndim))) if axis else g
         flat = ids.reshape(-1)
         rows = front.reshape((flat.shape[0], *front.shape[ids.ndim :]))
-        y = added_rows(xp, rows, xp.where(flat < 0, flat + n, flat), n)
+        y = add_rows(xp, rows, xp.where(flat < 0, flat + n, flat), n)
         y = xp.moveaxis(y, 0, axis) if axis else y
     else:
         y = np.zeros((n, *g.shape[ids.ndim :]), g.dtype)
@@ -185,85 +183,81 @@ def _sum_rows(xp: Any, g: Array, ids: Array, n: int, axis: int = 0) -> Any:
 
 
 def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Tensor:
-    """The elements of `x` at integer positions along `axis` (of the flattened `x` where there is none).
+    """The elements of `x` at integer positions along `axis`, or of the flattened `x`.
 
-    `mode` says what becomes of a position that is none: an error ("raise"; a device does not look), the next one round
-    the circle ("wrap"), or the nearest ("clip", which knows no negative positions either).
+    `mode` says what to do with a position out of bounds: raise an error ("raise"; not checked on a device), wrap around
+    ("wrap"), or take the nearest position ("clip", for which negative positions are out of bounds as well).
     """
     axes = ndim(x)
     if axes != 1 and axis is None:
         x, axes = ravel(x), 1
-    if not axes:  # a number has an axis 0 to NumPy
+    if not axes:  # NumPy gives a number an axis 0
         x, axes = reshape(x, (1,)), 1
     axis = 0 if axis is None else axis
     if not -axes <= axis < axes:
         raise np.exceptions.AxisError(axis, axes, "take: axis")
     axis = int(axis) % axes
-    indices = _numbers(x, indices)
+    ids = _own_array(x, indices)
     if mode != "raise":
-        indices = _within_bounds("take", indices, shape_of(x)[axis], mode)
-    return _take(x, ids=indices, axis=axis) if axis else _take(x, ids=indices)
+        ids = _within_bounds("take", ids, shape_of(x)[axis], mode)
+    return _take(x, ids=ids, axis=axis) if axis else _take(x, ids=ids)
 
 
-def _numbers(x: Any, indices: Any) -> Array:
-    """An array of our own of positions in `x`."""
-    return constant_part(x, indices if isinstance(indices, (Tensor, list, tuple)) else _array(x, indices))
-
-
-def _array(x: Any, indices: Any) -> Array:
-    return indices if is_array(indices) else backend_at(x).from_numpy(np.asarray(indices))
+def _own_array(x: Any, indices: Any) -> Array:
+    """Positions in `x` as a new array."""
+    return _constant_part(x, indices if isinstance(indices, (Tensor, list, tuple)) else as_array(indices, x))
 
 
 def _within_bounds(name: str, indices: Array, n: int, mode: str) -> Array:
-    if mode not in ("wrap", "clip"):
-        raise ValueError(f"{name}: mode: got {mode!r}, want 'raise', 'wrap' or 'clip'")
+    check_choice(name, ("raise", "wrap", "clip"), mode=mode)
     return indices % n if mode == "wrap" else clip(indices, 0, n - 1)._data
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
-    """One element of `x` per element of `indices`, matched along all axes but `axis` (as NumPy's)."""
+    """For each element of `indices` the element of `x` at that position along `axis`; the other axes are matched."""
     if axis is None:
         x, axis = ravel(x), 0
-    return _take_along_axis(x, indices=_numbers(x, indices), axis=axis)
+    return _take_along_axis(x, indices=_own_array(x, indices), axis=axis)
+
+
+def in_order(x: Any, order: Array, axis: int) -> Tensor:
+    """`take_along_axis` for an order of the library's own that names no position twice."""
+    return _take_along_axis(x, indices=order, axis=axis, unique=True)
 
 
 @primitive
-def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int) -> Any:
+def _take_along_axis(xp: Any, x: Array, indices: Array, axis: int, unique: bool = False) -> Any:
     shape = x.shape
-    return (
-        xp.take_along_axis(x, indices, axis=axis),
-        (),
-        (lambda xp, g: call_in(xp, _add_along_axis, g, indices, axis=axis, shape=shape), None, None),
-    )
+    rule = lambda xp, g: call_in(xp, add_along_axis, g, indices, axis=axis, shape=shape, unique=unique)  # noqa: E731
+    return xp.take_along_axis(x, indices, axis=axis), (), (rule, None, None)
 
 
 @primitive
-def _add_along_axis(xp: Any, g: Array, indices: Array, axis: int, shape: Any) -> Any:
-    """`g` added up in zeros of `shape` where `take_along_axis` with these indices would take."""
-    places = along_axis(xp, indices, axis, shape)
-    if xp is np and g.size < FEW:
+def add_along_axis(xp: Any, g: Array, indices: Array, axis: int, shape: Any, unique: bool = False) -> Any:
+    """The adjoint of `take_along_axis`: `g` added up in zeros of `shape`, or assigned if no position is named twice."""
+    index = along_axis(xp, indices, axis, shape)
+    if unique:
+        y = xp.zeros(shape, dtype=g.dtype)
+        y[index] = g
+    elif xp is np and g.size < FEW:
         y = np.zeros(shape, g.dtype)
-        np.add.at(y, places, g)
+        np.add.at(y, index, g)
     else:
-        rows = xp.broadcast_to(row_numbers(xp, places, shape), g.shape).reshape(-1)
-        y = added_rows(xp, g.reshape(-1), rows, math.prod(shape)).reshape(shape)
+        rows = xp.broadcast_to(_row_numbers(xp, index, shape), g.shape).reshape(-1)
+        y = add_rows(xp, g.reshape(-1), rows, math.prod(shape)).reshape(shape)
     return y, (indices,), (lambda xp, g, indices: xp.take_along_axis(g, indices, axis=axis), None)
 
 
 def along_axis(xp: Any, indices: Array, axis: int, shape: tuple[int, ...]) -> tuple[Array, ...]:
-    """The index to an array of `shape` that picks `indices` along `axis`, and along the others place by place."""
-    axes = len(shape)
-    places = [xp.arange(n).reshape([-1 if k == j else 1 for j in range(axes)]) for k, n in enumerate(shape)]
-    places[axis % axes] = indices
-    return tuple(places)
+    """The index with which `x[index]` is `take_along_axis(x, indices, axis)` for an `x` of this shape."""
+    index = [xp.arange(n).reshape(vector_shape(k, len(shape))) for k, n in enumerate(shape)]
+    index[axis % len(shape)] = indices
+    return tuple(index)
 
 
 @composed
 def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
-    """At each place the element of that one of `choices` whose number `a` names; all broadcast.
-
-    `mode` is that of `take`.
-    """
+    """For each element of `a` the element of `choices[a]`; all broadcast. `mode` is that of `take`."""
     first, *choices = broadcast_arrays(a, *choices)
     numbers = first._data
     if not choices:
@@ -282,38 +276,31 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
 
 @composed
 def compress(condition: Any, x: Any, axis: int | None = None) -> Tensor:
-    """The parts of `x` along `axis`, or the elements where there is none, at whose place the condition holds.
+    """The parts of `x` along `axis`, or of the flattened `x`, for which the condition, a vector, is true.
 
-    A device is waited for: the result's shape depends on values.
+    Synchronises with the device, because the result's shape depends on values.
     """
     if ndim(condition) != 1:
         raise ValueError(f"compress: condition: got shape {shape_of(condition)}, want a vector")
-    return take(x, _holds(x, condition), axis)
+    return take(x, _true_positions(x, condition), axis)
 
 
 @composed
 def extract(condition: Any, x: Any) -> Tensor:
-    """The elements of `x` where the condition of the same size holds, as one axis. A device is waited for."""
-    return take(ravel(x), _holds(x, ravel(condition)), 0)
+    """The elements of `x` for which the condition, of the same size, is true. Synchronises with the device."""
+    return take(ravel(x), _true_positions(x, ravel(condition)), 0)
 
 
-def _holds(x: Any, condition: Any) -> Array:
-    condition = _array(x, condition._data if isinstance(condition, Tensor) else condition)
+def _true_positions(x: Any, condition: Any) -> Array:
+    condition = as_array(condition, x)
     return backend_of(condition).xp.nonzero(condition)[0]
 
 
 @primitive
-def _add_at_rows(xp: Any, x: Array, values: Array, columns: Array) -> Any:
+def add_at_rows(xp: Any, x: Array, values: Array, columns: Array) -> Any:
     """A copy of the matrix `x` with `values[k]` added to row k at `columns[k]`."""
     y = x.copy()
     rows = xp.arange(x.shape[0])
     y[rows, columns] += values
-    return (
-        y,
-        (rows, columns),
-        (
-            lambda xp, g, rows, columns: g,
-            lambda xp, g, rows, columns: g[rows, columns],
-            None,
-        ),
-    )
+    rules = (lambda xp, g, rows, columns: g, lambda xp, g, rows, columns: g[rows, columns], None)
+    return y, (rows, columns), rules

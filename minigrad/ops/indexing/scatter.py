@@ -1,7 +1,8 @@
-"""A copy of an array with other values at some places, for tensors are never written in place."""
+"""Write into a copy of an array: tensors themselves are never written in place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from ...backend import is_array
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
+from ..arrays.conversion import array_like, backend_at
 from ..arrays.joining import concatenate
 from ..arrays.shape import broadcast_to, ndim, ravel, reshape, shape
-from ..elementwise.arithmetic import divide, maximum, minimum, multiply, negative, where
-from .gather import along_axis, backend_at, flat_places, getitem, is_unique, put_repeated, settled, take
+from ..elementwise.arithmetic import add, divide, maximum, minimum, multiply, negative, where
+from .gather import along_axis, constant_index, flat_positions, getitem, is_unique, put_repeated, take
 
 Array = Any
 __all__ = ["at", "put_along_axis"]
@@ -20,42 +22,37 @@ __all__ = ["at", "put_along_axis"]
 
 @primitive
 def _set_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
-    """A copy of `x` with `values` at `index`; the last one where it names a place more than once."""
+    """A copy of `x` with `values` at `index`; the last value counts where it names an element more than once."""
     y = x.copy()
-    here, axes, once = xp, ndim(values), is_unique(index)
-    if once or not axes or xp is np:
+    value_xp, axes, unique = xp, ndim(values), is_unique(index)
+    if unique or not axes or xp is np:
         y[index] = values
-    else:  # all that write to one place write the same, in whatever order a device lets them
+    else:  # a device writes in any order, so all writers to an element write the last one's value
         picked = y[index].shape
-        writers, _ = _last_writers(xp, index, x.shape)
-        spread = xp.broadcast_to(values, picked)
-        y[index] = spread.reshape(-1)[writers].reshape(picked)
+        last, _ = _last_writers(xp, index, x.shape)
+        y[index] = xp.broadcast_to(values, picked).reshape(-1)[last].reshape(picked)
 
     def by_values(xp: Any, g: Array) -> Array:
-        found = g[index]
-        if not once:
-            writers, own = _last_writers(here, index, g.shape)
-            found = xp.where((writers == own).reshape(found.shape), found, xp.zeros_like(found))
-        return _with_axes(xp, found, axes)
+        dv = g[index]
+        if not unique:
+            last, own = _last_writers(value_xp, index, g.shape)
+            dv = xp.where((last == own).reshape(dv.shape), dv, xp.zeros_like(dv))
+        # Values may have leading axes of length one that the index has not.
+        return xp.reshape(dv, (1,) * (axes - dv.ndim) + tuple(dv.shape)) if dv.ndim < axes else dv
 
     return y, (), (lambda xp, g: call_in(xp, _set_at, g, 0.0, index=index), by_values)
 
 
 def _last_writers(xp: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """For every pick of an index the number of the last one at its place, and its own number."""
-    places = flat_places(xp, index, shape)
-    order = xp.argsort(places, kind="stable")
-    return order[xp.searchsorted(places[order], places, side="right") - 1], xp.arange(places.shape[0])
-
-
-def _with_axes(xp: Any, g: Array, axes: int) -> Array:
-    """Axes of length one in front that were left out when values were written."""
-    return xp.reshape(g, (1,) * (axes - g.ndim) + tuple(g.shape)) if g.ndim < axes else g
+    """For every element that an index picks, the number of the last pick of the same element, and its own number."""
+    positions = flat_positions(xp, index, shape)
+    order = xp.argsort(positions, kind="stable")
+    return order[xp.searchsorted(positions[order], positions, side="right") - 1], xp.arange(positions.shape[0])
 
 
 @primitive
 def _add_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
-    """A copy of `x` with `values` added at `index`, as often as it names a place."""
+    """A copy of `x` with `values` added at `index`, as often as it names an element."""
     y = x.copy()
     if is_unique(index):
         y[index] += values
@@ -67,33 +64,35 @@ def _add_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
 
 @primitive
 def _extreme_at(xp: Any, x: Array, values: Array, index: Any, largest: bool) -> Any:
-    """The larger, or smaller, of `x` and all `values` that `index` brings to a place; equal ones share the gradient."""
+    """The larger, or smaller, of `x` and all `values` that `index` sends to an element; equal ones share the gradient.
+
+    A NaN equals nothing: no gradient passes.
+    """
     y = x.copy()
     values = xp.broadcast_to(xp.asarray(values, dtype=x.dtype), y[index].shape)
     (xp.maximum if largest else xp.minimum).at(y, index, values)
-    kept, chosen = (x == y).astype(x.dtype), (values == y[index]).astype(x.dtype)
-    winners = xp.maximum(kept + put_repeated(xp, chosen, index, x.shape), 1)  # of a NaN none is chosen
-    kept, chosen = kept / winners, chosen / winners[index]
-    rules = (lambda xp, g, kept, chosen: g * kept, lambda xp, g, kept, chosen: g[index] * chosen)
-    return y, (kept, chosen), rules
+    x_wins, value_wins = (x == y).astype(x.dtype), (values == y[index]).astype(x.dtype)
+    winners = xp.maximum(x_wins + put_repeated(xp, value_wins, index, x.shape), 1)
+    saved = (x_wins / winners, value_wins / winners[index])
+    return y, saved, (lambda xp, g, of_x, of_values: g * of_x, lambda xp, g, of_x, of_values: g[index] * of_values)
 
 
 class At:
-    """What `at(x)` gives: ask it for places by an index of any kind."""
+    """The result of `at(x)`: `at(x)[index]` is an `IndexedUpdate`."""
 
     __slots__ = ("x",)
 
     def __init__(self, x: Any) -> None:
         self.x = x
 
-    def __getitem__(self, index: Any) -> Places:
-        return Places(self.x, settled(self.x, index))
+    def __getitem__(self, index: Any) -> IndexedUpdate:
+        return IndexedUpdate(self.x, constant_index(self.x, index))
 
 
-class Places:
-    """Some places of an array; each method gives a new tensor with other values there and leaves the array alone.
+class IndexedUpdate:
+    """Updates of some elements of an array; each method returns a new tensor and leaves the array unchanged.
 
-    Gradients flow to the array and to the values, which broadcast to the places. The dtype is the array's.
+    Gradients flow to the array and to the values, which broadcast to the elements. The dtype is the array's.
     """
 
     __slots__ = ("index", "x")
@@ -102,73 +101,75 @@ class Places:
         self.x, self.index = x, index
 
     def get(self) -> Tensor:
-        """The values there: `x[index]`."""
+        """The elements: `x[index]`."""
         return getitem(self.x, self.index)
 
     def set(self, values: Any) -> Tensor:
-        """With `values` there: the last one, which has the gradient, where the index names a place more than once."""
-        if self._masked(values):
-            return self._by_mask(values)
+        """Replace the elements by `values`. The last value counts, and gets the gradient, at a repeated index."""
+        if self._by_mask(values):
+            return self._where_masked(values)
         return _set_at(self.x, self._like_x(values), index=self.index)
 
     def add(self, values: Any) -> Tensor:
-        """With `values` added there, as often as the index names a place, always in the same order."""
-        if self._masked(values):
-            return self._by_mask(self.x + values)
+        """Add `values`, as often as the index names an element, always in the same order."""
+        if self._by_mask(values):
+            return self._where_masked(add(self.x, values))
         return _add_at(self.x, self._like_x(values), index=self.index)
 
     def subtract(self, values: Any) -> Tensor:
-        """With `values` taken away there, as often as the index names a place."""
+        """Subtract `values`, as often as the index names an element."""
         return self.add(negative(values) if isinstance(values, Tensor) else -self._like_x(values))
 
     def multiply(self, values: Any) -> Tensor:
-        """Multiplied by `values` there, as often as the index names a place."""
-        if self._masked(values):
-            return self._by_mask(multiply(self.x, values))
+        """Multiply by `values`, as often as the index names an element."""
+        if self._at_once(values):
+            return self._update(multiply, values)
         picked = self.get()
-        if is_unique(self.index):
-            return self.set(picked * values)
         return self.set(picked * _products(self.x, broadcast_to(self._like_x(values), picked.shape), self.index))
 
     def divide(self, values: Any) -> Tensor:
-        """Divided by `values` there, as often as the index names a place."""
-        if self._masked(values) or is_unique(self.index):
-            return self._by_mask(divide(self.x, values)) if self._masked(values) else self.set(self.get() / values)
+        """Divide by `values`, as often as the index names an element."""
+        if self._at_once(values):
+            return self._update(divide, values)
         return self.multiply(divide(1.0, self._like_x(values)))
 
     def max(self, values: Any) -> Tensor:
-        """The larger of what is there and all `values` brought there; equal ones share the gradient."""
-        if self._masked(values):
-            return self._by_mask(maximum(self.x, values))
-        if is_unique(self.index):
-            return self.set(maximum(self.get(), values))
+        """The larger of the element and all `values` for it; equal ones share the gradient."""
+        if self._at_once(values):
+            return self._update(maximum, values)
         return _extreme_at(self.x, self._like_x(values), index=self.index, largest=True)
 
     def min(self, values: Any) -> Tensor:
-        """The smaller of what is there and all `values` brought there; equal ones share the gradient."""
-        if self._masked(values):
-            return self._by_mask(minimum(self.x, values))
-        if is_unique(self.index):
-            return self.set(minimum(self.get(), values))
+        """The smaller of the element and all `values` for it; equal ones share the gradient."""
+        if self._at_once(values):
+            return self._update(minimum, values)
         return _extreme_at(self.x, self._like_x(values), index=self.index, largest=False)
 
-    def _masked(self, values: Any) -> bool:
-        """Whether the places are given by one mask and the values are one: then no device need be waited for."""
+    def _by_mask(self, values: Any) -> bool:
+        """Whether the index is one mask and `values` a single value: `where` does it without synchronising."""
         return is_array(self.index) and self.index.dtype == bool and not ndim(values) and not isinstance(values, list)
 
-    def _by_mask(self, y: Any) -> Tensor:
+    def _at_once(self, values: Any) -> bool:
+        """Whether no element is updated more than once."""
+        return self._by_mask(values) or is_unique(self.index)
+
+    def _update(self, function: Callable[[Any, Any], Tensor], values: Any) -> Tensor:
+        """`function(element, value)` in place of elements that are updated once."""
+        if self._by_mask(values):
+            return self._where_masked(function(self.x, values))
+        return self.set(function(self.get(), values))
+
+    def _where_masked(self, y: Any) -> Tensor:
         mask = self.index.reshape(self.index.shape + (1,) * (ndim(self.x) - self.index.ndim))
-        changed = where(mask, y, self.x)
-        return changed if changed.dtype == self.x.dtype else changed.astype(self.x.dtype)
+        result = where(mask, y, self.x)
+        return result if result.dtype == self.x.dtype else result.astype(self.x.dtype)
 
     def _like_x(self, values: Any) -> Any:
-        if isinstance(values, (list, tuple)):
-            return backend_at(self.x).xp.asarray(values, dtype=self.x.dtype)
-        return values
+        return array_like(values, self.x) if isinstance(values, (list, tuple)) else values
 
 
 def at(x: Any) -> At:
-    """The places of `x` to change in a copy: `at(x)[index].set(v)`, `.add`, `.multiply`, `.max`, `.min`, ….
+    """Update elements in a copy of `x`: `at(x)[index].set(v)`, `.add`, `.multiply`, `.max`, `.min`, ….
 
     As JAX's `x.at[index]`; `index` is of any kind that `x[index]` takes.
     """
@@ -176,31 +177,31 @@ def at(x: Any) -> At:
 
 
 def _products(x: Any, values: Tensor, index: Any) -> Tensor:
-    """For every pick of an index the product of all values that it brings to that place.
+    """For every element that an index picks the product of all values for it.
 
-    Sorted by place, the product of a run grows by doubling steps: log₂ n of them, with no division and none unordered.
+    Sorted by position, runs of equal positions are multiplied by doubling: log₂ n steps, no division, a fixed order.
     """
     xp = backend_at(x).xp
-    places = flat_places(xp, index, shape(x))
-    order = xp.argsort(places, kind="stable")
-    run = places[order]
-    grown, step = take(ravel(values), order, 0), 1
+    positions = flat_positions(xp, index, shape(x))
+    order = xp.argsort(positions, kind="stable")
+    run = positions[order]
+    products, step = take(ravel(values), order, 0), 1
     while step < run.shape[0]:
         same = run[step:] == run[:-step]
-        factor = where(same, grown[:-step], xp.ones_like(same, dtype=values.dtype))
-        grown = concatenate([grown[:step], grown[step:] * factor])
+        factor = where(same, products[:-step], xp.ones_like(same, dtype=values.dtype))
+        products = concatenate([products[:step], products[step:] * factor])
         step *= 2
-    last = xp.searchsorted(run, places, side="right") - 1
-    return reshape(take(grown, last, 0), values.shape)
+    last = xp.searchsorted(run, positions, side="right") - 1
+    return reshape(take(products, last, 0), values.shape)
 
 
 @composed
 def put_along_axis(x: Any, indices: Any, values: Any, axis: int | None) -> Tensor:
-    """A copy of `x` with `values` where `take_along_axis` with these indices would take.
+    """A copy of `x` with `values` at the elements that `take_along_axis` with these indices reads.
 
-    NumPy's function of this name writes into its argument and gives nothing back; tensors are not written in place.
+    NumPy's function of this name writes into its argument and returns None; tensors are not written in place.
     """
     if axis is None:
         return reshape(at(ravel(x))[indices].set(values), shape(x))
-    indices = settled(x, indices)
+    indices = constant_index(x, indices)
     return at(x)[along_axis(backend_at(x).xp, indices, axis, shape(x))].set(values)

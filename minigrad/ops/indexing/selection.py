@@ -1,4 +1,4 @@
-"""One of several values, by conditions."""
+"""Choose between values, or between functions, by conditions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...engine.tensor import Tensor
 from ..arrays.shape import shape
 from ..elementwise.arithmetic import where
 from ..elementwise.nondifferentiable import logical_not, logical_or, zeros_like
-from .gather import _put, getitem, settled
+from .gather import constant_index, getitem, put
 
 Array = Any
 __all__ = ["piecewise", "select"]
@@ -19,7 +19,7 @@ __all__ = ["piecewise", "select"]
 
 @composed
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Tensor:
-    """For each element the choice of the first condition that holds, else `default`; all broadcast.
+    """For each element the choice that belongs to the first true condition, else `default`; all broadcast.
 
     Raises:
         ValueError: there are no conditions, or not as many as choices.
@@ -37,11 +37,11 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 @composed
 def piecewise(x: Any, condlist: Sequence[Any], funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
-    """A function in pieces: each of `funclist`, a function or a number, on those elements where its condition holds.
+    """A piecewise function: each of `funclist`, a function or a number, applies where its condition is true.
 
-    One function more than conditions is for all the rest, which else is 0; of several conditions that hold the last
-    counts. A function sees the chosen elements only, in one axis, and `args` and `kw` besides. Since their number
-    depends on values, a device is waited for.
+    Elements without a true condition get the extra function at the end of `funclist`, or 0 if there is none; with
+    several true conditions the last one counts. A function is called with a vector of its elements, `args` and `kw`.
+    Synchronises with the device, because the number of elements depends on values.
 
     Raises:
         ValueError: the numbers of conditions and functions do not fit.
@@ -57,7 +57,7 @@ def piecewise(x: Any, condlist: Sequence[Any], funclist: Sequence[Any], *args: A
     for condition, function in zip(conditions, funclist):
         if callable(function):
             function = function(getitem(x, condition), *args, **kw)
-            if shape(function):  # else it is one number for all of them
-                function = _put(function, index=settled(x, condition), shape=shape(x))
+            if shape(function):  # otherwise one number for all elements
+                function = put(function, index=constant_index(x, condition), shape=shape(x))
         value = where(condition, function, value)
     return value  # type: ignore[no-any-return]

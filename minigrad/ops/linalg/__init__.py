@@ -1,55 +1,15 @@
-"""Linear algebra, under the names of `numpy.linalg`. Stacks of matrices wherever NumPy takes them."""
+"""Linear algebra under the names of `numpy.linalg`. Stacks of matrices are accepted wherever NumPy accepts them."""
 
-from .decompositions import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
-from .determinants import cond, det, matrix_rank, slogdet
-from .functions import (
-    cross,
-    diagonal,
-    expm,
-    matmul,
-    matrix_power,
-    matrix_transpose,
-    multi_dot,
-    outer,
-    tensordot,
-    trace,
-    vecdot,
-)
-from .norms import matrix_norm, norm, vector_norm
-from .solving import inv, lstsq, pinv, solve, solve_triangular, tensorinv, tensorsolve
+# ruff: noqa: F403  (each file lists in __all__ what it offers)
+# mypy: implicit-reexport
 
-__all__ = [
-    "cholesky",
-    "cond",
-    "cross",
-    "det",
-    "diagonal",
-    "eig",
-    "eigh",
-    "eigvals",
-    "eigvalsh",
-    "expm",
-    "inv",
-    "lstsq",
-    "matmul",
-    "matrix_norm",
-    "matrix_power",
-    "matrix_rank",
-    "matrix_transpose",
-    "multi_dot",
-    "norm",
-    "outer",
-    "pinv",
-    "qr",
-    "slogdet",
-    "solve",
-    "solve_triangular",
-    "svd",
-    "svdvals",
-    "tensordot",
-    "tensorinv",
-    "tensorsolve",
-    "trace",
-    "vecdot",
-    "vector_norm",
-]
+from . import decompositions, determinants, matrix_functions, norms, solving
+from .decompositions import *
+from .determinants import *
+from .matrix_functions import *
+from .norms import *
+from .solving import *
+
+__all__: list[str] = []
+for _file in (decompositions, determinants, matrix_functions, norms, solving):
+    __all__ += _file.__all__

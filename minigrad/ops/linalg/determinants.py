@@ -1,4 +1,4 @@
-"""Determinants, and how far a matrix is from a singular one."""
+"""Determinants, condition numbers and ranks."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 
 from ...engine.primitive import JointRule, call_in, composed, nondifferentiable, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
 from ..arrays.shape import shape
 from ..elementwise.arithmetic import astype, divide, multiply, where
 from ..elementwise.nondifferentiable import any as any_of, equal, greater, not_equal
-from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
+from ..reductions.reductions import max as largest, sum as sum_over
 from .decompositions import svdvals
 from .norms import norm
-from .solving import inv, turned, want_matrices
+from .solving import inv, mT, want_matrices
 
 Array = Any
 __all__ = ["cond", "det", "matrix_rank", "slogdet"]
 
 
 class SlogdetResult(NamedTuple):
-    """What `slogdet` gives."""
+    """The result of `slogdet`."""
 
     sign: Tensor
     logabsdet: Tensor
@@ -31,7 +32,7 @@ class SlogdetResult(NamedTuple):
 
 @primitive
 def det(xp: Any, a: Array) -> Any:
-    """The determinant of every matrix of a stack; first and second derivative are right at singular matrices too."""
+    """The determinant of every matrix of a stack; its first and second derivatives hold at singular matrices too."""
     return xp.linalg.det(a), (a,), lambda xp, g, a: xp.reshape(g, (*g.shape, 1, 1)) * call_in(xp, _cofactors, a)
 
 
@@ -40,51 +41,56 @@ def _cofactors(xp: Any, a: Array) -> Any:
     """`det(a) * inv(a).T` without a division: with `a = U S Vt`, U times the products of the other values times Vt."""
 
     def of_any(a: Array) -> Array:
-        u, s, vt, turns = _frame(xp, a)
-        return xp.matmul(u * _products_of_others(xp, s)[..., None, :], vt) * turns
+        u, s, vt, phase = _signed_svd(xp, a)
+        return xp.matmul(u * _products_of_others(xp, s)[..., None, :], vt) * phase
 
-    def of_regular(a: Array, inverse: Array, size: Array) -> Array:
-        return size * turned(xp, inverse)
+    def of_regular(a: Array, inverse: Array, det: Array) -> Array:
+        return det * mT(xp, inverse)
 
-    return _either(xp, of_any, of_regular, a), (a,), lambda xp, g, a: call_in(xp, _cofactors_change, a, g)
+    return _by_condition(xp, of_any, of_regular, a), (a,), lambda xp, g, a: call_in(xp, _cofactors_change, a, g)
 
 
 @primitive
 def _cofactors_change(xp: Any, a: Array, h: Array) -> Any:
-    """How the cofactors change when `a` moves by `h`, which is a symmetric map of `h`; by the minors of one rank less.
+    """The derivative of the cofactors of `a` in the direction `h`, a symmetric map of `h`.
 
-    In the frame of the singular values, with p[i, j] the product of all others: of the diagonal of h, p; of the rest
-    -p * h.T. The rule by `a`, for the third derivative of a determinant, needs the inverse.
+    In the basis of the singular vectors, with p[i, j] the product of all singular values but i and j: the diagonal of h
+    contributes p times it, the rest -p * h.T. The rule by `a`, for the third derivative of a determinant, needs the
+    inverse.
     """
 
     def of_any(a: Array, h: Array) -> Array:
-        u, s, vt, turns = _frame(xp, a)
-        one = xp.eye(s.shape[-1], dtype=bool)
-        p = xp.where(one, 0, _products_of_others(xp, xp.where(one, 1, s[..., None, :])))
-        h_s = xp.matmul(xp.matmul(turned(xp, u), h), turned(xp, vt))
-        along = xp.sum(p * xp.sum(xp.where(one, h_s, 0), axis=-1)[..., None, :], axis=-1)
-        change = u * along[..., None, :] - xp.matmul(u, p * turned(xp, h_s))
-        return xp.matmul(change, vt) * turns
+        u, s, vt, phase = _signed_svd(xp, a)
+        diagonal = xp.eye(s.shape[-1], dtype=bool)
+        p = xp.where(diagonal, 0, _products_of_others(xp, xp.where(diagonal, 1, s[..., None, :])))
+        h_s = xp.matmul(xp.matmul(mT(xp, u), h), mT(xp, vt))
+        along = xp.sum(p * xp.sum(xp.where(diagonal, h_s, 0), axis=-1)[..., None, :], axis=-1)
+        change = u * along[..., None, :] - xp.matmul(u, p * mT(xp, h_s))
+        return xp.matmul(change, vt) * phase
 
-    def of_regular(a: Array, h: Array, inverse: Array, size: Array) -> Array:
-        moved = xp.matmul(inverse, h)
-        return size * turned(xp, _trace(xp, moved) * inverse - xp.matmul(moved, inverse))
+    def of_regular(a: Array, h: Array, inverse: Array, det: Array) -> Array:
+        of_h = xp.matmul(inverse, h)
+        return det * mT(xp, _trace(xp, of_h) * inverse - xp.matmul(of_h, inverse))
 
     def by_a(xp: Any, g: Array, a: Array, h: Array) -> Array:
         inverse = xp.linalg.inv(a)
-        size = xp.reshape(xp.linalg.det(a), (*a.shape[:-2], 1, 1))
+        det = xp.reshape(xp.linalg.det(a), (*a.shape[:-2], 1, 1))
         of_g, of_h = xp.matmul(inverse, g), xp.matmul(inverse, h)
         trace_g, trace_h, both = (_trace(xp, x) for x in (of_g, of_h, xp.matmul(of_g, of_h)))
         inner = xp.matmul(of_g, of_h) + xp.matmul(of_h, of_g) - trace_g * of_h - trace_h * of_g
-        return size * turned(xp, (trace_g * trace_h - both) * inverse + xp.matmul(inner, inverse))
+        return det * mT(xp, (trace_g * trace_h - both) * inverse + xp.matmul(inner, inverse))
 
     rules = (by_a, lambda xp, g, a, h: call_in(xp, _cofactors_change, a, g))
-    return _either(xp, of_any, of_regular, a, h), (a, h), rules
+    return _by_condition(xp, of_any, of_regular, a, h), (a, h), rules
 
 
-def _either(xp: Any, of_any: Callable[..., Array], of_regular: Callable[..., Array], a: Array, *more: Array) -> Array:
-    """`of_any(a, ...)`, or `of_regular(a, ..., inverse, determinant)`, which is some eight times as fast, for matrices
-    of which that is right to two thirds of the dtype's digits. A device would have to be waited for, to know which.
+def _by_condition(
+    xp: Any, of_any: Callable[..., Array], of_regular: Callable[..., Array], a: Array, *more: Array
+) -> Array:
+    """`of_regular(a, ..., inverse, determinant)` for well-conditioned matrices of a stack, `of_any(a, ...)` for others.
+
+    `of_regular` is about eight times as fast; it is used where it is right to two thirds of the dtype's digits. On a
+    device `of_any` is always used, since the choice would synchronise with it.
     """
     if xp is not np or not a.size:
         return of_any(a, *more)
@@ -117,40 +123,39 @@ def _trace(xp: Any, x: Array) -> Array:
 
 
 def _products_of_others(xp: Any, s: Array) -> Array:
-    """For each value along the last axis the product of all others."""
+    """For each value along the last axis, the product of all others."""
     one = xp.ones_like(s[..., :1])
     before = xp.concatenate([one, xp.cumprod(s, axis=-1)[..., :-1]], axis=-1)
     after = xp.concatenate([one, xp.cumprod(s[..., ::-1], axis=-1)[..., :-1]], axis=-1)
     return before * after[..., ::-1]
 
 
-def _frame(xp: Any, a: Array) -> tuple[Array, Array, Array, Array]:
-    """The singular values and what turns them to the matrix of cofactors: 1 or -1 (a phase), and two rotations."""
+def _signed_svd(xp: Any, a: Array) -> tuple[Array, Array, Array, Array]:
+    """U, S, Vt and the sign (phase) of det(U) det(Vt), with which they compose the matrix of cofactors."""
     u, s, vt = xp.linalg.svd(a)
-    turns = xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None, None]
-    return (xp.conj(u), s, xp.conj(vt), turns) if a.dtype.kind == "c" else (u, s, vt, turns)
+    phase = xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None, None]
+    return (xp.conj(u), s, xp.conj(vt), phase) if a.dtype.kind == "c" else (u, s, vt, phase)
 
 
 @primitive_with_outputs
 def _slogdet(xp: Any, a: Array) -> Any:
     def rule(xp: Any, gs: Any, needs: Any, a: Array) -> Any:
-        return (xp.reshape(gs[1], (*gs[1].shape, 1, 1)) * xp.linalg.inv(turned(xp, a)),)
+        return (xp.reshape(gs[1], (*gs[1].shape, 1, 1)) * xp.linalg.inv(mT(xp, a)),)
 
-    sign, size = xp.linalg.slogdet(a)
-    return (sign, size), (a,), JointRule(rule)
+    return tuple(xp.linalg.slogdet(a)), (a,), JointRule(rule)
 
 
 def slogdet(a: Any) -> SlogdetResult:
-    """`(sign, log |det|)` without overflow; the sign is a constant. A singular matrix has no derivative here."""
-    sign, size = _slogdet(a)
-    return SlogdetResult(sign.detach(), size)
+    """`(sign, log |det|)` without overflow; the sign is a constant. There is no derivative at a singular matrix."""
+    sign, logabsdet = _slogdet(a)
+    return SlogdetResult(sign.detach(), logabsdet)
 
 
 @composed
 def cond(x: Any, p: Any = None) -> Tensor:
-    """The condition number by the norm `p`: for None, 2 and -2 by singular values, else `norm(x) * norm(inv(x))`.
+    """The condition number in the norm `p`: for None, 2 and -2 by singular values, else `norm(x) * norm(inv(x))`.
 
-    Infinite for a singular matrix, where the values' quotient is asked for; the other norms raise as `inv` does.
+    For a singular matrix it is infinite by singular values; the other norms raise LinAlgError as `inv` does.
     """
     want_matrices("cond", x)
     if not math.prod(shape(x)[-2:]):
@@ -159,13 +164,13 @@ def cond(x: Any, p: Any = None) -> Tensor:
         return multiply(norm(x, p, axis=(-2, -1)), norm(inv(x), p, axis=(-2, -1)))
     s = svdvals(x)
     top, bottom = (s[..., -1], s[..., 0]) if p == -2 else (s[..., 0], s[..., -1])
-    none = equal(bottom, 0)
-    return where(none, math.inf, divide(top, where(none, 1, bottom)))
+    singular = equal(bottom, 0)
+    return where(singular, math.inf, divide(top, where(singular, 1, bottom)))
 
 
 @nondifferentiable
 def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
-    """How many singular values are above `tol`, or `rtol` times the largest. Constant; of a vector, whether not 0."""
+    """The number of singular values above `tol` or above `rtol` times the largest, a constant; a vector has 0 or 1."""
     A = as_tensor(A).detach()
     if A.ndim < 2:
         return astype(any_of(not_equal(A, 0)), np.int64)

@@ -1,4 +1,4 @@
-"""Norms of vectors and matrices. At zero, where they have a corner, their gradient is taken as zero."""
+"""Norms of vectors and matrices. Their gradient at zero, where they have a corner, is zero."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ import numpy as np
 
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
 from ..arrays.joining import stack
 from ..arrays.shape import axes_in, expand_dims, squeeze, transpose
 from ..elementwise.arithmetic import abs as absolute, astype
 from ..elementwise.nondifferentiable import not_equal
-from ..reductions.reductions import as_tensor, max as largest, min as smallest, sum as sum_over
+from ..reductions.reductions import max as largest, min as smallest, sum as sum_over
 from .decompositions import svdvals
 
 Array = Any
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
 
-def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
-    axes = range(len(shape)) if axis is None else [k % len(shape) for k in axis]
-    return tuple(1 if k in axes else n for k, n in enumerate(shape))
-
-
 @primitive
 def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """The root of the sum of squares over a tuple of axes, or all."""
-    real, kept = x.dtype.kind != "c", _kept(x.shape, axis)
+    """The root of the sum of squares over a tuple of axes, or over all."""
+    real = x.dtype.kind != "c"
     if real and axis is None and not keepdims:
         flat = xp.ravel(x)
         y = xp.sqrt(xp.dot(flat, flat))
@@ -38,32 +34,32 @@ def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False)
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
         zero = y == 0
         share = xp.where(zero, 0, g / xp.where(zero, 1, y))
-        return xp.reshape(share, kept) * (x if real else xp.conj(x))
+        return _with_axes(xp, share, axis, keepdims) * (x if real else xp.conj(x))
 
     y = xp.asarray(y)
     return y, (x, y), rule
 
 
+def _with_axes(xp: Any, y: Array, axis: Any, keepdims: bool) -> Array:
+    """A norm or its gradient with axes of length one in place of those it was taken over, to broadcast with x."""
+    return y if keepdims or axis is None else xp.expand_dims(y, axis)
+
+
 @primitive
 def _power_norm(xp: Any, x: Array, p: float, axis: Any = None, keepdims: bool = False) -> Any:
-    """`sum(|x| ** p) ** (1 / p)`. Where x is 0 the derivative is taken as 0, its limit for p > 1."""
-    kept = _kept(x.shape, axis)
+    """`sum(|x| ** p) ** (1 / p)`. Where x is 0 the derivative is 0, its limit for p > 1."""
     y = xp.asarray(xp.power(xp.sum(xp.power(xp.abs(x), p), axis=axis, keepdims=keepdims), 1.0 / p))
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
-        sign, y = xp.sign(x), xp.reshape(y, kept)
+        sign, (g, y) = xp.sign(x), (_with_axes(xp, v, axis, keepdims) for v in (g, y))
         share = xp.abs(x) / xp.where(y == 0, 1, y)
-        return xp.reshape(g, kept) * sign * xp.power(xp.where(sign == 0, 1, share), p - 1.0)
+        return g * sign * xp.power(xp.where(sign == 0, 1, share), p - 1.0)
 
     return y, (x, y), (rule, None)
 
 
-def _sizes(x: Any) -> Any:
-    return _euclidean_norm(expand_dims(x, -1), axis=(-1,)) if x.dtype.kind == "c" else absolute(x)
-
-
 def _largest(size: Tensor, axis: Any, keepdims: bool) -> Tensor:
-    """The largest of numbers that are not negative: of none it is 0."""
+    """The largest of nonnegative numbers, and 0 if there are none."""
     return (largest if size.size else sum_over)(size, axis=axis, keepdims=keepdims)
 
 
@@ -74,7 +70,7 @@ def _of_vectors(x: Any, ord: Any, axis: Any, keepdims: bool) -> Tensor:
         raise ValueError(f"norm: ord: got {ord!r} for vectors, want a number or None")
     if ord == 0:
         return sum_over(astype(not_equal(x, 0), x.dtype), axis=axis, keepdims=keepdims)
-    size = _sizes(x)
+    size = absolute(x)
     if ord in (math.inf, -math.inf):
         return (_largest if ord > 0 else smallest)(size, axis=axis, keepdims=keepdims)
     if ord == 1:
@@ -89,7 +85,7 @@ def _of_matrices(x: Any, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Ten
     if ord in (1, -1, math.inf, -math.inf):
         if abs(ord) != 1:
             row, column = column, row
-        sums = sum_over(_sizes(x), axis=row, keepdims=True)
+        sums = sum_over(absolute(x), axis=row, keepdims=True)
         y = (_largest if ord > 0 else smallest)(sums, axis=column, keepdims=True)
         return y if keepdims else squeeze(y, axis)
     if ord not in ("nuc", 2, -2):
@@ -103,22 +99,22 @@ def _of_matrices(x: Any, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Ten
     return expand_dims(y, tuple(sorted(axis))) if keepdims else y
 
 
-def _together(x: Any) -> Any:
-    """A list of numbers or of tensors as one tensor; whole numbers as floats, as NumPy's norms are."""
+def _as_float_tensor(x: Any) -> Any:
+    """One tensor from an array or a list of numbers or tensors; integers become float64, as in NumPy's norms."""
     if isinstance(x, (list, tuple)) and len(x):
-        return stack([_together(part) for part in x])
+        return stack([_as_float_tensor(part) for part in x])
     x = as_tensor(x)
     return x if x.dtype.kind in "fc" else astype(x, np.float64)
 
 
 @composed
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """NumPy's norm: over one axis of vectors, over two of matrices, over all of `x` where none is named.
+    """NumPy's norm: of vectors along one axis, of matrices over two, or of all of `x` if `axis` is None.
 
-    `ord` of vectors: None, a number, inf, -inf; of matrices: None, "fro", "nuc", 1, -1, 2, -2, inf, -inf. The largest
-    or smallest of equal values share the gradient. The norm of nothing is 0, and its smallest value an error.
+    `ord` for vectors: None, a number, inf, -inf; for matrices: None, "fro", "nuc", 1, -1, 2, -2, inf, -inf. Equal
+    largest or smallest values share the gradient. The norm of an empty array is 0; its smallest value is an error.
     """
-    x = _together(x)
+    x = _as_float_tensor(x)
     if axis is None:
         if ord is None or (ord in ("fro", "f") and x.ndim == 2) or (ord == 2 and x.ndim == 1):
             return _euclidean_norm(x, keepdims=keepdims)
@@ -133,7 +129,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 @composed
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """The norm of vectors along any number of axes, or of all values as one vector."""
-    x = _together(x)
+    x = _as_float_tensor(x)
     if axis is not None:
         axis = axes_in(axis, x.ndim, "vector_norm: axis")
     return _of_vectors(x, ord, axis, keepdims)

@@ -1,1 +1,1 @@
-"""Operations that repeat, insert, pad and pick diagonals."""
+"""Pad, tile, insert, delete and diagonals."""

@@ -1,4 +1,4 @@
-"""Parts put between others, or left out, at places that are known on the host."""
+"""Insert parts into an array along an axis, and delete parts."""
 
 from __future__ import annotations
 
@@ -6,68 +6,63 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import is_array, to_numpy
+from ...backend import is_array
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
+from ..arrays.conversion import array_like, as_host_array, backend_at
 from ..arrays.joining import concatenate
-from ..arrays.shape import axis_in, broadcast_to, moveaxis, ndim, ravel, reshape, shape
+from ..arrays.shape import along, axis_in, broadcast_to, moveaxis, ndim, ravel, reshape, shape, with_length
 from ..elementwise.arithmetic import astype
-from ..indexing.gather import backend_at, take
+from ..indexing.gather import take
 
-Array = Any
 __all__ = ["delete", "insert"]
-
-
-def _places(obj: Any) -> Any:
-    """Where, on the host: a number, a slice or an array."""
-    obj = obj._data if isinstance(obj, Tensor) else obj
-    return to_numpy(obj) if is_array(obj) else obj
 
 
 @composed
 def delete(x: Any, obj: Any, axis: int | None = None) -> Tensor:
-    """`x` without its parts at `obj` (a number, a slice, several numbers or a mask) along `axis`.
+    """`x` without the parts at `obj` (a position, a slice, several positions or a mask) along `axis`.
 
-    Without an axis the elements count as one. A device is waited for where `obj` is there.
+    With `axis=None` `x` is flattened first. Synchronises with the device if `obj` is there.
     """
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = axis_in(axis, ndim(x), "delete: axis")
-    n, places = shape(x)[axis], _places(obj)
-    if isinstance(places, (int, np.integer)) and -n <= places < n:
-        lead = (slice(None),) * axis
-        start = int(places) % n
-        return concatenate([x[(*lead, slice(0, start))], x[(*lead, slice(start + 1, None))]], axis=axis)
-    return take(x, backend_at(x).from_numpy(np.delete(np.arange(n), places)), axis)
+    x, axis, obj = _prepared("delete", x, obj, axis)
+    n = shape(x)[axis]
+    if isinstance(obj, (int, np.integer)) and -n <= obj < n:
+        start = int(obj) % n
+        return concatenate([x[along(axis, slice(0, start))], x[along(axis, slice(start + 1, None))]], axis=axis)
+    return take(x, backend_at(x).from_numpy(np.delete(np.arange(n), obj)), axis)
 
 
 @composed
 def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
-    """`x` with `values` put before its parts at `obj` (a number, a slice, several numbers or a mask) along `axis`.
+    """`x` with `values` inserted before the parts at `obj` (a position, a slice, several positions or a mask).
 
-    Without an axis the elements count as one. A device is waited for where `obj` is there.
+    With `axis=None` `x` is flattened first. Synchronises with the device if `obj` is there.
     """
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = axis_in(axis, ndim(x), "insert: axis")
-    n, places = shape(x)[axis], _places(obj)
-    indices = np.arange(n)[places] if isinstance(places, slice) or _is_mask(places) else np.asarray(places)
-    values = values if hasattr(values, "dtype") else backend_at(x).from_numpy(np.asarray(values, dtype=x.dtype))
+    x, axis, obj = _prepared("insert", x, obj, axis)
+    n = shape(x)[axis]
+    is_mask = not isinstance(obj, slice) and np.asarray(obj).dtype == bool
+    positions = np.arange(n)[obj] if isinstance(obj, slice) or is_mask else np.asarray(obj)
+    values = array_like(values, x)
     if values.dtype != x.dtype:
         values = astype(values, x.dtype)
-    count = indices.size
+    count = positions.size
     if count == 1:
         values = reshape(values, (1,) * (ndim(x) - ndim(values)) + shape(values))
-        if not indices.ndim:  # the values' axes are then those of x[…, place] = values
+        if not positions.ndim:  # the values then have the axes of x[…, position]
             values = moveaxis(values, 0, axis)
         count = shape(values)[axis]
-    values = broadcast_to(values, (*shape(x)[:axis], count, *shape(x)[axis + 1 :]))
-    if indices.size == 1 and -n <= (place := int(indices.reshape(-1)[0])) <= n:
-        lead, place = (slice(None),) * axis, place + n if place < 0 else place
-        return concatenate([x[(*lead, slice(0, place))], values, x[(*lead, slice(place, None))]], axis=axis)
-    order = np.insert(np.arange(n), places, np.arange(n, n + count))
+    values = broadcast_to(values, with_length(shape(x), axis, count))
+    if positions.size == 1 and -n <= (start := int(positions.reshape(-1)[0])) <= n:
+        start = start + n if start < 0 else start
+        before, after = x[along(axis, slice(0, start))], x[along(axis, slice(start, None))]
+        return concatenate([before, values, after], axis=axis)
+    order = np.insert(np.arange(n), obj, np.arange(n, n + count))
     return take(concatenate([x, values], axis=axis), backend_at(x).from_numpy(order), axis)
 
 
-def _is_mask(places: Any) -> bool:
-    return bool(np.asarray(places).dtype == bool)
+def _prepared(name: str, x: Any, obj: Any, axis: int | None) -> tuple[Any, int, Any]:
+    """`x`, flattened without an axis, the axis counted from the front, and `obj` on the host."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    obj = as_host_array(obj) if isinstance(obj, Tensor) or is_array(obj) else obj
+    return x, axis_in(axis, ndim(x), f"{name}: axis"), obj

@@ -1,1 +1,1 @@
-"""Operations of neural networks: activations, softmax, embedding, convolution, pooling."""
+"""Operations of neural networks, with the arguments of `torch.nn.functional`."""

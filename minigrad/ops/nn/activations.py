@@ -1,7 +1,7 @@
-"""What neurons do with their input, with `torch.nn.functional`'s arguments and derivatives at kinks.
+"""Activation functions with `torch.nn.functional`'s arguments and derivatives at kinks.
 
-Where a rule chooses between two pieces it feeds the piece that is not chosen something harmless, so that nothing
-overflows, and no kink enters that the function does not have: second derivatives are right at 0 too.
+A rule that chooses between two pieces evaluates the other piece at a harmless value, so that nothing overflows and no
+kink appears that the function does not have: second derivatives are right at 0 too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
+from ..arrays.shape import along
 from ..elementwise.arithmetic import divide, multiply, where
 from ..elementwise.error_function import in_blocks, ndtr
 
@@ -46,15 +47,15 @@ __all__ = [
 
 
 LARGEST = {2: 11.0, 4: 88.0}
-"""Where the exponential of a dtype of so many bytes still is a number; 708 for float64."""
+"""The largest argument of `exp` without overflow, by the bytes of the dtype; 708 for float64."""
 
 
 def _logistic(xp: Any, x: Array) -> Array:
-    """`1 / (1 + exp(-x))` with all digits of its tail; the exponential is kept from overflowing."""
+    """`1 / (1 + exp(-x))`, accurate in its tail; the exponential cannot overflow."""
     return 1 / (xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0))) + 1)
 
 
-# The rules of the commonest operations are made once, not at every call.
+# The rules of the most common operations are made once, not at every call.
 _SIGMOID = (lambda xp, g, y: g * (y - y * y),)
 
 
@@ -95,20 +96,20 @@ def relu6(xp: Any, x: Array) -> Any:
 
 @primitive
 def leaky_relu(xp: Any, x: Array, negative_slope: float = 0.01) -> Any:
-    """x, or `negative_slope * x` where it is negative; the derivative at 0 is that slope."""
+    """x, or `negative_slope * x` if x is negative; the derivative at 0 is that slope."""
     a = negative_slope
     return xp.where(x > 0, x, x * a), (x,), (lambda xp, g, x: xp.where(x > 0, g, g * a), None)
 
 
 @primitive
 def elu(xp: Any, x: Array, alpha: float = 1.0) -> Any:
-    """x, or `alpha * (exp(x) - 1)` where it is negative, of which the derivative at 0 is taken."""
+    """x, or `alpha * (exp(x) - 1)` if x is negative; the derivative at 0 is alpha."""
     return _exponential_below(xp, x, 1.0, alpha, 1.0)
 
 
 @primitive
 def selu(xp: Any, x: Array) -> Any:
-    """`elu` with the two numbers that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """`elu` with the two constants that preserve mean 0 and variance 1 (Klambauer et al. 2017)."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
     value, saved, rules = _exponential_below(xp, x, scale, scale * alpha, 1.0)
     return value, saved, rules[0]
@@ -116,12 +117,12 @@ def selu(xp: Any, x: Array) -> Any:
 
 @primitive
 def celu(xp: Any, x: Array, alpha: float = 1.0) -> Any:
-    """x, or `alpha * (exp(x / alpha) - 1)` where it is negative: smooth at 0, whatever alpha is."""
+    """x, or `alpha * (exp(x / alpha) - 1)` if x is negative: smooth at 0 for every alpha."""
     return _exponential_below(xp, x, 1.0, alpha, alpha)
 
 
 def _exponential_below(xp: Any, x: Array, above: float, below: float, width: float) -> Any:
-    """`above * x` where x > 0, else `below * (exp(x / width) - 1)`."""
+    """`above * x` if x > 0, else `below * (exp(x / width) - 1)`."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
         positive = x > 0
@@ -134,7 +135,7 @@ def _exponential_below(xp: Any, x: Array, above: float, below: float, width: flo
 def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Tensor:
     """`log(1 + exp(beta * x)) / beta`, without overflow.
 
-    Where `beta * x` is above `threshold`, x itself: torch's default is 20, by which it is wrong by 2e-9 at most.
+    x itself if `beta * x` is above `threshold`. torch's default is 20, with an error of at most 2e-9.
     """
     if beta == 1 and threshold is None:
         return _softplus(x)
@@ -152,10 +153,7 @@ def _softplus(xp: Any, x: Array) -> Any:
 
 @primitive
 def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
-    """`x * Φ(x)`, with the normal distribution's Φ; or with `approximate="tanh"` a formula near it.
-
-    Hendrycks & Gimpel 2016.
-    """
+    """`x * Φ(x)` with the normal distribution's Φ, or its approximation by tanh (Hendrycks & Gimpel 2016)."""
     if approximate == "tanh":
         return 0.5 * x * (1 + xp.tanh(_inner(x))), (x,), (_gelu_tanh_rule, None)
     if approximate != "none":
@@ -163,7 +161,7 @@ def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
     below = call_in(xp, ndtr, x)
 
     def rule(xp: Any, g: Array, x: Array, below: Array) -> Array:
-        if isinstance(x, Tensor):  # what was saved is a constant there
+        if isinstance(x, Tensor):  # a recorded backward pass: the saved value is a constant
             below = ndtr(x)
         return g * (below + in_blocks(xp, _times_density, x))
 
@@ -171,7 +169,7 @@ def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
 
 
 def _times_density(xp: Any, x: Array) -> Array:
-    """x times the normal distribution's density; beyond 40, where that is 0, nothing is squared that could overflow."""
+    """x times the normal distribution's density. It is 0 beyond 40, so x is clipped lest its square overflow."""
     x = xp.clip(x, -40.0, 40.0)
     return x * (1 / math.sqrt(2 * math.pi)) * xp.exp(-0.5 * (x * x))
 
@@ -226,7 +224,7 @@ def softsign(xp: Any, x: Array) -> Any:
 
 @primitive
 def hardtanh(xp: Any, x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    """x held between two numbers; the derivative at them is 0."""
+    """x clipped to an interval; the derivative at its ends is 0."""
     rule = lambda xp, g, x: g * xp.logical_and(x > min_val, x < max_val)  # noqa: E731
     return xp.clip(x, min_val, max_val), (x,), (rule, None, None)
 
@@ -252,13 +250,13 @@ hardsigmoid, hardswish = hard_sigmoid, hard_swish
 
 @primitive
 def softshrink(xp: Any, x: Array, lambd: float = 0.5) -> Any:
-    """x brought nearer to 0 by `lambd`, and 0, without derivative, where |x| is no more than that."""
+    """x moved towards 0 by `lambd`; 0, with derivative 0, if |x| ≤ `lambd`."""
     return x - xp.clip(x, -lambd, lambd), (x,), (lambda xp, g, x: g * xp.logical_or(x > lambd, x < -lambd), None)
 
 
 @primitive
 def hardshrink(xp: Any, x: Array, lambd: float = 0.5) -> Any:
-    """x, and 0, without derivative, where |x| is no more than `lambd`."""
+    """x; 0, with derivative 0, if |x| ≤ `lambd`."""
     rule = lambda xp, g, x: g * xp.logical_or(x > lambd, x < -lambd)  # noqa: E731
     return xp.where(xp.logical_and(x >= -lambd, x <= lambd), 0.0, x), (x,), (rule, None)
 
@@ -276,13 +274,13 @@ def tanhshrink(xp: Any, x: Array) -> Any:
 
 @primitive
 def threshold(xp: Any, x: Array, threshold: float, value: float) -> Any:
-    """x where it is above `threshold`, else `value`, without derivative."""
+    """x if x > `threshold`, else `value`, with derivative 0."""
     return xp.where(x <= threshold, value, x), (x,), (lambda xp, g, x: g * (x > threshold), None, None)
 
 
 @composed
 def glu(x: Any, dim: int = -1) -> Tensor:
-    """The first half along `dim` times the sigmoid of the second (Dauphin et al. 2017).
+    """The first half along `dim` times the sigmoid of the second half (Dauphin et al. 2017).
 
     Raises:
         ValueError: the axis has an odd length.
@@ -290,5 +288,4 @@ def glu(x: Any, dim: int = -1) -> Tensor:
     axis, n = dim % x.ndim, x.shape[dim]
     if n % 2:
         raise ValueError(f"glu: x: got shape {x.shape}, want an even length along {dim}")
-    lead = (slice(None),) * axis
-    return multiply(x[(*lead, slice(None, n // 2))], sigmoid(x[(*lead, slice(n // 2, None))]))
+    return multiply(x[along(axis, slice(None, n // 2))], sigmoid(x[along(axis, slice(n // 2, None))]))

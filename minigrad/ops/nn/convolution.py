@@ -1,8 +1,8 @@
-"""Convolution: of two sequences as NumPy's, and of batches of channels as `torch.nn.functional`'s.
+"""Convolution of two sequences, as NumPy's, and of batches of channels, as `torch.nn.functional`'s.
 
-`conv1d` is linear in the input and in the weight. The three ways to leave one of input, weight and gradient out of
-Σ gradient · conv1d(input, weight) are three primitives, and the rules of each are the other two. Each is one product
-of matrices, with the windows of the input, or of its gradient, laid out beside each other.
+`conv1d` is linear in the input and in the weight. The derivatives of Σ g · conv1d(x, W) by g, x and W are three
+primitives (`_conv1d_output`, `_conv1d_input`, `_conv1d_weight`), and the rules of each are the other two. Each is one
+matrix product with the windows of the input, or of its gradient, as columns.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import flip, ndim, shape
 from ..elementwise.complex import conj
-from ..indexing.gather import _put
-from .sliding_windows import Geometry, add_windows, window_count
+from ..indexing.gather import put
+from .sliding_windows import Geometry, add_windows, single, window_count
 
 Array = Any
 __all__ = ["conv1d", "conv_transpose1d", "convolve", "correlate"]
@@ -24,23 +24,20 @@ __all__ = ["conv1d", "conv_transpose1d", "convolve", "correlate"]
 def convolve(xp: Any, a: Array, v: Array, mode: str = "full") -> Any:
     """The convolution of two sequences: y[n] = Σ a[n − m] v[m].
 
-    Of lengths N and M it has N + M − 1 values in mode "full", the max(N, M) in their middle in mode "same", and in mode
-    "valid" the |N − M| + 1 for which the shorter lies within the longer.
+    For lengths N and M it has N + M − 1 values in mode "full", the middle max(N, M) of them in mode "same", and in mode
+    "valid" the |N − M| + 1 where the shorter sequence lies within the longer.
     """
     n, m = a.size, v.size
-    whole = n + m - 1
+    full = n + m - 1
     y = xp.convolve(a, v, mode=mode)
     start = {"full": 0, "same": (min(n, m) - 1) // 2, "valid": min(n, m) - 1}[mode]
     part = slice(start, start + y.shape[0])
 
-    def by(other: int) -> Any:
-        def rule(xp: Any, g: Array, a: Array, v: Array) -> Array:
-            g = g if g.shape[0] == whole else call_in(xp, _put, g, index=part, shape=(whole,))
-            return xp.convolve(g, xp.flip(xp.reshape((a, v)[other], -1)), mode="valid")
+    def rule(xp: Any, g: Array, other: Array) -> Array:
+        g = g if g.shape[0] == full else call_in(xp, put, g, index=part, shape=(full,))
+        return xp.convolve(g, xp.flip(xp.reshape(other, -1)), mode="valid")
 
-        return rule
-
-    return y, (a, v), (by(1), by(0))
+    return y, (a, v), (lambda xp, g, a, v: rule(xp, g, v), lambda xp, g, a, v: rule(xp, g, a))
 
 
 @composed
@@ -55,7 +52,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     if mode != "same":
         return y
     n, m = y.size - v.size + 1, v.size
-    start = (m - 1) // 2 if n >= m else n // 2  # NumPy exchanges the two, and so reads the middle from the other end
+    start = (m - 1) // 2 if n >= m else n // 2  # NumPy exchanges the two, so the middle is rounded the other way
     return y[start : start + (n if n > m else m)]
 
 
@@ -73,34 +70,50 @@ def conv1d(
     """`torch.nn.functional.conv1d`: y[n, o, t] = b[o] + Σ W[o, c, k] · x[n, c, t·stride + k·dilation − padding].
 
     Shapes: input x (N, C, L) or (C, L), weight W (O, C / groups, K), bias b (O,) or None; the result (N, O, T) or
-    (O, T). `padding`, on both sides, may be "valid", none, or "same": so much that T = L. The first of `groups` parts
-    of the channels goes into the first of as many parts of the outputs alone, and so on.
+    (O, T). `padding` is added on both sides; "valid" is none, "same" as much as makes T = L. The k-th of `groups` parts
+    of the channels contributes to the k-th part of the outputs only.
     """
-    x, W, b = input, weight, bias
-    at = _geometry(x, W, b, _one(stride), padding, _one(dilation), groups)
-    value = _forward(xp, x if x.ndim == 3 else x[None], W, at)
+    at = _geometry(input, weight, bias, single(stride), padding, single(dilation), groups)
+    return _output(xp, input, weight, bias, at)
+
+
+@primitive
+def _conv1d_output(xp: Any, x: Array, W: Array, at: Any) -> Any:
+    """`conv1d` without a bias, for a known geometry."""
+    return _output(xp, x, W, None, at)
+
+
+def _output(xp: Any, x: Array, W: Array, b: Array, at: Geometry) -> Any:
+    batch = x if x.ndim == 3 else x[None]
+    y = xp.matmul(_matrices(W, at), _columns(xp, batch, at)).reshape(W.shape[0], batch.shape[0], at.windows)
+    y = xp.swapaxes(y, 0, 1) if x.ndim == 3 else y[:, 0]
     if b is not None:
-        value += b[:, None]
+        y += b[:, None]
     rules = (
         lambda xp, g, x, W: call_in(xp, _conv1d_input, g, W, at=at),
         lambda xp, g, x, W: call_in(xp, _conv1d_weight, g, x, at=at),
         _by_bias,
     )
-    return value if x.ndim == 3 else value[0], (x, W), rules
+    return y, (x, W), rules
 
 
 @primitive
 def _conv1d_input(xp: Any, g: Array, W: Array, b: Array = None, at: Any = None) -> Any:
-    """x of shape (N, C, L) for which Σ x·dx = Σ g·conv1d(dx, W): every g[n, o, t] added where its window lies."""
-    value = _backward(xp, g if g.ndim == 3 else g[None], W, at)
-    if b is not None:
-        value = value + b[:, None]
+    """x of shape (N, C, L) for which Σ x·dx = Σ g·conv1d(dx, W): the windows W·g[n, :, t] added up."""
+    batch = g if g.ndim == 3 else g[None]
+    rows, columns = xp.swapaxes(_matrices(W, at), 1, 2), _channels_first(xp, batch, at.groups)
+    windows = rows * columns if columns.shape[1] == 1 else xp.matmul(rows, columns)
+    windows = windows.reshape(W.shape[1] * at.groups, at.size, batch.shape[0], at.windows)
+    x = xp.zeros((windows.shape[0], batch.shape[0], max(at.span, at.left + at.length)), dtype=windows.dtype)
+    add_windows(xp, x, xp.transpose(windows, (0, 2, 3, 1)), 2, at.step, at.dilation)
+    x = x[:, :, at.left : at.left + at.length]
+    x = xp.swapaxes(x, 0, 1) if g.ndim == 3 else x[:, 0]
     rules = (
         lambda xp, gg, g, W: call_in(xp, _conv1d_output, gg, W, at=at),
         lambda xp, gg, g, W: call_in(xp, _conv1d_weight, g, gg, at=at),
         _by_bias,
     )
-    return value if g.ndim == 3 else value[0], (g, W), rules
+    return x if b is None else x + b[:, None], (g, W), rules
 
 
 @primitive
@@ -108,23 +121,12 @@ def _conv1d_weight(xp: Any, g: Array, x: Array, at: Any) -> Any:
     """W of shape (O, C / groups, K) for which Σ W·dW = Σ g·conv1d(x, dW)."""
     columns = _columns(xp, x if x.ndim == 3 else x[None], at)
     rows = _channels_first(xp, g if g.ndim == 3 else g[None], at.groups)
-    value = xp.matmul(rows, xp.swapaxes(columns, 1, 2))
+    W = xp.matmul(rows, xp.swapaxes(columns, 1, 2)).reshape(g.shape[-2], x.shape[-2] // at.groups, at.size)
     rules = (
         lambda xp, gg, g, x: call_in(xp, _conv1d_output, x, gg, at=at),
         lambda xp, gg, g, x: call_in(xp, _conv1d_input, g, gg, at=at),
     )
-    return value.reshape(g.shape[-2], x.shape[-2] // at.groups, at.size), (g, x), rules
-
-
-@primitive
-def _conv1d_output(xp: Any, x: Array, W: Array, at: Any) -> Any:
-    """`conv1d` without a bias, where the geometry is known."""
-    value = _forward(xp, x if x.ndim == 3 else x[None], W, at)
-    rules = (
-        lambda xp, g, x, W: call_in(xp, _conv1d_input, g, W, at=at),
-        lambda xp, g, x, W: call_in(xp, _conv1d_weight, g, x, at=at),
-    )
-    return value if x.ndim == 3 else value[0], (x, W), rules
+    return W, (g, x), rules
 
 
 def _by_bias(xp: Any, g: Array, *_: Array) -> Array:
@@ -142,26 +144,22 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: int | tuple[int] = 1,
 ) -> Tensor:
-    """`torch.nn.functional.conv_transpose1d`: what brings a gradient of `conv1d`'s output back to its input.
+    """`torch.nn.functional.conv_transpose1d`: the adjoint of `conv1d` in its input.
 
     Shapes: input x (N, O, T) or (O, T), weight W (O, C / groups, K), bias b (C,) or None; the result (N, C, L) or
     (C, L), with L = (T − 1)·stride − 2·padding + (K − 1)·dilation + output_padding + 1.
     """
     x, W, b = input, weight, bias
-    step, apart, left, extra = _one(stride), _one(dilation), _one(padding), _one(output_padding)
-    if not 0 <= extra < max(step, apart):
+    step, dilation, left, extra = single(stride), single(dilation), single(padding), single(output_padding)
+    if not 0 <= extra < max(step, dilation):
         raise ValueError(f"conv_transpose1d: output_padding: got {extra}, want less than the stride or the dilation")
     if x.shape[-2] != W.shape[0] or W.shape[0] % groups:
         raise ValueError(f"conv_transpose1d: x {x.shape} and W {W.shape} do not fit with {groups} groups")
     count, size = x.shape[-1], W.shape[2]
-    length = (count - 1) * step - 2 * left + apart * (size - 1) + extra + 1
+    length = (count - 1) * step - 2 * left + dilation * (size - 1) + extra + 1
     if length < 1:
-        raise ValueError(f"conv_transpose1d: a length of {length} would come of x {x.shape} and W {W.shape}")
-    return _conv1d_input(x, W, b, at=Geometry(length, size, count, left, step, apart, groups))
-
-
-def _one(number: Any) -> int:
-    return int(number[0] if isinstance(number, (tuple, list)) else number)
+        raise ValueError(f"conv_transpose1d: got x {x.shape} and W {W.shape}, which give a length of {length}")
+    return _conv1d_input(x, W, b, at=Geometry(length, size, count, left, step, dilation, groups))
 
 
 def _geometry(x: Array, W: Array, b: Array, step: int, padding: Any, dilation: int, groups: int) -> Geometry:
@@ -175,37 +173,26 @@ def _geometry(x: Array, W: Array, b: Array, step: int, padding: Any, dilation: i
     if padding == "same":
         if step != 1:
             raise ValueError("padding 'same' wants a stride of 1")
-        left, around = dilation * (size - 1) // 2, dilation * (size - 1)
+        left, total = dilation * (size - 1) // 2, dilation * (size - 1)
     else:
-        left = 0 if padding == "valid" else _one(padding)
-        around = 2 * left
-    return Geometry(length, size, window_count(length + around, size, step, dilation), left, step, dilation, groups)
+        left = 0 if padding == "valid" else single(padding)
+        total = 2 * left
+    return Geometry(length, size, window_count(length + total, size, step, dilation), left, step, dilation, groups)
+
+
+def _matrices(W: Array, at: Geometry) -> Array:
+    """W as one matrix (O / groups, C / groups · K) for each group."""
+    return W.reshape(at.groups, W.shape[0] // at.groups, W.shape[1] * at.size)
 
 
 def _columns(xp: Any, x: Array, at: Geometry) -> Array:
-    """Every window of x (N, C, L) as a column: (groups, C / groups · K, N · T), which is a copy."""
+    """Every window of x (N, C, L) as a column: (groups, C / groups · K, N · T). A copy."""
     batch, channels, _ = x.shape
-    seen = at.seen(xp, at.spread(xp, x, 0))
-    return xp.transpose(seen, (1, 3, 0, 2)).reshape(at.groups, channels // at.groups * at.size, batch * at.windows)
+    windows = at.view(xp, at.to_span(xp, x, 0))
+    return xp.transpose(windows, (1, 3, 0, 2)).reshape(at.groups, channels // at.groups * at.size, batch * at.windows)
 
 
 def _channels_first(xp: Any, g: Array, groups: int) -> Array:
-    """(N, O, T) as (groups, O / groups, N · T), in memory of its own if need be: BLAS takes no broadcast array."""
+    """(N, O, T) as (groups, O / groups, N · T), copied if need be: BLAS takes no broadcast array."""
     batch, channels, count = g.shape
     return xp.ascontiguousarray(xp.swapaxes(g, 0, 1).reshape(groups, channels // groups, batch * count))
-
-
-def _forward(xp: Any, x: Array, W: Array, at: Geometry) -> Array:
-    y = xp.matmul(W.reshape(at.groups, W.shape[0] // at.groups, W.shape[1] * at.size), _columns(xp, x, at))
-    return xp.swapaxes(y.reshape(W.shape[0], x.shape[0], at.windows), 0, 1)
-
-
-def _backward(xp: Any, g: Array, W: Array, at: Geometry) -> Array:
-    batch, outputs, _ = g.shape
-    rows = xp.swapaxes(W.reshape(at.groups, outputs // at.groups, W.shape[1] * at.size), 1, 2)
-    g = _channels_first(xp, g, at.groups)
-    columns = rows * g if g.shape[1] == 1 else xp.matmul(rows, g)
-    columns = columns.reshape(W.shape[1] * at.groups, at.size, batch, at.windows)
-    x = xp.zeros((columns.shape[0], batch, max(at.span, at.left + at.length)), dtype=columns.dtype)
-    add_windows(xp, x, xp.transpose(columns, (0, 2, 3, 1)), 2, at.step, at.dilation)
-    return xp.swapaxes(x[:, :, at.left : at.left + at.length], 0, 1)

@@ -1,4 +1,4 @@
-"""Windows that slide along an axis, and their adjoint, which adds up where windows overlap."""
+"""Sliding windows along an axis, and their adjoint, which adds overlapping windows up."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
+from ..arrays.shape import along, with_length
 
 Array = Any
 __all__ = ["sliding_window_view"]
 
 
 class Geometry(NamedTuple):
-    """How windows of `size` values lie on a last axis of `length`, the first `left` places before its begin."""
+    """The layout of windows of `size` values on a last axis of `length`; the first starts `left` before the axis."""
 
     length: int
     size: int
@@ -25,17 +26,21 @@ class Geometry(NamedTuple):
 
     @property
     def span(self) -> int:
-        """From the first place of the first window to the last of the last."""
+        """The length from the start of the first window to the end of the last."""
         return (self.windows - 1) * self.step + (self.size - 1) * self.dilation + 1
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """The places of the span that lie on the axis, and the same places counted on the axis."""
+        """The part of the span that lies on the axis, and the same part counted on the axis."""
         end = max(min(self.length, self.span - self.left), 0)
         return slice(self.left, self.left + end), slice(0, end)
 
-    def spread(self, xp: Any, x: Array, filling: float) -> Array:
-        """`x` on the span of the windows: cut, or filled up at both ends."""
+    def starts(self, xp: Any) -> Array:
+        """The position on the axis where each window starts; negative in the padding."""
+        return xp.arange(self.windows) * self.step - self.left
+
+    def to_span(self, xp: Any, x: Array, filling: float) -> Array:
+        """`x` on the span of the windows: cut, or padded at both ends."""
         on_span, on_x = self.inside
         if not self.left and on_span.stop == self.span:
             return x
@@ -43,8 +48,8 @@ class Geometry(NamedTuple):
         y[..., on_span] = x[..., on_x]
         return y
 
-    def gathered(self, xp: Any, y: Array) -> Array:
-        """The adjoint of `spread`: what lies on the axis, zeros where no window reaches."""
+    def from_span(self, xp: Any, y: Array) -> Array:
+        """The adjoint of `to_span`: the part of `y` on the axis, zeros where no window reaches."""
         on_span, on_x = self.inside
         if on_x.stop == self.length:
             return y[..., on_span]
@@ -52,14 +57,19 @@ class Geometry(NamedTuple):
         x[..., on_x] = y[..., on_span]
         return x
 
-    def seen(self, xp: Any, y: Array) -> Array:
-        """What each window sees of `y`, which lies on the span: (…, windows, size)."""
+    def view(self, xp: Any, y: Array) -> Array:
+        """The windows (…, windows, size) of `y`, which lies on the span. A view."""
         return window_view(xp, y, self.windows, self.size, y.ndim - 1, self.step, self.dilation)
+
+
+def single(number: Any) -> int:
+    """An integer, or the only entry of a tuple, as torch's one-dimensional functions take it."""
+    return int(number[0] if isinstance(number, (tuple, list)) else number)
 
 
 @primitive
 def _windows(xp: Any, x: Array, size: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
-    """Every window of `size` values, `dilation` apart, that fits in along `axis`; one begins every `step` places.
+    """The windows of `size` values, `dilation` apart, along `axis`, one every `step` values.
 
     The axis then counts windows, and a new last axis runs within one. A view.
     """
@@ -71,24 +81,22 @@ def _windows(xp: Any, x: Array, size: int, axis: int, step: int = 1, dilation: i
 
 @primitive
 def _overlap_add(xp: Any, g: Array, n: int, axis: int, step: int = 1, dilation: int = 1) -> Any:
-    """Windows put back in their places along an axis of n, added up where they overlap. The adjoint of `windows`."""
+    """The adjoint of `_windows`: windows added up along an axis of length n."""
     size, axis = g.shape[-1], axis % (g.ndim - 1)
     rule = lambda xp, g: call_in(xp, _windows, g, size=size, axis=axis, step=step, dilation=dilation)  # noqa: E731
-    y = xp.zeros((*g.shape[:axis], n, *g.shape[axis + 1 : -1]), dtype=g.dtype)
+    y = xp.zeros(with_length(g.shape[:-1], axis, n), dtype=g.dtype)
     add_windows(xp, y, g, axis, step, dilation)
     return y, (), rule
 
 
 def window_count(n: int, size: int, step: int, dilation: int) -> int:
-    """How many windows fit in an axis of n.
+    """The number of windows that fit in an axis of length n.
 
     Raises:
-        ValueError: none does, or a number is out of range.
+        ValueError: no window fits, or a number is out of range.
     """
     if size < 0 or step < 1 or dilation < 1:
-        raise ValueError(
-            f"want a size of 0 or more, and a step and a dilation of 1 or more: got {size, step, dilation}"
-        )
+        raise ValueError(f"got size, step and dilation {size, step, dilation}, want a size of 0 or more, others of 1")
     count = (n - (dilation * (size - 1) + 1 if size else 0)) // step + 1
     if count < 1:
         raise ValueError(f"a window of {size} values, {dilation} apart, does not fit in an axis of {n}")
@@ -96,37 +104,36 @@ def window_count(n: int, size: int, step: int, dilation: int) -> int:
 
 
 def window_view(xp: Any, x: Array, count: int, size: int, axis: int, step: int, dilation: int) -> Array:
-    """The first `count` windows along `axis`, with a new last axis, in the memory of `x`."""
+    """The first `count` windows along `axis`, with a new last axis. A view."""
     stride = x.strides[axis]
-    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], size)
-    strides = (*x.strides[:axis], stride * step, *x.strides[axis + 1 :], stride * dilation)
+    shape = (*with_length(x.shape, axis, count), size)
+    strides = (*with_length(x.strides, axis, stride * step), stride * dilation)
     return xp.lib.stride_tricks.as_strided(x, shape, strides)
 
 
 def add_windows(xp: Any, y: Array, g: Array, axis: int, step: int = 1, dilation: int = 1) -> None:
     """Add windows, as `window_view` lays them out, into the array `y`."""
     count, size = g.shape[axis], g.shape[-1]
-    lead = (slice(None),) * axis
-    if step >= dilation * (size - 1) + 1:  # they do not overlap
-        places = window_view(xp, y, count, size, axis, step, dilation)
-        places += g
-    elif size <= count:
+    if step >= dilation * (size - 1) + 1:  # no overlap
+        windows = window_view(xp, y, count, size, axis, step, dilation)
+        windows += g
+    elif size <= count:  # the k-th values of all windows at once
         for k in range(size):
             start = k * dilation
-            y[(*lead, slice(start, start + (count - 1) * step + 1, step))] += g[..., k]
-    else:
+            y[along(axis, slice(start, start + (count - 1) * step + 1, step))] += g[..., k]
+    else:  # window by window
         parts = xp.moveaxis(g, -1, axis + 1)
         for k in range(count):
             start = k * step
-            y[(*lead, slice(start, start + (size - 1) * dilation + 1, dilation))] += parts[(*lead, k)]
+            y[along(axis, slice(start, start + (size - 1) * dilation + 1, dilation))] += parts[along(axis, k)]
 
 
 @composed
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Tensor:
-    """Windows of `window_shape` that slide along `axis`, each by one place, as NumPy's `lib.stride_tricks` has it.
+    """Windows of `window_shape` that slide by one along `axis`, by default along all axes, as NumPy's function.
 
-    By default along all axes. The axes of `x` shrink to the number of windows, and new last ones run within a window.
-    A view. The gradient adds up where windows overlap.
+    The axes of `x` shrink to the number of windows, and new last axes run within a window. A view. Its gradient
+    adds overlapping windows up.
     """
     sizes = tuple(window_shape) if hasattr(window_shape, "__iter__") else (window_shape,)
     axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if hasattr(axis, "__iter__") else (axis,)

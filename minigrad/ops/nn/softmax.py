@@ -1,11 +1,11 @@
-"""Softmax and the losses built on it, each one primitive so that nothing of vocabulary size is stored twice."""
+"""Softmax, log-softmax and the negative log-likelihood: one primitive each, to save memory for large vocabularies."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ...engine.primitive import call_in, primitive
-from ..indexing.gather import _add_at_rows
+from ..indexing.gather import add_at_rows
 
 Array = Any
 __all__ = ["log_softmax", "negative_log_likelihood", "softmax"]
@@ -13,7 +13,7 @@ __all__ = ["log_softmax", "negative_log_likelihood", "softmax"]
 
 @primitive
 def softmax(xp: Any, x: Array, axis: int = -1) -> Any:
-    """`exp(x) / sum(exp(x))` along `axis`; the rule is the product with its Jacobian, y_i (δ_ij − y_j)."""
+    """`exp(x) / sum(exp(x))` along `axis`. Its Jacobian is y_i (δ_ij − y_j)."""
     y = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     y /= xp.sum(y, axis=axis, keepdims=True)
     return y, (y,), lambda xp, g, y: y * (g - xp.sum(g * y, axis=axis, keepdims=True))
@@ -21,7 +21,7 @@ def softmax(xp: Any, x: Array, axis: int = -1) -> Any:
 
 @primitive
 def log_softmax(xp: Any, x: Array, axis: int = -1) -> Any:
-    """The logarithm of `softmax`, without overflow."""
+    """The logarithm of `softmax` along `axis`, without overflow."""
     y = x - xp.max(x, axis=axis, keepdims=True)
     y = y - xp.log(xp.sum(xp.exp(y), axis=axis, keepdims=True))
     return y, (y,), lambda xp, g, y: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)
@@ -29,7 +29,7 @@ def log_softmax(xp: Any, x: Array, axis: int = -1) -> Any:
 
 @primitive
 def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index: int = -100) -> Any:
-    """`-log softmax(logits)[target]` for every row; 0 where the target is `ignore_index`.
+    """`-log softmax(logits)[target]` for every row; 0 if the target is `ignore_index`.
 
     Shapes: logits (N, C), integer targets (N,); the result (N,).
     """
@@ -42,7 +42,6 @@ def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index
 
     def rule(xp: Any, g: Array, logits: Array, safe: Array, counted: Array) -> Array:
         g = g * counted
-        share = xp.expand_dims(g, -1) * call_in(xp, softmax, logits)
-        return call_in(xp, _add_at_rows, share, -g, safe)
+        return call_in(xp, add_at_rows, xp.expand_dims(g, -1) * call_in(xp, softmax, logits), -g, safe)
 
     return value.astype(logits.dtype), (logits, safe, counted), (rule, None)

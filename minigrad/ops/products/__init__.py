@@ -1,1 +1,1 @@
-"""Products of matrices and tensors."""
+"""Products of matrices and tensors, and Einstein summation."""

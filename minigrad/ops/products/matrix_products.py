@@ -1,4 +1,4 @@
-"""Products. The gradient of a weight is kept as its two factors, which the pool contracts over all uses at once."""
+"""Matrix and tensor products. A weight's gradient is kept as two factors, which the gradient pool multiplies."""
 
 from __future__ import annotations
 
@@ -11,26 +11,13 @@ import numpy as np
 from ...engine.gradient_pool import OuterProduct, RowSum, unbroadcast
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
-from ..arrays.shape import axis_in, expand_dims, reshape, squeeze, transpose
+from ..arrays.shape import axis_in, expand_dims, moveaxis, ndim, reshape, shape, squeeze, transpose
 from ..elementwise.arithmetic import astype, multiply
 from ..elementwise.complex import conj
 
 Array = Any
-__all__ = [
-    "cross",
-    "dot",
-    "inner",
-    "kron",
-    "linear",
-    "matmul",
-    "matvec",
-    "outer",
-    "tensordot",
-    "trace",
-    "vdot",
-    "vecdot",
-    "vecmat",
-]
+__all__ = ["linear", "matmul", "outer", "tensordot"]
+__all__ += ["cross", "dot", "inner", "kron", "matvec", "trace", "vdot", "vecdot", "vecmat"]
 
 
 @primitive
@@ -40,9 +27,9 @@ def matmul(xp: Any, a: Array, b: Array) -> Any:
 
 
 def _product(xp: Any, a: Array, b: Array) -> Array:
-    """`a @ b`; a stack times one matrix as a single product of all its rows, which both libraries do faster.
+    """`a @ b`; a stack times one matrix is one product of all its rows, which is faster in both libraries.
 
-    Of two matrices the method `dot` costs 0.5 µs less than NumPy's `matmul`.
+    For two matrices the method `dot` costs 0.5 µs less than NumPy's `matmul`.
     """
     if a.ndim == 2 and b.ndim == 2:
         return a.dot(b)
@@ -79,7 +66,7 @@ def _rows(xp: Any, x: Array) -> Array:
 
 @primitive
 def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
-    """`x @ W.T + b`: the lecture's `W x + b` for each row of `x`.
+    """`x @ W.T + b`, which is the lecture's `W x + b` for each row of `x`.
 
     Shapes: x (..., n), W (m, n), b (m,) or None; the result (..., m).
     """
@@ -87,7 +74,7 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
         raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
     y = x.dot(W.T) if x.ndim <= 2 else _product(xp, x, W.T)
     if b is not None:
-        row = y[0] if len(y) == 1 and y.ndim == 2 else y  # one vector upon another costs half of a broadcast
+        row = y[0] if len(y) == 1 and y.ndim == 2 else y  # adding two vectors costs half of a broadcast
         row += b
     return y, (x, W), _LINEAR
 
@@ -101,7 +88,7 @@ _LINEAR = (
 
 @primitive
 def outer(xp: Any, a: Array, b: Array) -> Any:
-    """All products of two vectors: (n,) and (m,) give (n, m). Arrays of other ranks are flattened first."""
+    """All products of the elements of two vectors, (n,) and (m,) → (n, m). Other arrays are flattened first."""
     n, m = a.shape, b.shape
     return (
         xp.outer(a, b),
@@ -115,42 +102,42 @@ def outer(xp: Any, a: Array, b: Array) -> Any:
 
 @primitive
 def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
-    """The sum over pairs of axes: a number N takes the last N of `a` and the first N of `b`, else `(a's, b's)`.
+    """The sum of products over pairs of axes: the last N of `a` and first N of `b` for a number N, else `(a's, b's)`.
 
-    The other axes of `a`, then those of `b`, are the result's. A matrix with one axis summed over is taken for a
-    weight: its gradient is kept as factors.
+    The result has the other axes of `a`, then those of `b`. The gradient of a matrix with one summed axis, which may be
+    a weight, is kept as factors.
     """
-    left, right = _summed(axes, a.ndim, b.ndim)
-    kept, others = _without(a.ndim, left), _without(b.ndim, right)
-    n = len(kept)
-    # The axes of a and of b, in the order in which the products with g leave them
-    order_a = [*kept, *(left[right.index(k)] for k in sorted(right))]
-    order_b = [*(right[left.index(k)] for k in sorted(left)), *others]
+    left, right = _summed_axes(axes, a.ndim, b.ndim)
+    rows, columns = _without(a.ndim, left), _without(b.ndim, right)
+    n = len(rows)
+    # The axes of a and of b in the order in which the products with g leave them
+    order_a = [*rows, *(left[right.index(k)] for k in sorted(right))]
+    order_b = [*(right[left.index(k)] for k in sorted(left)), *columns]
 
     def by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
         if len(left) == 1 and a.ndim == 2:
-            rows = math.prod(g.shape[1:])
-            x = xp.reshape(xp.transpose(b, (*others, *right)), (rows, b.shape[right[0]]))
-            g = xp.reshape(g, (g.shape[0], rows)).T
+            count = math.prod(g.shape[1:])
+            x = xp.reshape(xp.transpose(b, (*columns, *right)), (count, b.shape[right[0]]))
+            g = xp.reshape(g, (g.shape[0], count)).T
             return OuterProduct(g, x) if left[0] == 1 else OuterProduct(x, g)
-        y = xp.tensordot(g, b, axes=(range(n, g.ndim), others))
+        y = xp.tensordot(g, b, axes=(range(n, g.ndim), columns))
         return xp.transpose(y, tuple(np.argsort(order_a).tolist()))
 
     def by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
         if len(right) == 1 and b.ndim == 2:
-            x = xp.reshape(xp.transpose(a, (*kept, *left)), (math.prod(g.shape[:-1]), a.shape[left[0]]))
+            x = xp.reshape(xp.transpose(a, (*rows, *left)), (math.prod(g.shape[:-1]), a.shape[left[0]]))
             g = _rows(xp, g) if g.ndim > 1 else g[None]
             return OuterProduct(x, g) if right[0] == 0 else OuterProduct(g, x)
-        y = xp.tensordot(a, g, axes=(kept, range(n)))
+        y = xp.tensordot(a, g, axes=(rows, range(n)))
         return xp.transpose(y, tuple(np.argsort(order_b).tolist()))
 
-    as_it_is = b.ndim == 2 and (left, right) == ([a.ndim - 1], [0])
-    y = _product(xp, a, b) if as_it_is else xp.tensordot(a, b, axes=(left, right))
+    is_matmul = b.ndim == 2 and (left, right) == ([a.ndim - 1], [0])
+    y = _product(xp, a, b) if is_matmul else xp.tensordot(a, b, axes=(left, right))
     return y, (a, b), (by_left, by_right)
 
 
-def _summed(axes: Any, n: int, m: int) -> tuple[list[int], list[int]]:
-    """The axes that `tensordot` sums over, counted from the front."""
+def _summed_axes(axes: Any, n: int, m: int) -> tuple[list[int], list[int]]:
+    """The axes of both arrays that `tensordot` sums over, counted from the front."""
     if isinstance(axes, (int, np.integer)):
         left: Any = range(n - int(axes), n)
         right: Any = range(int(axes))
@@ -166,19 +153,15 @@ def _without(n: int, axes: Sequence[int]) -> list[int]:
     return [k for k in range(n) if k not in axes]
 
 
-def _listed(x: Any) -> Any:
-    """A list as an array; what is one, as it is."""
+def _as_array(x: Any) -> Any:
+    """Turn a list into a tensor; leave tensors and arrays as they are."""
     return x if hasattr(x, "shape") else reshape(x, np.shape(x))
-
-
-def _ndim(x: Any) -> int:
-    return int(x.ndim) if hasattr(x, "ndim") else np.ndim(x)
 
 
 @composed
 def dot(a: Any, b: Any) -> Tensor:
     """NumPy's `dot`: the sum over the last axis of `a` and the last but one of `b`; with a scalar, the product."""
-    n, m = _ndim(a), _ndim(b)
+    n, m = ndim(a), ndim(b)
     if n == 0 or m == 0:
         return multiply(a, b)
     return matmul(a, b) if m <= 2 else tensordot(a, b, axes=(-1, -2))
@@ -187,7 +170,7 @@ def dot(a: Any, b: Any) -> Tensor:
 @composed
 def inner(a: Any, b: Any) -> Tensor:
     """The sum over the last axis of both; with a scalar, the product."""
-    n, m = _ndim(a), _ndim(b)
+    n, m = ndim(a), ndim(b)
     if n == 0 or m == 0:
         return multiply(a, b)
     if m <= 2:
@@ -197,7 +180,7 @@ def inner(a: Any, b: Any) -> Tensor:
 
 @composed
 def vdot(a: Any, b: Any) -> Tensor:
-    """The sum of all products of two arrays of one size, flattened; complex values of the first are conjugated."""
+    """The sum of all products of two flattened arrays of equal size; complex values of the first are conjugated."""
     return matmul(_conjugate(reshape(a, (-1,))), reshape(b, (-1,)))
 
 
@@ -216,8 +199,8 @@ def _vecdot(xp: Any, a: Array, b: Array) -> Any:
 
 @composed
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
-    """The inner products of vectors along `axis`; the other axes broadcast, complex values of the first conjugated."""
-    x1, x2 = (_moved(_listed(x), axis, -1, "vecdot: axis") for x in (x1, x2))
+    """The inner products of vectors along `axis`; other axes broadcast, complex values of the first are conjugated."""
+    x1, x2 = (_move_axis(_as_array(x), axis, -1, "vecdot: axis") for x in (x1, x2))
     if x1.shape[-1] != x2.shape[-1]:
         raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, {axis=} last, want as many values along it")
     return _vecdot(_conjugate(x1), x2)
@@ -225,8 +208,8 @@ def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
 
 @composed
 def matvec(x1: Any, x2: Any) -> Tensor:
-    """Matrices times vectors, both in stacks that broadcast: (..., m, n) and (..., n) give (..., m)."""
-    x1, x2 = _listed(x1), _listed(x2)
+    """Matrices times vectors, in stacks that broadcast: (..., m, n) and (..., n) → (..., m)."""
+    x1, x2 = _as_array(x1), _as_array(x2)
     if x1.ndim < 2:
         raise ValueError(f"matvec: got shapes {x1.shape} and {x2.shape}, want a matrix first")
     if x1.ndim == 2:
@@ -236,8 +219,8 @@ def matvec(x1: Any, x2: Any) -> Tensor:
 
 @composed
 def vecmat(x1: Any, x2: Any) -> Tensor:
-    """Vectors (complex ones conjugated) times matrices, in stacks: (..., n) and (..., n, m) give (..., m)."""
-    x1, x2 = _conjugate(_listed(x1)), _listed(x2)
+    """Vectors (conjugated if complex) times matrices, in stacks that broadcast: (..., n) and (..., n, m) → (..., m)."""
+    x1, x2 = _conjugate(_as_array(x1)), _as_array(x2)
     if x2.ndim < 2:
         raise ValueError(f"vecmat: got shapes {x1.shape} and {x2.shape}, want a matrix last")
     return matmul(x1, x2) if x2.ndim == 2 or x1.ndim == 1 else squeeze(matmul(expand_dims(x1, -2), x2), -2)
@@ -246,26 +229,17 @@ def vecmat(x1: Any, x2: Any) -> Tensor:
 @composed
 def kron(a: Any, b: Any) -> Tensor:
     """The Kronecker product: every element of `a` times all of `b`, as blocks."""
-    n = max(_ndim(a), _ndim(b))
-    sizes_a, sizes_b = ((1,) * (n - _ndim(x)) + tuple(np.shape(x) if _plain(x) else x.shape) for x in (a, b))
+    n = max(ndim(a), ndim(b))
+    sizes_a, sizes_b = ((1,) * (n - ndim(x)) + shape(x) for x in (a, b))
     a = reshape(a, tuple(size for k in sizes_a for size in (k, 1)))
     b = reshape(b, tuple(size for k in sizes_b for size in (1, k)))
     return reshape(multiply(a, b), tuple(p * q for p, q in zip(sizes_a, sizes_b)))
 
 
-def _plain(x: Any) -> bool:
-    return not hasattr(x, "shape")
-
-
-def _moved(x: Any, source: int, target: int, name: str = "axis") -> Any:
-    """`x` with one axis in another place."""
-    n = x.ndim
-    source, target = axis_in(source, n, name), axis_in(target, n, name)
-    if source == target:
-        return x
-    order = _without(n, (source,))
-    order.insert(target, source)
-    return transpose(x, tuple(order))
+def _move_axis(x: Any, source: int, target: int, name: str) -> Any:
+    """`moveaxis`, with `name` in its error; `x` itself where nothing moves."""
+    source, target = axis_in(source, x.ndim, name), axis_in(target, x.ndim, name)
+    return x if source == target else moveaxis(x, source, target)
 
 
 @primitive
@@ -277,8 +251,8 @@ def _cross(xp: Any, a: Array, b: Array) -> Any:
     return y, (a, b), rules
 
 
-def _in_space(x: Any) -> Tensor:
-    """Vectors of a plane with a third component of zero, in their own dtype."""
+def _with_third_coordinate(x: Any) -> Tensor:
+    """Vectors of two coordinates with a third one of zero, in their own dtype."""
     one = 1.0 if x.dtype.kind in "fc" else 1
     y = matmul(x, [[one, 0 * one, 0 * one], [0 * one, one, 0 * one]])
     return y if y.dtype == x.dtype else astype(y, x.dtype)
@@ -286,31 +260,31 @@ def _in_space(x: Any) -> Tensor:
 
 @composed
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
-    """The cross product of vectors of three, along the last axis or those that are named; the other axes broadcast.
+    """The cross product of vectors of three, along the last axis or the given ones; the other axes broadcast.
 
-    A vector of two has a third coordinate of 0; of two such vectors the third coordinate of the product alone is given.
+    A vector of two coordinates gets a third one of 0; for two such vectors only the product's third one is returned.
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = _moved(_listed(a), axisa, -1, "cross: axisa"), _moved(_listed(b), axisb, -1, "cross: axisb")
+    a, b = _move_axis(_as_array(a), axisa, -1, "cross: axisa"), _move_axis(_as_array(b), axisb, -1, "cross: axisb")
     flat = a.shape[-1] == b.shape[-1] == 2
     if any(x.shape[-1] not in (2, 3) for x in (a, b)):
         raise ValueError(f"cross: got vectors of {a.shape[-1]} and {b.shape[-1]}, want two or three coordinates")
-    a, b = (_in_space(x) if x.shape[-1] == 2 else x for x in (a, b))
+    a, b = (_with_third_coordinate(x) if x.shape[-1] == 2 else x for x in (a, b))
     c = _cross(a, b)
-    return c[..., 2] if flat else _moved(c, -1, axisc, "cross: axisc")
+    return c[..., 2] if flat else _move_axis(c, -1, axisc, "cross: axisc")
 
 
 @primitive
 def trace(xp: Any, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The sum along a diagonal of the two axes, `offset` places above the main one."""
-    where = {"shape": x.shape, "offset": offset, "axis1": axis1, "axis2": axis2}
-    return xp.trace(x, offset, axis1, axis2), (), (lambda xp, g: call_in(xp, _spread_over_diagonal, g, **where), None)
+    """The sum along a diagonal of two axes, `offset` positions above the main one."""
+    options = {"shape": x.shape, "offset": offset, "axis1": axis1, "axis2": axis2}
+    return xp.trace(x, offset, axis1, axis2), (), (lambda xp, g: call_in(xp, _spread_over_diagonal, g, **options), None)
 
 
 @primitive
 def _spread_over_diagonal(xp: Any, g: Array, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
-    """The adjoint of `trace`: zeros of `shape` with `g` at every place of the diagonal."""
+    """The adjoint of `trace`: zeros of `shape` with `g` at every position of the diagonal."""
     n, m = shape[axis1], shape[axis2]
     row, column = max(-offset, 0), max(offset, 0)
     start, count = row * m + column, max(min(n - row, m - column), 0)

@@ -1,1 +1,1 @@
-"""Operations over axes: sums, running sums, statistics, order."""
+"""Reduce, accumulate, sort and compare along axes."""

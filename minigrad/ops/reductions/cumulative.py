@@ -1,4 +1,4 @@
-"""Running reductions: along an axis, what each value makes with all before it."""
+"""Cumulative sums, products and extrema along an axis."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
+from ..arrays.shape import vector_shape
 from ..elementwise.arithmetic import where
 from ..elementwise.nondifferentiable import isnan
 from ..indexing.gather import take_along_axis
-from .reductions import as_tensor, finite_or_zero, products_before, want_inexact
+from .reductions import finite_or_zero, products_before, want_inexact
 
 Array = Any
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp", "nancumprod", "nancumsum"]
@@ -20,41 +22,39 @@ __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp", "nancumprod"
 
 @primitive
 def cumsum(xp: Any, x: Array, axis: int | None = None, dtype: Any = None) -> Any:
-    """The sums of the first 1, 2, … values along `axis`, or of everything in one row."""
-    shape, along = x.shape, 0 if axis is None else axis
-    if dtype is not None:
-        want_inexact(x, dtype)
+    """The sums of the first 1, 2, … values along `axis`, or of the flattened values."""
+    shape, g_axis = x.shape, 0 if axis is None else axis
+    want_inexact(x, dtype)
 
     def by_x(xp: Any, g: Array) -> Array:
-        return xp.reshape(xp.flip(xp.cumsum(xp.flip(g, along), axis=along), along), shape)
+        return xp.reshape(xp.flip(xp.cumsum(xp.flip(g, g_axis), axis=g_axis), g_axis), shape)
 
     return xp.cumsum(x, axis=axis, dtype=dtype), (), by_x
 
 
 @primitive
 def cumprod(xp: Any, x: Array, axis: int | None = None, dtype: Any = None) -> Any:
-    """The products of the first 1, 2, … values along `axis`, or of everything in one row.
+    """The products of the first 1, 2, … values along `axis`, or of the flattened values.
 
-    The rule divides by nothing, so it is right at zeros, however many, in every order.
+    The rule does not divide, so it is right for any number of zeros, in every order.
     """
-    if dtype is not None:
-        want_inexact(x, dtype)
+    want_inexact(x, dtype)
     y = xp.cumprod(x, axis=axis, dtype=dtype)
     shape, axis = x.shape, axis if x.ndim else None
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
         rows, g = (xp.reshape(x, (-1,)), g) if axis is None else (xp.swapaxes(x, axis, -1), xp.swapaxes(g, axis, -1))
-        found = products_before(xp, rows) * _from_the_end(xp, rows[..., 1:], g)
-        return xp.reshape(found, shape) if axis is None else xp.swapaxes(found, axis, -1)
+        dx = products_before(xp, rows) * _backward_recurrence(xp, rows[..., 1:], g)
+        return xp.reshape(dx, shape) if axis is None else xp.swapaxes(dx, axis, -1)
 
     return y, (x,), by_x
 
 
-def _from_the_end(xp: Any, a: Array, b: Array) -> Array:
-    """`s` with `s[k] = b[k] + a[k] * s[k + 1]` along the last axis, of which `a` is one shorter than `b`.
+def _backward_recurrence(xp: Any, a: Array, b: Array) -> Array:
+    """`s` with `s[k] = b[k] + a[k] * s[k + 1]` along the last axis; `a` is one shorter than `b`.
 
-    By doubling: after each round every value has met twice as many behind it (Hillis and Steele, 1986), so that no
-    step waits for the one before, on a device or on the tape.
+    A parallel scan (Hillis and Steele, 1986): after each round every value includes twice as many of the values behind
+    it, so n values need log₂ n steps, on a device and on the tape.
     """
     n, d = b.shape[-1], 1
     while d < n:
@@ -66,7 +66,7 @@ def _from_the_end(xp: Any, a: Array, b: Array) -> Array:
 
 
 def _accumulated(xp: Any, function: Any, x: Array, axis: int) -> Array:
-    """`function.accumulate` along an axis, by doubling on a device, where only sums and products have it."""
+    """`function.accumulate` along an axis; by doubling on a device, where only sums and products can accumulate."""
     if xp is np:
         return function.accumulate(x, axis=axis)
     x, d = xp.swapaxes(x, axis, -1), 1
@@ -78,14 +78,14 @@ def _accumulated(xp: Any, function: Any, x: Array, axis: int) -> Array:
 
 @primitive
 def logcumsumexp(xp: Any, x: Array, axis: int = 0) -> Any:
-    """`log(cumsum(exp(x)))` along `axis`, without overflow; −inf as long as there has been nothing else."""
+    """`log(cumsum(exp(x)))` along `axis`, without overflow; −inf as long as all values are −inf."""
     y = _accumulated(xp, xp.logaddexp, x, axis)
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
         x, y, g = xp.swapaxes(x, axis, -1), xp.swapaxes(y, axis, -1), xp.swapaxes(g, axis, -1)
         finite = finite_or_zero(xp, y)
-        # No factor is above 1, since y never falls.
-        shares = _from_the_end(xp, xp.exp(y[..., :-1] - finite[..., 1:]), g)
+        # The factors are at most 1, since y never decreases.
+        shares = _backward_recurrence(xp, xp.exp(y[..., :-1] - finite[..., 1:]), g)
         return xp.swapaxes(xp.exp(x - finite) * shares, axis, -1)
 
     return y, (x, y), by_x
@@ -93,13 +93,13 @@ def logcumsumexp(xp: Any, x: Array, axis: int = 0) -> Any:
 
 @composed
 def cummax(x: Any, axis: int = 0) -> Tensor:
-    """The largest so far along `axis` (`numpy.maximum.accumulate`); of equal ones the latest has the gradient."""
+    """The largest value so far along `axis` (`numpy.maximum.accumulate`); the last of equals gets the gradient."""
     return _extremes(x, axis, "maximum")
 
 
 @composed
 def cummin(x: Any, axis: int = 0) -> Tensor:
-    """The smallest so far along `axis` (`numpy.minimum.accumulate`); of equal ones the latest has the gradient."""
+    """The smallest value so far along `axis` (`numpy.minimum.accumulate`); the last of equals gets the gradient."""
     return _extremes(x, axis, "minimum")
 
 
@@ -108,23 +108,25 @@ def _extremes(x: Any, axis: int, name: str) -> Tensor:
     array = x._data
     xp = backend_of(array).xp
     y = _accumulated(xp, getattr(xp, name), array, axis)
-    numbers = xp.arange(array.shape[axis]).reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
-    # The latest place at which a value equalled the extreme so far, or was a NaN.
-    reached = xp.where(xp.logical_or(array == y, array != array), numbers, 0)
-    return take_along_axis(x, _accumulated(xp, xp.maximum, reached, axis), axis=axis)
+    positions = xp.arange(array.shape[axis]).reshape(vector_shape(axis % x.ndim, x.ndim))
+    # The latest position at which a value equals the extreme so far, or is a NaN.
+    latest = xp.where(xp.logical_or(array == y, array != array), positions, 0)
+    return take_along_axis(x, _accumulated(xp, xp.maximum, latest, axis), axis=axis)
 
 
-def _without_nan(x: Tensor, instead: float) -> Tensor:
-    return where(isnan(x), instead, x) if x.dtype.kind == "f" else x
+def without_nan(x: Any, value: float) -> Tensor:
+    """`x` with `value` in place of NaNs, which get no gradient."""
+    x = as_tensor(x)
+    return where(isnan(x), value, x) if x.dtype.kind in "fc" else x
 
 
 @composed
 def nancumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    """`cumsum` that takes a NaN for 0; none gets a gradient."""
-    return cumsum(_without_nan(as_tensor(x), 0.0), axis=axis, dtype=dtype)
+    """`cumsum` with 0 in place of NaNs, which get no gradient."""
+    return cumsum(without_nan(x, 0.0), axis=axis, dtype=dtype)
 
 
 @composed
 def nancumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    """`cumprod` that takes a NaN for 1; none gets a gradient."""
-    return cumprod(_without_nan(as_tensor(x), 1.0), axis=axis, dtype=dtype)
+    """`cumprod` with 1 in place of NaNs, which get no gradient."""
+    return cumprod(without_nan(x, 1.0), axis=axis, dtype=dtype)

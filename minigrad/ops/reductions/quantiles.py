@@ -1,42 +1,43 @@
-"""Order statistics: medians and quantiles. Each is a mean of one or two values, which share its gradient."""
+"""Medians and quantiles. Each is a weighted mean of one or two values, which share its gradient."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...backend import backend_of, is_array
+from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_host_array, as_tensor
 from ..arrays.shape import axes_in, broadcast_to, reshape, transpose
 from ..elementwise.arithmetic import add, astype, multiply, where
-from ..indexing.gather import take_along_axis
-from .reductions import as_tensor, axes_of, mean, sum as total
-from .sorting import gathered
+from ..indexing.gather import in_order, take_along_axis
+from .reductions import axes_of, mean, sum as total
 
 Array = Any
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
 
 
 def _in_one_axis(x: Tensor, axis: Any) -> tuple[Tensor, tuple[int, ...]]:
-    """`x` with the reduced axes as one last axis, and the shape of what remains with `keepdims=True`."""
-    axes = axes_of(axis, x.ndim) if x.ndim or axis is None else axes_in(axis, 0)  # a number has no axis here
-    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    """`x` with the reduced axes as one last axis, and the shape of the result with `keepdims=True`."""
+    axes = axes_of(axis, x.ndim) if x.ndim or axis is None else axes_in(axis, 0)  # NumPy gives a number no axis here
+    keepdims_shape = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     rest = tuple(k for k in range(x.ndim) if k not in axes)
     order = (*rest, *axes)
     moved = x if order == tuple(range(x.ndim)) else transpose(x, order)
     if len(axes) != 1:
         moved = reshape(moved, (*(x.shape[k] for k in rest), math.prod(x.shape[k] for k in axes)))
-    return moved, kept
+    return moved, keepdims_shape
 
 
 @composed
 def median(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The middle value along `axis`, or the mean of the two in the middle; NaN where there is one.
+    """The middle value along `axis`, or the mean of the two in the middle; NaN if a value is NaN.
 
-    The gradient goes to those one or two values; of equal ones, to those that the partition put there.
+    The gradient flows to those one or two values; of equal values, to those that the partition puts there.
     """
     x = as_tensor(a)
     if x.size == 0:
@@ -46,127 +47,114 @@ def median(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 @composed
 def quantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """The value below which a share `q` of the values along `axis` lies, by any of NumPy's methods.
+    """The value below which a fraction `q` of the values along `axis` lies, by any of NumPy's methods.
 
-    `q` is a constant: a number, or an array, whose axes come first in the result. NaN where there is one. The gradient
-    goes to the one or two values beside the place; of equal ones, to those that the partition put there. The result
-    has the dtype of `a`, whatever that of `q` is. A `q` on the device is fetched.
+    `q` is a constant: a number, or an array, whose axes come first in the result. NaN if a value is NaN. The gradient
+    flows to the one or two neighbouring values; of equal values, to those that the partition puts there. The result has
+    the dtype of `a`, whatever that of `q` is. Synchronises with the device if `q` is there.
 
     Raises:
-        ValueError: `q` is not within 0 to 1, the method is unknown, or there is no value.
+        ValueError: `q` is not within 0 to 1, the method is unknown, or there are no values.
     """
     return _quantile(as_tensor(a), _fractions(q, method, 1.0), axis, method, keepdims)
 
 
 @composed
 def percentile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """`quantile` with `q` in hundredths."""
+    """`quantile` with `q` in percent."""
     return _quantile(as_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
 
 
 @composed
 def nanmedian(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """`median` of what is no NaN; NaN, without a warning, where nothing is."""
+    """`median` of the values that are not NaN; NaN, without a warning, if there are none."""
     return _nanquantile(as_tensor(a), np.asarray(0.5), axis, "midpoint", keepdims)
 
 
 @composed
 def nanquantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """`quantile` of what is no NaN; NaN, without a warning, where nothing is."""
+    """`quantile` of the values that are not NaN; NaN, without a warning, if there are none."""
     return _nanquantile(as_tensor(a), _fractions(q, method, 1.0), axis, method, keepdims)
 
 
 @composed
 def nanpercentile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """`percentile` of what is no NaN; NaN, without a warning, where nothing is."""
+    """`percentile` of the values that are not NaN; NaN, without a warning, if there are none."""
     return _nanquantile(as_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
 
 
-_CONTINUOUS = {
-    "interpolated_inverted_cdf": (0.0, 1.0),
-    "hazen": (0.5, 0.5),
-    "weibull": (0.0, 0.0),
-    "median_unbiased": (1 / 3, 1 / 3),
-    "normal_unbiased": (3 / 8, 3 / 8),
+def _continuous(alpha: float, beta: float) -> Callable[[Any, Array], Array]:
+    """The rank for Hyndman and Fan's α and β (Sample quantiles in statistical packages, 1996)."""
+    return lambda n, q: n * q + (alpha + q * (1 - alpha - beta)) - 1
+
+
+RANKS: dict[str, Callable[[Any, Array], Array]] = {
+    "interpolated_inverted_cdf": _continuous(0.0, 1.0),
+    "hazen": _continuous(0.5, 0.5),
+    "weibull": _continuous(0.0, 0.0),
+    "median_unbiased": _continuous(1 / 3, 1 / 3),
+    "normal_unbiased": _continuous(3 / 8, 3 / 8),
+    **dict.fromkeys(("inverted_cdf", "averaged_inverted_cdf"), lambda n, q: n * q - 1),
+    "closest_observation": lambda n, q: n * q - 1.5,
+    **dict.fromkeys(("linear", "lower", "higher", "midpoint", "nearest"), lambda n, q: (n - 1) * q),
 }
-"""Hyndman and Fan's α and β (Sample quantiles in statistical packages, 1996)."""
+"""The fractional rank, counted from 0, of the quantile `q` of `n` values, by the method."""
+WEIGHTS: dict[str, Callable[[Any, Array, Array], Array]] = {
+    "lower": lambda xp, low, part: part * 0,
+    **dict.fromkeys(("higher", "inverted_cdf"), lambda xp, low, part: 1.0 - (part == 0)),
+    "midpoint": lambda xp, low, part: 0.5 * (1.0 - (part == 0)),
+    "nearest": lambda xp, low, part: xp.rint(low + part) - low,
+    "averaged_inverted_cdf": lambda xp, low, part: xp.where(part == 0, 0.5, 1.0),
+    "closest_observation": lambda xp, low, part: 1.0 - xp.where(low % 2 == 1, part == 0, False),
+}
+"""The weight of the upper neighbour of a rank `low + part`, where it is not `part` itself."""
 DISCRETE = ("lower", "higher", "nearest", "inverted_cdf", "closest_observation")
-METHODS = (
-    *_CONTINUOUS,
-    *("linear", "midpoint", "averaged_inverted_cdf"),
-    *DISCRETE,
-)
+METHODS = tuple(RANKS)
 
 
 def _neighbours(xp: Any, n: Any, q: Array, method: str) -> tuple[Array, Array, Array]:
-    """The ranks, as floats, between which a quantile lies of `n` values, and the share of the upper one."""
-    last = n - 1
-    if method in _CONTINUOUS:
-        alpha, beta = _CONTINUOUS[method]
-        at = n * q + (alpha + q * (1 - alpha - beta)) - 1
-    elif method in ("inverted_cdf", "averaged_inverted_cdf"):
-        at = n * q - 1
-    elif method == "closest_observation":
-        at = n * q - 1.5
-    else:
-        at = last * q
-    low = xp.floor(at)
-    share = at - low
-    whole = share == 0
-    if method == "lower":
-        share = share * 0
-    elif method == "higher":
-        share = 1.0 - whole
-    elif method == "midpoint":
-        share = 0.5 * (1.0 - whole)
-    elif method == "nearest":
-        share = xp.rint(at) - low
-    elif method == "inverted_cdf":
-        share = 1.0 - whole
-    elif method == "averaged_inverted_cdf":
-        share = xp.where(whole, 0.5, 1.0)
-    elif method == "closest_observation":
-        share = 1.0 - xp.where(low % 2 == 1, whole, False)
-    # A rank that the result has no share of is not looked at, so that an infinity there does no harm.
-    upper = xp.where(share > 0, low + 1, low)
-    low = xp.where(share < 1, low, upper)
-    low, upper = xp.clip(low, 0, last), xp.clip(upper, 0, last)
-    return low, upper, xp.where(low == upper, 0.5, share)
+    """The ranks, as floats, of the two of `n` values next to a quantile, and the weight of the upper one."""
+    rank = RANKS[method](n, q)
+    low = xp.floor(rank)
+    weight = rank - low
+    if method in WEIGHTS:
+        weight = WEIGHTS[method](xp, low, weight)
+    # A rank of weight 0 is replaced by the other one, so that an infinity there does no harm.
+    high = xp.where(weight > 0, low + 1, low)
+    low = xp.where(weight < 1, low, high)
+    low, high = xp.clip(low, 0, n - 1), xp.clip(high, 0, n - 1)
+    return low, high, xp.where(low == high, 0.5, weight)
 
 
-def _fractions(q: Any, method: str, whole: float) -> np.ndarray[Any, Any]:
-    """`q` on the host, as a share of the values."""
+def _fractions(q: Any, method: str, scale: float) -> np.ndarray[Any, Any]:
+    """`q / scale` on the host, checked."""
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, want one of {', '.join(METHODS)}")
-    array = q._data if isinstance(q, Tensor) else q
-    if is_array(array):
-        array = backend_of(array).to_numpy(array)
-    fractions = np.asarray(array, np.float64) / whole
+    q = as_host_array(q)
+    fractions = np.asarray(q, np.float64) / scale
     if not np.all((fractions >= 0) & (fractions <= 1)):
-        raise ValueError(f"q: got {np.asarray(array).tolist()}, want 0 to {whole:g}")
+        raise ValueError(f"q: got {q.tolist()}, want 0 to {scale:g}")
     return fractions
 
 
 def _quantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdims: bool) -> Tensor:
-    rows, kept = _in_one_axis(x, axis)
+    rows, keepdims_shape = _in_one_axis(x, axis)
     n = rows.shape[-1]
     if n == 0:
         raise ValueError(f"a: got shape {x.shape}, want one value at least along axis {axis}")
-    low, high, share = _neighbours(np, n, q.reshape(-1), method)
+    low, high, weight = _neighbours(np, n, q.reshape(-1), method)
     low, high = low.astype(np.intp), high.astype(np.intp)
     array = rows._data
     xp = backend_of(array).xp
     order = xp.argpartition(array, sorted({*low.tolist(), *high.tolist(), n - 1}), axis=-1)
-    # NaN stands behind everything: where the last value is one, so is the result.
-    spoilt = xp.isnan(xp.take_along_axis(array, order[..., -1:], axis=-1)) if x.dtype.kind == "f" else None
+    # NaN sorts last: if the last value is one, so is the result.
+    has_nan = xp.isnan(xp.take_along_axis(array, order[..., -1:], axis=-1)) if x.dtype.kind == "f" else None
     below = xp.take(order, xp.asarray(low), axis=-1)
-    if method in DISCRETE or (spoilt is not None and (low == high).all()):
-        found = _valued(rows, below)
+    if method in DISCRETE or (has_nan is not None and (low == high).all()):
+        y = _values(rows, below)
     else:
-        found = _mixed(rows, below, xp.take(order, xp.asarray(high), axis=-1), xp.asarray(share))
-    if spoilt is not None:
-        found = where(spoilt, math.nan, found)
-    return _arranged(found, q.shape, kept, keepdims)
+        y = _weighted(rows, below, xp.take(order, xp.asarray(high), axis=-1), xp.asarray(weight))
+    return _arranged(y if has_nan is None else where(has_nan, math.nan, y), q.shape, keepdims_shape, keepdims)
 
 
 def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdims: bool) -> Tensor:
@@ -174,33 +162,35 @@ def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, kee
         if x.size:
             return _quantile(x, q, axis, method, keepdims)
         x = astype(x, np.float64)
-    rows, kept = _in_one_axis(x, axis)
+    rows, keepdims_shape = _in_one_axis(x, axis)
     array = rows._data
     if array.shape[-1] == 0:
-        nothing = add(total(rows, axis=-1, keepdims=True), math.nan)
-        return _arranged(broadcast_to(nothing, (*nothing.shape[:-1], q.size)), q.shape, kept, keepdims)
+        nan = add(total(rows, axis=-1, keepdims=True), math.nan)
+        return _arranged(broadcast_to(nan, (*nan.shape[:-1], q.size)), q.shape, keepdims_shape, keepdims)
     xp = backend_of(array).xp
-    order = xp.argsort(array, axis=-1)  # NaN stands last
+    order = xp.argsort(array, axis=-1)  # NaN sorts last
     n = xp.maximum(xp.sum(array == array, axis=-1, keepdims=True, dtype=np.float64), 1)
-    low, high, share = _neighbours(xp, n, xp.asarray(q.reshape(-1)), method)
+    low, high, weight = _neighbours(xp, n, xp.asarray(q.reshape(-1)), method)
     below, above = (xp.take_along_axis(order, rank.astype(np.intp), axis=-1) for rank in (low, high))
-    found = _valued(rows, below) if method in DISCRETE else _mixed(rows, below, above, share)
-    return _arranged(found, q.shape, kept, keepdims)
+    y = _values(rows, below) if method in DISCRETE else _weighted(rows, below, above, weight)
+    return _arranged(y, q.shape, keepdims_shape, keepdims)
 
 
-def _valued(rows: Tensor, places: Array) -> Tensor:
-    """The values at these places of every row: with one quantile, none is named twice."""
-    return gathered(rows, places, -1) if places.shape[-1] == 1 else take_along_axis(rows, places, axis=-1)
+def _values(rows: Tensor, positions: Array) -> Tensor:
+    """The values at these positions of every row; a single quantile names none twice."""
+    if positions.shape[-1] == 1:
+        return in_order(rows, positions, axis=-1)
+    return take_along_axis(rows, positions, axis=-1)
 
 
-def _mixed(rows: Tensor, below: Array, above: Array, share: Array) -> Tensor:
-    share = share.astype(rows.dtype if rows.dtype.kind == "f" else np.float64)
-    return add(multiply(_valued(rows, below), 1 - share), multiply(_valued(rows, above), share))
+def _weighted(rows: Tensor, below: Array, above: Array, weight: Array) -> Tensor:
+    weight = weight.astype(rows.dtype if rows.dtype.kind == "f" else np.float64)
+    return add(multiply(_values(rows, below), 1 - weight), multiply(_values(rows, above), weight))
 
 
-def _arranged(found: Tensor, many: tuple[int, ...], kept: tuple[int, ...], keepdims: bool) -> Tensor:
-    """The quantiles, which stand in the last axis, in axes of their own in front."""
-    rest = kept if keepdims else found.shape[:-1]
-    if not many:
-        return reshape(found, rest)
-    return reshape(transpose(found, (found.ndim - 1, *range(found.ndim - 1))), (*many, *rest))
+def _arranged(y: Tensor, q_shape: tuple[int, ...], keepdims_shape: tuple[int, ...], keepdims: bool) -> Tensor:
+    """The quantiles, which are along the last axis, along the axes of `q` in front."""
+    shape = keepdims_shape if keepdims else y.shape[:-1]
+    if not q_shape:
+        return reshape(y, shape)
+    return reshape(transpose(y, (y.ndim - 1, *range(y.ndim - 1))), (*q_shape, *shape))

@@ -1,4 +1,4 @@
-"""Reductions: many values to one, along some axes."""
+"""Reduce values along axes: sums, products, extrema, moments."""
 
 from __future__ import annotations
 
@@ -7,36 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import is_array
 from ...engine.gradient_pool import SMALL
-from ...engine.primitive import composed, primitive, to_common_backend
-from ...engine.tensor import Tensor, tensor_view
+from ...engine.primitive import composed, primitive
+from ...engine.tensor import Tensor
+from ..arrays.shape import axes_in
 from ..elementwise.arithmetic import subtract
 
 Array = Any
 __all__ = ["amax", "amin", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
 
 
-def as_tensor(x: Any) -> Tensor:
-    """A tensor as it is; an array, a number or a list of numbers as a constant."""
-    return x if isinstance(x, Tensor) else tensor_view(x if is_array(x) else to_common_backend(None, [x])[1][0])
-
-
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """`axis` as NumPy's reductions take it, as axes counted from the front."""
+    """The axes that NumPy reduces for this `axis`, counted from the front."""
     if axis is None:
         return tuple(range(ndim))
-    axes, n = axis if isinstance(axis, tuple) else (axis,), ndim or 1  # a number has an axis 0 to NumPy
-    for a in axes:
-        if not -n <= a < n:
-            raise np.exceptions.AxisError(int(a), ndim)
-    found = tuple(int(a) % n for a in axes if ndim)
-    if len(set(found)) < len(found):
-        raise ValueError(f"axis: got {axis}, want each axis once")
-    return found
+    axes = axes_in(axis, ndim or 1)  # NumPy gives a number an axis 0
+    return axes if ndim else ()
 
 
-def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+def _keepdims_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """The shape after reducing `axis` with `keepdims=True`."""
     if axis is None:
         return (1,) * len(shape)
@@ -44,70 +33,67 @@ def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
-def _spread(xp: Any, g: Array, kept: tuple[int, ...], shape: tuple[int, ...]) -> Array:
-    """A reduction's gradient over the axes that it took away, of lengths 1 in `kept`."""
-    g = g.reshape(kept)
-    if math.prod(shape) <= SMALL and not isinstance(g, Tensor):  # NumPy takes 2 µs to make a view of this kind
+def _without_axes(xp: Any, y: Array, axis: Any, keepdims: bool) -> Array:
+    """A result of a reduction with `keepdims=True`, without the reduced axes unless `keepdims`."""
+    return y if keepdims else xp.squeeze(y, axis=tuple(range(y.ndim)) if axis is None else axis)
+
+
+def _spread(xp: Any, g: Array, keepdims_shape: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """The gradient of a reduction broadcast over the reduced axes."""
+    g = g.reshape(keepdims_shape)
+    if math.prod(shape) <= SMALL and not isinstance(g, Tensor):  # `broadcast_to` takes 2 µs
         return g - xp.zeros(shape, dtype=g.dtype)
     return xp.broadcast_to(g, shape)
 
 
 def want_inexact(x: Array, dtype: Any) -> None:
-    """Whole numbers have no derivative: of a sum of floats in an integer dtype none could come back."""
-    if x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
+    """Raise TypeError if floats are to be reduced in an integer dtype, through which no gradient flows."""
+    if dtype is not None and x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
         raise TypeError(f"dtype: got {np.dtype(dtype)} for {x.dtype} values, want a dtype of floats, or x.astype first")
 
 
 @primitive
 def sum(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The sum along `axis`, or of everything; added up in `dtype` where one is given."""
+    """The sum along `axis`, or of all values, accumulated in `dtype`."""
     shape = x.shape
     if dtype is not None:
         want_inexact(x, dtype)
-    return (
-        x.sum(axis=axis, dtype=dtype, keepdims=keepdims),
-        (),
-        lambda xp, g: _spread(xp, g, _kept(shape, axis), shape),
-    )
+    y = x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+    return y, (), lambda xp, g: _spread(xp, g, _keepdims_shape(shape, axis), shape)
 
 
 @primitive
 def mean(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The mean along `axis`, or of everything; added up in `dtype` where one is given."""
-    shape, kept = x.shape, _kept(x.shape, axis)
-    share = math.prod(kept) / (math.prod(shape) or 1)
+    """The mean along `axis`, or of all values, accumulated in `dtype`."""
+    shape, keepdims_shape = x.shape, _keepdims_shape(x.shape, axis)
+    share = math.prod(keepdims_shape) / (math.prod(shape) or 1)
     if dtype is not None:
         want_inexact(x, dtype)
-    return (
-        x.mean(axis=axis, dtype=dtype, keepdims=keepdims),
-        (),
-        lambda xp, g: _spread(xp, g * share, kept, shape),
-    )
+    y = x.mean(axis=axis, dtype=dtype, keepdims=keepdims)
+    return y, (), lambda xp, g: _spread(xp, g * share, keepdims_shape, shape)
 
 
 @primitive
 def prod(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product along `axis`, or of everything. The rule divides by nothing: it is right at zeros, however many."""
-    shape, kept, axes = x.shape, _kept(x.shape, axis), axes_of(axis, x.ndim)
-    if dtype is not None:
-        want_inexact(x, dtype)
-    order = (*(k for k in range(x.ndim) if k not in axes), *axes)
-    back = tuple(sorted(range(x.ndim), key=lambda k: order[k]))
-    lead = tuple(shape[k] for k in order[: x.ndim - len(axes)])
-    n = math.prod(shape[k] for k in axes)
+    """The product along `axis`, or of all values. The rule does not divide: it is right for any number of zeros."""
+    shape, keepdims_shape, axes = x.shape, _keepdims_shape(x.shape, axis), axes_of(axis, x.ndim)
+    want_inexact(x, dtype)
+    order = (*(k for k in range(x.ndim) if k not in axes), *axes)  # the reduced axes last
+    inverse = tuple(sorted(range(x.ndim), key=lambda k: order[k]))
+    ordered_shape = tuple(shape[k] for k in order)
+    rows_shape = (*ordered_shape[: x.ndim - len(axes)], math.prod(shape[k] for k in axes))
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
-        # The product of all others is that of those before times that of those behind.
-        rows = xp.reshape(xp.transpose(x, order), (*lead, n))
+        # The product of all other values is that of the values before times that of the values behind.
+        rows = xp.reshape(xp.transpose(x, order), rows_shape)
         others = products_before(xp, rows) * xp.flip(products_before(xp, xp.flip(rows, -1)), -1)
-        others = xp.reshape(others, tuple(shape[k] for k in order))
-        return xp.reshape(g, kept) * xp.transpose(others, back)
+        return xp.reshape(g, keepdims_shape) * xp.transpose(xp.reshape(others, ordered_shape), inverse)
 
     return xp.prod(x, axis=axis, dtype=dtype, keepdims=keepdims), (x,), by_x
 
 
 def products_before(xp: Any, x: Array) -> Array:
-    """Along the last axis, the product of all values before each; 1 before the first."""
+    """For each value the product of all values before it along the last axis; 1 for the first."""
     one = xp.ones_like(x[..., :1])
     if x.size == 0 or x.shape[-1] == 1:
         return one
@@ -130,41 +116,41 @@ amax, amin = max, min
 
 
 def _extremum(xp: Any, x: Array, y: Array, axis: Any, keepdims: bool) -> Any:
-    kept = y.shape
-    chosen = x == y
-    # Of a NaN nothing is chosen, since it equals nothing: no gradient passes.
+    keepdims_shape = y.shape
+    chosen = x == y  # a NaN equals nothing: no gradient passes
     share = chosen / xp.maximum(xp.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype), 1)
-    value = y if keepdims else xp.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
-    return value, (share.astype(x.dtype),), lambda xp, g, share: xp.reshape(g, kept) * share
+    rule = lambda xp, g, share: xp.reshape(g, keepdims_shape) * share  # noqa: E731
+    return _without_axes(xp, y, axis, keepdims), (share.astype(x.dtype),), rule
 
 
 @composed
 def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The largest value less the smallest along `axis` ("peak to peak"); equal ones share the gradient."""
+    """The difference of the largest and the smallest value along `axis`; equal ones share the gradient."""
     return subtract(max(x, axis=axis, keepdims=keepdims), min(x, axis=axis, keepdims=keepdims))
 
 
 @primitive
 def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, where all of x is −inf."""
+    """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, if all of x is −inf."""
     shift = finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
     total = xp.sum(xp.exp(x - shift), axis=axis, keepdims=True)
     y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)) + shift, -math.inf).astype(x.dtype)
-    kept = y.shape
-    value = y if keepdims else xp.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
-    return (
-        value,
-        (x, value),
-        lambda xp, g, x, value: xp.reshape(g, kept) * xp.exp(x - xp.reshape(finite_or_zero(xp, value), kept)),
-    )
+    keepdims_shape = y.shape
+    y = _without_axes(xp, y, axis, keepdims)
+
+    def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        return xp.reshape(g, keepdims_shape) * xp.exp(x - xp.reshape(finite_or_zero(xp, y), keepdims_shape))
+
+    return y, (x, y), by_x
 
 
 def finite_or_zero(xp: Any, x: Array) -> Array:
+    """`x` with 0 in place of infinities and NaNs."""
     return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
 def degrees_of_freedom(ddof: float, correction: float | None) -> float:
-    """What is taken off the number of values; `correction` is its other name."""
+    """The number to subtract from the number of values; `correction` is the array API's name for `ddof`."""
     if correction is None:
         return ddof
     if ddof != 0:
@@ -172,14 +158,14 @@ def degrees_of_freedom(ddof: float, correction: float | None) -> float:
     return correction
 
 
-def _deviations(xp: Any, x: Array, axis: Any, by: float) -> Array:
-    """`x` less its mean, divided by the number of values less what `by` takes off; the conjugate of a complex one.
+def _deviations(xp: Any, x: Array, axis: Any, ddof: float) -> Array:
+    """`(x - mean) / (n - ddof)`, half the derivative of `var`.
 
-    |z|² moves by 2 Re(z̄·dz).
+    Conjugated for complex values, since |z|² changes by 2 Re(conj(z) · dz).
     """
     n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
     x = xp.conj(x) if x.dtype.kind == "c" else x
-    return (x - xp.mean(x, axis=axis, keepdims=True)) * (1.0 / (n - by) if n != by else math.inf)
+    return (x - xp.mean(x, axis=axis, keepdims=True)) * (1.0 / (n - ddof) if n != ddof else math.inf)
 
 
 @primitive
@@ -192,15 +178,11 @@ def var(
     keepdims: bool = False,
     correction: float | None = None,
 ) -> Any:
-    """The mean squared deviation from the mean along `axis`, with `n - ddof` as divisor."""
-    kept, by = _kept(x.shape, axis), degrees_of_freedom(ddof, correction)
-    if dtype is not None:
-        want_inexact(x, dtype)
-    return (
-        xp.var(x, axis=axis, dtype=dtype, ddof=by, keepdims=keepdims),
-        (x,),
-        lambda xp, g, x: xp.reshape(g, kept) * 2 * _deviations(xp, x, axis, by),
-    )
+    """The mean squared deviation from the mean along `axis`, divided by `n - ddof`."""
+    keepdims_shape, ddof = _keepdims_shape(x.shape, axis), degrees_of_freedom(ddof, correction)
+    want_inexact(x, dtype)
+    y = xp.var(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims)
+    return y, (x,), lambda xp, g, x: xp.reshape(g, keepdims_shape) * 2 * _deviations(xp, x, axis, ddof)
 
 
 @primitive
@@ -213,14 +195,13 @@ def std(
     keepdims: bool = False,
     correction: float | None = None,
 ) -> Any:
-    """The root of `var`. Where all values are equal it has a kink, with 0 for its derivative."""
-    kept, by = _kept(x.shape, axis), degrees_of_freedom(ddof, correction)
-    if dtype is not None:
-        want_inexact(x, dtype)
-    y = xp.asarray(xp.std(x, axis=axis, dtype=dtype, ddof=by, keepdims=keepdims))
+    """The square root of `var`. Its derivative is 0 at the kink where all values are equal."""
+    keepdims_shape, ddof = _keepdims_shape(x.shape, axis), degrees_of_freedom(ddof, correction)
+    want_inexact(x, dtype)
+    y = xp.asarray(xp.std(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims))
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
-        scale = g / xp.where(y == 0, xp.ones_like(y), y)
-        return xp.reshape(scale, kept) * _deviations(xp, x, axis, by)
+        g = g / xp.where(y == 0, xp.ones_like(y), y)
+        return xp.reshape(g, keepdims_shape) * _deviations(xp, x, axis, ddof)
 
     return y, (x, y), by_x

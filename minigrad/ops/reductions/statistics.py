@@ -1,4 +1,4 @@
-"""Statistics: NaN-ignoring reductions, weighted averages, counts, trapezoid, covariance and correlation."""
+"""NaN-ignoring reductions, weighted averages, counts, covariance, correlation and the trapezoidal rule."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
+from ..arrays.conversion import array_like, as_tensor
 from ..arrays.joining import concatenate
-from ..arrays.shape import axis_in, broadcast_to, expand_dims, reshape, squeeze, transpose
+from ..arrays.shape import along, axis_in, broadcast_to, expand_dims, reshape, squeeze, transpose, vector_shape
 from ..elementwise.arithmetic import add, astype, clip, divide, multiply, sqrt, subtract, where
 from ..elementwise.complex import conj, imag, real
 from ..elementwise.nondifferentiable import isnan, logical_not, ones_like
-from ..indexing.gather import _sum_rows, getitem
+from ..indexing.gather import getitem, sum_rows
 from ..products.matrix_products import matmul
-from .reductions import as_tensor, axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
+from .cumulative import without_nan
+from .reductions import axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
 
 __all__ = [
     "average",
@@ -37,7 +39,7 @@ __all__ = [
 
 
 def _present(x: Any, dtype: Any = None) -> tuple[Tensor, Tensor | None]:
-    """`x` as a tensor, in `dtype` where one is given, and where it is no NaN; None where it cannot be one."""
+    """`x` as a tensor, in `dtype`, and where it is not NaN; None for an integer dtype."""
     x = as_tensor(x)
     if dtype is not None:
         want_inexact(x, dtype)
@@ -45,51 +47,51 @@ def _present(x: Any, dtype: Any = None) -> tuple[Tensor, Tensor | None]:
     return x, logical_not(isnan(x)) if x.dtype.kind in "fc" else None
 
 
-def _count(present: Tensor, like: Tensor, axis: Any, keepdims: bool) -> Tensor:
-    return sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims)
+def _size(x: Tensor, axis: Any) -> int:
+    """The number of values along `axis`."""
+    return math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+
+
+def _count(present: Tensor, like: Tensor, axis: Any, keepdims: bool, ddof: float = 0.0) -> Tensor:
+    """The number of values that are not NaN less `ddof`; NaN if that is not positive."""
+    count = sum(present, axis=axis, dtype=like.dtype, keepdims=keepdims)
+    count = count - ddof if ddof else count
+    return where(count > 0, count, math.nan)
 
 
 @composed
 def nansum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The sum along `axis` of what is no NaN; 0 where nothing is. A NaN gets no gradient."""
-    x, present = _present(x)
-    x = x if present is None else where(present, x, 0.0)
-    return sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    """The sum along `axis` of the values that are not NaN; 0 if there are none. A NaN gets no gradient."""
+    return sum(without_nan(x, 0.0), axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 @composed
 def nanprod(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The product along `axis` of what is no NaN; 1 where nothing is. A NaN gets no gradient."""
-    x, present = _present(x)
-    x = x if present is None else where(present, x, 1.0)
-    return prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    """The product along `axis` of the values that are not NaN; 1 if there are none. A NaN gets no gradient."""
+    return prod(without_nan(x, 1.0), axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 @composed
 def nanmean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The mean along `axis` of what is no NaN; NaN, without a warning, where nothing is."""
+    """The mean along `axis` of the values that are not NaN; NaN, without a warning, if there are none."""
     x, present = _present(x, dtype)
     if present is None:
-        n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
-        return (mean if n else _nothing)(x, axis=axis, keepdims=keepdims)
+        if _size(x, axis):
+            return mean(x, axis=axis, keepdims=keepdims)
+        return _quiet_divide(sum(x, axis=axis, keepdims=keepdims), 0)
     total = sum(where(present, x, 0.0), axis=axis, keepdims=keepdims)
-    return divide(total, _or_nan(_count(present, x, axis, keepdims)))
+    return divide(total, _count(present, x, axis, keepdims))
 
 
-def _nothing(x: Tensor, axis: Any, keepdims: bool) -> Tensor:
-    return per(sum(x, axis=axis, keepdims=keepdims), 0)
-
-
-def squares(x: Tensor) -> Tensor:
-    """The squared size of each value, real or complex."""
+def _squares(x: Tensor) -> Tensor:
+    """The squared absolute values, real or complex."""
     if x.dtype.kind != "c":
         return multiply(x, x)
     return add(multiply(real(x), real(x)), multiply(imag(x), imag(x)))
 
 
-def per(total: Tensor, count: Any) -> Tensor:
-    """`total / count`; where the count, a number or a tensor, is not positive, what a division by zero would give,
-    without its warning."""
+def _quiet_divide(total: Tensor, count: Any) -> Tensor:
+    """`total / count`; if the count, a number or a tensor, is not positive, as a division by 0, without a warning."""
     if not isinstance(count, Tensor) and count > 0:
         return divide(total, count)
     none = astype(where(total == 0, math.nan, math.inf), total.dtype if total.dtype.kind == "f" else np.float64)
@@ -97,11 +99,6 @@ def per(total: Tensor, count: Any) -> Tensor:
         return multiply(total, none)
     positive = count > 0
     return multiply(total, where(positive, divide(1.0, where(positive, count, 1.0)), none))
-
-
-def _or_nan(count: Tensor) -> Tensor:
-    """A divisor that makes NaN of what nothing, or less, is to be divided by."""
-    return where(count > 0, count, math.nan)
 
 
 @composed
@@ -114,15 +111,14 @@ def nanvar(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """`var` of what is no NaN; NaN, without a warning, where there are no more than `ddof` values."""
+    """`var` of the values that are not NaN; NaN, without a warning, if there are no more than `ddof`."""
     x, present = _present(x, dtype)
-    less = float(degrees_of_freedom(ddof, correction))
+    ddof = float(degrees_of_freedom(ddof, correction))
     centred = subtract(x, nanmean(x, axis=axis, keepdims=True))
-    if present is None:  # whole numbers, of which NumPy divides by 0 where there are too few
-        n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
-        return per(sum(squares(centred), axis=axis, keepdims=keepdims), n - less)
-    total = sum(squares(where(present, centred, 0.0)), axis=axis, keepdims=keepdims)
-    return divide(total, _or_nan(_count(present, total, axis, keepdims) - less))
+    if present is None:  # integers, of which NumPy divides by 0 if there are too few
+        return _quiet_divide(sum(_squares(centred), axis=axis, keepdims=keepdims), _size(x, axis) - ddof)
+    total = sum(_squares(where(present, centred, 0.0)), axis=axis, keepdims=keepdims)
+    return divide(total, _count(present, total, axis, keepdims, ddof))
 
 
 @composed
@@ -135,7 +131,7 @@ def nanstd(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """`std` of what is no NaN; as there, its derivative is 0 where all values are equal."""
+    """`std` of the values that are not NaN. Its derivative is 0 at the kink where all values are equal."""
     v = nanvar(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, correction=correction)
     positive = v > 0
     return where(positive, sqrt(where(positive, v, 1.0)), v)
@@ -143,13 +139,13 @@ def nanstd(
 
 @composed
 def nanmax(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The largest along `axis` of what is no NaN, equal ones sharing the gradient; NaN where nothing is."""
+    """The largest value along `axis` that is not NaN; NaN if there is none. Equal values share the gradient."""
     return _extreme(max, -math.inf, x, axis, keepdims)
 
 
 @composed
 def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The smallest along `axis` of what is no NaN, equal ones sharing the gradient; NaN where nothing is."""
+    """The smallest value along `axis` that is not NaN; NaN if there is none. Equal values share the gradient."""
     return _extreme(min, math.inf, x, axis, keepdims)
 
 
@@ -157,25 +153,24 @@ def _extreme(function: Callable[..., Tensor], worst: float, x: Any, axis: Any, k
     x, present = _present(x)
     if present is None:
         return function(x, axis=axis, keepdims=keepdims)
-    found = function(where(present, x, worst), axis=axis, keepdims=keepdims)
-    return where(_count(present, x, axis, keepdims) > 0, found, math.nan)
+    y = function(where(present, x, worst), axis=axis, keepdims=keepdims)
+    return where(_count(present, x, axis, keepdims) > 0, y, math.nan)
 
 
 @composed
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
-    """The mean along `axis`, each value with its weight: `weights` of `a`'s shape, or of the lengths of `axis`.
+    """The weighted mean along `axis`, and the sum of the weights if `returned`. Gradients flow to the weights too.
 
-    Gradients flow to the weights as well. With `returned`, the sum of the weights comes along. Weights that add up to
-    nothing give infinities or NaN, not NumPy's ZeroDivisionError: the device is not asked.
+    Shapes: weights as `a`, or the lengths of `axis`. Weights whose sum is 0 give infinities or NaN, not NumPy's
+    ZeroDivisionError, which would synchronise with the device.
 
     Raises:
         ValueError, TypeError: the weights have another shape.
     """
     a = as_tensor(a)
     if weights is None:
-        found = mean(a, axis=axis, keepdims=keepdims)
-        n = math.prod(a.shape[k] for k in axes_of(axis, a.ndim))
-        return (found, multiply(ones_like(found), float(n))) if returned else found
+        y = mean(a, axis=axis, keepdims=keepdims)
+        return (y, multiply(ones_like(y), float(_size(a, axis)))) if returned else y
     weights = as_tensor(weights)
     if weights.shape != a.shape:
         if axis is None:
@@ -186,16 +181,16 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         weights = transpose(weights, tuple(sorted(range(len(axes)), key=lambda k: axes[k])))
         weights = reshape(weights, tuple(n if k in axes else 1 for k, n in enumerate(a.shape)))
     total = sum(weights, axis=axis, keepdims=keepdims)
-    found = divide(sum(multiply(a, weights), axis=axis, keepdims=keepdims), total)
-    return (found, broadcast_to(total, found.shape)) if returned else found
+    y = divide(sum(multiply(a, weights), axis=axis, keepdims=keepdims), total)
+    return (y, broadcast_to(total, y.shape)) if returned else y
 
 
 @composed
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
-    """How often each number 0, 1, … is in `x`, or the sum of the weights beside it, to which gradients flow.
+    """The count of each integer 0, 1, … in `x`, or the sum of its weights, to which gradients flow.
 
-    The weights keep their dtype, and are added up in the same order on every run. The result is as long as the largest
-    number asks for, so the host waits for the device.
+    The weights keep their dtype and are added in the same order on every run. Synchronises with the device, because the
+    result's length depends on the largest number.
     """
     ids = as_tensor(x)._data
     xp = backend_of(ids).xp
@@ -207,36 +202,33 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     low, high = (int(xp.min(ids)), int(xp.max(ids))) if ids.size else (0, -1)
     if low < 0:
         raise ValueError("bincount: x: got a negative number, want 0, 1, …")
-    return _sum_rows(weights, ids, n=high + 1 if high >= minlength else minlength)
+    return sum_rows(weights, ids, n=high + 1 if high >= minlength else minlength)
 
 
 @composed
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
-    """The area under `y` along `axis` by the trapezoidal rule, over the points `x` or with `dx` between them."""
+    """The integral of `y` along `axis` by the trapezoidal rule, over the points `x` or with a spacing of `dx`."""
     y = as_tensor(y)
     axis = axis_in(axis, y.ndim, "trapezoid: axis")
-    front = (slice(None),) * axis
-    low, high = (*front, slice(None, -1)), (*front, slice(1, None))
+    low, high = along(axis, slice(None, -1)), along(axis, slice(1, None))
     pairs = add(getitem(y, high), getitem(y, low))
     if x is None:
         return sum(multiply(pairs, 0.5 * dx), axis=axis)
     x = as_tensor(x)
     if x.ndim == 1:
-        steps = subtract(getitem(x, slice(1, None)), getitem(x, slice(None, -1)))
-        steps = reshape(steps, [-1 if k == axis else 1 for k in range(y.ndim)])
-    else:
-        steps = subtract(getitem(x, high), getitem(x, low))
+        x = reshape(x, vector_shape(axis, y.ndim))
+    steps = subtract(getitem(x, high), getitem(x, low))
     return sum(multiply(multiply(steps, pairs), 0.5), axis=axis)
 
 
 def _rows(m: Any, y: Any, rowvar: bool, dtype: Any) -> Tensor:
-    """The variables as rows of floats."""
+    """The variables of `m` and `y` as rows of floats."""
     parts = []
-    for given in (m, y):
-        if given is not None:
-            x = as_tensor(given)
+    for name, variables in (("m", m), ("y", y)):
+        if variables is not None:
+            x = as_tensor(variables)
             if x.ndim > 2:
-                raise ValueError(f"{'m' if given is m else 'y'}: got {x.ndim} axes, want at most 2")
+                raise ValueError(f"{name}: got {x.ndim} axes, want at most 2")
             parts.append(reshape(x, (1, x.size)) if x.ndim < 2 else x if rowvar else transpose(x))
     x = parts[0] if len(parts) == 1 else concatenate(parts)
     if dtype is not None:
@@ -246,15 +238,13 @@ def _rows(m: Any, y: Any, rowvar: bool, dtype: Any) -> Tensor:
 
 
 def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Tensor | None]:
-    """What each observation weighs in all, and the part of it that is no count. On the host counts are looked at."""
-    found: list[Tensor | None] = []
-    for name, given in (("fweights", fweights), ("aweights", aweights)):
-        if given is None:
-            found.append(None)
+    """The product of both weights of each observation, and `aweights` alone. Values are checked on the host only."""
+    tensors: list[Tensor | None] = []
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        if weights is None:
+            tensors.append(None)
             continue
-        if not hasattr(given, "dtype"):  # numbers, in the dtype of what they weigh
-            given = Tensor(backend_of(x._data).from_numpy(np.asarray(given, x.dtype)))
-        w = as_tensor(given)
+        w = as_tensor(array_like(weights, x))
         on_host = isinstance(w._data, np.ndarray)
         if on_host and name == "fweights" and np.any(w._data != np.rint(w._data)):
             raise TypeError("cov: fweights: got fractions, want whole numbers; aweights takes others")
@@ -263,9 +253,9 @@ def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Te
         if on_host and np.any(w._data < 0):
             raise ValueError(f"cov: {name}: got a negative number")
         w = w.detach() if name == "fweights" else w
-        found.append(w if w.dtype.kind == "f" else astype(w, real(x).dtype))
-    counts, other = found
-    return (other if counts is None else counts if other is None else multiply(counts, other)), other
+        tensors.append(w if w.dtype.kind == "f" else astype(w, real(x).dtype))
+    f, a = tensors
+    return (a if f is None else f if a is None else multiply(f, a)), a
 
 
 @composed
@@ -280,11 +270,11 @@ def cov(
     *,
     dtype: Any = None,
 ) -> Tensor:
-    """The covariances of the variables in the rows of `m` (and `y`), or in the columns with `rowvar=False`.
+    """The covariance matrix of the variables in the rows of `m` (and `y`), or in the columns with `rowvar=False`.
 
-    Divided by n - 1, or by n with `bias`, or by n - `ddof`. Each observation counts `fweights` times, which are
-    constants, and weighs `aweights`, to which gradients flow; n is then NumPy's. float32 stays float32, as in `var`,
-    unless `dtype` says otherwise; NumPy makes float64 of it here.
+    The divisor is n - 1, or n with `bias`, or n - `ddof`. Each observation counts `fweights` times, a constant, with
+    the weight `aweights`, to which gradients flow; n is then NumPy's. float32 stays float32, as in `var`, unless
+    `dtype` is given; NumPy's result is float64.
 
     Raises:
         ValueError: `ddof` is no whole number, or an array has more than two axes.
@@ -292,30 +282,30 @@ def cov(
     """
     if ddof is not None and ddof != int(ddof):
         raise ValueError(f"cov: ddof: got {ddof}, want a whole number")
-    less = (0 if bias else 1) if ddof is None else ddof
+    ddof = (0 if bias else 1) if ddof is None else ddof
     x = _rows(m, y, rowvar, dtype)
-    w, other = _weights(x, fweights, aweights)
-    free: Any = x.shape[1] - less
+    w, a = _weights(x, fweights, aweights)
+    divisor: Any = x.shape[1] - ddof
     if w is None:
         x = scaled = subtract(x, mean(x, axis=1, keepdims=True))
     else:
         x = subtract(x, expand_dims(average(x, axis=1, weights=w), 1))
-        scaled, free = multiply(x, w), sum(w)
-        if less:
-            free = free - (less if other is None else less * sum(multiply(w, other)) / free)
-    return squeeze(per(matmul(scaled, transpose(conj(x) if x.dtype.kind == "c" else x)), free))
+        scaled, divisor = multiply(x, w), sum(w)
+        if ddof:
+            divisor = divisor - (ddof if a is None else ddof * sum(multiply(w, a)) / divisor)
+    return squeeze(_quiet_divide(matmul(scaled, transpose(conj(x) if x.dtype.kind == "c" else x)), divisor))
 
 
 @composed
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
-    """The correlations of the variables in the rows of `x` (and `y`), held between -1 and 1; of nothing NaN.
+    """The correlation coefficients of the variables in the rows of `x` (and `y`), clipped to [-1, 1].
 
-    float32 stays float32, as in `var`, unless `dtype` says otherwise; NumPy makes float64 of it here.
+    NaN without observations. float32 stays float32, as in `var`, unless `dtype` is given; NumPy's result is float64.
     """
     x = _rows(x, y, rowvar, dtype)
     n = x.shape[1]
     x = subtract(x, mean(x, axis=1, keepdims=True)) if n else x
-    x = divide(x, sqrt(sum(squares(x), axis=1, keepdims=True)))
+    x = divide(x, sqrt(sum(_squares(x), axis=1, keepdims=True)))
     if x.dtype.kind != "c":
         r = clip(matmul(x, transpose(x)), -1.0, 1.0)
     else:

@@ -1,4 +1,4 @@
-"""A sample of every operation, by the file of `minigrad/ops` that it stands in."""
+"""Samples of every operation, in one file for each file of `minigrad/ops`."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""What neurons do with their input: torch is asked, at kinks too."""
+"""Activation functions, compared with torch at kinks too."""
 
 from __future__ import annotations
 
@@ -101,4 +101,4 @@ EDGES: list[Sample] = [
     Sample("gelu", lambda m, x: m.gelu(x), ((0, 3),), numpy=POSITIVE, label="empty"),
     Sample("hardtanh", lambda m, x: m.hardtanh(x), (KINKS,), numpy=lambda m, x: m.clip(x, -1, 1), label="kinks"),
 ]  # fmt: skip
-"""Far away, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Large values and empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -14,7 +14,7 @@ MODES = ("full", "same", "valid")
 
 def np_conv1d(m: Any, x: Any, W: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
               groups: int = 1) -> Any:  # fmt: skip
-    """As the formula in the docstring has it, one product at a time."""
+    """The formula of the docstring, one product at a time."""
     stride, padding, dilation = (n[0] if isinstance(n, tuple) else n for n in (stride, padding, dilation))
     if x.ndim == 2:
         return np_conv1d(m, x[None], W, b, stride, padding, dilation, groups)[0]
@@ -143,4 +143,4 @@ EDGES: list[Sample] = [
     Sample("conv1d", lambda m, x, W: m.conv1d(m.broadcast_to(x, (2, 3, 6)), W, padding=1), ((3, 1), (2, 3, 3)),
            numpy=lambda m, x, W: np_conv1d(m, np.broadcast_to(x, (2, 3, 6)), W, padding=1), label="broadcast"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

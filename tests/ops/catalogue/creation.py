@@ -1,4 +1,4 @@
-"""New arrays of tensors and numbers."""
+"""Creation of arrays from tensors and numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.ops.catalogue.sample import A, Sample, unary
 
 
 def as_first(make: Any) -> Any:
-    """NumPy takes Python numbers in lists for float64; here they take the dtype of what stands beside them."""
+    """NumPy makes Python numbers in lists float64; here they take the dtype of the arrays in the list."""
     return lambda m, x, *more: make(np, x, *more).astype(x.dtype)
 
 
@@ -58,11 +58,11 @@ CATALOGUE = [
 
 
 def product(grids: Any, k: int) -> Any:
-    """All of them in one, the kind of grid `k` twice."""
+    """All grids in one array, the grid `k` twice."""
     return grids[0] * grids[1] * grids[2] * grids[k]
 
 
 EDGES: list[Sample] = [
     Sample("linspace", lambda m, x, y: m.linspace(x, y, 0), ((3,), (3,)), label="none"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -1,4 +1,4 @@
-"""Running reductions."""
+"""Cumulative sums, products and extrema."""
 
 from __future__ import annotations
 

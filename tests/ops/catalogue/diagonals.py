@@ -54,4 +54,4 @@ EDGES: list[Sample] = [
     Sample("put_diagonal", lambda m, x: m.diag(x, -1), ((0,),), label="empty"),
     Sample("tril", lambda m, x: m.tril(x), ((0, 3),), label="empty"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -1,4 +1,4 @@
-"""Differences between neighbours, and slopes by finite differences."""
+"""Differences of neighbours and derivatives by finite differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHOLE = np.array([0, 1, 3, 4])
 
 
 def along(m: Any, slopes: Any) -> Any:
-    """Slopes along several axes as one."""
+    """The gradients along several axes in one array."""
     return sum((0.5 + k) * y for k, y in enumerate(slopes))
 
 
@@ -78,4 +78,4 @@ EDGES: list[Sample] = [
     Sample("gradient", lambda m, f: m.gradient(f, axis=1), ((0, 3),), label="empty"),
     Sample("gradient", lambda m, f: m.gradient(f, np.float32(0.5)), ((4,),), label="scalar of NumPy's"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -1,4 +1,4 @@
-"""Rows of a table by their number."""
+"""Rows of a table by index."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ EDGES: list[Sample] = [
     Sample("one_hot", lambda m, x, i: weighed(m, m.one_hot(i), x), ((2, 3, 3), IDS),
            numpy=lambda m, x, i: x * np.eye(3, dtype=x.dtype)[i], waits=True, label="classes by the largest"),
 ]  # fmt: skip
-"""Nothing at all, and what has no gradient: compared with NumPy, where finite differences have no say."""
+"""Empty arrays and constants: compared with NumPy only, since finite differences do not apply."""

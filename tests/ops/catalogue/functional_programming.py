@@ -1,4 +1,4 @@
-"""A function of vectors or numbers, applied all over an array."""
+"""Functions of vectors or numbers applied all over an array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picking values out and putting them back."""
+"""Gathering elements at indices, and its adjoint."""
 
 from __future__ import annotations
 
@@ -120,4 +120,4 @@ EDGES: list[Sample] = [
     Sample("getitem", lambda m, x, i: x[i], (A, np.zeros((0,), int)), label="no ids"),
     Sample("take", lambda m, x, i: m.take(x, i, axis=0), (A, np.zeros((0, 2), int)), label="no ids"),
 ]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties, bounds and empty arrays: compared with NumPy only, since finite differences do not apply."""

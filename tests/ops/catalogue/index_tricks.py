@@ -1,4 +1,4 @@
-"""What is joined in brackets."""
+"""The joining brackets `r_` and `c_`."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ EDGES: list[Sample] = [
     Sample("c_", lambda m, a: m.c_[a, 0:4], (V,), label="range"),
     Sample("r_", lambda m, a: m.r_[a, a], ((0,),), label="empty"),
 ]
-"""Nothing at all, and ranges, which bring no dtype of their own."""
+"""Empty arrays, and ranges, which have no dtype of their own."""

@@ -1,4 +1,4 @@
-"""Parts put between others, or left out."""
+"""Inserting and deleting parts."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ EDGES: list[Sample] = [
     Sample("insert", lambda m, x, v: m.insert(x, 0, v), ((0,), (2,)), label="into nothing"),
     Sample("delete", lambda m, x: m.delete(x, slice(0, 9), axis=0), (A,), numpy=None, label="all"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -1,4 +1,4 @@
-"""Several arrays to one, and one to several."""
+"""Joining several arrays into one, and splitting one into several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.ops.catalogue.sample import A, Sample
 
 
 def parts(m: Any, found: Any) -> Any:
-    """Several results as one, each with a weight of its own."""
+    """Several results in one array, each with its own weight."""
     return m.concatenate([m.reshape(part, (-1,)) * (k + 1) for k, part in enumerate(found)])
 
 
@@ -70,4 +70,4 @@ EDGES: list[Sample] = [
     Sample("vstack", lambda m, a, b: m.vstack([a, b]), ((0,), (2, 0)), label="empty"),
     Sample("stack", lambda m, a, b: m.stack([a, b], axis=1), ((0, 3), (0, 3)), label="empty"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -1,4 +1,4 @@
-"""Values put around an array."""
+"""Padding in all modes."""
 
 from __future__ import annotations
 
@@ -66,4 +66,4 @@ EDGES: list[Sample] = [
     Sample("pad", lambda m, x: m.pad(x, ((0, 0), (1, 1)), "edge"), ((0, 3),), label="empty edge"),
     Sample("pad", lambda m, x: m.pad(x, 0), ((),), label="number"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -12,7 +12,7 @@ from tests.ops.catalogue.sample import Sample, own
 
 
 def windows_of(x: Any, kernel_size: Any, stride: Any, padding: int, dilation: int, ceil_mode: bool) -> Any:
-    """The begin of every window, counted on the axis."""
+    """Where every window starts on the axis, with its size, dilation and padding."""
     one = lambda n: n[0] if isinstance(n, tuple) else n
     kernel_size, padding, dilation = one(kernel_size), one(padding), one(dilation)
     stride = kernel_size if stride is None else one(stride)
@@ -63,13 +63,13 @@ def pooled(name: str, theirs: Any, shape: tuple[int, ...], *sizes: Any, **how: A
 
 AT = Geometry(length=8, size=3, windows=4, left=1, step=2, dilation=1)
 WIDE = Geometry(length=40, size=36, windows=3, left=1, step=2, dilation=1)
-PLACES = np.array([[1, 0, 2, 2], [2, 1, 0, 0]])
+OFFSETS = np.array([[1, 0, 2, 2], [2, 1, 0, 0]])
 
 
-def np_unpicked(m: Any, g: Any, at: Geometry, places: Any) -> Any:
+def np_max_pool1d_adjoint(m: Any, g: Any, at: Geometry, offsets: Any) -> Any:
     x = np.zeros((*g.shape[:-1], at.length), g.dtype)
     for row, t in np.ndindex(g.shape):
-        x[row, t * at.step - at.left + places[row, t] * at.dilation] += g[row, t]
+        x[row, t * at.step - at.left + offsets[row, t] * at.dilation] += g[row, t]
     return x
 
 
@@ -109,12 +109,12 @@ CATALOGUE = [
         )
     ),
     *(pooled("adaptive_avg_pool1d", np_adaptive, (2, 3, length), n) for length, n in ((8, 4), (9, 4), (3, 5), (5, 1))),
-    Sample("picked", lambda m, x, places: own(m, "picked")(x, places, at=AT), ((2, 8), PLACES),
-           numpy=lambda m, x, places: np.take_along_axis(x, places + np.arange(4) * 2 - 1, -1)),
-    Sample("unpicked", lambda m, g, places: own(m, "unpicked")(g, places, at=AT), ((2, 4), PLACES),
-           numpy=lambda m, g, places: np_unpicked(m, g, AT, places)),
-    Sample("unpicked", lambda m, g, places: own(m, "unpicked")(g, places, at=WIDE), ((2, 3), PLACES[:, :3] + 7),
-           numpy=lambda m, g, places: np_unpicked(m, g, WIDE, places), label="wide"),
+    *(
+        Sample("max_pool1d_adjoint", lambda m, g, offsets, at=at: own(m, "max_pool1d_adjoint")(g, offsets, at=at),
+               ((2, offsets.shape[1]), offsets), label=label,
+               numpy=lambda m, g, offsets, at=at: np_max_pool1d_adjoint(m, g, at, offsets))
+        for at, offsets, label in ((AT, OFFSETS, "narrow"), (WIDE, OFFSETS[:, :3] + 7, "wide"))
+    ),
     Sample("window_sums", lambda m, x: own(m, "window_sums")(x, at=AT), ((2, 8),),
            numpy=lambda m, x: 3 * np_avg_pool1d(m, x, 3, 2, 1)),
     Sample("window_spread", lambda m, g: own(m, "window_spread")(g, at=AT), ((2, 4),),
@@ -136,4 +136,4 @@ EDGES: list[Sample] = [
     Sample("max_pool1d", lambda m, x: m.max_pool1d(x, 3, 1, 1), (np.full((1, 4), -np.inf),),
            numpy=lambda m, x: np_max_pool1d(m, x, 3, 1, 1), label="all -inf"),
 ]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties, bounds and empty arrays: compared with NumPy only, since finite differences do not apply."""

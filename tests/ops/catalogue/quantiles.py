@@ -11,7 +11,7 @@ from tests.ops.catalogue.sample import Sample
 
 Q = (0.1, 0.5, 0.77)
 PLACES = (0.0, 0.25, 1.0)
-"""Of five values, places that are values themselves."""
+"""Quantiles of five values that are values themselves."""
 WAYS: dict[str, Any] = {
     "one": {"q": 0.3, "axis": 1},
     "all": {"q": 0.3},

@@ -1,4 +1,4 @@
-"""Reductions."""
+"""Sums, products, extrema and moments along axes."""
 
 from __future__ import annotations
 
@@ -64,4 +64,4 @@ EDGES: list[Sample] = [
     Sample("mean", lambda m, x: m.mean(x, axis=1), ((0, 3),), label="empty rows"),
     Sample("var", lambda m, x: m.var(x, axis=1), ((0, 3),), label="empty rows"),
 ]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties, bounds and empty arrays: compared with NumPy only, since finite differences do not apply."""

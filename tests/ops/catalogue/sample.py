@@ -38,15 +38,15 @@ class Sample:
 
     def arrays(self, dtype: Any = np.float64) -> list[np.ndarray]:
         rng = np.random.default_rng(zlib.crc32(self.id.encode()))
-        made = []
-        for validation in self.inputs:
-            if isinstance(validation, tuple):
-                noise = rng.standard_normal(validation)
-                made.append(np.asarray(noise if self.low is None else self.low + np.abs(noise), dtype))
+        arrays = []
+        for source in self.inputs:
+            if isinstance(source, tuple):
+                noise = rng.standard_normal(source)
+                arrays.append(np.asarray(noise if self.low is None else self.low + np.abs(noise), dtype))
             else:
-                array = np.asarray(validation)
-                made.append(array.astype(dtype) if array.dtype.kind == "f" else array)
-        return made
+                array = np.asarray(source)
+                arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
+        return arrays
 
     def of(self, *inputs: Any) -> Sample:
         """The same on other inputs."""

@@ -1,4 +1,4 @@
-"""Other values at some places."""
+"""Writing into a copy at indices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def written(name: str, x: np.ndarray, values: Any, index: Any) -> np.ndarray:
 
 
 def update(name: str, x: Any, values: Any, index: Any, label: str, **how: Any) -> Sample:
-    """`index` is an index, or makes one of the tensors (or arrays) that follow."""
+    """`index` is an index, or a function that makes one of the further tensors (or arrays)."""
     extra = how.pop("extra", ())
     at = index if isinstance(index, Callable) else lambda *_: index  # type: ignore[arg-type]
     return Sample(
@@ -101,4 +101,4 @@ EDGES: list[Sample] = [
     Sample("add_at", lambda m, x, v: m.at(x)[[]].add(v), (A, (0, 4)), numpy=lambda m, x, v: x, label="nowhere"),
     Sample("set_at", lambda m, x, v: m.at(x)[[]].multiply(v), (A, (0, 4)), numpy=lambda m, x, v: x, label="no factor"),
 ]  # fmt: skip
-"""Ties, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties and empty arrays: compared with NumPy only, since finite differences do not apply."""

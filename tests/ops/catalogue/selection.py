@@ -1,4 +1,4 @@
-"""One of several values, by conditions."""
+"""Choosing between values or functions by conditions."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ EDGES: list[Sample] = [
     Sample("select", lambda m, x: m.select([x < 0], [x]), ((0, 3),), label="empty"),
     Sample("piecewise", lambda m, x: m.piecewise(x, [x > 5], [lambda v: v * v]), (X,), waits=True, label="none chosen"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

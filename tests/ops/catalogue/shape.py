@@ -1,4 +1,4 @@
-"""Operations that move values without changing them."""
+"""Changing shapes and the order of axes."""
 
 from __future__ import annotations
 
@@ -69,4 +69,4 @@ EDGES: list[Sample] = [
     Sample("rot90", lambda m, x: m.rot90(x), ((0, 3),), label="empty"),
     Sample("atleast_3d", lambda m, x: m.atleast_3d(x), ((0,),), label="empty"),
 ]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties, bounds and empty arrays: compared with NumPy only, since finite differences do not apply."""

@@ -1,4 +1,4 @@
-"""Windows that slide along an axis."""
+"""Sliding windows along an axis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def windowed(shape: tuple[int, ...], size: Any, axis: Any = None, **how: Any) ->
 
 
 def np_overlap_add(g: np.ndarray, n: int, axis: int, step: int, dilation: int) -> np.ndarray:
-    """Along the axis `axis` of a result with n places there."""
+    """Windows added up along `axis`, of length n."""
     axis %= g.ndim - 1
     g = np.moveaxis(g, axis, 0)
     y = np.zeros((n, *g.shape[1:-1]), g.dtype)
@@ -88,4 +88,4 @@ EDGES: list[Sample] = [
     Sample("sliding_window_view", lambda m, x: m.sliding_window_view(m.flip(x), 2, 1), ((2, 5),),
            numpy=lambda m, x: view(np.flip(x), 2, 1), label="read backward"),
 ]  # fmt: skip
-"""Nothing at all, and strides below zero: compared with NumPy, where finite differences have no say."""
+"""Empty arrays and negative strides: compared with NumPy only, since finite differences do not apply."""

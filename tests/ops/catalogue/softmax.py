@@ -1,4 +1,4 @@
-"""Softmax and the losses built on it."""
+"""Softmax, log-softmax and the negative log-likelihood."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ EDGES: list[Sample] = [
     Sample("negative_log_likelihood", lambda m, x, t: m.negative_log_likelihood(x, t), ((0, 3), np.zeros(0, int)),
            numpy=np_nll, label="empty"),
 ]  # fmt: skip
-"""Ties, bounds, and nothing at all: compared with NumPy, where finite differences have no say."""
+"""Ties, bounds and empty arrays: compared with NumPy only, since finite differences do not apply."""

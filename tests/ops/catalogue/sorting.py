@@ -1,4 +1,4 @@
-"""Order."""
+"""Sorting, partitioning and order statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.ops.catalogue.sample import Sample, own
 ORDER = np.array([[2, 0, 1], [1, 2, 3]])
 
 
-def np_out_of_order(g: np.ndarray, order: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def np_put_along_axis(g: np.ndarray, order: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     y = np.zeros(shape, g.dtype)
     np.put_along_axis(y, order, g, axis=1)
     return y
@@ -53,16 +53,18 @@ CATALOGUE = [
         for k, dim, keep in ((1, 0, False), (3, -1, True), (4, 0, True))
     ),
     Sample(
-        "in_order",
-        lambda m, x, i: own(m, "in_order")(x, i, axis=1),
+        "take_along_axis",
+        lambda m, x, i: own(m, "take_along_axis")(x, i, axis=1, unique=True),
         ((2, 4), ORDER),
         numpy=lambda m, x, i: np.take_along_axis(x, i, axis=1),
+        label="unique",
     ),
     Sample(
-        "out_of_order",
-        lambda m, g, i: own(m, "out_of_order")(g, i, axis=-1, shape=(2, 4)),
+        "add_along_axis",
+        lambda m, g, i: own(m, "add_along_axis")(g, i, axis=-1, shape=(2, 4), unique=True),
         ((2, 3), ORDER),
-        numpy=lambda m, g, i: np_out_of_order(g, i, (2, 4)),
+        numpy=lambda m, g, i: np_put_along_axis(g, i, (2, 4)),
+        label="unique",
     ),
 ]  # fmt: skip
 

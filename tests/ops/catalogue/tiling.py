@@ -1,4 +1,4 @@
-"""The same values several times over."""
+"""Repeating the values of an array."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ EDGES: list[Sample] = [
     Sample("repeat", lambda m, x: m.repeat(x, 0, axis=1), (A,), label="not once"),
     Sample("repeat", lambda m, x: m.repeat(x, 2, axis=0), ((0, 3),), label="empty"),
 ]  # fmt: skip
-"""Nothing at all: compared with NumPy, where finite differences have no say."""
+"""Empty arrays: compared with NumPy only, since finite differences do not apply."""

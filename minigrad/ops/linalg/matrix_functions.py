@@ -1,4 +1,4 @@
-"""Powers, chains and exponentials of matrices, and what `numpy.linalg` has under the same names as NumPy itself."""
+"""Matrix powers, chain products and exponentials, and `numpy.linalg`'s variants of functions that NumPy has too."""
 
 from __future__ import annotations
 
@@ -12,33 +12,23 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
+from ..arrays.conversion import as_tensor
 from ..arrays.shape import matrix_transpose as matrix_transpose, reshape, shape, size
 from ..elementwise.arithmetic import multiply, positive, where
 from ..manipulation import diagonals
 from ..products import matrix_products as products
 from ..products.matrix_products import matmul, tensordot as tensordot, vecdot as vecdot
-from ..reductions.reductions import as_tensor, max as largest, sum as sum_over
+from ..reductions.reductions import max as largest, sum as sum_over
 from .solving import inv, solve, want_matrices
 
 Array = Any
-__all__ = [
-    "cross",
-    "diagonal",
-    "expm",
-    "matmul",
-    "matrix_power",
-    "matrix_transpose",
-    "multi_dot",
-    "outer",
-    "tensordot",
-    "trace",
-    "vecdot",
-]
+__all__ = ["expm", "matrix_power", "multi_dot"]
+__all__ += ["cross", "diagonal", "matmul", "matrix_transpose", "outer", "tensordot", "trace", "vecdot"]
 
 
 @composed
 def matrix_power(a: Any, n: int) -> Tensor:
-    """The product of `n` factors `a`, by repeated squaring; of the inverse for negative n. For 0 a constant."""
+    """The product of `n` factors `a` by repeated squaring, of the inverse for negative n; for n = 0 a constant."""
     a = as_tensor(a)
     want_matrices("matrix_power", a, square=True)
     n = operator.index(n)
@@ -57,7 +47,7 @@ def matrix_power(a: Any, n: int) -> Tensor:
 
 @composed
 def multi_dot(arrays: Sequence[Any]) -> Tensor:
-    """The product of matrices in the order that costs least; the first and the last may be vectors."""
+    """The product of matrices in the cheapest order; the first and the last may be vectors."""
     if len(arrays) < 2:
         raise ValueError(f"multi_dot: arrays: got {len(arrays)}, want at least two")
     arrays = [as_tensor(a) for a in arrays]
@@ -67,12 +57,12 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
     chain = list(arrays)
     chain[0] = reshape(chain[0], (1, -1)) if first else chain[0]
     chain[-1] = reshape(chain[-1], (-1, 1)) if last else chain[-1]
-    y = _multiplied(chain, _cuts([a.shape[0] for a in chain] + [chain[-1].shape[1]]), 0, len(chain) - 1)
+    y = _multiply(chain, _cuts([a.shape[0] for a in chain] + [chain[-1].shape[1]]), 0, len(chain) - 1)
     return reshape(y, y.shape[first : 2 - last]) if first or last else y
 
 
 def _cuts(sizes: list[int]) -> dict[tuple[int, int], int]:
-    """After which matrix to cut the product of matrices i to j (Cormen et al., Introduction to Algorithms, 15.2)."""
+    """After which matrix to split the product of matrices i to j (Cormen et al., Introduction to Algorithms, 15.2)."""
     n = len(sizes) - 1
     cost = {(i, i): 0 for i in range(n)}
     cuts = {}
@@ -85,11 +75,11 @@ def _cuts(sizes: list[int]) -> dict[tuple[int, int], int]:
     return cuts
 
 
-def _multiplied(chain: list[Any], cuts: dict[tuple[int, int], int], i: int, j: int) -> Any:
+def _multiply(chain: list[Any], cuts: dict[tuple[int, int], int], i: int, j: int) -> Any:
     if i == j:
         return chain[i]
     k = cuts[i, j]
-    return matmul(_multiplied(chain, cuts, i, k), _multiplied(chain, cuts, k + 1, j))
+    return matmul(_multiply(chain, cuts, i, k), _multiply(chain, cuts, k + 1, j))
 
 
 PADE = [
@@ -97,25 +87,24 @@ PADE = [
     for k in range(14)
 ]
 """The coefficients of the numerator of the [13/13] Padé approximant of exp."""
-REACH = 5.371920351148152
-"""The norm up to which it is exact to double precision."""
+MAX_NORM = 5.371920351148152
+"""The norm up to which the approximant is exact to double precision."""
 
 
 @composed
 def expm(a: Any) -> Tensor:
     """The exponential of every matrix of a stack, by scaling and squaring with the [13/13] Padé approximant.
 
-    Higham, The scaling and squaring method for the matrix exponential revisited (2005). How often each matrix is
-    halved follows from its norm, which the host has to wait for.
+    Higham, The scaling and squaring method for the matrix exponential revisited (2005). The norm of each matrix decides
+    how often it is halved, which synchronises with the device.
     """
     a = as_tensor(a)
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"expm: got shape {a.shape}, want square matrices")
+    want_matrices("expm", a, square=True)
     if not a.size:
         return positive(a)
     backend = backend_of(a._data)
-    sizes = largest(sum_over(abs(a.detach()), axis=-2), axis=-1).numpy().astype(np.float64)
-    halvings = np.ceil(np.log2(np.maximum(np.where(np.isfinite(sizes), sizes, 0) / REACH, 1)))[..., None, None]
+    norms = largest(sum_over(abs(a.detach()), axis=-2), axis=-1).numpy().astype(np.float64)
+    halvings = np.ceil(np.log2(np.maximum(np.where(np.isfinite(norms), norms, 0) / MAX_NORM, 1)))[..., None, None]
     most = int(halvings.max())
     dtype = a.dtype if a.dtype.kind in "fc" else np.dtype(np.float64)
     one = Tensor(backend.xp.eye(a.shape[-1], dtype=dtype))
@@ -128,34 +117,34 @@ def expm(a: Any) -> Tensor:
         high = a6 * c[12] + a4 * c[10] + a2 * c[8]
         return matmul(a6, high) + a6 * c[6] + a4 * c[4] + a2 * c[2] + one * c[0]
 
-    odd, rest = matmul(a, even([*PADE[1:], 0.0])), even(PADE)
-    y = solve(rest - odd, rest + odd)
+    # exp(a) ≈ p(a) / p(−a), where p is the sum of an even part v and an odd part u, as in Higham's paper
+    u, v = matmul(a, even([*PADE[1:], 0.0])), even(PADE)
+    y = solve(v - u, v + u)
     for k in range(most):
-        squared = matmul(y, y)
-        further = halvings > k
-        y = squared if further.all() else where(Tensor(backend.from_numpy(further)), squared, y)
+        squared, again = matmul(y, y), halvings > k
+        y = squared if again.all() else where(Tensor(backend.from_numpy(again)), squared, y)
     return y
 
 
 def trace(x: Any, offset: int = 0) -> Tensor:
-    """The sum along a diagonal of every matrix of a stack (`minigrad.trace` looks at the first two axes)."""
+    """The sum along a diagonal of every matrix of a stack (`minigrad.trace` takes the first two axes)."""
     return products.trace(x, offset, -2, -1)
 
 
 def diagonal(x: Any, offset: int = 0) -> Tensor:
-    """A diagonal of every matrix of a stack (`minigrad.diagonal` looks at the first two axes)."""
+    """A diagonal of every matrix of a stack (`minigrad.diagonal` takes the first two axes)."""
     return diagonals.diagonal(x, offset, -2, -1)
 
 
 def outer(x1: Any, x2: Any) -> Tensor:
-    """All products of two vectors (`minigrad.outer` flattens what has more axes)."""
+    """All products of the elements of two vectors (`minigrad.outer` also accepts other arrays and flattens them)."""
     if shape(x1) != (size(x1),) or shape(x2) != (size(x2),):
         raise ValueError(f"outer: got shapes {shape(x1)} and {shape(x2)}, want two vectors")
     return products.outer(x1, x2)
 
 
 def cross(x1: Any, x2: Any, axis: int = -1) -> Tensor:
-    """The cross product of vectors of three."""
+    """The cross product of vectors of three elements."""
     for x in (x1, x2):
         if not -x.ndim <= axis < x.ndim:
             raise np.exceptions.AxisError(f"cross: axis: got {axis} for shape {x.shape}")
