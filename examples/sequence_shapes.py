@@ -52,7 +52,8 @@ def one_to_many() -> str:
 
     train(model, draw, lambda x, wave: mr.local_divergence("squared_error", model(x, 16)[0], wave))
     x, wave = draw(500)
-    return f"error {np.sqrt(np.mean((model(x, 16)[0].numpy() - wave) ** 2)):.3f} (root mean square; predicting 0 gives 0.7)"
+    error = np.sqrt(np.mean((model(x, 16)[0].numpy() - wave) ** 2))
+    return f"error {error:.3f} (root mean square; predicting 0 gives 0.7)"
 
 
 def bits(n: int) -> Any:
