@@ -378,8 +378,8 @@ def complaint(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
         (b"", "is empty"),
         (b"caf\xe9", "not UTF-8: byte 0xe9 at offset 3"),
         (b"a\0b", "zero byte"),
-        (b"short", "wanted at least 20"),
-        (b"not enough for four streams", "wanted at least 128"),
+        (b"short", "want at least 20"),
+        (b"not enough for four streams", "want at least 128"),
         (b"ab" * 200, "--prime: got 'd', 'e', 'f', want characters"),
     ],
 )
