@@ -74,7 +74,7 @@ def sample(
         state: the model's state before the prime; None for its initial one.
 
     Returns:
-        (ids (length,), state). The state has read all but the last id; to continue, prime with `ids[-1:]` and the state.
+        (ids (length,), state). The state has read all but the last id; continue with the prime `ids[-1:]` and it.
 
     Raises:
         ValueError: an empty prime, a length below 1, or a bad temperature. TypeError: a prime that is not integers.

@@ -398,7 +398,7 @@ def fed(**options: Any) -> Any:
         (
             lambda: fed(forced=np.zeros((T, B), bool), draws=np.ones((T, B))),
             ValueError,
-            r"Decoder: draws: got float64 of shape \(4, 3\), want numbers of \[0, 1\)",
+            r"Decoder: draws: got float64 of shape \(4, 3\), want numbers in \[0, 1\)",
         ),
         (
             lambda: fed(forced=np.zeros((T, B), bool), draws=np.zeros((B, T))),
