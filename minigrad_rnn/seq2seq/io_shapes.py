@@ -72,13 +72,7 @@ class OneToMany(nn.Module):
         self.recurrence, self.readout, self.feedback = recurrence, readout, feedback
 
     def forward(
-        self,
-        x: Any,
-        steps: int,
-        state: State = None,
-        lengths: Any = None,
-        targets: Any = None,
-        forced: Any = None,
+        self, x: Any, steps: int, state: State = None, lengths: Any = None, targets: Any = None, forced: Any = None
     ) -> tuple[Tensor, State]:
         net, x = self.recurrence, _check_ndim("OneToMany", "x", x, "(B, I)")
         check_integer("OneToMany", steps=steps)
@@ -99,13 +93,8 @@ class OneToMany(nn.Module):
         for t in range(steps):
             valid = spans.valid[t] if spans is not None and t >= spans.shortest else None
             if t:
-                x = self._next_input(
-                    ys[-1],
-                    None if targets is None else targets[t - 1],
-                    None if forced is None else forced[t][:, None],
-                    valid,
-                    x.shape,
-                )
+                target = None if targets is None else targets[t - 1]
+                x = self._next_input(ys[-1], target, None if forced is None else forced[t], valid, x.shape)
             hs, next_state = net(x[:, None] if batch_first else x[None], state, masks=at_step(masks, t))
             if valid is not None:  # a sequence that has ended keeps its last state
                 parts = tuple(mg.where(valid, a, b) for a, b in zip(parts_of(next_state), parts_of(state)))
@@ -129,7 +118,7 @@ class OneToMany(nn.Module):
         return y
 
     def _check_targets(self, targets: Any, forced: Any, steps: int, x: Tensor) -> tuple[Tensor | None, Any]:
-        """Targets and forced with time first, on the backend of x."""
+        """Targets (T, B, O) and forced (T, B, 1), on the backend of x."""
         if targets is None:
             if forced is not None:
                 raise ValueError("OneToMany: forced: got some without targets, want both")
@@ -147,7 +136,7 @@ class OneToMany(nn.Module):
         forced = np.asarray(forced).swapaxes(0, 1) if batch_first else np.asarray(forced)
         if forced.shape != shape or forced.dtype != bool:
             raise ValueError(f"OneToMany: forced: got {forced.dtype} of shape {forced.shape}, want booleans of {shape}")
-        return targets, backend_of(x._data).from_numpy(np.ascontiguousarray(forced))
+        return targets, backend_of(x._data).from_numpy(np.ascontiguousarray(forced)[:, :, None])
 
 
 class ManyToOne(nn.Module):
@@ -170,7 +159,11 @@ class ManyToOne(nn.Module):
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> Tensor:
         _check_ndim("ManyToOne", "xs", xs, "three axes: time, batch and features", 3)
         hs, final = self.recurrence(xs, state, lengths=lengths)
-        pooled = self._last(parts_of(final)[0]) if self.pool == "last" else self._over_time(hs, lengths)
+        if self.pool == "last":
+            h = parts_of(final)[0]
+            pooled = self.recurrence.merge_directions([h[row] for row in top_rows(self.recurrence)])
+        else:
+            pooled = self._over_time(hs, lengths)
         return self.readout(pooled)  # type: ignore[no-any-return]
 
     def _over_time(self, hs: Tensor, lengths: Any) -> Tensor:
@@ -180,20 +173,12 @@ class ManyToOne(nn.Module):
         backend = backend_of(hs._data)
         spans = None if lengths is None else Lengths(lengths, T, B, backend, "ManyToOne")
         if self.pool == "max":
-            return mg.max(hs if spans is None or spans.full else fill(hs, spans.valid, -np.inf), axis=0)
+            hs = hs if spans is None or spans.full else fill(hs, spans.valid, -np.inf)
+            return mg.max(hs, axis=0)
         if spans is None:
             return mg.mean(hs, axis=0)
-        return mg.sum(hs, axis=0) / backend.from_numpy(spans.host.astype(hs.dtype)[:, None])
-
-    def _last(self, h: Tensor) -> Tensor:
-        """The top layer's rows of the state h (cells, B, H), merged as the recurrence merges directions."""
-        tops = [h[row] for row in top_rows(self.recurrence)]
-        if len(tops) == 1:
-            return tops[0]
-        if self.recurrence.merge == "concat":
-            return mg.concatenate(tops, axis=-1)
-        total = tops[0] + tops[1]
-        return total if self.recurrence.merge == "sum" else total * 0.5
+        mean: Tensor = mg.sum(hs, axis=0) / backend.from_numpy(spans.host.astype(hs.dtype)[:, None])
+        return mean
 
 
 class ManyToMany(nn.Module):
