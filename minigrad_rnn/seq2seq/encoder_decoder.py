@@ -19,7 +19,7 @@ from ..cells import Lengths
 from ..networks.named import LSTM
 from ..networks.recurrence import Recurrence
 from .attention import Attention, Memory
-from .io_shapes import at_step, fill, parts_of
+from .io_shapes import at_step, check_per_token, fill, parts_of
 
 Array = Any
 State = Any
@@ -183,8 +183,8 @@ class Decoder(nn.Module):
             raise ValueError(f"Decoder: ids: got {B} sequences, want {state.recurrent[0].shape[1]} as in the state")
         if draws is not None and forced is None:
             raise ValueError("Decoder: draws: got some without forced, want both")
-        forced = None if forced is None else _check_per_token("forced", forced, "b", (T, B))
-        draws = None if draws is None else backend.from_numpy(_check_per_token("draws", draws, "f", (T, B)))
+        forced = None if forced is None else check_per_token("Decoder", "forced", forced, "b", (T, B))
+        draws = None if draws is None else backend.from_numpy(check_per_token("Decoder", "draws", draws, "f", (T, B)))
         # Step by step if an input depends on the step before: on its token, or through attention on its h.
         if (forced is not None and not forced[1:].all()) or (self.mix is not None and self.attend == "before"):
             masks = self.recurrence.draw_masks(T, B)
@@ -329,16 +329,6 @@ class EncoderDecoder(nn.Module):
         if not self.batch_first:
             return x
         return (x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)).swapaxes(0, 1)
-
-
-def _check_per_token(argument: str, value: Any, kind: str, shape: tuple[int, int]) -> Array:
-    """A boolean, or a number in [0, 1), for each token (T, B), on the host."""
-    array = np.asarray(value)
-    in_range = kind == "b" or ((array >= 0) & (array < 1)).all()
-    if array.shape != shape or array.dtype.kind != kind or not in_range:
-        want = "booleans" if kind == "b" else "numbers in [0, 1)"
-        raise ValueError(f"Decoder: {argument}: got {array.dtype} of shape {array.shape}, want {want} of shape {shape}")
-    return array
 
 
 def _choose_tokens(xp: Any, logits: Array, draws: Array | None) -> Array:

@@ -133,9 +133,8 @@ class OneToMany(nn.Module):
             raise TypeError(f"OneToMany: targets: got dtype {targets.dtype}, want {x.dtype} like x")
         if forced is None:
             return targets, None
-        forced = np.asarray(forced).swapaxes(0, 1) if batch_first else np.asarray(forced)
-        if forced.shape != shape or forced.dtype != bool:
-            raise ValueError(f"OneToMany: forced: got {forced.dtype} of shape {forced.shape}, want booleans of {shape}")
+        forced = np.asarray(forced).swapaxes(0, 1) if batch_first else forced
+        forced = check_per_token("OneToMany", "forced", forced, "b", shape)
         return targets, backend_of(x._data).from_numpy(np.ascontiguousarray(forced)[:, :, None])
 
 
@@ -219,6 +218,16 @@ def at_step(masks: dict[str, CellMasks], t: int) -> dict[str, CellMasks]:
 def parts_of(state: State) -> tuple[Tensor, ...]:
     """Return a recurrence's state as a tuple: (h, c) of an LSTM, (h,) of a cell whose only state is h."""
     return tuple(state) if isinstance(state, (tuple, list)) else (state,)
+
+
+def check_per_token(name: str, argument: str, value: Any, kind: str, shape: tuple[int, int]) -> Any:
+    """Return a host array with a boolean (kind "b") or a number in [0, 1) (kind "f") for each token (T, B)."""
+    array = np.asarray(value)
+    in_range = kind == "b" or ((array >= 0) & (array < 1)).all()
+    if array.shape != shape or array.dtype.kind != kind or not in_range:
+        want = "booleans" if kind == "b" else "numbers in [0, 1)"
+        raise ValueError(f"{name}: {argument}: got {array.dtype} of shape {array.shape}, want {want} of shape {shape}")
+    return array
 
 
 def fill(x: Tensor, valid: Any, value: float) -> Tensor:
