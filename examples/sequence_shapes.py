@@ -1,4 +1,4 @@
-"""The five shapes of input and output, each trained for a second or two on a task made up for it.
+"""Train each of the five shapes of input and output for a few seconds on a small task made up for it.
 
 Run it: python examples/sequence_shapes.py [training steps]
 """
@@ -42,9 +42,9 @@ def one_to_one() -> str:
 
 
 def one_to_many() -> str:
-    """A phase and a speed → sixteen points of a sine wave. Each point said is read in the next step."""
-    back = nn.Linear(1, 2, rng=rng)
-    model = mr.OneToMany(mr.GRU(2, 32, rng=rng), nn.Linear(32, 1, rng=rng), feedback=back)
+    """A phase and a speed → sixteen points of a sine wave. Each point is the input of the next step."""
+    feedback = nn.Linear(1, 2, rng=rng)
+    model = mr.OneToMany(mr.GRU(2, 32, rng=rng), nn.Linear(32, 1, rng=rng), feedback=feedback)
 
     def draw(n: int) -> Any:
         x = rng.uniform((0, 0.3), (3, 0.8), (n, 2)).astype("float32")
@@ -52,7 +52,8 @@ def one_to_many() -> str:
 
     train(model, draw, lambda x, wave: mr.local_divergence("squared_error", model(x, 16)[0], wave))
     x, wave = draw(500)
-    return f"error {np.sqrt(np.mean((model(x, 16)[0].numpy() - wave) ** 2)):.3f} (root mean square; saying 0: 0.7)"
+    error = np.sqrt(np.mean((model(x, 16)[0].numpy() - wave) ** 2))
+    return f"error {error:.3f} (root mean square; predicting 0 gives 0.7)"
 
 
 def bits(n: int) -> Any:
@@ -80,20 +81,20 @@ def many_to_many_delayed() -> str:
     model = mr.EncoderDecoder(encoder, mr.Decoder(6, 12, 32, network=mr.GRU, attention=attention, rng=rng), rng=rng)
 
     def draw(n: int) -> Any:
-        source, lengths, wanted = rng.integers(1, 6, (5, n)), rng.integers(2, 6, n), np.zeros((6, n), int)
+        source, lengths, target = rng.integers(1, 6, (5, n)), rng.integers(2, 6, n), np.zeros((6, n), int)
         for b, k in enumerate(lengths):
-            wanted[:k, b] = source[:k, b][::-1]
-        return source, lengths, wanted
+            target[:k, b] = source[:k, b][::-1]
+        return source, lengths, target
 
-    def loss(source: Any, lengths: Any, wanted: Any) -> mg.Tensor:
-        fed = np.concatenate([np.zeros_like(wanted[:1]), wanted[:-1]])
-        logits, _ = model(source, fed, lengths, lengths + 1)
-        return mr.local_divergence("cross_entropy", logits, wanted, lengths + 1)
+    def loss(source: Any, lengths: Any, target: Any) -> mg.Tensor:
+        previous = np.concatenate([np.zeros_like(target[:1]), target[:-1]])
+        logits, _ = model(source, previous, lengths, lengths + 1)
+        return mr.local_divergence("cross_entropy", logits, target, lengths + 1)
 
     train(model, draw, loss)
-    source, lengths, wanted = draw(200)
-    found = mr.beam_search(model, model.start(source, lengths), 200, begin=0, end=0, max_length=8, beam_width=3)
-    right = [h[0].tokens == [*wanted[:k, b], 0] for b, (h, k) in enumerate(zip(found, lengths))]
+    source, lengths, target = draw(200)
+    results = mr.beam_search(model, model.start(source, lengths), 200, begin=0, end=0, max_length=8, beam_width=3)
+    right = [h[0].tokens == [*target[:k, b], 0] for b, (h, k) in enumerate(zip(results, lengths))]
     return f"{np.mean(right):.1%} of new words right in every letter"
 
 

@@ -164,7 +164,7 @@ def _line(v: Verification, same: tuple[str, ...]) -> str:
 
 
 def examine(arguments: argparse.Namespace) -> int:
-    results = doctor.examined(backends=tuple(arguments.backend or doctor.BACKENDS))
+    results = doctor.run_checks(backends=tuple(arguments.backend or doctor.BACKENDS))
     failed = [name for name, passed in results.items() if passed is False]
     missing = [name for name, passed in results.items() if passed is None and arguments.backend]
     print(f"\nnot well: {', '.join(failed + missing)}" if failed or missing else "\neverything that is here works")

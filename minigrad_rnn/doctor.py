@@ -22,37 +22,38 @@ from .verification.verify import verify_bptt
 
 BACKENDS = ("numpy", "cupy")
 SECONDS = 8.0
-"""After so long no further check is begun, which is said."""
-ROUNDED = 1e-5
-"""What outputs in float32, all within ±1, may differ by from the host's."""
+"""No further model is checked after this time; the report says how many were left out."""
+FLOAT32_TOLERANCE = 1e-5
+"""Largest difference allowed between outputs in float32, all within ±1, on the backend and on the host."""
 PACKAGES = ("numpy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy", "torch")
 
 
-def checked() -> Iterator[Recurrence]:
-    """Small networks, the plainest first."""
+def test_models() -> Iterator[Recurrence]:
+    """Yield small networks, the plainest first."""
     for kind in (RNN, LSTM, GRU):
         yield kind(5, 8)
     for kind in (RNN, LSTM, GRU):
         yield kind(5, 8, 2, bidirectional=True, initial_state="learned")
 
 
-def examined(told: Callable[[str], None] = print, backends: tuple[str, ...] = BACKENDS) -> dict[str, bool | None]:
-    """Tell about the machine and check each backend: whether its gradients are right, or None where it is missing."""
-    told(f"minigrad {mg.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    told("packages: " + ", ".join(_versions()))
+def run_checks(print_fn: Callable[[str], None] = print, backends: tuple[str, ...] = BACKENDS) -> dict[str, bool | None]:
+    """Print a report; return for each backend whether its gradients are right, or None where it is missing."""
+    print_fn(f"minigrad {mg.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    print_fn("packages: " + ", ".join(_versions()))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    told(f"processor cores: {cores}")
-    found: dict[str, bool | None] = {}
+    print_fn(f"processor cores: {cores}")
+    results: dict[str, bool | None] = {}
     for name in backends:
         try:
             backend = get_backend(name)
         except mg.BackendError as error:
-            told(f"\n{name}: not usable\n" + textwrap.fill(str(error), 79, initial_indent="  ", subsequent_indent="  "))
-            found[name] = None
+            reason = textwrap.fill(str(error), 79, initial_indent="  ", subsequent_indent="  ")
+            print_fn(f"\n{name}: not usable\n{reason}")
+            results[name] = None
             continue
-        told(f"\n{name}: usable{_device(backend)}")
-        found[name] = _self_check(name, told)
-    return found
+        print_fn(f"\n{name}: usable{_device(backend)}")
+        results[name] = _check_backend(name, print_fn)
+    return results
 
 
 def _versions() -> Iterator[str]:
@@ -71,36 +72,39 @@ def _device(backend: Any) -> str:
     return f", {device.name}, {device.multiprocessors} multiprocessors, compute capability {major}.{minor}"
 
 
-def _self_check(name: str, told: Callable[[str], None]) -> bool:
-    begin = time.perf_counter()
-    passed, left_out = True, 0
+def _check_backend(name: str, print_fn: Callable[[str], None]) -> bool:
+    start = time.perf_counter()
+    all_passed, skipped = True, 0
     xs = np.random.default_rng(0).standard_normal((6, 3, 5))
     with mg.use_backend(name):
-        for model in checked():
-            if time.perf_counter() - begin > SECONDS:
-                left_out += 1
+        for model in test_models():
+            if time.perf_counter() - start > SECONDS:
+                skipped += 1
                 continue
             try:
-                right, said = _check(name, model, xs)
-            except Exception as error:  # whatever it is, the other models are asked too, and the doctor tells
-                right, said = False, f"{type(model).__name__}: {type(error).__name__}: {error}"
-            told(f"  {'right' if right else 'WRONG'}: {said}")
-            passed = passed and right
-    told(f"  {time.perf_counter() - begin:.1f} s" + (f"; no time was left for {left_out} more" if left_out else ""))
-    return passed
+                passed, report = _check_model(name, model, xs)
+            except Exception as error:  # report any error and check the other models too
+                passed, report = False, f"{type(model).__name__}: {type(error).__name__}: {error}"
+            print_fn(f"  {'right' if passed else 'WRONG'}: {report}")
+            all_passed = all_passed and passed
+    print_fn(f"  {time.perf_counter() - start:.1f} s" + (f"; no time was left for {skipped} more" if skipped else ""))
+    return all_passed
 
 
-def _check(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tuple[bool, str]:
-    """Whether its gradients are right in float64, and its outputs in float32 what they are on the host."""
+def _check_model(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tuple[bool, str]:
+    """Whether its gradients are right in float64, and its outputs in float32 agree with the host's."""
     inputs = xs.astype(np.float32)
     expected = model.to("numpy")(mg.tensor(inputs, backend="numpy"))[0].numpy()
-    moved = model.to(name)
-    found = verify_bptt(moved, xs)
-    apart = float(np.abs(moved(mg.tensor(inputs, backend=name))[0].numpy() - expected).max())
-    implementation = moved.implementation
+    model = model.to(name)
+    verification = verify_bptt(model, xs)
+    error = float(np.abs(model(mg.tensor(inputs, backend=name))[0].numpy() - expected).max())
+    implementation = model.implementation
     backend = get_backend(name)
     if backend.kernels is not None:
         check(backend.kernels())
-    title = found.title.partition(", T=")[0]
-    said = f"{title}\n    worst difference {found.largest:.1e}, in float32 {apart:.1e}, implementation {implementation}"
-    return found.passed and apart <= ROUNDED, said
+    title = verification.title.partition(", T=")[0]
+    report = (
+        f"{title}\n    worst difference {verification.largest:.1e}, in float32 {error:.1e}, "
+        f"implementation {implementation}"
+    )
+    return verification.passed and error <= FLOAT32_TOLERANCE, report

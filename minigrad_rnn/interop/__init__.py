@@ -1,1 +1,1 @@
-"""Exchange with other frameworks: ONNX files, PyTorch's state dicts."""
+"""Exchange with other frameworks: ONNX files and PyTorch's state dicts."""

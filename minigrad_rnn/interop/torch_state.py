@@ -1,8 +1,8 @@
-"""Weights to and from torch: the state_dict of a torch.nn model, under torch's names, without importing torch.
+"""Convert weights to and from the state_dict of a torch.nn model, under torch's names, without importing torch.
 
 `Wc` is torch's `weight_ih`, `Wr` is `weight_hh`, `b` is `bias_ih`, `br` is `bias_hh` and `Wp` is `weight_hr`; the order
-of the gate rows is the same. Where our RNN or LSTM has one bias, torch's two are added up on the way in; on the way
-out it is bias_ih, beside a bias_hh of zeros. With `two_biases=True`, and in the GRU, both are kept as they are.
+of the gate rows is the same. Where our RNN or LSTM has one bias, torch's two are added when loading; when exporting, it
+is bias_ih, and bias_hh is zero. With `two_biases=True`, and in the GRU, both stay as they are.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ import numpy as np
 
 from minigrad import Parameter, Tensor, nn
 from minigrad.backend import is_array, to_numpy
+from minigrad.validation import check_choice
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
 
 Host = np.ndarray[Any, Any]
-Place = tuple[tuple[str, ...], Parameter]
-"""A parameter and the name of its value in torch's state, or the names of the two that add up to it."""
+Entry = tuple[tuple[str, ...], Parameter]
+"""A parameter and its name in torch's state, or the names of two arrays whose sum it is."""
 
 KINDS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 CELLS = (RNNCell, LSTMCell, GRUCell)
-"""The cells that torch has too. A subclass may compute something else."""
+"""The cells that torch has too; a subclass of one may compute something else."""
 LAYER = re.compile(r"weight_ih_l(\d+)(_reverse)?")
 INFERRED = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 
 
 def torch_state_dict(module: nn.Module, prefix: str = "") -> dict[str, Host]:
-    """The module's parameters under the names and in the order of torch.nn, as host copies.
+    """Return the module's parameters under the names and in the order of torch.nn, as host copies.
 
-    A recurrence gives `weight_ih_l0`, `weight_hh_l0_reverse`, `bias_ih_l1`, `weight_hr_l0` and so on; a cell the same
-    without the layer; Linear, Embedding, LayerNorm and modules of the user's own give the names that they have.
-    `{name: torch.from_numpy(array) for name, array in torch_state_dict(module).items()}` is made of torch's tensors.
+    A recurrence's names are `weight_ih_l0`, `weight_hh_l0_reverse`, `bias_ih_l1`, `weight_hr_l0` and so on; a cell's
+    are the same without the layer; Linear, Embedding, LayerNorm and the user's own modules keep their names.
+    `{name: torch.from_numpy(array) for name, array in torch_state_dict(module).items()}` has torch's tensors.
 
     Args:
-        module: an RNN, LSTM or GRU, one of their cells, or any module, with or without such ones in it.
-        prefix: what every name is to start with, such as "encoder.".
+        module: an RNN, LSTM or GRU, one of their cells, or any module, with or without such modules in it.
+        prefix: the beginning of every name, such as "encoder.".
 
     Raises:
         ValueError: the module has an option that torch lacks; the message names it.
     """
     state: dict[str, Host] = {}
-    for keys, parameter in _places(module, prefix):
+    for keys, parameter in _entries(module, prefix):
         value = parameter.numpy()
         state |= {key: value if key == keys[0] else np.zeros_like(value) for key in keys}
     return state
@@ -55,23 +56,23 @@ def torch_state_dict(module: nn.Module, prefix: str = "") -> dict[str, Host]:
 def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: str = "") -> None:
     """Write a torch model's state into the module's parameters, converted to their dtype and backend.
 
-    Where torch has two biases and our cell one, their sum is written, added up in the state's dtype. Either all
-    parameters are written or, where anything is wrong, none.
+    Where torch has two biases and our cell one, their sum is written, added in the state's dtype. If anything is wrong,
+    no parameter is written.
 
     Args:
         module: as for `torch_state_dict`.
         state: torch's tensors, on any device, or arrays, by torch's names.
-        prefix: take the names that start so and leave all others alone; "" takes every name.
+        prefix: only names with this prefix are read, the others are ignored; "" reads every name.
 
     Raises:
         ValueError: the module has an option that torch lacks; or `state` has missing or unexpected names, values that
-            are no arrays of real numbers, wrong shapes, or different values for a parameter that the module uses
-            twice. Everything that is wrong is listed.
-        TypeError: `state` is no mapping, such as a torch module instead of its `state_dict()`.
+            are not arrays of real numbers, wrong shapes, or different values for a parameter that the module uses
+            twice. The message lists every problem.
+        TypeError: `state` is not a mapping, such as a torch module instead of its `state_dict()`.
     """
     _check_mapping("load_torch_state_dict", state)
-    places = list(_places(module, prefix))
-    known = {key: parameter for keys, parameter in places for key in keys}
+    entries = list(_entries(module, prefix))
+    known = {key: parameter for keys, parameter in entries for key in keys}
     wrong = [f"got no {key}, want its array {p.shape}" for key, p in known.items() if key not in state]
     wrong += [f"got {key}, want no such name" for key in state if key.startswith(prefix) and key not in known]
     arrays: dict[str, Host] = {}
@@ -86,12 +87,12 @@ def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: s
         else:
             arrays[key] = array
     values: dict[int, tuple[str, Host]] = {}
-    for keys, parameter in places:
+    for keys, parameter in entries:
         if all(key in arrays for key in keys):
             value = arrays[keys[0]] if len(keys) == 1 else arrays[keys[0]] + arrays[keys[1]]
-            before, held = values.setdefault(id(parameter), (keys[0], value))
-            if not np.array_equal(held, value, equal_nan=True):
-                wrong.append(f"{keys[0]}: got other values than {before}, want the same, as the module shares them")
+            first_key, first_value = values.setdefault(id(parameter), (keys[0], value))
+            if not np.array_equal(first_value, value, equal_nan=True):
+                wrong.append(f"{keys[0]}: got other values than {first_key}, want the same, as the module shares them")
     if wrong:
         raise ValueError(f"{type(module).__name__}: state: " + "; ".join(wrong))
     module.load_state_dict({name: values[id(parameter)][1] for name, parameter in module.named_parameters()})
@@ -100,28 +101,27 @@ def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: s
 def recurrence_from_torch_state_dict(
     kind: str, state: Mapping[str, Any], prefix: str = "", **options: Any
 ) -> Recurrence:
-    """Our RNN, LSTM or GRU with the weights of torch's, built from the state alone.
+    """Return our RNN, LSTM or GRU with torch's weights, built from the state alone.
 
     Sizes, layers, directions, biases and projection are read off the arrays. RNN and LSTM keep torch's two biases
-    unless `two_biases=False`, and the parameters have the state's dtype unless `dtype` is given (bfloat16 comes as
+    unless `two_biases=False`, and the parameters have the state's dtype unless `dtype` is passed (bfloat16 becomes
     float32).
 
     Args:
         kind: "rnn", "lstm" or "gru".
-        state: what `state_dict()` of the torch module gives, or arrays under these names.
-        prefix: take the names that start so, without it, and leave all others alone.
-        options: what the state does not tell: nonlinearity, batch_first, dropout, dtype, impl, rng and so on.
+        state: the torch module's `state_dict()`, or arrays under these names.
+        prefix: only names with this prefix are read, and it is removed from them; the others are ignored.
+        options: what the state does not determine: nonlinearity, batch_first, dropout, dtype, impl, rng and so on.
 
     Raises:
-        ValueError: an unknown kind, a state that belongs to another or to none; or as `load_torch_state_dict`.
-        TypeError: an option that the state decides; or as `load_torch_state_dict`.
+        ValueError: an unknown kind, a state of another kind or of none; or as in `load_torch_state_dict`.
+        TypeError: an option that the state determines; or as in `load_torch_state_dict`.
     """
     name = "recurrence_from_torch_state_dict"
     _check_mapping(name, state)
-    if kind not in KINDS:
-        raise ValueError(f"{name}: kind: got {kind!r}, want one of {[*KINDS]}")
-    if decided := [option for option in options if option in INFERRED]:
-        raise TypeError(f"{name}: {decided[0]}: got {options[decided[0]]!r}, want it left out: the state decides it")
+    check_choice(name, KINDS, kind=kind)
+    if inferred := [option for option in options if option in INFERRED]:
+        raise TypeError(f"{name}: {inferred[0]}: got {options[inferred[0]]!r}, want it left out: the state decides it")
     if not options.get("reset_after", True):
         raise ValueError(f"{name}: reset_after: got False, want True: torch.nn.GRU has no other form")
     names = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
@@ -132,7 +132,7 @@ def recurrence_from_torch_state_dict(
             first[part] = array
         elif part != "weight_hr_l0":
             got = "none" if array is None else f"shape {array.shape}"
-            hint = f"prefixes that there are: {[key.removesuffix(part) for key in state if key.endswith(part)]}"
+            hint = f"prefixes in the state: {[key.removesuffix(part) for key in state if key.endswith(part)]}"
             raise ValueError(f"{name}: state: {prefix}{part}: got {got}, want a matrix; {hint}")
     projection, recurrent = first.get("weight_hr_l0"), first["weight_hh_l0"]
     hidden_size = (recurrent if projection is None else projection).shape[1]
@@ -155,7 +155,7 @@ def recurrence_from_torch_state_dict(
         1 + max(int(match[1]) for match in layers),
         bias=bias,
         bidirectional=any(match[2] for match in layers),
-        rng=np.random.default_rng(0),  # so that the weights about to be replaced take nothing from anybody's seed
+        rng=np.random.default_rng(0),  # the weights are replaced below, so no generator of the user's advances
         **{"dtype": first["weight_ih_l0"].dtype, **options},
     )
     module.rng = rng
@@ -168,79 +168,71 @@ def _check_mapping(name: str, state: Any) -> None:
         raise TypeError(f"{name}: state: got {type(state).__name__}, want arrays by their names, as state_dict() gives")
 
 
-# Which parameter is what in torch
-
-
-def _places(module: nn.Module, path: str, above: tuple[int, ...] = ()) -> Iterator[Place]:
-    """Every parameter of a module tree, a shared one as often as torch names it."""
+def _entries(module: nn.Module, path: str, ancestors: tuple[int, ...] = ()) -> Iterator[Entry]:
+    """Yield every parameter of a module tree, a shared one as often as torch names it."""
     if isinstance(module, Cell):
-        yield from _cell_places(module, path, "")
+        yield from _cell_entries(module, path, "")
         return
-    cells: set[str] = set()
+    cell_names: list[str] = []
     if isinstance(module, Recurrence):
-        _refuse_recurrence(module, path)
-        cells = set(module.cell_names)
-        for name in module.cell_names:
-            suffix = f"_l{name.removeprefix('forward')}"
-            if name.startswith("backward"):
-                suffix = f"_l{name.removeprefix('backward')}_reverse"
-            yield from _cell_places(getattr(module, name), path, suffix)
-    held = {name: value for name, value in vars(module).items() if name not in cells}
-    for name, value in held.items():
+        _check_recurrence(module, path)
+        cell_names = module.cell_names
+        for name in cell_names:
+            layer, backward = name.removeprefix("forward").removeprefix("backward"), name.startswith("backward")
+            yield from _cell_entries(getattr(module, name), path, f"_l{layer}" + "_reverse" * backward)
+    attributes = {name: value for name, value in vars(module).items() if name not in cell_names}
+    for name, value in attributes.items():
         if isinstance(value, Parameter):
             yield (f"{path}{name}",), value
-    for name, value in held.items():
-        if isinstance(value, nn.Module) and id(value) not in above:
-            yield from _places(value, f"{path}{name}.", (*above, id(module)))
+    for name, value in attributes.items():
+        if isinstance(value, nn.Module) and id(value) not in ancestors:
+            yield from _entries(value, f"{path}{name}.", (*ancestors, id(module)))
 
 
-def _cell_places(cell: Cell, path: str, suffix: str) -> Iterator[Place]:
-    _refuse_cell(cell, path)
+def _cell_entries(cell: Cell, path: str, suffix: str) -> Iterator[Entry]:
+    _check_cell(cell, path)
+    bias_ih, bias_hh = f"{path}bias_ih{suffix}", f"{path}bias_hh{suffix}"
     yield (f"{path}weight_ih{suffix}",), cell.Wc
     yield (f"{path}weight_hh{suffix}",), cell.Wr
-    first, second = f"{path}bias_ih{suffix}", f"{path}bias_hh{suffix}"
     if cell.b is not None and cell.br is None:
-        yield (first, second), cell.b
+        yield (bias_ih, bias_hh), cell.b
     elif cell.b is not None and cell.br is not None:
-        yield (first,), cell.b
-        yield (second,), cell.br
+        yield (bias_ih,), cell.b
+        yield (bias_hh,), cell.br
     if isinstance(cell, LSTMCell) and cell.Wp is not None:
         yield (f"{path}weight_hr{suffix}",), cell.Wp
 
 
-def _refuse_recurrence(module: Recurrence, path: str) -> None:
-    """What torch's modules cannot be told to do, and would do differently with the same weights."""
+def _check_recurrence(module: Recurrence, path: str) -> None:
+    """Raise ValueError for an option with which torch's modules would compute something else from the same weights."""
     if isinstance(module.num_layers, tuple):
-        _lacks(module, path, "num_layers", module.num_layers, "one number for both directions")
+        _unsupported(module, path, "num_layers", module.num_layers, "one number for both directions")
     if module.bidirectional and module.merge != "concat":
-        _lacks(module, path, "merge", module.merge, "'concat'")
+        _unsupported(module, path, "merge", module.merge, "'concat'")
     if any(module.zoneout):
-        _lacks(module, path, "zoneout", module.zoneout, "0.0")
+        _unsupported(module, path, "zoneout", module.zoneout, "0.0")
 
 
-def _refuse_cell(cell: Cell, path: str) -> None:
+def _check_cell(cell: Cell, path: str) -> None:
     if type(cell) not in CELLS:
-        _lacks(cell, path, "cell", type(cell).__name__, "RNNCell, LSTMCell or GRUCell")
-    if getattr(cell, "peephole", False):
-        _lacks(cell, path, "peephole", True, "False")
-    if not getattr(cell, "reset_after", True):
-        _lacks(cell, path, "reset_after", False, "True")
-    if cell.initial_state != "zeros":
-        _lacks(cell, path, "initial_state", cell.initial_state, "'zeros'")
+        _unsupported(cell, path, "cell", type(cell).__name__, "RNNCell, LSTMCell or GRUCell")
+    for option, default in (("peephole", False), ("reset_after", True), ("initial_state", "zeros")):
+        if (value := getattr(cell, option, default)) != default:
+            _unsupported(cell, path, option, value, repr(default))
 
 
-def _lacks(module: nn.Module, path: str, option: str, got: Any, want: str) -> None:
+def _unsupported(module: nn.Module, path: str, option: str, got: Any, want: str) -> None:
     where = f" at {path.rstrip('.')}" if path else ""
     raise ValueError(f"{type(module).__name__}{where}: {option}: got {got!r}, want {want}, which torch.nn has")
 
 
 def _host(value: Any) -> Host | None:
-    """A tensor or array of any library as a NumPy array; None for what is neither."""
+    """A tensor or array of any library as a NumPy array; None for anything else."""
     if isinstance(value, Tensor):
         return value.numpy()
     if is_array(value):
         return to_numpy(value)
-    if callable(getattr(value, "detach", None)):  # torch's
+    if callable(getattr(value, "detach", None)):  # a torch tensor
         value = value.detach().cpu()
         return np.asarray((value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy())
     return np.asarray(value) if hasattr(value, "__array__") else None

@@ -208,7 +208,7 @@ class Recurrence(nn.Module):
                 ran = self._run([name for _, name in beside], inputs, spans, placed, return_states, backend)
                 for (k, name), outputs in zip(beside, ran):
                     made[name], tops[k] = outputs, outputs[0]
-            xs = self._merged(tops)
+            xs = self.merge_directions(tops)
         parts = len(self.cell_type.state_names)
         finals = [made[name][1 : 1 + parts] for name in self.cell_names]
         every = [(made[name][0], *made[name][1 + parts :]) for name in self.cell_names]
@@ -255,7 +255,8 @@ class Recurrence(nn.Module):
             return self.impl
         return "graph" if inside or self.fused_refusal() else "fused"
 
-    def _merged(self, tops: list[Tensor]) -> Tensor:
+    def merge_directions(self, tops: list[Tensor]) -> Tensor:
+        """Return the outputs of one or two directions, (…, H) each, as one."""
         if len(tops) == 1:
             return tops[0]
         if self.merge == "concat":

@@ -1,1 +1,1 @@
-"""Sequence to sequence: shapes of input and output, attention, encoder-decoder, search and sampling."""
+"""Sequence to sequence: input-output shapes, attention, encoder-decoder, search and sampling."""

@@ -1,10 +1,10 @@
-"""Attention: a query looks at every step of a memory, and reads their average by how well each one matches.
+"""Attention: a query reads the average of a memory's steps, weighted by how well each one matches it.
 
     e(t, s) = score(q(t), k(s));   α(t, ·) = softmax over s of e(t, ·);   c(t) = Σ_s α(t, s) m(s)
 
 Scores: additive, v · tanh(Wq q + Wk m) (Bahdanau, Cho & Bengio 2015), and multiplicative, q · m, q · Wa m and
 q · m / √K (Luong, Pham & Manning 2015; the scaled one Vaswani et al. 2017). A padded step of the memory has weight 0
-exactly: its score is −∞, and what stands there is replaced by 0 before anything is computed from it.
+exactly: its score is −∞, and its value is replaced by 0 before anything is computed from it.
 """
 
 from __future__ import annotations
@@ -16,60 +16,60 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
+from minigrad.validation import as_tensor, check_integer
 
 from ..cells import Lengths
-from ..validation import as_tensor, check_whole
+from .io_shapes import fill
 
 Array = Any
 
 
 class Memory(NamedTuple):
-    """A memory made ready to be read many times, batch first: `Attention.prepare` makes it."""
+    """A memory prepared by `Attention.prepare` for many reads, batch first."""
 
     values: Tensor
     """m (B, S, K), zero at padding."""
     keys: Tensor
-    """What queries are compared with (B, S, A)."""
+    """(B, S, A), compared with the queries."""
     valid: Array | None
-    """(B, 1, S): whether step s belongs to the sequence; None where nothing is padded."""
+    """(B, 1, S): whether step s belongs to the sequence; None without padding."""
 
     def select(self, rows: Array) -> Memory:
-        """The memories of some sequences, in that order, repeated where a row is named twice."""
+        """Return the memories of these sequences, in this order; a row may appear more than once."""
         valid = None if self.valid is None else self.valid[rows]
         return Memory(mg.take(self.values, rows, axis=0), mg.take(self.keys, rows, axis=0), valid)
 
 
 class Attention(nn.Module):
-    """What all kinds share. A kind of one's own defines `scores`, and `project` where keys are not the memory itself.
+    """Base class. A subclass defines `scores`, and `project` if its keys are not the memory itself.
 
     Call: `context, weights = attention(query, memory, lengths)`.
         query: (T, B, Q), or (B, Q) for one step.
         memory: (S, B, K), such as an encoder's output; floating point, of the query's dtype.
-        lengths: (B,) whole numbers 1 … S where the memory is padded.
+        lengths: (B,) whole numbers 1 … S if the memory is padded.
         context: (T, B, K), or (B, K).
         weights: (T, B, S), or (B, S); each row sums to 1 and is exactly 0 at padding.
 
     Raises:
         ValueError: a shape that does not fit, a length outside 1 … S.
-        TypeError: no tensor or array, a memory that is not floating point, a query of another dtype.
+        TypeError: neither a tensor nor an array, a memory that is not floating point, a query of another dtype.
     """
 
     def __init__(self, query_size: int, key_size: int) -> None:
         super().__init__()
-        for argument, size in (("query_size", query_size), ("key_size", key_size)):
-            check_whole(type(self).__name__, argument, size)
+        check_integer(type(self).__name__, query_size=query_size, key_size=key_size)
         self.query_size, self.key_size = query_size, key_size
 
     def project(self, values: Tensor) -> Tensor:
-        """The keys (B, S, A) of the values (B, S, K), computed once for all queries."""
+        """Return the keys (B, S, A) of the values (B, S, K), computed once for all queries."""
         return values
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """e (B, T, S) from the query (B, T, Q) and the keys (B, S, A)."""
+        """Return e (B, T, S) from the query (B, T, Q) and the keys (B, S, A)."""
         raise NotImplementedError(f"{type(self).__name__}: an attention defines scores(query, keys)")
 
     def prepare(self, memory: Any, lengths: Any = None) -> Memory:
-        """The memory (S, B, K) with its keys and its mask, to be handed to `read`."""
+        """Return the memory (S, B, K) with its keys and mask, the second argument of `read`."""
         name = type(self).__name__
         memory = as_tensor(name, "memory", memory)
         if memory.ndim != 3 or memory.shape[2] != self.key_size or not memory.shape[0]:
@@ -80,16 +80,15 @@ class Attention(nn.Module):
             raise TypeError(f"{name}: memory: got dtype {memory.dtype}, want floating point")
         valid = None
         if lengths is not None:
-            backend = backend_of(memory._data)
-            spans = Lengths(lengths, memory.shape[0], memory.shape[1], backend, name)
+            spans = Lengths(lengths, memory.shape[0], memory.shape[1], backend_of(memory._data), name)
             if not spans.full:
-                memory = mg.where(spans.valid, memory, backend.xp.zeros((), dtype=memory.dtype))
+                memory = fill(memory, spans.valid, 0)
                 valid = spans.valid.transpose(1, 2, 0)
         values = mg.swapaxes(memory, 0, 1)
         return Memory(values, self.project(values), valid)
 
     def read(self, query: Any, memory: Memory) -> tuple[Tensor, Tensor]:
-        """(context, weights) of a query (T, B, Q) or (B, Q) into a prepared memory."""
+        """Return (context, weights) of a query (T, B, Q) or (B, Q) and a prepared memory."""
         name = type(self).__name__
         query = as_tensor(name, "query", query)
         B, single = memory.values.shape[0], query.ndim == 2
@@ -100,7 +99,7 @@ class Attention(nn.Module):
             raise TypeError(f"{name}: query: got dtype {query.dtype}, want {memory.values.dtype} like the memory")
         e = self.scores(query[:, None] if single else mg.swapaxes(query, 0, 1), memory.keys)
         if memory.valid is not None:
-            e = mg.where(memory.valid, e, backend_of(e._data).xp.full((), -np.inf, dtype=e.dtype))
+            e = fill(e, memory.valid, -np.inf)
         weights = mg.softmax(e, axis=-1)
         context = weights @ memory.values
         if single:
@@ -120,20 +119,15 @@ class AdditiveAttention(Attention):
     Args:
         query_size, key_size: Q and K.
         attention_size: A, the rows of Wq (A, Q) and Wk (A, K), and the length of v.
-        rng: of the initial weights, uniform as a `Linear`'s: a generator, a seed, or None for the default generator.
+        rng: for the initial weights, uniform as in `Linear`: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
     """
 
     def __init__(
-        self,
-        query_size: int,
-        key_size: int,
-        attention_size: int,
-        rng: nn.init.Rng = None,
-        dtype: Any = "float32",
+        self, query_size: int, key_size: int, attention_size: int, rng: nn.init.Rng = None, dtype: Any = "float32"
     ) -> None:
         super().__init__(query_size, key_size)
-        check_whole(type(self).__name__, "attention_size", attention_size)
+        check_integer(type(self).__name__, attention_size=attention_size)
         self.attention_size = attention_size
         rng = nn.init.as_generator(rng, type(self).__name__)
         self.query = nn.Linear(query_size, attention_size, bias=False, rng=rng, dtype=dtype)
@@ -152,11 +146,11 @@ class AdditiveAttention(Attention):
 
 
 class DotAttention(Attention):
-    """q · m (Luong et al. 2015, equation 8), or with `scaled` q · m / √K (Vaswani et al. 2017). No parameters.
+    """q · m (Luong et al. 2015, equation 8), or if `scaled` q · m / √K (Vaswani et al. 2017). No parameters.
 
     Args:
         size: Q = K.
-        scaled: whether to divide by √K, which keeps the scores' spread at 1 for large K.
+        scaled: whether to divide by √K, which keeps the scores' variance at 1 for large K.
     """
 
     def __init__(self, size: int, scaled: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Encoder and decoder: all of the input first, then the output (slides 65–67; Sutskever, Vinyals & Le 2014).
+"""Encoder-decoder: read all of the input, then generate the output (slides 65–67; Sutskever, Vinyals & Le 2014).
 
-The encoder reads the source; a bridge makes the decoder's first state of the encoder's last one; the decoder says one
-token after another, reading the one before it, and with attention looking back at every step of the encoder.
+The encoder reads the source; a bridge computes the decoder's first state from the encoder's last one; the decoder
+generates token after token, each from the one before it and, with attention, from every step of the encoder.
 """
 
 from __future__ import annotations
@@ -13,37 +13,38 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import Backend, backend_of, is_array
+from minigrad.validation import check_choice
 
 from ..cells import Lengths
 from ..networks.named import LSTM
 from ..networks.recurrence import Recurrence
 from .attention import Attention, Memory
-from .io_shapes import at_step, parts_of
+from .io_shapes import at_step, check_per_token, fill, parts_of
 
 Array = Any
 State = Any
 
 
 class DecoderState(NamedTuple):
-    """All that a decoder knows between two steps."""
+    """The state of a decoder between two steps."""
 
     recurrent: tuple[Tensor, ...]
     """The recurrence's state, (layers, B, H) each."""
     memory: Memory | None
-    """What attention reads; None without attention."""
+    """The memory that attention reads; None without attention."""
 
 
 class Encoder(nn.Module):
     """Embedding → recurrence.
 
     Args:
-        vocab_size: V, for integer ids; None where the source is vectors of embedding_size already.
+        vocab_size: V, for integer ids; None if the source is vectors of embedding_size.
         embedding_size, hidden_size, num_layers, bidirectional: E, H, and as in the recurrence.
         network: the recurrence's class: `LSTM`, `GRU`, …, or `Recurrence` with `cell_type=`.
-        rng, dtype: as in the recurrence; `options` are the recurrence's own.
+        rng, dtype: as in the recurrence; `options` are further arguments of it.
 
     Call: `memory, state = encoder(source, lengths)`: source (S, B) ids or (S, B, E); memory (S, B, output_size), zero
-    at padding; state as the recurrence returns it. Ids at padding may be anything.
+    at padding; state as returned by the recurrence. Ids at padding may be anything.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class Encoder(nn.Module):
         self.recurrence = network(
             embedding_size, hidden_size, num_layers, bidirectional=bidirectional, rng=rng, dtype=dtype, **options
         )
-        _time_major("Encoder", self.recurrence)
+        _check_time_major("Encoder", self.recurrence)
 
     @property
     def output_size(self) -> int:
-        """Features of one step of the memory."""
+        """The number of features of one step of the memory."""
         top, net = self.recurrence.cells[-1].state_sizes[0], self.recurrence
         return top * 2 if net.bidirectional and net.merge == "concat" else top
 
@@ -76,15 +77,15 @@ class Encoder(nn.Module):
         if self.embedding is None:
             return self.recurrence(source, lengths=lengths)  # type: ignore[no-any-return]
         backend = backend_of(self.embedding.weight._data)
-        ids, _ = _ids("Encoder", "source", source, lengths, backend, self.embedding.num_embeddings)
+        ids, _ = _check_ids("Encoder", "source", source, lengths, backend, self.embedding.num_embeddings)
         return self.recurrence(self.embedding(ids), lengths=lengths)  # type: ignore[no-any-return]
 
 
 class Bridge(nn.Module):
     """The decoder's first state from the encoder's last: s = tanh(W [every array of every cell] + b).
 
-    Any encoder fits any decoder: two directions, other depths, other sizes, an LSTM before a GRU. The parameters are
-    the submodules `h`, `c`, …, one for each array of the decoder's state (after Bahdanau et al. 2015, A.2.2).
+    Any encoder fits any decoder: with two directions, other depths, other sizes, an LSTM before a GRU. The parameters
+    are the submodules `h`, `c`, …, one for each array of the decoder's state (after Bahdanau et al. 2015, A.2.2).
     """
 
     def __init__(
@@ -102,37 +103,37 @@ class Bridge(nn.Module):
         parts = parts_of(state)
         B = parts[0].shape[1]
         rows = mg.concatenate([part[k] for part in parts for k in range(part.shape[0])], axis=-1)
-        made = [mg.tanh(getattr(self, name)(rows)) for name in self.names]
-        return tuple(
-            mg.swapaxes(mg.reshape(s, (B, layers, size)), 0, 1) for s, (layers, size) in zip(made, self.shapes)
-        )
+        arrays = [
+            mg.reshape(mg.tanh(getattr(self, name)(rows)), (B, *shape)) for name, shape in zip(self.names, self.shapes)
+        ]
+        return tuple(mg.swapaxes(array, 0, 1) for array in arrays)
 
 
 class Decoder(nn.Module):
-    """Embedding → recurrence → readout, with attention between them or without.
+    """Embedding → recurrence → readout, optionally with attention.
 
         attend="before": c(t) = attention(h(t−1));  h(t) = f([e(t); c(t)], h(t−1))   (Bahdanau et al. 2015)
         attend="after":  h(t) = f(e(t), h(t−1));    c(t) = attention(h(t))           (Luong et al. 2015)
         y(t) = Wo tanh(Wm [h(t); c(t)]),  or without attention  y(t) = Wo h(t) + bo
 
-    h here is the top layer's. Wm and bm are the submodule `mix`, Wo and bo `readout`.
+    h is the top layer's. Wm and bm are the submodule `mix`, Wo and bo `readout`.
 
     Args:
         vocab_size, embedding_size, hidden_size, num_layers: V, E, H and L.
-        network: the recurrence's class, in one direction; `options` are its own, such as `cell_type`.
-        attention: an `Attention` with query_size the size of the top h; None for none.
+        network: the recurrence's class, in one direction; `options` are further arguments of it, such as `cell_type`.
+        attention: an `Attention` whose query_size is the size of the top layer's h, or None.
         attend: "before" or "after" the step.
         rng, dtype: as in the recurrence.
 
     Call: `logits, weights, state = decoder(ids, state, lengths, forced, draws)`.
-        ids: (T, B), what is fed: the beginning token first, then the true tokens.
+        ids: (T, B), the tokens fed: the beginning token first, then the true tokens.
         state: a `DecoderState`.
-        lengths: (B,), how many of the T steps count; logits and weights beyond are zero, and ids there
-            may be anything. The state returned is that after each sequence's last step.
-        forced: (T, B) booleans on the host, as `TeacherForcing.draw` gives: where False, the decoder is fed a token of
-            its own last step in the place of ids[t]. ids[0] is always fed. None for all True. No gradient passes
-            through the choice of a token.
-        draws: which token that is. None for the most probable one; numbers of [0, 1) (T, B) on the host, such as
+        lengths: (B,), how many of the T steps count; logits and weights beyond are zero, and ids there may be anything.
+            The returned state is that after each sequence's last step.
+        forced: (T, B) booleans on the host, as from `TeacherForcing.draw`: where False, the decoder is fed a token of
+            its own last step in place of ids[t]. ids[0] is always fed. None for all True. No gradient passes through
+            the choice of a token.
+        draws: how that token is chosen. None for the most probable one; numbers in [0, 1) (T, B) on the host, such as
             rng.random((T, B)), for one drawn from the model's distribution (Bengio et al. 2015).
         logits: (T, B, V). weights: (T, B, S), or None without attention.
     """
@@ -151,23 +152,22 @@ class Decoder(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        if attend not in ("before", "after"):
-            raise ValueError(f"Decoder: attend: got {attend!r}, want 'before' or 'after'")
+        check_choice("Decoder", ("before", "after"), attend=attend)
         if attention is not None and not isinstance(attention, Attention):
             raise TypeError(f"Decoder: attention: got {type(attention).__name__}, want an Attention or None")
-        read = attention.key_size if attention is not None else 0
+        context_size = attention.key_size if attention is not None else 0
         self.attend, self.attention = attend, attention
         rng = nn.init.as_generator(rng, "Decoder")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
-        width = embedding_size + (read if attend == "before" else 0)
+        width = embedding_size + (context_size if attend == "before" else 0)
         self.recurrence = network(width, hidden_size, num_layers, rng=rng, dtype=dtype, **options)
-        _time_major("Decoder", self.recurrence)
+        _check_time_major("Decoder", self.recurrence)
         if self.recurrence.bidirectional:
-            raise ValueError("Decoder: bidirectional: got True, want False: what comes next is not known yet")
+            raise ValueError("Decoder: bidirectional: got True, want False: later tokens are not known yet")
         top = self.recurrence.cells[-1].state_sizes[0]
         if attention is not None and attention.query_size != top:
             raise ValueError(f"Decoder: attention: got query_size {attention.query_size}, want {top}, the size of h")
-        self.mix = nn.Linear(top + read, top, rng=rng, dtype=dtype) if read else None
+        self.mix = nn.Linear(top + context_size, top, rng=rng, dtype=dtype) if context_size else None
         self.readout = nn.Linear(top, vocab_size, rng=rng, dtype=dtype)
 
     def forward(
@@ -177,86 +177,86 @@ class Decoder(nn.Module):
             raise TypeError(f"Decoder: state: got {type(state).__name__}, want a DecoderState")
         backend = backend_of(self.readout.weight._data)
         xp = backend.xp
-        ids, spans = _ids("Decoder", "ids", ids, lengths, backend, self.embedding.num_embeddings)
+        ids, spans = _check_ids("Decoder", "ids", ids, lengths, backend, self.embedding.num_embeddings)
         T, B = ids.shape
         if state.recurrent[0].shape[1] != B:
             raise ValueError(f"Decoder: ids: got {B} sequences, want {state.recurrent[0].shape[1]} as in the state")
         if draws is not None and forced is None:
             raise ValueError("Decoder: draws: got some without forced, want both")
-        forced = None if forced is None else _per_token("forced", forced, "b", (T, B))
-        draws = None if draws is None else backend.from_numpy(_per_token("draws", draws, "f", (T, B)))
-        stepwise = (forced is not None and not forced[1:].all()) or (self.mix is not None and self.attend == "before")
-        if stepwise:
+        forced = None if forced is None else check_per_token("Decoder", "forced", forced, "b", (T, B))
+        draws = None if draws is None else backend.from_numpy(check_per_token("Decoder", "draws", draws, "f", (T, B)))
+        # Step by step if an input depends on the step before: on its token, or through attention on its h.
+        if (forced is not None and not forced[1:].all()) or (self.mix is not None and self.attend == "before"):
             masks = self.recurrence.draw_masks(T, B)
-            coins = None if forced is None else backend.from_numpy(forced)
-            every: list[Tensor] = []
-            looked: list[Tensor] = []
+            forced = None if forced is None else backend.from_numpy(forced)
+            all_logits: list[Tensor] = []
+            all_weights: list[Tensor] = []
             for t in range(T):
-                fed = ids[t]
-                if t and coins is not None:
-                    fed = xp.where(coins[t], fed, _chosen(xp, every[-1]._data, None if draws is None else draws[t]))
-                before = state.recurrent
-                y, weights, state = self._advance(self.embedding(fed)[None], state, None, at_step(masks, t))
-                if spans is not None and t >= spans.shortest:
-                    kept = tuple(mg.where(spans.valid[t], new, old) for new, old in zip(state.recurrent, before))
-                    state = DecoderState(kept, state.memory)
-                every.append(y[0])
-                looked += [] if weights is None else [weights[0]]
-            logits, weights = mg.stack(every), mg.stack(looked) if looked else None
+                tokens = ids[t]
+                if t and forced is not None:
+                    own = _choose_tokens(xp, all_logits[-1]._data, None if draws is None else draws[t])
+                    tokens = xp.where(forced[t], tokens, own)
+                previous = state.recurrent
+                y, weights, state = self._advance(self.embedding(tokens)[None], state, None, at_step(masks, t))
+                if spans is not None and t >= spans.shortest:  # a sequence that has ended keeps its last state
+                    parts = tuple(mg.where(spans.valid[t], new, old) for new, old in zip(state.recurrent, previous))
+                    state = DecoderState(parts, state.memory)
+                all_logits.append(y[0])
+                all_weights += [] if weights is None else [weights[0]]
+            logits, weights = mg.stack(all_logits), mg.stack(all_weights) if all_weights else None
         else:
             logits, weights, state = self._advance(self.embedding(ids), state, lengths, None)
         if spans is not None and not spans.full:
-            nothing = xp.zeros((), dtype=logits.dtype)
-            logits = mg.where(spans.valid, logits, nothing)
-            weights = None if weights is None else mg.where(spans.valid, weights, nothing)
+            logits = fill(logits, spans.valid, 0)
+            weights = None if weights is None else fill(weights, spans.valid, 0)
         return logits, weights, state
 
     def _advance(
         self, es: Tensor, state: DecoderState, lengths: Any, masks: Any
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """Steps with known inputs es (T, B, E); T is 1 where attention comes before the step."""
-        weights, xs, reader = None, es, self.attention
+        """Steps with known inputs es (T, B, E); T is 1 if attention comes before the step."""
+        weights, xs, attention = None, es, self.attention
         context: Tensor | None = None
-        if reader is not None and state.memory is None:
-            raise ValueError("Decoder: state: got no memory, want one that attention.prepare made")
-        if reader is not None and state.memory is not None and self.attend == "before":
+        if attention is not None and state.memory is None:
+            raise ValueError("Decoder: state: got no memory, want the result of attention.prepare")
+        if attention is not None and state.memory is not None and self.attend == "before":
             # The top layer's h(t−1) is the last row of the first array.
-            context, weights = reader.read(state.recurrent[0][-1][None], state.memory)
+            context, weights = attention.read(state.recurrent[0][-1][None], state.memory)
             xs = mg.concatenate([es, context], axis=-1)
         hs, recurrent = self.recurrence(xs, state.recurrent, lengths=lengths, masks=masks)
-        if reader is not None and state.memory is not None and self.attend == "after":
-            context, weights = reader.read(hs, state.memory)
+        if attention is not None and state.memory is not None and self.attend == "after":
+            context, weights = attention.read(hs, state.memory)
         if self.mix is not None and context is not None:
             hs = mg.tanh(self.mix(mg.concatenate([hs, context], axis=-1)))
         return self.readout(hs), weights, DecoderState(parts_of(recurrent), state.memory)
 
-    # Decoding, as `minigrad_rnn.seq2seq.search` asks for it
+    # The methods of `search.StepModel`
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """One step: ids (N,) → log probabilities (N, V) of the next token, and the state after it."""
+        """Return log probabilities (N, V) of the next token after ids (N,), and the new state."""
         logits, _, state = self(np.asarray(tokens)[None], state)
         return mg.log_softmax(logits[0]), state
 
     def select(self, state: DecoderState, rows: Any) -> DecoderState:
-        """The state of some of its sequences, host integers (N,), in that order."""
-        place = backend_of(state.recurrent[0]._data).from_numpy(np.asarray(rows, dtype=np.int64))
-        memory = None if state.memory is None else state.memory.select(place)
-        return DecoderState(tuple(mg.take(part, place, axis=1) for part in state.recurrent), memory)
+        """Return the state of the sequences `rows`, host integers (N,), in this order."""
+        rows = backend_of(state.recurrent[0]._data).from_numpy(np.asarray(rows, dtype=np.int64))
+        memory = None if state.memory is None else state.memory.select(rows)
+        return DecoderState(tuple(mg.take(part, rows, axis=1) for part in state.recurrent), memory)
 
 
 class EncoderDecoder(nn.Module):
-    """Many-to-many, delayed: an encoder, a bridge, a decoder.
+    """Delayed many-to-many: an encoder, a bridge, a decoder.
 
     Args:
-        encoder, decoder: an `Encoder` and a `Decoder`. With attention its key_size is the encoder's output_size.
-        bridge: "linear" for a `Bridge`; "copy" hands the last state on as it is, which needs equal shapes; or a module
-            of one's own, called with the encoder's state, that returns the decoder's arrays as a tuple.
-        batch_first: whether ids and results have the batch first.
+        encoder, decoder: an `Encoder` and a `Decoder`; the key_size of an attention is the encoder's output_size.
+        bridge: "linear" for a `Bridge`; "copy" passes the last state on unchanged, which needs equal shapes; or a
+            module that is called with the encoder's state and returns the decoder's arrays as a tuple.
+        batch_first: whether the batch is the first axis of ids and results.
         rng, dtype: of the bridge.
 
     Call: `logits, weights = model(source, target, source_lengths, target_lengths, forced, draws)`.
-        source: ids (S, B), or vectors (S, B, E) for an encoder without vocabulary.
-        target: ids (T, B), what the decoder is fed: the beginning token, then the truth one step late.
+        source: ids (S, B), or vectors (S, B, E) for an encoder without a vocabulary.
+        target: ids (T, B), the tokens fed to the decoder: the beginning token, then the true tokens one step later.
         source_lengths, target_lengths: (B,). forced, draws: as in `Decoder`, (T, B), or (B, T) with batch_first.
         logits: (T, B, V). weights: (T, B, S), or None.
 
@@ -274,11 +274,11 @@ class EncoderDecoder(nn.Module):
     ) -> None:
         super().__init__()
         rng = nn.init.as_generator(rng, "EncoderDecoder")
-        reader = decoder.attention
-        if reader is not None and reader.key_size != encoder.output_size:
+        attention, size = decoder.attention, encoder.output_size
+        if attention is not None and attention.key_size != size:
             raise ValueError(
-                f"EncoderDecoder: decoder: its attention has key_size {reader.key_size}, want {encoder.output_size}, "
-                "the encoder's output_size"
+                f"EncoderDecoder: decoder: got an attention with key_size {attention.key_size}, want {size}, the "
+                "encoder's output_size"
             )
         if bridge == "copy":
             shapes = [[cell.state_sizes for cell in net.recurrence.cells] for net in (encoder, decoder)]
@@ -294,12 +294,12 @@ class EncoderDecoder(nn.Module):
             self.bridge = Bridge(encoder.recurrence, decoder.recurrence, rng=rng, dtype=dtype)
 
     def start(self, source: Any, source_lengths: Any = None) -> DecoderState:
-        """The decoder's state before its first step."""
-        memory, state = self.encoder(self._turned(source), source_lengths)
-        reader = self.decoder.attention
+        """Return the decoder's state before its first step."""
+        memory, state = self.encoder(self._swap_axes(source), source_lengths)
+        attention = self.decoder.attention
         return DecoderState(
             parts_of(state if self.bridge is None else self.bridge(state)),
-            None if reader is None else reader.prepare(memory, source_lengths),
+            None if attention is None else attention.prepare(memory, source_lengths),
         )
 
     def forward(
@@ -311,54 +311,44 @@ class EncoderDecoder(nn.Module):
         forced: Any = None,
         draws: Any = None,
     ) -> tuple[Tensor, Tensor | None]:
-        forced, draws = (None if given is None else self._turned(given) for given in (forced, draws))
+        forced, draws = (None if x is None else self._swap_axes(x) for x in (forced, draws))
         state = self.start(source, source_lengths)
-        logits, weights, _ = self.decoder(self._turned(target), state, target_lengths, forced, draws)
-        return self._turned(logits), None if weights is None else self._turned(weights)
+        logits, weights, _ = self.decoder(self._swap_axes(target), state, target_lengths, forced, draws)
+        return self._swap_axes(logits), None if weights is None else self._swap_axes(weights)
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """As `Decoder.step`."""
+        """See `Decoder.step`."""
         return self.decoder.step(tokens, state)
 
     def select(self, state: DecoderState, rows: Any) -> DecoderState:
-        """As `Decoder.select`."""
+        """See `Decoder.select`."""
         return self.decoder.select(state, rows)
 
-    def _turned(self, x: Any) -> Any:
-        """Time first from batch first, and back."""
+    def _swap_axes(self, x: Any) -> Any:
+        """Exchange the time and batch axes if the model is batch_first."""
         if not self.batch_first:
             return x
         return (x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)).swapaxes(0, 1)
 
 
-def _per_token(argument: str, given: Any, kind: str, shape: tuple[int, int]) -> Array:
-    """One boolean, or one number of [0, 1), for each token (T, B), checked on the host."""
-    array = np.asarray(given)
-    within = kind == "b" or ((array >= 0) & (array < 1)).all()
-    if array.shape != shape or array.dtype.kind != kind or not within:
-        want = "booleans" if kind == "b" else "numbers of [0, 1)"
-        raise ValueError(f"Decoder: {argument}: got {array.dtype} of shape {array.shape}, want {want} of shape {shape}")
-    return array
-
-
-def _chosen(xp: Any, logits: Array, draws: Array | None) -> Array:
-    """Tokens (B,) from logits (B, V): the most probable, or by draws (B,) as `sampling.draw` does it."""
+def _choose_tokens(xp: Any, logits: Array, draws: Array | None) -> Array:
+    """Tokens (B,) from logits (B, V): the most probable ones, or as `sampling.draw` chooses with the numbers draws."""
     if draws is None:
         return xp.argmax(logits, axis=-1)
     z = logits.astype(np.float64)
-    below = xp.cumsum(xp.exp(z - xp.max(z, axis=-1, keepdims=True)), axis=-1)
-    return xp.sum(below <= draws[:, None] * below[:, -1:], axis=-1)
+    cumulative = xp.cumsum(xp.exp(z - xp.max(z, axis=-1, keepdims=True)), axis=-1)
+    return xp.sum(cumulative <= draws[:, None] * cumulative[:, -1:], axis=-1)
 
 
-def _time_major(name: str, recurrence: Recurrence) -> None:
+def _check_time_major(name: str, recurrence: Recurrence) -> None:
     if recurrence.batch_first:
         raise ValueError(f"{name}: batch_first: got True, want False; EncoderDecoder has its own batch_first")
 
 
-def _ids(
+def _check_ids(
     name: str, argument: str, ids: Any, lengths: Any, backend: Backend, limit: int
 ) -> tuple[Array, Lengths | None]:
-    """Ids (T, B), 0 at padding, where the model lives; if they come from the host, checked against V = limit."""
+    """Ids (T, B), 0 at padding, on the model's backend; ids from the host are checked against V = limit."""
     array = ids._data if isinstance(ids, Tensor) else ids
     array = array if is_array(array) else np.asarray(array)
     if array.dtype.kind not in "iu":
@@ -367,9 +357,7 @@ def _ids(
         raise ValueError(f"{name}: {argument}: got shape {tuple(array.shape)}, want (T, B) with at least one of each")
     spans = None if lengths is None else Lengths(lengths, array.shape[0], array.shape[1], backend, name)
     if spans is not None and not spans.full:
-        here = backend_of(array)
-        valid = here.from_numpy(np.arange(array.shape[0])[:, None] < spans.host)
-        array = array * valid
+        array = array * backend_of(array).from_numpy(np.arange(array.shape[0])[:, None] < spans.host)
     if isinstance(array, np.ndarray):
         if ((array < 0) | (array >= limit)).any():
             raise ValueError(f"{name}: {argument}: got ids from {array.min()} to {array.max()}, want 0 to {limit - 1}")

@@ -1,8 +1,8 @@
 """The shapes of input and output on top of any recurrence (slides 65–67).
 
-One-to-one, one-to-many, many-to-one, many-to-many synchronous are here; many-to-many delayed is
-`EncoderDecoder`. Each is a recurrence and a readout: a module that works along the last axis, such
-as `Linear`, or several in `Sequential`. The layout is the recurrence's: (T, B, F), or (B, T, F) with batch_first.
+One-to-one, one-to-many, many-to-one and synchronous many-to-many; delayed many-to-many is `EncoderDecoder`. Each is a
+recurrence and a readout: a module that works along the last axis, such as `Linear`, or several in `Sequential`. The
+layout is the recurrence's: (T, B, F), or (B, T, F) with batch_first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
+from minigrad.validation import as_tensor, check_choice, check_integer
 
 from ..cells import CellMasks, Lengths
 from ..networks.recurrence import Recurrence
-from ..validation import as_tensor, check_whole
 
 State = Any
 POOLS = ("last", "mean", "max")
@@ -35,9 +35,7 @@ class OneToOne(nn.Module):
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
-        x = as_tensor("OneToOne", "x", x)
-        if x.ndim != 2:
-            raise ValueError(f"OneToOne: x: got shape {x.shape}, want (B, I)")
+        x = _check_ndim("OneToOne", "x", x, "(B, I)")
         if self.recurrence is None:
             if state is not None:
                 raise ValueError("OneToOne: state: got one, want None: there is no recurrence")
@@ -48,20 +46,20 @@ class OneToOne(nn.Module):
 
 
 class OneToMany(nn.Module):
-    """A sequence from one input: x enters at t = 0; after that comes what `feedback` says.
+    """A sequence from one input: x is the input at t = 0; `feedback` determines the later ones.
 
     Args:
         recurrence: in one direction.
         readout: y(t) (B, O) from h(t).
-        feedback: what is read at t ≥ 1. "output": y(t−1), where O = I; "input": x again; "zeros"; or a module that
-            makes the next input (B, I) of y(t−1). Gradients pass through what is fed back.
+        feedback: the input at t ≥ 1. "output": y(t−1), if O = I; "input": x again; "zeros"; or a module that computes
+            the next input (B, I) from y(t−1). Gradients pass through what is fed back.
 
     Call: `ys, state = model(x, steps, state, lengths, targets, forced)`.
         x: (B, I). steps: T, at least 1.
-        lengths: (B,), outputs beyond which are zero.
+        lengths: (B,); outputs beyond them are zero.
         targets, forced: teacher forcing, for a feedback of outputs: targets (T, B, O) and booleans (T, B) on the host,
-            as `TeacherForcing.draw` gives them; where forced[t] is True, step t reads targets[t−1] for y(t−1). Without
-            `forced` all are True. With batch_first both are (B, T, …). Targets at padding may be anything.
+            as from `TeacherForcing.draw`; where forced[t] is True, step t reads targets[t−1] in place of y(t−1).
+            Without `forced` all are True. With batch_first both are (B, T, …). Targets at padding may be anything.
         ys: (T, B, O), or (B, T, O) with batch_first. The state is that after each sequence's last step.
     """
 
@@ -70,133 +68,116 @@ class OneToMany(nn.Module):
         if not isinstance(feedback, nn.Module) and feedback not in FEEDBACKS:
             raise ValueError(f"OneToMany: feedback: got {feedback!r}, want one of {list(FEEDBACKS)} or a Module")
         if recurrence.bidirectional:
-            raise ValueError("OneToMany: recurrence: got two directions, want one: what comes next is not known yet")
+            raise ValueError("OneToMany: recurrence: got two directions, want one: later outputs are not known yet")
         self.recurrence, self.readout, self.feedback = recurrence, readout, feedback
 
     def forward(
-        self,
-        x: Any,
-        steps: int,
-        state: State = None,
-        lengths: Any = None,
-        targets: Any = None,
-        forced: Any = None,
+        self, x: Any, steps: int, state: State = None, lengths: Any = None, targets: Any = None, forced: Any = None
     ) -> tuple[Tensor, State]:
-        net, x = self.recurrence, as_tensor("OneToMany", "x", x)
-        if x.ndim != 2:
-            raise ValueError(f"OneToMany: x: got shape {x.shape}, want (B, I)")
-        check_whole("OneToMany", "steps", steps)
-        xp, B = backend_of(x._data).xp, x.shape[0]
-        turn = net.batch_first
+        net, x = self.recurrence, _check_ndim("OneToMany", "x", x, "(B, I)")
+        check_integer("OneToMany", steps=steps)
+        xp, B, batch_first = backend_of(x._data).xp, x.shape[0], net.batch_first
         if self.feedback in ("input", "zeros"):
             if targets is not None or forced is not None:
                 raise ValueError(
                     f"OneToMany: targets: got some with feedback={self.feedback!r}, want 'output' or a Module"
                 )
-            others = mg.broadcast_to(x, (steps - 1, *x.shape)) if self.feedback == "input" else None
-            if others is None:
-                others = Tensor(xp.zeros((steps - 1, *x.shape), dtype=x.dtype))
-            xs = mg.concatenate([x[None], others]) if steps > 1 else x[None]
-            hs, state = net(mg.swapaxes(xs, 0, 1) if turn else xs, state, lengths=lengths)
-            return _without_padding("OneToMany", self.readout(hs), lengths, turn), state
-        truth, coins = self._teacher(targets, forced, steps, x)
+            later = x if self.feedback == "input" else Tensor(xp.zeros(x.shape, dtype=x.dtype))
+            xs = mg.concatenate([x[None], mg.broadcast_to(later, (steps - 1, *x.shape))]) if steps > 1 else x[None]
+            hs, state = net(mg.swapaxes(xs, 0, 1) if batch_first else xs, state, lengths=lengths)
+            return _zero_padding("OneToMany", self.readout(hs), lengths, batch_first), state
+        targets, forced = self._check_targets(targets, forced, steps, x)
         spans = None if lengths is None else Lengths(lengths, steps, B, backend_of(x._data), "OneToMany")
         masks = net.draw_masks(steps, B)
         ys: list[Tensor] = []
         for t in range(steps):
             valid = spans.valid[t] if spans is not None and t >= spans.shortest else None
             if t:
-                fed = ys[-1]
-                if truth is not None:
-                    if truth.shape[2:] != fed.shape[1:]:
-                        raise ValueError(f"OneToMany: targets: got {truth.shape[2:]} features, want {fed.shape[1:]}")
-                    fed = truth[t - 1] if coins is None else mg.where(coins[t][:, None], truth[t - 1], fed)
-                if (
-                    valid is not None
-                ):  # what a padded target holds, NaN for one, would come back in the weights' gradients
-                    fed = mg.where(valid, fed, xp.zeros((), dtype=fed.dtype))
-                if self.feedback == "output" and fed.shape != x.shape:
-                    raise ValueError(
-                        f"OneToMany: feedback: got 'output' for y(t) of shape {fed.shape}, want {x.shape}, that of x"
-                    )
-                x = self.feedback(fed) if isinstance(self.feedback, nn.Module) else fed
-            hs, new = net(x[:, None] if turn else x[None], state, masks=at_step(masks, t))
-            if valid is not None:
-                parts = tuple(mg.where(valid, a, b) for a, b in zip(parts_of(new), parts_of(state)))
-                new = parts if isinstance(new, tuple) else parts[0]
-            state = new
-            ys.append(self.readout(hs[:, 0] if turn else hs[0]))
-        return _without_padding("OneToMany", mg.stack(ys, axis=1 if turn else 0), lengths, turn), state
+                target = None if targets is None else targets[t - 1]
+                x = self._next_input(ys[-1], target, None if forced is None else forced[t], valid, x.shape)
+            hs, next_state = net(x[:, None] if batch_first else x[None], state, masks=at_step(masks, t))
+            if valid is not None:  # a sequence that has ended keeps its last state
+                parts = tuple(mg.where(valid, a, b) for a, b in zip(parts_of(next_state), parts_of(state)))
+                next_state = parts if isinstance(next_state, tuple) else parts[0]
+            state = next_state
+            ys.append(self.readout(hs[:, 0] if batch_first else hs[0]))
+        return _zero_padding("OneToMany", mg.stack(ys, axis=int(batch_first)), lengths, batch_first), state
 
-    def _teacher(self, targets: Any, forced: Any, steps: int, x: Tensor) -> tuple[Tensor | None, Any]:
-        """The true outputs and the coins, time first, where x lives."""
+    def _next_input(self, y: Tensor, target: Tensor | None, forced: Any, valid: Any, shape: tuple[int, ...]) -> Tensor:
+        """The next input from y(t−1) and, with teacher forcing, the target (B, O) where forced (B, 1)."""
+        if target is not None:
+            if target.shape[1:] != y.shape[1:]:
+                raise ValueError(f"OneToMany: targets: got {target.shape[1:]} features, want {y.shape[1:]}")
+            y = target if forced is None else mg.where(forced, target, y)
+        if valid is not None:  # a NaN in a padded target would reach the weights' gradients
+            y = fill(y, valid, 0)
+        if isinstance(self.feedback, nn.Module):
+            return self.feedback(y)  # type: ignore[no-any-return]
+        if y.shape != shape:
+            raise ValueError(f"OneToMany: feedback: got 'output' for y(t) of shape {y.shape}, want {shape}, that of x")
+        return y
+
+    def _check_targets(self, targets: Any, forced: Any, steps: int, x: Tensor) -> tuple[Tensor | None, Any]:
+        """Targets (T, B, O) and forced (T, B, 1), on the backend of x."""
         if targets is None:
             if forced is not None:
                 raise ValueError("OneToMany: forced: got some without targets, want both")
             return None, None
-        backend, turn = backend_of(x._data), self.recurrence.batch_first
-        truth = as_tensor("OneToMany", "targets", targets)
-        truth = mg.swapaxes(truth, 0, 1) if turn else truth
-        if truth.ndim != 3 or truth.shape[:2] != (steps, x.shape[0]):
-            raise ValueError(f"OneToMany: targets: got (T, B, …) = {truth.shape}, want ({steps}, {x.shape[0]}, O)")
-        if truth.dtype != x.dtype:
-            raise TypeError(f"OneToMany: targets: got dtype {truth.dtype}, want {x.dtype} like x")
+        batch_first = self.recurrence.batch_first
+        targets = as_tensor("OneToMany", "targets", targets)
+        targets = mg.swapaxes(targets, 0, 1) if batch_first else targets
+        shape = (steps, x.shape[0])
+        if targets.ndim != 3 or targets.shape[:2] != shape:
+            raise ValueError(f"OneToMany: targets: got (T, B, …) = {targets.shape}, want ({shape[0]}, {shape[1]}, O)")
+        if targets.dtype != x.dtype:
+            raise TypeError(f"OneToMany: targets: got dtype {targets.dtype}, want {x.dtype} like x")
         if forced is None:
-            return truth, None
-        coins = np.asarray(forced).swapaxes(0, 1) if turn else np.asarray(forced)
-        if coins.shape != truth.shape[:2] or coins.dtype != bool:
-            raise ValueError(
-                f"OneToMany: forced: got {coins.dtype} of shape {coins.shape}, want booleans of {truth.shape[:2]}"
-            )
-        return truth, backend.from_numpy(np.ascontiguousarray(coins))
+            return targets, None
+        forced = np.asarray(forced).swapaxes(0, 1) if batch_first else forced
+        forced = check_per_token("OneToMany", "forced", forced, "b", shape)
+        return targets, backend_of(x._data).from_numpy(np.ascontiguousarray(forced)[:, :, None])
 
 
 class ManyToOne(nn.Module):
-    """One output for a sequence: y = readout(what is left of h(0 … T−1)).
+    """One output for a sequence: y = readout(pool(h(0 … T−1))).
 
     Args:
         recurrence: in one direction or two.
         readout: y (B, O) from (B, F), F the features of the recurrence's output.
-        pool: "last": the top layer's h after the last step, read backward that after the first one; "mean" or "max"
-            over time. Padding is excluded from all three.
+        pool: "last": the top layer's h after the last step, of the backward direction that after the first step; "mean"
+            or "max" over time. Padding is excluded from all three.
 
     Call: `y = model(xs, state, lengths)`: xs as the recurrence's.
     """
 
     def __init__(self, recurrence: Recurrence, readout: nn.Module, pool: str = "last") -> None:
         super().__init__()
-        if pool not in POOLS:
-            raise ValueError(f"ManyToOne: pool: got {pool!r}, want one of {list(POOLS)}")
+        check_choice("ManyToOne", POOLS, pool=pool)
         self.recurrence, self.readout, self.pool = recurrence, readout, pool
 
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> Tensor:
-        _batched("ManyToOne", xs)
-        net = self.recurrence
-        hs, final = net(xs, state, lengths=lengths)
+        _check_ndim("ManyToOne", "xs", xs, "three axes: time, batch and features", 3)
+        hs, final = self.recurrence(xs, state, lengths=lengths)
         if self.pool == "last":
-            return self.readout(self._last(parts_of(final)[0]))  # type: ignore[no-any-return]
-        hs = mg.swapaxes(hs, 0, 1) if net.batch_first else hs
+            h = parts_of(final)[0]
+            pooled = self.recurrence.merge_directions([h[row] for row in top_rows(self.recurrence)])
+        else:
+            pooled = self._over_time(hs, lengths)
+        return self.readout(pooled)  # type: ignore[no-any-return]
+
+    def _over_time(self, hs: Tensor, lengths: Any) -> Tensor:
+        """The mean or maximum of hs over each sequence's own steps."""
+        hs = mg.swapaxes(hs, 0, 1) if self.recurrence.batch_first else hs
         T, B = hs.shape[:2]
         backend = backend_of(hs._data)
         spans = None if lengths is None else Lengths(lengths, T, B, backend, "ManyToOne")
         if self.pool == "max":
-            if spans is not None and not spans.full:
-                hs = mg.where(spans.valid, hs, backend.xp.full((), -np.inf, dtype=hs.dtype))
-            return self.readout(mg.max(hs, axis=0))  # type: ignore[no-any-return]
+            hs = hs if spans is None or spans.full else fill(hs, spans.valid, -np.inf)
+            return mg.max(hs, axis=0)
         if spans is None:
-            return self.readout(mg.mean(hs, axis=0))  # type: ignore[no-any-return]
-        steps = backend.from_numpy(spans.host.astype(hs.dtype)[:, None])
-        return self.readout(mg.sum(hs, axis=0) / steps)  # type: ignore[no-any-return]
-
-    def _last(self, h: Tensor) -> Tensor:
-        """From the state's rows (cells, B, H): those of the top layer, merged as the recurrence merges them."""
-        net, tops = self.recurrence, [h[row] for row in top_rows(self.recurrence)]
-        if len(tops) == 1:
-            return tops[0]
-        if net.merge == "concat":
-            return mg.concatenate(tops, axis=-1)
-        total = tops[0] + tops[1]
-        return total if net.merge == "sum" else total * 0.5
+            return mg.mean(hs, axis=0)
+        mean: Tensor = mg.sum(hs, axis=0) / backend.from_numpy(spans.host.astype(hs.dtype)[:, None])
+        return mean
 
 
 class ManyToMany(nn.Module):
@@ -210,20 +191,20 @@ class ManyToMany(nn.Module):
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
-        _batched("ManyToMany", xs)
+        _check_ndim("ManyToMany", "xs", xs, "three axes: time, batch and features", 3)
         hs, state = self.recurrence(xs, state, lengths=lengths)
-        return _without_padding("ManyToMany", self.readout(hs), lengths, self.recurrence.batch_first), state
+        return _zero_padding("ManyToMany", self.readout(hs), lengths, self.recurrence.batch_first), state
 
 
 def top_rows(net: Recurrence) -> list[int]:
-    """Which rows of the state (cells, B, H) are the top layer's, read forward and, if it is, backward."""
+    """Return the rows of the state (cells, B, H) that are the top layer's: forward and, if there is one, backward."""
     if not net.bidirectional:
         return [-1]
     return [net.num_layers[0] - 1, -1] if isinstance(net.num_layers, tuple) else [-2, -1]
 
 
 def at_step(masks: dict[str, CellMasks], t: int) -> dict[str, CellMasks]:
-    """What the masks of a whole sequence are for step t alone."""
+    """Return the part of a sequence's masks that belongs to step t."""
     return {
         name: CellMasks(
             None if m.input is None else m.input[t : t + 1],
@@ -235,21 +216,36 @@ def at_step(masks: dict[str, CellMasks], t: int) -> dict[str, CellMasks]:
 
 
 def parts_of(state: State) -> tuple[Tensor, ...]:
-    """The arrays of a recurrence's state: (h, c) of an LSTM, (h,) of those that give h alone."""
+    """Return a recurrence's state as a tuple: (h, c) of an LSTM, (h,) of a cell whose only state is h."""
     return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
-def _without_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> Tensor:
-    """Outputs with zeros at padding, where a readout's bias would stand."""
+def check_per_token(name: str, argument: str, value: Any, kind: str, shape: tuple[int, int]) -> Any:
+    """Return a host array with a boolean (kind "b") or a number in [0, 1) (kind "f") for each token (T, B)."""
+    array = np.asarray(value)
+    in_range = kind == "b" or ((array >= 0) & (array < 1)).all()
+    if array.shape != shape or array.dtype.kind != kind or not in_range:
+        want = "booleans" if kind == "b" else "numbers in [0, 1)"
+        raise ValueError(f"{name}: {argument}: got {array.dtype} of shape {array.shape}, want {want} of shape {shape}")
+    return array
+
+
+def fill(x: Tensor, valid: Any, value: float) -> Tensor:
+    """Return x with `value` wherever `valid` is False."""
+    return mg.where(valid, x, backend_of(x._data).xp.full((), value, dtype=x.dtype))
+
+
+def _zero_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> Tensor:
+    """The outputs of a readout with zeros at padding, where otherwise its bias would show."""
     if lengths is None:
         return ys
     T, B = (ys.shape[1], ys.shape[0]) if batch_first else ys.shape[:2]
-    backend = backend_of(ys._data)
-    spans = Lengths(lengths, T, B, backend, name)
-    valid = spans.valid.swapaxes(0, 1) if batch_first else spans.valid
-    return ys if spans.full else mg.where(valid, ys, backend.xp.zeros((), dtype=ys.dtype))
+    spans = Lengths(lengths, T, B, backend_of(ys._data), name)
+    return ys if spans.full else fill(ys, spans.valid.swapaxes(0, 1) if batch_first else spans.valid, 0)
 
 
-def _batched(name: str, xs: Any) -> None:
-    if as_tensor(name, "xs", xs).ndim != 3:
-        raise ValueError(f"{name}: xs: got shape {tuple(xs.shape)}, want three axes: time, batch and features")
+def _check_ndim(name: str, argument: str, value: Any, want: str, ndim: int = 2) -> Tensor:
+    x = as_tensor(name, argument, value)
+    if x.ndim != ndim:
+        raise ValueError(f"{name}: {argument}: got shape {x.shape}, want {want}")
+    return x

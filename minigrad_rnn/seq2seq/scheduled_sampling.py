@@ -1,8 +1,8 @@
-"""How often a decoder in training is fed the true last token rather than its own: scheduled sampling.
+"""Scheduled sampling: how often a decoder in training is fed the true last token rather than its own.
 
-The schedules are those of Bengio, Vinyals, Jaitly & Shazeer (2015), section 2.4: functions of the training step i that
-give the probability ε_i of the truth. A coin is tossed for each token, on the host, so that every backend sees the
-same ones. What is fed in the truth's place, the most probable token or a drawn one, is said in `Decoder`.
+The schedules are those of Bengio, Vinyals, Jaitly & Shazeer (2015), section 2.4: functions from the training step i to
+the probability ε_i of the truth. For each token a random number is drawn on the host, so every backend sees the same
+ones. `Decoder` describes what is fed in place of the truth: the most probable token or a sampled one.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ Schedule = Callable[[int], float]
 
 
 def constant_schedule(p: float) -> Schedule:
-    """ε_i = p. With p = 1 the truth is always fed, with p = 0 never."""
-    _within("constant_schedule", "p", p, 0, 1)
+    """Return ε_i = p. With p = 1 the truth is always fed, with p = 0 never."""
+    _check_range("constant_schedule", "p", p, 0, 1)
     return lambda step: p
 
 
 def linear_schedule(start: float = 1.0, slope: float = 1e-4, least: float = 0.0) -> Schedule:
-    """ε_i = max(least, start − slope · i)."""
-    _within("linear_schedule", "start", start, 0, 1)
-    _within("linear_schedule", "slope", slope, 0, math.inf)
-    _within("linear_schedule", "least", least, 0, start)
+    """Return ε_i = max(least, start − slope · i)."""
+    _check_range("linear_schedule", "start", start, 0, 1)
+    _check_range("linear_schedule", "slope", slope, 0, math.inf)
+    _check_range("linear_schedule", "least", least, 0, start)
     return lambda step: max(least, start - slope * step)
 
 
 def exponential_schedule(k: float = 0.999) -> Schedule:
-    """ε_i = k^i, with k in [0, 1]."""
-    _within("exponential_schedule", "k", k, 0, 1)
+    """Return ε_i = k^i, with k in [0, 1]."""
+    _check_range("exponential_schedule", "k", k, 0, 1)
     return lambda step: float(k**step)
 
 
 def inverse_sigmoid_schedule(k: float = 1000.0) -> Schedule:
-    """ε_i = k / (k + exp(i / k)), with k ≥ 1."""
-    _within("inverse_sigmoid_schedule", "k", k, 1, math.inf)
+    """Return ε_i = k / (k + exp(i / k)), with k ≥ 1."""
+    _check_range("inverse_sigmoid_schedule", "k", k, 1, math.inf)
 
     def schedule(step: int) -> float:
         decay = k * math.exp(-step / k)  # exp(i / k) itself would overflow
@@ -50,34 +50,34 @@ def inverse_sigmoid_schedule(k: float = 1000.0) -> Schedule:
 
 
 class TeacherForcing:
-    """Tosses the coins of scheduled sampling.
+    """Draws for each token whether the truth is fed.
 
     Args:
-        schedule: from the training step, 0 at first, to the probability of feeding the truth.
-        rng: where the coins come from, a generator or a seed. Given by the caller, so that a run can be repeated.
+        schedule: from the training step, which starts at 0, to the probability of feeding the truth.
+        rng: a generator or a seed; required, so that a run can be repeated.
     """
 
     def __init__(self, schedule: Schedule, rng: np.random.Generator | int) -> None:
         if not callable(schedule):
             raise TypeError(f"TeacherForcing: schedule: got {type(schedule).__name__}, want a function of the step")
-        given = nn.init.as_generator(rng, "TeacherForcing")
-        if given is None:
+        generator = nn.init.as_generator(rng, "TeacherForcing")
+        if generator is None:
             raise TypeError("TeacherForcing: rng: got None, want a numpy.random.Generator, or a whole number as a seed")
-        self.schedule, self.rng = schedule, given
+        self.schedule, self.rng = schedule, generator
 
     def draw(self, step: int, T: int, B: int) -> npt.NDArray[np.bool_]:
-        """(T, B), on the host: whether the truth is fed at step t to sequence b. Always T · B numbers are drawn.
+        """Return (T, B), on the host: whether the truth is fed at step t to sequence b. Always draws T · B numbers.
 
         Raises:
-            ValueError: a negative step, or a schedule that gives no probability.
+            ValueError: a negative step, or a schedule that returns no probability.
         """
         if step < 0:
             raise ValueError(f"TeacherForcing.draw: step: got {step}, want at least 0")
         p = self.schedule(step)
-        _within("TeacherForcing.draw", f"schedule({step})", p, 0, 1)
+        _check_range("TeacherForcing.draw", f"schedule({step})", p, 0, 1)
         return np.asarray(self.rng.random((T, B)) < p)
 
 
-def _within(name: str, argument: str, value: float, low: float, high: float) -> None:
+def _check_range(name: str, argument: str, value: float, low: float, high: float) -> None:
     if not (low <= value <= high and math.isfinite(value)):
         raise ValueError(f"{name}: {argument}: got {value!r}, want a number from {low:g} to {high:g}")

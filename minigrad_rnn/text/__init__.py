@@ -1,1 +1,1 @@
-"""Text: corpora, streams of batches, baselines, and a character model."""
+"""Text: corpora, parallel streams of chunks, and a character model."""

@@ -1,4 +1,4 @@
-"""Text for a character model: read a corpus, hold a part of it out, turn characters into integers and back."""
+"""Text for a character model: read a corpus, hold out a part of it, convert characters to integers and back."""
 
 import fnmatch
 import math
@@ -13,18 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# Not taken: tests, lib2to3 (gone from newer Pythons), installed packages, what the build wrote about its own machine.
+# Excluded: tests, lib2to3 (not in newer Pythons), installed packages, files that the build wrote about its machine.
 _NOT_LIBRARY = ("test", "tests", "idle_test", "lib2to3", "*-packages", "config-*", "_sysconfigdata*")
 
 
 class Vocabulary:
-    """Characters of any alphabet <-> integers from 0 to ``len(vocabulary) - 1``.
+    """Characters of any alphabet <-> integers from 0 to `len(vocabulary) - 1`.
 
-    ``characters`` holds each one once, at the place that is its id. ``unknown`` is the one among them that stands for
-    every other character, or None.
+    `characters` has each character once; its index is its id. `unknown` is the one that stands for every character
+    outside the vocabulary, or None.
 
     Raises:
-        ValueError: no characters, one of them twice, a lone surrogate (UTF-8 cannot write it), unknown not among them.
+        ValueError: no characters, one of them twice, a lone surrogate (not valid in UTF-8), unknown not among them.
 
     >>> vocabulary = Vocabulary.from_text("banana", unknown=None)
     >>> vocabulary.characters, vocabulary.encode("nab").tolist()
@@ -37,35 +37,35 @@ class Vocabulary:
         codes = _code_points(characters, "strict")
         distinct = len(set(characters))
         if not distinct == len(characters) >= 1:
-            raise ValueError(f"Vocabulary: characters has {codes.size}, {distinct} distinct; wanted each of them once")
+            raise ValueError(f"Vocabulary: characters: got {codes.size}, {distinct} distinct, want each of them once")
         if unknown is not None and (len(unknown) != 1 or unknown not in characters):
-            raise ValueError(f"Vocabulary: unknown is {unknown!r}, wanted one of the characters or None")
+            raise ValueError(f"Vocabulary: unknown: got {unknown!r}, want one of the characters or None")
         self.characters = characters
         self.unknown = unknown
         self._codes = codes
-        # One table from code point to id; its last entry answers for every code point beyond the largest known one.
+        # From code point to id; the last entry serves every code point beyond the largest one in the vocabulary.
         missing = -1 if unknown is None else characters.index(unknown)
         self._table = np.full(int(codes.max()) + 2, missing, dtype=np.int32)
         self._table[codes] = np.arange(codes.size, dtype=np.int32)
 
     @classmethod
     def from_text(cls, text: str, *, max_size: int | None = None, unknown: str | None = "\ufffd") -> "Vocabulary":
-        """The characters of ``text`` and the symbol ``unknown`` (None: no such symbol), sorted by code point.
+        """Return the characters of a text and the symbol `unknown` (None: no symbol), sorted by code point.
 
-        Where these are more than ``max_size``, the rarest are left out (of two equally frequent ones that with the
-        larger code point), and ``unknown`` stands for them too.
+        If these are more than `max_size`, the rarest are left out (of equally frequent ones those with the larger code
+        point), and `unknown` stands for them too.
 
         Raises:
-            ValueError: empty text; ``max_size`` below 2 or no unknown symbol where characters must be left out.
+            ValueError: empty text; `max_size` below 2 or no unknown symbol when characters must be left out.
         """
         if not text:
-            raise ValueError("Vocabulary.from_text: text is empty, wanted at least one character")
+            raise ValueError("Vocabulary.from_text: text: got an empty text, want at least one character")
         counts = Counter(text)
         characters = {*counts, *(unknown or "")}
         if max_size is not None and len(characters) > max_size:
             if unknown is None or max_size < 2:
-                got = f"max_size {max_size} for {len(counts)} characters, unknown is {unknown!r}"
-                raise ValueError(f"Vocabulary.from_text: {got}; wanted at least 2 and a symbol for the rare ones")
+                got = f"{max_size} for {len(counts)} characters with unknown={unknown!r}"
+                raise ValueError(f"Vocabulary.from_text: max_size: got {got}, want at least 2 and an unknown symbol")
             frequent = sorted(counts.keys() - {unknown}, key=lambda character: (-counts[character], character))
             characters = {unknown, *frequent[: max_size - 1]}
         return cls("".join(sorted(characters)), unknown)
@@ -74,43 +74,45 @@ class Vocabulary:
         return len(self.characters)
 
     def encode(self, text: str) -> npt.NDArray[np.int32]:
-        """``text`` as ids, int32 of shape (len(text),).
+        """Return the ids of a text, int32 of shape (len(text),).
 
         Raises:
-            ValueError: a character that is not in the vocabulary, where there is no unknown symbol.
+            ValueError: a character outside the vocabulary, if there is no unknown symbol.
         """
         ids = self._table[np.minimum(_code_points(text), self._table.size - 1)]
         if ids.size and ids.min() < 0:
             position = int(np.argmax(ids < 0))
-            what = f"{text[position]!r} (U+{ord(text[position]):04X}) at position {position}"
-            raise ValueError(f"Vocabulary.encode: {what} is not in the vocabulary, which has no unknown symbol")
+            got = f"{text[position]!r} (U+{ord(text[position]):04X}) at position {position}"
+            raise ValueError(
+                f"Vocabulary.encode: text: got {got}, want characters of the vocabulary: no unknown symbol"
+            )
         return ids
 
     def decode(self, ids: npt.ArrayLike) -> str:
-        """The text of ``ids`` (integers, any shape, read in C order): the exact inverse of ``encode``.
+        """Return the text of `ids` (integers, any shape, read in C order): the exact inverse of `encode`.
 
         Raises:
-            TypeError, ValueError: ids that are not integers, or an id outside the vocabulary.
+            TypeError: ids that are not integers. ValueError: an id outside the vocabulary.
         """
         array = np.asarray(ids)
         if array.size and array.dtype.kind not in "iu":
-            raise TypeError(f"Vocabulary.decode: ids are {array.dtype}, wanted integers")
+            raise TypeError(f"Vocabulary.decode: ids: got {array.dtype}, want integers")
         if array.size and (array.min() < 0 or array.max() >= len(self)):
-            raise ValueError(f"Vocabulary.decode: ids {array.min()} to {array.max()}, wanted 0 to {len(self) - 1}")
+            raise ValueError(f"Vocabulary.decode: ids: got {array.min()} to {array.max()}, want 0 to {len(self) - 1}")
         return self._codes[array.astype(np.intp)].tobytes().decode("utf-32-le")
 
     def state_dict(self) -> dict[str, str | None]:
-        """What a checkpoint keeps; plain strings for JSON. ``Vocabulary(**state)`` is the same vocabulary."""
+        """Return plain strings for JSON; `Vocabulary(**state)` is the same vocabulary."""
         return {"characters": self.characters, "unknown": self.unknown}
 
 
 def _code_points(text: str, errors: str = "surrogatepass") -> npt.NDArray[np.uint32]:
-    # UTF-32 is the array of code points. Lone surrogates pass, so that they are looked up like any other character.
+    # UTF-32 is the array of code points. Lone surrogates pass and are looked up like any other character.
     return np.frombuffer(text.encode("utf-32-le", errors), dtype="<u4")
 
 
 class Document(NamedTuple):
-    """One file of a corpus; ``name`` is its path below the corpus's folder."""
+    """One file of a corpus; `name` is its path below the corpus's folder."""
 
     name: str
     text: str
@@ -118,7 +120,7 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents in a fixed order, what they are called together, and how many files were left out as not being text."""
+    """Documents in a fixed order, the corpus's name, and how many files were skipped because they are not text."""
 
     name: str
     documents: tuple[Document, ...]
@@ -126,12 +128,12 @@ class Corpus:
 
     @property
     def text(self) -> str:
-        """All documents in order, a line break between two."""
+        """All documents in order, joined by line breaks."""
         return "\n".join(document.text for document in self.documents)
 
     @property
     def description(self) -> str:
-        """One line, such as ``CPython 3.11 standard library: 661 files, 11.8 million characters``."""
+        """One line, such as `CPython 3.11 standard library: 661 files, 11.8 million characters`."""
         count, files = sum(len(document.text) for document in self.documents), len(self.documents)
         size = f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
         skipped = f" ({self.skipped} more skipped: not UTF-8 text)" if self.skipped else ""
@@ -143,20 +145,20 @@ def read_corpus(
 ) -> Corpus:
     """Read the standard library, one file, or a folder with its subfolders in sorted order.
 
-    Texts are UTF-8; a byte order mark is dropped and all lines end in a line feed. In a folder hidden and empty files
-    are passed over, and files that are not UTF-8 text or may not be read are counted in ``Corpus.skipped``.
+    Texts are UTF-8; a byte order mark is dropped and line ends become line feeds. In a folder hidden and empty files
+    are ignored, and files that are not UTF-8 text or cannot be read are counted in `Corpus.skipped`.
 
     Args:
-        path: a file or a folder; None for the ``*.py`` files of the running Python's standard library without tests.
-        suffixes: in a folder, the ends of file names to read, such as ``(".py", ".txt")``; None for every text file.
-        limit: stop after so many characters, within a document if need be.
+        path: a file or a folder; None for the `*.py` files of the running Python's standard library without tests.
+        suffixes: in a folder, the file name suffixes to read, such as `(".py", ".txt")`; None for every text file.
+        limit: stop after this many characters, possibly within a document.
 
     Raises:
-        FileNotFoundError, PermissionError: nothing is there, or it may not be read.
+        FileNotFoundError, PermissionError: the path does not exist or cannot be read.
         ValueError: the file is not UTF-8 text or is empty, the folder has no text file, or limit is below 1.
     """
     if limit is not None and limit < 1:
-        raise ValueError(f"read_corpus: limit is {limit}, wanted at least 1 character or None")
+        raise ValueError(f"read_corpus: limit: got {limit}, want at least 1 character or None")
     excluded = _NOT_LIBRARY if path is None else ()
     if path is None:
         path = sysconfig.get_paths()["stdlib"]
@@ -166,43 +168,44 @@ def read_corpus(
         path = os.path.abspath(path)
         name = os.path.basename(path) or path
     if not os.path.exists(path):
-        raise FileNotFoundError(f"read_corpus: {path} does not exist; wanted a text file or a folder of text files")
+        raise FileNotFoundError(f"read_corpus: path: {path} does not exist, want a text file or a folder of text files")
     if os.path.isdir(path):
-        ends = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes or ("",))
-        return _read_folder(name, path, ends, excluded, limit)
+        endings = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes or ("",))
+        return _read_folder(name, path, endings, excluded, limit)
     if not os.path.isfile(path):
-        raise ValueError(f"read_corpus: {path} is neither a file nor a folder; wanted a text file or a folder")
+        raise ValueError(f"read_corpus: path: {path} is neither a file nor a folder, want a text file or a folder")
     text = _read_file(path)[:limit]
     if not text:
-        raise ValueError(f"read_corpus: {path} is empty; wanted a file with text in it")
+        raise ValueError(f"read_corpus: path: {path} is empty, want a file with text in it")
     return Corpus(name, (Document(name, text),))
 
 
 def split(corpus: Corpus, held_out: float = 0.05, seed: int = 0) -> tuple[str, str]:
-    """``(train, held_out)``: two texts, neither empty, the second to measure what training has not seen.
+    """Return `(train, held_out)`, two texts, neither empty; the second is for measuring on text unseen in training.
 
-    Whole documents are held out, drawn at random while they fit into the fraction ``held_out`` of all characters, so
-    that no file is on both sides. Where they are too large for that (or there is only one), the end of the text is.
+    Whole documents are held out, drawn at random while they fit into the fraction `held_out` of all characters, so no
+    file is in both texts. If they are too large for that, or there is only one, the end of the text is held out.
 
     Raises:
-        ValueError: ``held_out`` not between 0 and 1, or a text so short that this is less than one character.
+        ValueError: `held_out` not between 0 and 1, or a text so short that this is less than one character.
     """
     if not 0 < held_out < 1:
-        raise ValueError(f"split: held_out is {held_out}, wanted a fraction between 0 and 1")
+        raise ValueError(f"split: held_out: got {held_out}, want a fraction between 0 and 1")
     sizes = [len(document.text) for document in corpus.documents]
-    wanted = int(sum(sizes) * held_out)
-    if wanted < 1:
-        wants = f"wanted at least {math.ceil(1 / held_out)} to hold out {held_out} of it"
-        raise ValueError(f"split: {corpus.name} has {sum(sizes)} characters, {wants}")
-    chosen, room = set(), wanted
+    target = int(sum(sizes) * held_out)
+    if target < 1:
+        want = f"want at least {math.ceil(1 / held_out)} to hold out {held_out} of it"
+        raise ValueError(f"split: corpus: {corpus.name} has {sum(sizes)} characters, {want}")
+    chosen, room = set(), target
     for i in np.random.default_rng(seed).permutation(len(sizes)).tolist():
         if sizes[i] <= room:
             chosen.add(i)
             room -= sizes[i]
-    if room > wanted / 2:
-        return corpus.text[:-wanted], corpus.text[-wanted:]
+    if room > target / 2:
+        return corpus.text[:-target], corpus.text[-target:]
     train = tuple(document for i, document in enumerate(corpus.documents) if i not in chosen)
-    return Corpus("train", train).text, Corpus("held out", tuple(corpus.documents[i] for i in sorted(chosen))).text
+    rest = tuple(document for i, document in enumerate(corpus.documents) if i in chosen)
+    return Corpus("train", train).text, Corpus("held out", rest).text
 
 
 def _read_file(path: str) -> str:
@@ -211,39 +214,43 @@ def _read_file(path: str) -> str:
             data = file.read()
         text = data.decode("utf-8-sig")
     except PermissionError as error:
-        raise PermissionError(f"read_corpus: {path} may not be read; wanted a file with read permission") from error
+        raise PermissionError(f"read_corpus: path: {path} cannot be read, want a file with read permission") from error
     except UnicodeDecodeError as error:
         offset = error.start + len(data) - len(error.object)  # the decoder did not see the byte order mark
-        what = f"byte 0x{data[offset]:02x} at offset {offset}; convert it first, as with iconv -f latin1 -t utf-8"
-        raise ValueError(f"read_corpus: {path} is not UTF-8: {what}") from error
+        reason = f"byte 0x{data[offset]:02x} at offset {offset}; convert it first, as with iconv -f latin1 -t utf-8"
+        raise ValueError(f"read_corpus: path: {path} is not UTF-8: {reason}") from error
     if "\0" in text:
-        raise ValueError(f"read_corpus: {path} has a zero byte at offset {data.index(0)}, so it is binary; wanted text")
+        raise ValueError(
+            f"read_corpus: path: {path} has a zero byte at offset {data.index(0)}: it is binary, want text"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_folder(name: str, folder: str, ends: tuple[str, ...], excluded: Sequence[str], limit: int | None) -> Corpus:
-    def wanted(names: list[str]) -> list[str]:
+def _read_folder(
+    name: str, folder: str, endings: tuple[str, ...], excluded: Sequence[str], limit: int | None
+) -> Corpus:
+    def included(names: list[str]) -> list[str]:
         return sorted(name for name in names if not any(fnmatch.fnmatchcase(name, x) for x in (".*", *excluded)))
 
     documents: list[Document] = []
-    refused: list[Exception] = []
-    for here, folders, files in os.walk(folder, onerror=refused.append):
-        folders[:] = wanted(folders)  # in place: os.walk goes into what is left, in this order
-        paths = [os.path.join(here, file) for file in wanted(files) if file.endswith(ends)]
+    errors: list[Exception] = []
+    for here, folders, files in os.walk(folder, onerror=errors.append):
+        folders[:] = included(folders)  # in place: os.walk visits what is left, in this order
+        paths = [os.path.join(here, file) for file in included(files) if file.endswith(endings)]
         for path in filter(os.path.isfile, paths):  # a pipe or a device would block
             if limit == 0:
-                return Corpus(name, tuple(documents), len(refused))
+                return Corpus(name, tuple(documents), len(errors))
             try:
                 text = _read_file(path)[:limit]
             except (OSError, ValueError) as error:
-                refused.append(error)
+                errors.append(error)
                 continue
             if text:
                 documents.append(Document(os.path.relpath(path, folder).replace(os.sep, "/"), text))
             limit = None if limit is None else limit - len(text)
     if not documents:
-        kind = PermissionError if any(isinstance(error, PermissionError) for error in refused) else ValueError
-        what = " or ".join(f"*{end}" for end in ends)
-        why = f" ({len(refused)} could not be read, the first: {refused[0]})" if refused else ""
-        raise kind(f"read_corpus: {folder} has no text file {what}{why}; wanted at least one")
-    return Corpus(name, tuple(documents), len(refused))
+        kind = PermissionError if any(isinstance(error, PermissionError) for error in errors) else ValueError
+        patterns = " or ".join(f"*{ending}" for ending in endings)
+        reason = f" ({len(errors)} could not be read, the first: {errors[0]})" if errors else ""
+        raise kind(f"read_corpus: path: {folder} has no text file {patterns}{reason}, want at least one")
+    return Corpus(name, tuple(documents), len(errors))

@@ -1,4 +1,4 @@
-"""A character model: what comes next, given all that came before? (Mikolov et al. 2010; Karpathy 2015.)"""
+"""A character model: predict the next character from all before it (Mikolov et al. 2010; Karpathy 2015)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad import Tensor, losses, nn
 from minigrad.nn.inference import inference
+from minigrad.validation import check_choice
 
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
@@ -21,17 +22,17 @@ class CharacterModel(nn.Module):
 
     Call: `logits, state = model(ids, state)`.
         ids: integers (T, B).
-        state: as the recurrence takes it; None for the initial one.
+        state: the recurrence's state; None for the initial one.
         logits: (T, B, vocab_size).
 
     Args:
-        vocab_size: V, how many characters there are.
+        vocab_size: V, the number of characters.
         cell: "rnn", "lstm" or "gru".
-        embedding_size: E, the length of the vector that stands for a character.
+        embedding_size: E, the length of a character's embedding vector.
         hidden_size: H, units in a layer.
-        num_layers: how many layers.
-        dropout: probability with which a feature is dropped, in training, between layers and before the readout.
-        rng: where initial values and dropout masks come from: a generator, a seed, or None for the default generator.
+        num_layers: number of layers.
+        dropout: probability of dropping a feature in training, between layers and before the readout.
+        rng: for initial values and dropout masks: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
 
     Raises:
@@ -50,12 +51,11 @@ class CharacterModel(nn.Module):
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"CharacterModel: cell: got {cell!r}, want one of {list(CELLS)}")
+        check_choice("CharacterModel", CELLS, cell=cell)
         rng = nn.init.as_generator(rng, "CharacterModel")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         between = dropout if num_layers > 1 else 0.0
-        # Forget gates start open, so that gradients reach far back from the first step on (Gers et al. 2000).
+        # Forget gates start open, so that gradients reach far back from the first training step (Gers et al. 2000).
         options: dict[str, Any] = {"forget_bias": 1.0} if cell == "lstm" else {}
         self.recurrence = CELLS[cell](
             embedding_size, hidden_size, num_layers, dropout=between, rng=rng, dtype=dtype, **options
@@ -71,17 +71,17 @@ class CharacterModel(nn.Module):
 def bits_per_character(
     model: CharacterModel, ids: IntArray, *, batch_size: int = 64, steps: int = 128, limit: int | None = None
 ) -> float:
-    """The model's cross-entropy on a text, log2, mean over characters.
+    """Return the model's cross-entropy on a text in bits, mean over characters.
 
-    The text is read as `batch_size` streams (`Streams`), fewer where it is short, each from the initial state on and
-    carried through to its end. The model is put into evaluation mode meanwhile; the device is waited for once.
+    The text is read as `batch_size` streams (`Streams`), fewer if it is short; each starts from the initial state and
+    carries the state to its end. The model is in evaluation mode meanwhile; it synchronises with the device once.
 
     Args:
         model: on any backend.
         ids: the encoded text (N,), on the host.
-        batch_size: streams at most.
+        batch_size: the largest number of streams.
         steps: characters read at once; the result does not depend on it.
-        limit: stop each stream early, when about so many characters are predicted altogether; None for all of them.
+        limit: stop when about this many characters are predicted in all streams together; None for all of them.
 
     Raises:
         ValueError: a text of fewer than two characters.

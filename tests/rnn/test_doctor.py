@@ -1,4 +1,4 @@
-"""`python -m minigrad_rnn doctor`, and what it says where something is missing or wrong."""
+"""`python -m minigrad_rnn doctor`, and its report where something is missing or wrong."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from minigrad_rnn import doctor
 from minigrad_rnn.__main__ import main
 
 
-def test_it_tells_about_every_backend(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reports_every_backend(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "BACKENDS", ("numpy", "strict"))
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    assert f"numpy {np.__version__}" in said
-    assert "numpy: usable" in said
-    assert "strict: usable" in said
-    assert said.count("right: ") == 12
-    assert "implementation fused" in said
-    assert "everything that is here works" in said
-    assert all(len(line) < 80 for line in said.splitlines()[3:])
+    out = capsys.readouterr().out
+    assert f"numpy {np.__version__}" in out
+    assert "numpy: usable" in out
+    assert "strict: usable" in out
+    assert out.count("right: ") == 12
+    assert "implementation fused" in out
+    assert "everything that is here works" in out
+    assert all(len(line) < 80 for line in out.splitlines()[3:])
 
 
-def test_a_missing_backend_is_told_and_fails_only_if_it_was_asked_for(
+def test_a_missing_backend_is_reported_and_fails_only_if_requested(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent() -> Any:
@@ -42,7 +42,7 @@ def test_a_missing_backend_is_told_and_fails_only_if_it_was_asked_for(
     assert "not well: cupy" in capsys.readouterr().out
 
 
-def test_a_wrong_gradient_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_gradient_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from minigrad.ops.elementwise import trigonometric
 
     right = trigonometric.tanh
@@ -50,13 +50,15 @@ def test_a_wrong_gradient_is_told(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(mg, "tanh", wrong)
     assert mg.tanh is not right
     assert main(["doctor", "--backend", "numpy"]) == 1
-    said = capsys.readouterr().out
-    assert "WRONG: " in said
-    assert "not well: numpy" in said
+    out = capsys.readouterr().out
+    assert "WRONG: " in out
+    assert "not well: numpy" in out
 
 
-def test_wrong_outputs_in_float32_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the device alone: the first call of a model is the host's."""
+def test_wrong_outputs_in_float32_are_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only on the device: the first call of a model is the host's."""
     forward, calls = doctor.RNN.forward, []
 
     def wrong(self: Any, xs: Any, *rest: Any, **options: Any) -> Any:
@@ -70,7 +72,7 @@ def test_wrong_outputs_in_float32_are_told(capsys: pytest.CaptureFixture[str], m
     assert "in float32 1.0e-03" in capsys.readouterr().out
 
 
-def test_what_fails_is_told_and_the_others_are_asked(
+def test_an_error_is_reported_and_the_other_models_are_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(self: Any, *rest: Any, **options: Any) -> Any:
@@ -78,12 +80,12 @@ def test_what_fails_is_told_and_the_others_are_asked(
 
     monkeypatch.setattr(doctor.LSTM, "forward", failing)
     assert main(["doctor", "--backend", "numpy"]) == 1
-    said = capsys.readouterr().out
-    assert said.count("WRONG: LSTM: RuntimeError: failed to load libnvrtc") == 2
-    assert said.count("right: ") == 4
+    out = capsys.readouterr().out
+    assert out.count("WRONG: LSTM: RuntimeError: failed to load libnvrtc") == 2
+    assert out.count("right: ") == 4
 
 
-def test_what_there_was_no_time_for_is_told(
+def test_models_left_out_for_lack_of_time_are_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "SECONDS", -1.0)
@@ -125,7 +127,7 @@ class Runtime:
         ),
     ],
 )
-def test_what_is_wrong_with_cupy_is_said_in_one_error(
+def test_a_problem_with_cupy_is_one_error(
     monkeypatch: pytest.MonkeyPatch, devices: Any, capability: str, packages: list[str], words: str
 ) -> None:
     cupy = pytest.importorskip("cupy")
@@ -137,7 +139,7 @@ def test_what_is_wrong_with_cupy_is_said_in_one_error(
 
 
 @pytest.mark.parametrize(("library", "error"), [("nvrtc", RuntimeError), ("cublas", ImportError)])
-def test_missing_cuda_libraries_are_said_in_one_error(
+def test_missing_cuda_libraries_are_one_error(
     monkeypatch: pytest.MonkeyPatch, library: str, error: type[Exception]
 ) -> None:
     """They are loaded late: without this the first operation would fail, deep inside CuPy."""

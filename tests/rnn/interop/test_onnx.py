@@ -1,4 +1,4 @@
-"""ONNX files: the checker passes them, onnxruntime computes our numbers from them, and what ONNX lacks is refused."""
+"""ONNX files: they pass the checker, onnxruntime computes our numbers, and what ONNX lacks is refused."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def test_in_float64_onnxs_own_evaluator_agrees_to_the_last_digits(tmp_path: Path
 @pytest.mark.parametrize("opset", range(17, min(onnx.defs.onnx_opset_version(), 23) + 1))
 def test_every_opset_runs(tmp_path: Path, opset: int) -> None:
     stack = [recurrence("lstm", (1, 2), bidirectional=True, merge="mean"), filled(nn.LayerNorm(H)), mg.log_softmax]
-    made = export_onnx(stack, tmp_path / "a.onnx", opset=opset, state=True)
-    assert [(o.domain, o.version) for o in made.opset_import] == [("", opset)]
+    proto = export_onnx(stack, tmp_path / "a.onnx", opset=opset, state=True)
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", opset)]
     xs, starts = draw(stack[0], 4, 2)
     hs, *ends = ours(stack[0], xs, starts)
     assert_same(run(tmp_path / "a.onnx", xs=xs, **starts), [mg.log_softmax(stack[1](hs)).numpy(), *ends])
@@ -167,8 +167,8 @@ def test_a_character_model_goes_on_where_it_stopped(tmp_path: Path, cell: str) -
     for piece in (ids[:4], ids[4:]):
         logits, state = model(piece, state)
         feed = {f"{n}_0": s for n, s in zip(names, theirs)}
-        found, *theirs = run(tmp_path / "a.onnx", ids=piece, **feed)
-        assert_same([found, *theirs], [p.numpy() for p in (logits, *(state if len(names) > 1 else (state,)))])
+        output, *theirs = run(tmp_path / "a.onnx", ids=piece, **feed)
+        assert_same([output, *theirs], [p.numpy() for p in (logits, *(state if len(names) > 1 else (state,)))])
 
 
 def test_a_stack_of_everything(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_many_to_one_ends_in_a_gemm(
     model = ManyToOne(net, filled(read), pool)
     xs, _ = draw(net, 6, 3)
     for lengths in (None, np.array([2, 6, 1], "int32")):
-        made = export_onnx([model, mg.softmax], tmp_path / "a.onnx", lengths=lengths is not None)
-        ops = [node.op_type for node in made.graph.node]
+        proto = export_onnx([model, mg.softmax], tmp_path / "a.onnx", lengths=lengths is not None)
+        ops = [node.op_type for node in proto.graph.node]
         assert (ops.count("Gemm"), ops.count("MatMul"), ops.count("Softmax")) == (2, 0, 1)
         feed = {"xs": xs} if lengths is None else {"xs": xs, "lengths": lengths}
         _, state = net(xs, lengths=lengths)
@@ -228,8 +228,8 @@ def test_a_classifier_of_ids(tmp_path: Path) -> None:
 
 def test_one_step_without_a_recurrence_is_gemms(tmp_path: Path) -> None:
     model = OneToOne(None, filled(nn.Sequential(nn.Linear(I, 5), nn.Tanh(), nn.Linear(5, 2))))
-    made = export_onnx([model, mg.softmax], tmp_path / "a.onnx")
-    assert [node.op_type for node in made.graph.node] == ["Gemm", "Tanh", "Gemm", "Softmax", "Identity"]
+    proto = export_onnx([model, mg.softmax], tmp_path / "a.onnx")
+    assert [node.op_type for node in proto.graph.node] == ["Gemm", "Tanh", "Gemm", "Softmax", "Identity"]
     x = np.random.default_rng(0).standard_normal((3, I)).astype("float32")
     assert_same(run(tmp_path / "a.onnx", x=x), [mg.softmax(model(x)[0]).numpy()])
 
@@ -283,7 +283,7 @@ class OwnLSTM(LSTM):
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "error", "said"),
+    ("make", "options", "error", "message"),
     [
         (lambda: LSTM(I, H, proj_size=2), {}, ValueError, "LSTM: proj_size: got 2, want 0"),
         (lambda: GRU(I, H, zoneout=0.2), {}, ValueError, r"GRU: zoneout: got \(0\.2,\), want 0\.0"),
@@ -310,10 +310,10 @@ class OwnLSTM(LSTM):
             lambda: [ManyToOne(RNN(I, H), nn.Linear(H, I)), RNN(I, H)],
             {},
             ValueError,
-            "model at 1: RNN: got one vector for each sequence to read, want every step's",
+            "model at 1: RNN: got one vector per sequence as input, want every step's",
         ),
-        (nn.Tanh, {}, ValueError, "got no part that says how many features"),
-        (list, {}, ValueError, "got no part that says how many features"),
+        (nn.Tanh, {}, ValueError, "got no part with a fixed number of input features"),
+        (list, {}, ValueError, "got no part with a fixed number of input features"),
         (lambda: nn.Linear(I, 2), {"state": True}, ValueError, "state: got True, want False"),
         (lambda: nn.Linear(I, 2), {"lengths": True}, ValueError, "lengths: got True, want False"),
         (lambda: RNN(I, H), {"opset": 16}, ValueError, "opset: got 16, want 17 to"),
@@ -324,10 +324,10 @@ class OwnLSTM(LSTM):
     ],
 )
 def test_what_onnx_lacks_is_named_and_nothing_written(
-    tmp_path: Path, make: Any, options: dict[str, Any], error: type[Exception], said: str
+    tmp_path: Path, make: Any, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     (tmp_path / "a.onnx").write_bytes(b"as it was")
-    with pytest.raises(error, match=f"export_onnx: .*{said}"):
+    with pytest.raises(error, match=f"export_onnx: .*{message}"):
         export_onnx(make(), tmp_path / "a.onnx", **options)
     assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
     assert (tmp_path / "a.onnx").read_bytes() == b"as it was"
@@ -353,12 +353,12 @@ def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pyt
 )
 def test_a_planted_fault_is_caught(tmp_path: Path, kind: str, name: str, change: Any) -> None:
     model = recurrence(kind)
-    made = export_onnx(model, tmp_path / "a.onnx", state=True)
-    (tensor,) = (t for t in made.graph.initializer if t.name == name)
+    proto = export_onnx(model, tmp_path / "a.onnx", state=True)
+    (tensor,) = (t for t in proto.graph.initializer if t.name == name)
     tensor.CopyFrom(
         onnx.numpy_helper.from_array(np.ascontiguousarray(change(onnx.numpy_helper.to_array(tensor))), name)
     )
-    onnx.save(made, tmp_path / "b.onnx")
+    onnx.save(proto, tmp_path / "b.onnx")
     xs, starts = draw(model, 4, 2)
     want = ours(model, xs, starts)
     assert_same(run(tmp_path / "a.onnx", xs=xs, **starts), want)
@@ -374,10 +374,10 @@ def test_the_wrong_rows_of_the_state_are_caught(tmp_path: Path, monkeypatch: pyt
 
 def test_the_other_form_of_the_gru_is_told_apart(tmp_path: Path) -> None:
     model = recurrence("gru")
-    made = export_onnx(model, tmp_path / "a.onnx", state=True)
-    (flag,) = (a for node in made.graph.node for a in node.attribute if a.name == "linear_before_reset")
+    proto = export_onnx(model, tmp_path / "a.onnx", state=True)
+    (flag,) = (a for node in proto.graph.node for a in node.attribute if a.name == "linear_before_reset")
     flag.i = 0
-    onnx.save(made, tmp_path / "b.onnx")
+    onnx.save(proto, tmp_path / "b.onnx")
     xs, starts = draw(model, 4, 2)
     with pytest.raises(AssertionError):
         assert_same(run(tmp_path / "b.onnx", xs=xs, **starts), ours(model, xs, starts))

@@ -1,4 +1,4 @@
-"""Encoder–decoder: torch's numbers, graph and fused, whole and step by step, what it is fed, and a task learned."""
+"""Encoder–decoder: torch's numbers, lengths, whole and step by step, differences, and a task learned."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from minigrad_rnn import (
     local_divergence,
     torch_state_dict,
 )
-from minigrad_rnn.seq2seq import encoder_decoder as decoder
-from minigrad_rnn.seq2seq.sampling import draw
+from minigrad_rnn.seq2seq import encoder_decoder
 from tests.rnn.seq2seq.test_attention import reader, torch_scores
 
 S, T, B, V, E, H = 6, 4, 3, 7, 3, 4
@@ -50,8 +49,8 @@ def network_model(
     shared: dict[str, Any] = {"network": NETWORKS[name], "rng": rng, "dtype": dtype}
     encoder = Encoder(V, E, H, bidirectional=True, **shared)
     look = None if kind is None else reader(kind, 2 * H, 2 * H, dtype=dtype)
-    saying = Decoder(V, E, 2 * H, layers, attention=look, attend=attend, **shared, **options)
-    return EncoderDecoder(encoder, saying, rng=rng, dtype=dtype)
+    decoder = Decoder(V, E, 2 * H, layers, attention=look, attend=attend, **shared, **options)
+    return EncoderDecoder(encoder, decoder, rng=rng, dtype=dtype)
 
 
 def batch(seed: int = 2) -> tuple[Any, Any]:
@@ -185,11 +184,11 @@ def test_the_state_is_that_after_each_last_step(name: str, attend: str) -> None:
 
 
 def test_a_state_that_runs_on_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Longer(decoder.Lengths):
+    class Longer(encoder_decoder.Lengths):
         def __init__(self, steps: Any, T: int, *rest: Any) -> None:
             super().__init__(np.full(len(steps), T), T, *rest)
 
-    monkeypatch.setattr(decoder, "Lengths", Longer)
+    monkeypatch.setattr(encoder_decoder, "Lengths", Longer)
     with pytest.raises(AssertionError):
         test_the_state_is_that_after_each_last_step("gru", "before")
 
@@ -248,8 +247,8 @@ class Leaky(Cell):
 def test_any_cell_and_differences(attend: str) -> None:
     rng = np.random.default_rng(3)
     shared: dict[str, Any] = {"network": Recurrence, "cell_type": Leaky, "rng": rng, "dtype": "float64"}
-    saying = Decoder(V, E, H, attention=reader("general", H, H), attend=attend, **shared)
-    model = EncoderDecoder(Encoder(None, E, H, **shared), saying, bridge="copy")
+    decoder = Decoder(V, E, H, attention=reader("general", H, H), attend=attend, **shared)
+    model = EncoderDecoder(Encoder(None, E, H, **shared), decoder, bridge="copy")
     target = batch()[1]
     xs = mg.tensor(rng.standard_normal((S, B, E)), requires_grad=True)
 
@@ -258,63 +257,6 @@ def test_any_cell_and_differences(attend: str) -> None:
 
     assert mg.gradcheck(loss, [xs])
     parameters_agree_with_differences(model, lambda: loss(xs))
-
-
-@pytest.mark.parametrize("attend", ["before", "after"])
-def test_scheduled_sampling_feeds_what_it_said(attend: str, xp: Any) -> None:
-    source, target = batch()
-    model = network_model("gru", "additive", attend).to(xp.name)
-    coins = TeacherForcing(constant_schedule(0.5), np.random.default_rng(0)).draw(0, T, B)
-    assert coins[1:].any()
-    assert not coins[1:].all()
-
-    def run(fed: Any, forced: Any) -> tuple[Any, list[Any]]:
-        model.zero_grad()
-        logits, _ = model(source, fed, LENGTHS, forced=forced)
-        losses.cross_entropy(logits, target).backward()
-        return logits.numpy(), [p.grad.numpy() for p in model.parameters()]
-
-    logits, grads = run(target, coins)
-    said = np.concatenate([target[:1], logits.argmax(-1)[:-1]])
-    coins[0] = True
-    again, wanted = run(np.where(coins, target, said), None)
-    np.testing.assert_allclose(logits, again, atol=1e-12)
-    for mine, other in zip(grads, wanted):
-        np.testing.assert_allclose(mine, other, atol=1e-12)
-    always, _ = run(target, np.ones((T, B), bool))
-    np.testing.assert_allclose(always, run(target, None)[0], atol=1e-12)
-
-
-class At(np.random.Generator):
-    """A generator that gives one number."""
-
-    def __init__(self, u: float) -> None:
-        super().__init__(np.random.PCG64(0))
-        self.u = u
-
-    def random(self, *_: Any, **__: Any) -> Any:
-        return self.u
-
-
-@pytest.mark.parametrize("attend", ["before", "after"])
-def test_scheduled_sampling_feeds_what_it_drew(attend: str, xp: Any) -> None:
-    """From the model's own distribution, as `sampling.draw` does it with the same numbers."""
-    source, target = batch()
-    model, rng = network_model("gru", "additive", attend).to(xp.name), np.random.default_rng(4)
-    coins, draws = rng.random((T, B)) < 0.3, rng.random((T, B))
-    draws[1, 0], draws[2, 0] = 0, np.nextafter(1, 0)  # the first token and the last one that may come
-    logits, _ = model(source, target, LENGTHS, forced=coins, draws=draws)
-    fed = target.copy()
-    for t, b in zip(*np.nonzero(~coins)):
-        if t:
-            fed[t, b] = draw(logits.numpy()[t - 1, b], rng=At(draws[t, b]))
-    again, _ = model(source, fed, LENGTHS)
-    np.testing.assert_allclose(logits.numpy(), again.numpy(), atol=1e-12)
-    likeliest, _ = model(source, target, LENGTHS, forced=coins)
-    assert np.abs(likeliest.numpy() - logits.numpy()).max() > 1e-3
-    turned = EncoderDecoder(model.encoder, model.decoder, model.bridge or "copy", batch_first=True)
-    got, _ = turned(source.T.copy(), target.T.copy(), LENGTHS, forced=coins.T, draws=draws.T)
-    np.testing.assert_allclose(got.numpy().swapaxes(0, 1), logits.numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "attend"), list(itertools.product(["additive", "scaled"], ["before", "after"])))
@@ -334,12 +276,12 @@ def test_on_a_device_nobody_waits(kind: str, attend: str, xp: Any) -> None:
     )
 
 
-def test_batch_first_is_the_same_turned() -> None:
+def test_batch_first_is_the_same_transposed() -> None:
     source, target = batch()
     model = network_model()
     logits, weights = model(source, target, LENGTHS)
-    turned = EncoderDecoder(model.encoder, model.decoder, model.bridge or "copy", batch_first=True)
-    got, its = turned(source.T.copy(), target.T.copy(), LENGTHS)
+    batch_first_model = EncoderDecoder(model.encoder, model.decoder, model.bridge or "copy", batch_first=True)
+    got, its = batch_first_model(source.T.copy(), target.T.copy(), LENGTHS)
     assert weights is not None
     np.testing.assert_allclose(got.numpy().swapaxes(0, 1), logits.numpy(), atol=1e-13)
     np.testing.assert_allclose(its.numpy().swapaxes(0, 1), weights.numpy(), atol=1e-13)
@@ -349,30 +291,33 @@ def test_reversing_is_learned() -> None:
     rng = np.random.default_rng(0)
     symbols, begin, most = 5, 0, 5
     encoder = Encoder(symbols, 12, 24, bidirectional=True, network=GRU, rng=rng)
-    saying = Decoder(symbols, 12, 32, network=GRU, attention=GeneralAttention(32, 48, rng=rng), rng=rng)
-    model = EncoderDecoder(encoder, saying, rng=rng)
+    decoder = Decoder(symbols, 12, 32, network=GRU, attention=GeneralAttention(32, 48, rng=rng), rng=rng)
+    model = EncoderDecoder(encoder, decoder, rng=rng)
 
     def draw(n: int) -> tuple[Any, Any, Any]:
         lengths = rng.integers(2, most + 1, n)
-        source, wanted = np.zeros((2, most, n), np.int64)
+        source, reversed_ = np.zeros((2, most, n), np.int64)
         for b, k in enumerate(lengths):
             source[:k, b] = rng.integers(1, symbols, k)
-            wanted[:k, b] = source[:k, b][::-1]
-        return source, wanted, lengths
+            reversed_[:k, b] = source[:k, b][::-1]
+        return source, reversed_, lengths
 
-    optimizer = Adam(model.parameters(), lr=0.01)
-    for _ in range(400):
-        source, wanted, lengths = draw(32)
-        target = np.concatenate([np.full((1, 32), begin), wanted[:-1]])
+    steps = 400
+    optimizer = Adam(model.parameters())
+    for step in range(steps):
+        # The learning rate falls to 0, so that the result depends little on the machine: 0.9975 or more on eight seeds.
+        optimizer.param_groups[0]["lr"] = 0.015 * (1 - step / steps)
+        source, reversed_, lengths = draw(32)
+        target = np.concatenate([np.full((1, 32), begin), reversed_[:-1]])
         logits, _ = model(source, target, lengths, lengths)
-        loss = losses.cross_entropy(logits, np.where(np.arange(most)[:, None] < lengths, wanted, -100))
+        loss = losses.cross_entropy(logits, np.where(np.arange(most)[:, None] < lengths, reversed_, -100))
         optimizer.zero_grad()
         loss.backward()
         clip_grad_norm(model.parameters(), 1.0)
         optimizer.step()
-    source, wanted, lengths = draw(200)
-    said = greedy_decode(model, model.start(source, lengths), 200, begin, None, most)
-    exact = np.mean([h.tokens[:n] == wanted[:n, b].tolist() for b, (h, n) in enumerate(zip(said, lengths))])
+    source, reversed_, lengths = draw(200)
+    results = greedy_decode(model, model.start(source, lengths), 200, begin, None, most)
+    exact = np.mean([h.tokens[:n] == reversed_[:n, b].tolist() for b, (h, n) in enumerate(zip(results, lengths))])
     assert exact > 0.95
 
 
@@ -398,7 +343,7 @@ def fed(**options: Any) -> Any:
         (
             lambda: fed(forced=np.zeros((T, B), bool), draws=np.ones((T, B))),
             ValueError,
-            r"Decoder: draws: got float64 of shape \(4, 3\), want numbers of \[0, 1\)",
+            r"Decoder: draws: got float64 of shape \(4, 3\), want numbers in \[0, 1\)",
         ),
         (
             lambda: fed(forced=np.zeros((T, B), bool), draws=np.zeros((B, T))),

@@ -54,11 +54,11 @@ def gradients(loss: Any, *leaves: Any) -> list[Any]:
 
 def test_one_to_one_is_a_step_or_an_mlp() -> None:
     x = drawn(B, I)
-    for turn in (False, True):
-        net = network(batch_first=turn)
+    for batch_first in (False, True):
+        net = network(batch_first=batch_first)
         y, state = OneToOne(net, readout(H))(x)
-        hs, want = net(x[:, None] if turn else x[None])
-        np.testing.assert_allclose(y.numpy(), readout(H)(hs[:, 0] if turn else hs[0]).numpy(), atol=1e-14)
+        hs, want = net(x[:, None] if batch_first else x[None])
+        np.testing.assert_allclose(y.numpy(), readout(H)(hs[:, 0] if batch_first else hs[0]).numpy(), atol=1e-14)
         again, _ = OneToOne(net, readout(H))(x, state)
         assert np.abs(again.numpy() - y.numpy()).max() > 1e-3  # the state counts
         np.testing.assert_allclose(state[1].numpy(), want[1].numpy(), atol=1e-14)
@@ -107,30 +107,30 @@ def test_one_to_many_is_torchs(feedback: str) -> None:
 
 @settings(max_examples=20)
 @given(st.data(), st.sampled_from(["output", "input", "zeros"]), st.booleans(), st.sampled_from([RNN, LSTM, GRU]))
-def test_one_to_many_with_lengths_is_each_alone(data: Any, feedback: str, turn: bool, kind: Any) -> None:
+def test_one_to_many_with_lengths_is_each_alone(data: Any, feedback: str, batch_first: bool, kind: Any) -> None:
     steps = data.draw(st.integers(1, 5))
     lengths = data.draw(st.lists(st.integers(1, steps), min_size=1, max_size=4))
-    model = OneToMany(network(kind, batch_first=turn), readout(H, I), feedback)
+    model = OneToMany(network(kind, batch_first=batch_first), readout(H, I), feedback)
     x = drawn(len(lengths), I)
     ys, state = model(x, steps, lengths=lengths)
     last = state[0] if isinstance(state, tuple) else state
     for b, n in enumerate(lengths):
         alone, its = model(x[b : b + 1], n)
-        mine = ys.numpy()[b] if turn else ys.numpy()[:, b]
-        np.testing.assert_allclose(mine[:n], alone.numpy()[0] if turn else alone.numpy()[:, 0], atol=1e-12)
+        mine = ys.numpy()[b] if batch_first else ys.numpy()[:, b]
+        np.testing.assert_allclose(mine[:n], alone.numpy()[0] if batch_first else alone.numpy()[:, 0], atol=1e-12)
         assert (mine[n:] == 0).all()
         its = its[0] if isinstance(its, tuple) else its
         np.testing.assert_allclose(last.numpy()[:, b], its.numpy()[:, 0], atol=1e-12)
 
 
-@pytest.mark.parametrize("turn", [False, True])
-def test_teacher_forcing_feeds_the_truth_where_the_coin_says(turn: bool, xp: Any) -> None:
-    model = OneToMany(network(batch_first=turn), readout(H, I)).to(xp.name)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_teacher_forcing_feeds_the_truth_where_the_coin_says(batch_first: bool, xp: Any) -> None:
+    model = OneToMany(network(batch_first=batch_first), readout(H, I)).to(xp.name)
     x, targets = drawn(B, I), drawn(T, B, I, seed=4)
     coins = TeacherForcing(constant_schedule(0.5), np.random.default_rng(1)).draw(0, T, B)
     coins[0] = True
     leaf = mg.tensor(x, requires_grad=True)
-    given, tossed = (targets.swapaxes(0, 1), coins.T) if turn else (targets, coins)
+    given, tossed = (targets.swapaxes(0, 1), coins.T) if batch_first else (targets, coins)
     ys, _ = model(leaf, T, targets=xp.array(given), forced=tossed)
     # By hand, one step after another: the same inputs, the same gradient through what was fed back.
     twin = mg.tensor(x, requires_grad=True)
@@ -139,9 +139,9 @@ def test_teacher_forcing_feeds_the_truth_where_the_coin_says(turn: bool, xp: Any
         if t:
             gate = mg.tensor(coins[t][:, None].astype(float))
             fed = gate * mg.tensor(targets[t - 1]) + (1 - gate) * every[-1]
-        hs, state = model.recurrence(fed[:, None] if turn else fed[None], state)
-        every.append(model.readout(hs[:, 0] if turn else hs[0]))
-    want = mg.stack(every, axis=1 if turn else 0)
+        hs, state = model.recurrence(fed[:, None] if batch_first else fed[None], state)
+        every.append(model.readout(hs[:, 0] if batch_first else hs[0]))
+    want = mg.stack(every, axis=1 if batch_first else 0)
     np.testing.assert_allclose(ys.numpy(), want.numpy(), atol=1e-12)
     for mine, other in zip(
         gradients(mg.sum(mg.square(ys)), leaf, *model.parameters()),
@@ -177,20 +177,20 @@ def test_many_to_one_pools_each_sequence_alone(pool: str, merge: str, depth: Any
     many_to_one_is_each_alone(pool, merge, depth)
 
 
-def many_to_one_is_each_alone(pool: str, merge: str, depth: Any, turn: bool = False) -> None:
-    net = network(GRU, num_layers=depth, bidirectional=True, merge=merge, batch_first=turn)
+def many_to_one_is_each_alone(pool: str, merge: str, depth: Any, batch_first: bool = False) -> None:
+    net = network(GRU, num_layers=depth, bidirectional=True, merge=merge, batch_first=batch_first)
     model = ManyToOne(net, readout(2 * H if merge == "concat" else H), pool)
     xs = drawn(T, B, I)
     xs[np.arange(T)[:, None] >= np.array(LENGTHS)] = np.nan
-    leaf = mg.tensor(xs.swapaxes(0, 1).copy() if turn else xs, requires_grad=True)
+    leaf = mg.tensor(xs.swapaxes(0, 1).copy() if batch_first else xs, requires_grad=True)
     y = model(leaf, lengths=LENGTHS)
     mg.sum(mg.square(y)).backward()
-    grad = leaf.grad.numpy().swapaxes(0, 1) if turn else leaf.grad.numpy()
+    grad = leaf.grad.numpy().swapaxes(0, 1) if batch_first else leaf.grad.numpy()
     for b, n in enumerate(LENGTHS):
         alone = mg.tensor(xs[:n, b : b + 1].copy(), requires_grad=True)
         net.batch_first = False
         hs, _, states = net(alone, return_states=True)
-        net.batch_first = turn
+        net.batch_first = batch_first
         if pool == "last":  # read backward, the last step is the first
             forward, backward = depth if isinstance(depth, tuple) else (depth, depth)
             every = states[0] if isinstance(states, (tuple, list)) else states
@@ -208,7 +208,7 @@ def many_to_one_is_each_alone(pool: str, merge: str, depth: Any, turn: bool = Fa
 
 @pytest.mark.parametrize("pool", shapes.POOLS)
 def test_many_to_one_batch_first(pool: str) -> None:
-    many_to_one_is_each_alone(pool, "concat", 2, turn=True)
+    many_to_one_is_each_alone(pool, "concat", 2, batch_first=True)
 
 
 @pytest.mark.parametrize("pool", ["mean", "max"])
@@ -234,27 +234,27 @@ def test_the_wrong_rows_of_the_state_are_caught(rows: list[int], monkeypatch: py
 
 @settings(max_examples=20)
 @given(st.data(), st.booleans(), st.booleans())
-def test_many_to_many_is_each_alone(data: Any, turn: bool, both: bool) -> None:
+def test_many_to_many_is_each_alone(data: Any, batch_first: bool, both: bool) -> None:
     steps = data.draw(st.integers(1, 6))
     lengths = data.draw(st.lists(st.integers(1, steps), min_size=1, max_size=4))
-    model = ManyToMany(network(batch_first=turn, bidirectional=both), readout(2 * H if both else H))
+    model = ManyToMany(network(batch_first=batch_first, bidirectional=both), readout(2 * H if both else H))
     xs = drawn(steps, len(lengths), I)
     outside = np.arange(steps)[:, None] >= np.array(lengths)
     xs[outside] = np.nan
-    leaf = mg.tensor(xs.swapaxes(0, 1).copy() if turn else xs, requires_grad=True)
+    leaf = mg.tensor(xs.swapaxes(0, 1).copy() if batch_first else xs, requires_grad=True)
     ys, _ = model(leaf, lengths=lengths)
     mg.sum(mg.square(ys)).backward()
-    said, grad = (a.swapaxes(0, 1) if turn else a for a in (ys.numpy(), leaf.grad.numpy()))
-    assert (said[outside] == 0).all()
+    outputs, grad = (a.swapaxes(0, 1) if batch_first else a for a in (ys.numpy(), leaf.grad.numpy()))
+    assert (outputs[outside] == 0).all()
     assert (grad[outside] == 0).all()
     for b, n in enumerate(lengths):
         x = xs[:n, b : b + 1]
-        alone, _ = model(x.swapaxes(0, 1).copy() if turn else x)
-        np.testing.assert_allclose(said[:n, b], alone.numpy().reshape(n, O), atol=1e-12)
+        alone, _ = model(x.swapaxes(0, 1).copy() if batch_first else x)
+        np.testing.assert_allclose(outputs[:n, b], alone.numpy().reshape(n, O), atol=1e-12)
 
 
 def test_padding_that_is_left_as_it_is_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shapes, "_without_padding", lambda name, ys, lengths, turn: ys)
+    monkeypatch.setattr(shapes, "_zero_padding", lambda name, ys, lengths, batch_first: ys)
     for test in (test_many_to_many_is_each_alone, test_one_to_many_with_lengths_is_each_alone):
         with pytest.raises(AssertionError):
             test()

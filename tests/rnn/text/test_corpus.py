@@ -89,17 +89,17 @@ def test_unlisted_character_is_named_with_its_position() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Vocabulary(""), "has 0, 0 distinct"),
-        (lambda: Vocabulary("aba"), "has 3, 2 distinct"),
+        (lambda: Vocabulary(""), "characters: got 0, 0 distinct"),
+        (lambda: Vocabulary("aba"), "characters: got 3, 2 distinct"),
         (lambda: Vocabulary("a\ud800"), "surrogates not allowed"),
-        (lambda: Vocabulary("ab", unknown="c"), "unknown is 'c'"),
-        (lambda: Vocabulary("ab", unknown="ab"), "unknown is 'ab'"),
-        (lambda: Vocabulary.from_text(""), "text is empty"),
-        (lambda: Vocabulary.from_text("ab", unknown="<unk>"), "unknown is '<unk>'"),
-        (lambda: Vocabulary.from_text("abc", max_size=2, unknown=None), "max_size 2 for 3 characters"),
-        (lambda: Vocabulary.from_text("abc", max_size=1), "max_size 1 for 3 characters"),
-        (lambda: Vocabulary("ab").decode([0, 2]), "ids 0 to 2, wanted 0 to 1"),
-        (lambda: Vocabulary("ab").decode([-1]), "ids -1 to -1, wanted 0 to 1"),
+        (lambda: Vocabulary("ab", unknown="c"), "unknown: got 'c'"),
+        (lambda: Vocabulary("ab", unknown="ab"), "unknown: got 'ab'"),
+        (lambda: Vocabulary.from_text(""), "text: got an empty text"),
+        (lambda: Vocabulary.from_text("ab", unknown="<unk>"), "unknown: got '<unk>'"),
+        (lambda: Vocabulary.from_text("abc", max_size=2, unknown=None), "max_size: got 2 for 3 characters"),
+        (lambda: Vocabulary.from_text("abc", max_size=1), "max_size: got 1 for 3 characters"),
+        (lambda: Vocabulary("ab").decode([0, 2]), "ids: got 0 to 2, want 0 to 1"),
+        (lambda: Vocabulary("ab").decode([-1]), "ids: got -1 to -1, want 0 to 1"),
     ],
 )
 def test_vocabulary_errors(make: Any, message: str) -> None:
@@ -108,7 +108,7 @@ def test_vocabulary_errors(make: Any, message: str) -> None:
 
 
 def test_decode_refuses_floats() -> None:
-    with pytest.raises(TypeError, match="ids are float64, wanted integers"):
+    with pytest.raises(TypeError, match="ids: got float64, want integers"):
         Vocabulary("ab").decode([0.0, 1.0])
 
 
@@ -193,7 +193,7 @@ def test_a_pipe_neither_blocks_nor_counts(folder: Path) -> None:
 
 
 def test_missing_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt does not exist; wanted a text file or a folder"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt does not exist, want a text file or a folder"):
         read_corpus(tmp_path / "nowhere.txt")
 
 
@@ -225,7 +225,7 @@ def test_unreadable_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return real(file, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "open", refuse)
-    with pytest.raises(PermissionError, match=r"b\.txt may not be read; wanted a file with read permission"):
+    with pytest.raises(PermissionError, match=r"b\.txt cannot be read, want a file with read permission"):
         read_corpus(folder / "b.txt")
     assert read_corpus(folder).skipped == 3
     with pytest.raises(PermissionError, match=r"no text file \*b\.txt \(1 could not be read, the first: .*b\.txt"):
@@ -242,17 +242,15 @@ def test_folder_that_may_not_be_listed(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_folder_without_text(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"no text file \*\.png \(1 could not be read, .*picture\.png.*wanted at least"
-    ):
+    with pytest.raises(ValueError, match=r"no text file \*\.png \(1 could not be read, .*picture\.png.*want at least"):
         read_corpus(folder, suffixes=".png")
     (tmp_path / "void").mkdir()
-    with pytest.raises(ValueError, match=r"void has no text file \*; wanted at least one"):
+    with pytest.raises(ValueError, match=r"void has no text file \*, want at least one"):
         read_corpus(tmp_path / "void")
 
 
 def test_limit_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="limit is 0"):
+    with pytest.raises(ValueError, match="limit: got 0"):
         read_corpus(limit=0)
 
 
@@ -280,7 +278,7 @@ def test_split_takes_the_end_where_no_document_is_small_enough() -> None:
 def test_split_leaves_neither_side_empty(sizes: list[int], held_out: float, seed: int) -> None:
     corpus = corpus_of(*sizes)
     if int(sum(sizes) * held_out) < 1:
-        with pytest.raises(ValueError, match="wanted at least"):
+        with pytest.raises(ValueError, match="want at least"):
             split(corpus, held_out, seed)
         return
     train, test = split(corpus, held_out, seed)
@@ -292,10 +290,10 @@ def test_split_leaves_neither_side_empty(sizes: list[int], held_out: float, seed
 
 @pytest.mark.parametrize("held_out", [0.0, 1.0, -0.1, float("nan")])
 def test_split_fraction(held_out: float) -> None:
-    with pytest.raises(ValueError, match=r"held_out is .*, wanted a fraction between 0 and 1"):
+    with pytest.raises(ValueError, match=r"held_out: got .*, want a fraction between 0 and 1"):
         split(corpus_of(90), held_out)
 
 
 def test_split_of_a_short_text_says_how_long_it_must_be() -> None:
-    with pytest.raises(ValueError, match=r"letters has 7 characters, wanted at least 20 to hold out 0\.05"):
+    with pytest.raises(ValueError, match=r"letters has 7 characters, want at least 20 to hold out 0\.05"):
         split(corpus_of(7))

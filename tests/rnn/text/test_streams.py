@@ -133,14 +133,14 @@ def test_chunks_keep_the_dtype_and_own_their_memory(dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("error", "arguments", "message"),
     [
-        (ValueError, (np.arange(7), 4, 2), "ids has 7 characters for batch_size 4, wanted at least 8"),
-        (ValueError, (np.arange(9), 0, 2), "batch_size is 0, wanted at least 1"),
-        (ValueError, (np.arange(9), 2, 0), "steps is 0, wanted at least 1"),
-        (TypeError, (np.arange(9), 2.0, 2), r"batch_size is 2\.0, wanted an int"),
-        (TypeError, (np.arange(9), 2, None), "steps is None, wanted an int"),
-        (ValueError, (np.zeros((3, 3), int), 2, 2), r"ids has shape \(3, 3\), wanted one dimension"),
-        (TypeError, (np.zeros(9), 2, 2), "ids is float64, wanted integers"),
-        (TypeError, (np.zeros(9, bool), 2, 2), "ids is bool, wanted integers"),
+        (ValueError, (np.arange(7), 4, 2), "ids: got 7 characters for batch_size 4, want at least 8"),
+        (ValueError, (np.arange(9), 0, 2), "batch_size: got 0, want a whole number"),
+        (ValueError, (np.arange(9), 2, 0), "steps: got 0, want a whole number"),
+        (ValueError, (np.arange(9), 2.0, 2), r"batch_size: got 2\.0, want a whole number"),
+        (ValueError, (np.arange(9), 2, None), "steps: got None, want a whole number"),
+        (ValueError, (np.zeros((3, 3), int), 2, 2), r"ids: got shape \(3, 3\), want one dimension"),
+        (TypeError, (np.zeros(9), 2, 2), "ids: got float64, want integers"),
+        (TypeError, (np.zeros(9, bool), 2, 2), "ids: got bool, want integers"),
     ],
 )
 def test_constructor_errors(error: type[Exception], arguments: tuple[Any, ...], message: str) -> None:
@@ -151,12 +151,12 @@ def test_constructor_errors(error: type[Exception], arguments: tuple[Any, ...], 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 3}, "batch_size was 3 where it was saved, here it is 2"),
-        ({"characters": 22}, "characters was 22 where it was saved, here it is 21"),
-        ({"seed": 1}, "seed was 1"),
-        ({"chunk": 4}, "chunk 4 of epoch 0, wanted a chunk of 0 to 3"),
+        ({"batch_size": 3}, "batch_size: got 3, want 2 as here"),
+        ({"characters": 22}, "characters: got 22, want 21 as here"),
+        ({"seed": 1}, "seed: got 1"),
+        ({"chunk": 4}, "got chunk 4 of epoch 0, want a chunk of 0 to 3"),
         ({"epoch": -1}, "chunk 0 of epoch -1"),
-        ({"chunk": None}, "chunk is missing"),
+        ({"chunk": None}, "want chunk too"),
     ],
 )
 def test_a_position_of_another_layout_is_refused(change: dict[str, Any], message: str) -> None:

@@ -1,14 +1,18 @@
 """The baselines: distributions that sum to one, a plain count beside the vectorised one, and known entropies."""
 
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from minigrad_rnn.text.baselines import lzma_bits, ngram_bits, ngram_probabilities, unigram_bits
 from minigrad_rnn.text.corpus import Vocabulary, read_corpus, split
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+from character_model.baselines import lzma_bits, ngram_bits, ngram_probabilities, unigram_bits
 
 V = 4
 IDS = st.lists(st.integers(0, V - 1), min_size=1, max_size=40).map(np.array)
@@ -95,14 +99,14 @@ def test_lzma_bits_use_what_was_read_before() -> None:
 @pytest.mark.parametrize(
     ("error", "arguments", "message"),
     [
-        (ValueError, ([0], [0], 2, 0), "order is 0"),
+        (ValueError, ([0], [0], 2, 0), "order: got 0"),
         (ValueError, ([0], [0], 0, 1), "vocab_size 0"),
         (ValueError, ([0], [0], 1000, 7), r"vocab_size\*\*order below 2\*\*63"),
-        (ValueError, ([], [0], 2, 1), r"train_ids has shape \(0,\)"),
-        (ValueError, ([0], [[0]], 2, 1), r"test_ids has shape \(1, 1\)"),
-        (TypeError, ([0.5], [0], 2, 1), "train_ids is float64, wanted integers"),
-        (ValueError, ([0], [1, 2], 2, 1), "test_ids runs from 1 to 2, wanted 0 … 1"),
-        (ValueError, ([-1, 0], [0], 2, 1), "train_ids runs from -1 to 0"),
+        (ValueError, ([], [0], 2, 1), r"train_ids: got shape \(0,\)"),
+        (ValueError, ([0], [[0]], 2, 1), r"test_ids: got shape \(1, 1\)"),
+        (TypeError, ([0.5], [0], 2, 1), "train_ids: got float64, want integers"),
+        (ValueError, ([0], [1, 2], 2, 1), "test_ids: got ids from 1 to 2, want 0 to 1"),
+        (ValueError, ([-1, 0], [0], 2, 1), "train_ids: got ids from -1 to 0"),
     ],
 )
 def test_ngram_errors(error: type[Exception], arguments: tuple[Any, ...], message: str) -> None:
@@ -112,7 +116,7 @@ def test_ngram_errors(error: type[Exception], arguments: tuple[Any, ...], messag
 
 
 def test_lzma_errors() -> None:
-    with pytest.raises(ValueError, match="test_text is empty"):
+    with pytest.raises(ValueError, match="test_text: got an empty text"):
         lzma_bits("abc", "")
-    with pytest.raises(ValueError, match="limit is -1"):
+    with pytest.raises(ValueError, match="limit: got -1"):
         lzma_bits("abc", "abc", limit=-1)

@@ -1,4 +1,4 @@
-"""Curves of a training as a picture. Needs matplotlib (the extra `plot`), and nothing of it at import."""
+"""Plot the curves of a training run to a PNG file with matplotlib (the extra `plot`), imported on use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 Points = Sequence[tuple[float, float]]
 
 
-def save_loss_picture(
+def save_loss_curve(
     path: str | os.PathLike[str],
     curves: Mapping[str, Points],
     levels: Mapping[str, float] | None = None,
@@ -17,14 +17,14 @@ def save_loss_picture(
     xlabel: str = "",
     ylabel: str = "",
 ) -> None:
-    """Draw named curves, and levels to compare them with as horizontal lines, into a PNG file.
+    """Draw named curves, and the levels to compare them with as horizontal lines, into a PNG file.
 
     Args:
-        path: the file; an earlier picture there is replaced once the new one is complete.
-        curves: (x, y) points by name. The first, usually the noisiest, is drawn thin; those without points are left
-            out.
+        path: the file; it is replaced only when the new one is complete.
+        curves: (x, y) points by name. The first, usually the noisiest, is drawn thin; a curve without points is
+            left out.
         levels: y by name.
-        title, xlabel, ylabel: their texts.
+        title, xlabel, ylabel: text of the title and axes.
 
     Raises:
         ImportError: matplotlib is missing. OSError: the file cannot be written.
@@ -41,7 +41,7 @@ def save_loss_picture(
         style = {"linewidth": 1.0, "alpha": 0.6} if first else {"linewidth": 1.8, "marker": "o", "markersize": 4}
         axes.plot(x, y, label=f"{name}: {y[-1]:.2f}", color=f"C{k}", zorder=3, **style)
     right = max((points[-1][0] for points in curves.values() if points), default=1.0)
-    for k, (name, level) in enumerate(sorted((levels or {}).items(), key=lambda named: -named[1])):
+    for k, (name, level) in enumerate(sorted((levels or {}).items(), key=lambda item: -item[1])):
         color = f"C{k + len(curves)}"
         axes.axhline(level, linestyle="--", linewidth=1.2, color=color, label=f"{name}: {level:.2f}")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, right * 1.02))
@@ -50,10 +50,10 @@ def save_loss_picture(
         axes.spines[side].set_visible(False)
     if axes.lines:
         axes.legend(frameon=False)
-    draft = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
     try:
-        figure.savefig(draft, format="png")
-        os.replace(draft, path)
+        figure.savefig(temporary, format="png")
+        os.replace(temporary, path)
     finally:
-        if os.path.exists(draft):
-            os.remove(draft)
+        if os.path.exists(temporary):
+            os.remove(temporary)
