@@ -38,10 +38,11 @@ autograd-tests: autograd-sdist           ## autograd's own tests on minigrad, as
 soak: $(VENV)/.stamp-$(EXTRAS)           ## the long randomised runs
 	$(BIN)/python -m pytest -q -n 2 -m soak
 
-lint: $(VENV)/.stamp-$(EXTRAS)           ## style and types
+lint: $(VENV)/.stamp-$(EXTRAS)           ## style, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # The tests of minigrad, without those of minigrad_rnn.
 ENGINE = engine ops transforms debug nn support test_*.py

@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import minigrad as mg
-
-from .. import nn
+from ..engine.tape import no_grad
+from .module import Module
 
 
 @contextmanager
 def inference(model: Any) -> Iterator[None]:
     """Nothing is recorded inside, and a Module is in evaluation mode; afterwards each part of it is as it was."""
-    before = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
+    before = [(part, part.training) for part in model.modules()] if isinstance(model, Module) else []
     for part, _ in before:
         part.training = False
     try:
-        with mg.no_grad():
+        with no_grad():
             yield
     finally:
         for part, training in before:
