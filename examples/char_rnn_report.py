@@ -130,5 +130,5 @@ def draw_picture(run: Run, path: str) -> str:
     try:
         save_loss_picture(picture, curves, run.baselines, **labels)
     except ImportError:
-        return "none: matplotlib is missing; pip install 'minigrad-rnn[plot]'"
+        return "none: matplotlib is missing; pip install matplotlib"
     return picture
