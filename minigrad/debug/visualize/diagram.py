@@ -130,7 +130,7 @@ def _which(index: int, user: Part, parts: list[Part]) -> str:
     part = parts[bisect_right(parts, index, key=lambda p: p.start) - 1]
     if not part.folded or part is user:
         return ""
-    return f"t = {part.steps[part.place(index)[0]]}"
+    return f"t = {part.steps[part.step_of(index)]}"
 
 
 def _merged(arrows: list[Arrow]) -> list[Arrow]:
