@@ -7,8 +7,8 @@ from typing import NamedTuple
 from .graph import Row
 
 Source = tuple[str, int, int] | None
-"""Where an input comes from, relative to its step: ("here", 0, row of this step), ("back", number of steps before, row of
-that step) or ("at", 0, index of a row outside the steps); None for a constant."""
+"""Where an input comes from, relative to its step: ("here", 0, row of this step), ("back", steps before, row of that
+step) or ("at", 0, index of a row outside the steps); None for a constant."""
 
 
 class Part(NamedTuple):
