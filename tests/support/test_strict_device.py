@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import untested
-from tests.support import strict_device
+from tests.support import cupy_names, strict_device
 from tests.support.strict_device import SyncError, no_sync, xp
 
 HOST = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -137,11 +137,11 @@ def test_names_that_cupy_lacks_are_missing(with_cupy: bool, monkeypatch: pytest.
 def test_pinned_names_are_cupys() -> None:
     cupy = pytest.importorskip("cupy")
     pinned = [
-        (strict_device.PINNED_NAMES, cupy),
-        (strict_device.PINNED_LINALG, cupy.linalg),
-        (strict_device.PINNED_FFT, cupy.fft),
-        (strict_device.PINNED_METHODS, cupy.ndarray),
-        (strict_device.PINNED_UFUNC_METHODS, cupy.add),
+        (cupy_names.PINNED_NAMES, cupy),
+        (cupy_names.PINNED_LINALG, cupy.linalg),
+        (cupy_names.PINNED_FFT, cupy.fft),
+        (cupy_names.PINNED_METHODS, cupy.ndarray),
+        (cupy_names.PINNED_UFUNC_METHODS, cupy.add),
     ]
     for names, holder in pinned:
         assert [name for name in sorted(names) if not hasattr(holder, name)] == []
