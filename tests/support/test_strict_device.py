@@ -121,7 +121,7 @@ def test_names_that_cupy_lacks_are_missing(with_cupy: bool, monkeypatch: pytest.
     if with_cupy:
         pytest.importorskip("cupy")
     else:
-        monkeypatch.setattr(strict_device, "cupy", None)
+        monkeypatch.setattr(cupy_names, "cupy", None)
     fresh = strict_device.StrictNamespace()
     for name in ("tanh", "add", "concatenate", "searchsorted"):
         assert getattr(fresh, name) is not None
