@@ -1,4 +1,4 @@
-"""Drawings: SVG that parses and does not overlap, DOT and Mermaid that stay valid whatever a tensor is called."""
+"""`draw`: SVG parses and nothing overlaps; DOT and Mermaid stay valid for any tensor name."""
 
 from __future__ import annotations
 

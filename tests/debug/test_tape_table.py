@@ -1,4 +1,4 @@
-"""The tape as a table: golden texts, what the rows hold, and steps in time that are shown once."""
+"""`tape_table`: expected texts, the contents of the rows, and equal time steps that are shown once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test the tester: the stand-in device refuses what a device refuses, and gives what it gives."""
+"""The stand-in device rejects what a device rejects, and computes what NumPy computes."""
 
 import types
 from typing import Any
