@@ -52,7 +52,7 @@ def rows_of(caller: str, result: Tensor, names: Names = None) -> tuple[list[Row]
     """Return the rows of a result's graph, leaves first, and the nodes that they describe.
 
     Raises:
-        GraphError: the graph was released by a backward pass. TypeError: `result` is not a tensor on the tape.
+        GraphError: the graph was consumed by a backward pass. TypeError: `result` is not a tensor on the tape.
     """
     if not isinstance(result, Tensor):
         raise TypeError(f"{caller}: result: got {type(result).__name__}, want a Tensor")

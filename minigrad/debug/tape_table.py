@@ -73,7 +73,7 @@ def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) ->
         A `TapeTable`: print it, or read its `rows`.
 
     Raises:
-        GraphError: the graph was released by a backward pass. TypeError: `result` is not on the tape.
+        GraphError: the graph was consumed by a backward pass. TypeError: `result` is not on the tape.
     """
     rows, nodes = rows_of("tape_table", result, names)
     parts = parts_of(rows, len(rows) > FOLD_FROM if fold is None else fold)

@@ -151,7 +151,7 @@ def test_what_is_no_tape() -> None:
     with pytest.raises(TypeError, match="tape_table: names: got int, want a dict of tensors by name, or a Module"):
         mg.tape_table(loss, names=7)
     loss.backward()
-    with pytest.raises(mg.GraphError, match=r"tape_table: the graph was walked before"):
+    with pytest.raises(mg.GraphError, match=r"tape_table: .*the graph"):
         mg.tape_table(loss)
 
 

@@ -47,7 +47,7 @@ def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
     """Return the graph of a result; with `fold`, equal time steps become one with an arrow back to itself.
 
     Raises:
-        GraphError: the graph was released by a backward pass. TypeError: `result` is not on the tape.
+        GraphError: the graph was consumed by a backward pass. TypeError: `result` is not on the tape.
     """
     rows, nodes = rows_of("draw", result, names)
     leaves = sum(row.op == "leaf" for row in rows)

@@ -57,7 +57,7 @@ def draw(
         The drawing as text, with a method `save(path)`.
 
     Raises:
-        ValueError: an unknown format, or more boxes than `limit`. GraphError: the graph was released by a backward
+        ValueError: an unknown format, or more boxes than `limit`. GraphError: the graph was consumed by a backward
             pass. TypeError: `result` is not on the tape.
     """
     check_choice("draw", FORMATS, format=format)
