@@ -1,16 +1,16 @@
-# Everything runs from a virtual environment in .venv that the first target makes. On a Debian without ensurepip
-# the environment is made bare and the system's pip installs into it.
+# Every target runs from the virtual environment .venv, which the first one creates. On a Debian without ensurepip it is
+# created without pip, and the system's pip installs into it.
 VENV ?= .venv
 PY   ?= python3
 BIN   = $(VENV)/bin
 # What `make test` installs. CI adds the oracles (torch, autograd): EXTRAS=test,oracle
 EXTRAS ?= test
-# The same for a machine with a GPU; cuda12 where its driver is that old.
+# The same on a machine with a GPU; use cuda12 with an older driver.
 GPU_EXTRAS ?= test,oracle,cuda13
 
 pip     = if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip $(1); else $(PY) -m pip --python $(BIN)/python $(1); fi
 install = $(call pip,install -q -e '.[$(1)]')
-# HIPS autograd's own tests, which are put to minigrad too; they come in its sdist and are no part of this repository.
+# HIPS autograd's own tests also run on minigrad. They come from its sdist and are not part of this repository.
 AUTOGRAD = autograd-1.9.1
 
 $(VENV)/bin/python:
@@ -23,47 +23,48 @@ $(VENV)/.stamp-%: setup.cfg pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.stamp-examples            ## verify BPTT, train for about two minutes, sample, compare with baselines
 	$(BIN)/python examples/char_rnn.py --demo
 
-test: $(VENV)/.stamp-$(EXTRAS)           ## the test suite
+test: $(VENV)/.stamp-$(EXTRAS)           ## run the test suite
 	$(BIN)/python -m pytest -q -n 2 -m "not soak"
 
-autograd-sdist: $(VENV)/.stamp-$(EXTRAS) ## autograd's own tests, for `make test` to run; without a network it goes on without
+autograd-sdist: $(VENV)/.stamp-$(EXTRAS) ## download autograd's own tests for `make test`; without a network they are skipped
 	@test -d $(VENV)/$(AUTOGRAD)/tests || { \
 	  { $(call pip,download -q --no-deps --no-binary autograd -d $(VENV)/sdists $(subst -,==,$(AUTOGRAD))); } && \
 	  tar -xzf $(VENV)/sdists/$(AUTOGRAD).tar.gz -C $(VENV); } || \
 	  echo "autograd's sdist could not be downloaded; its own tests will be skipped"
 
-autograd-tests: autograd-sdist           ## autograd's own tests on minigrad, as a table; fails under 95 % of the real-number ones
+autograd-tests: autograd-sdist           ## run them on minigrad, print a table; fails if under 95 % of those on real numbers pass
 	$(BIN)/python tests/support/autograds_tests.py $(VENV)/$(AUTOGRAD)/tests
 
-soak: $(VENV)/.stamp-$(EXTRAS)           ## the long randomised runs
+soak: $(VENV)/.stamp-$(EXTRAS)           ## run the long randomised tests
 	$(BIN)/python -m pytest -q -n 2 -m soak
 
-lint: $(VENV)/.stamp-$(EXTRAS)           ## style and types
+lint: $(VENV)/.stamp-$(EXTRAS)           ## check style, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
-# The tests of minigrad, without those of minigrad_rnn.
+# The tests of minigrad, without those of minigrad_rnn
 ENGINE = engine ops transforms debug nn support test_*.py
 
-coverage: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-coverage  ## lines of minigrad that its own tests reach
+coverage: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-coverage  ## show which lines of minigrad its own tests reach
 	$(BIN)/python -m pytest -q -n 2 -m "not soak" --cov=minigrad --cov-report=term-missing:skip-covered \
 	  $(wildcard $(ENGINE:%=tests/%))
 
-mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## mutation testing (hours): docs/tested.md
+mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## run mutation testing (takes hours; see docs/tested.md)
 	env PATH="$(abspath $(BIN)):$$PATH" mutmut run --simple-output --no-progress; $(BIN)/mutmut results
 
-verify: $(VENV)/.stamp-examples          ## graph, fused, witness and finite differences in one table
+verify: $(VENV)/.stamp-examples          ## compare graph, fused, reference BPTT and finite differences in one table
 	$(BIN)/python -m minigrad_rnn verify
 
-examples: $(VENV)/.stamp-examples        ## the lessons
+examples: $(VENV)/.stamp-examples        ## run the lessons
 	$(BIN)/python examples/bptt_by_hand.py
 	$(BIN)/python examples/sequence_shapes.py
 
-bench: $(VENV)/.stamp-$(EXTRAS)          ## our speed beside PyTorch's (and JAX, autograd, MyGrad where installed)
+bench: $(VENV)/.stamp-$(EXTRAS)          ## time minigrad and PyTorch (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
-test-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)   ## on a GPU: the suite with CuPy, verify on it, the sanitizer on small sizes
+test-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)   ## on a GPU: run the CuPy tests, verify, doctor and the sanitizer on small sizes
 	$(BIN)/python -c "from minigrad.backend import get_backend; get_backend('cupy')"
 	$(BIN)/python -m pytest -q -m "not soak" -k "cupy or cuda"
 	$(BIN)/python -m minigrad_rnn verify --backend cupy
@@ -71,10 +72,10 @@ test-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)   ## on a GPU: the suite with CuPy, verif
 	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python tests/support/cuda_on_gpu.py
 	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python tests/support/cuda_on_gpu.py
 
-bench-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)  ## on a GPU: beside cuDNN and our own op-by-op road, into benchmarks/gpu.md
+bench-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)  ## on a GPU: time the kernels, cuDNN and the op-by-op graph, write benchmarks/gpu.md
 	$(BIN)/python -m benchmarks.gpu --write
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
 
 .PHONY: demo test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu coverage mutants clean

@@ -1,6 +1,6 @@
-"""What `make mutants` runs for each mutant: the few, fast tests that concern its file. mutmut reads this by its name.
+"""mutmut's hooks for `make mutants`: run only the fast tests that concern the mutant's file.
 
-The core is mutated whole; of the many operations a random sample is drawn, the same in every run of the same sources.
+The engine is mutated completely; of the operations, a random sample is mutated that depends only on the sources.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 import mutmut
 
 SEED = 4
-TWENTY = ("arithmetic", "exp_log", "gather", "matrix_products", "reductions", "shape", "trigonometric")
-"""The files of which so many mutants are drawn; of any other file of operations, five."""
+LARGE_SAMPLE = ("arithmetic", "exp_log", "gather", "matrix_products", "reductions", "shape", "trigonometric")
+"""Files of operations with a sample of 20 mutants; the others have 5."""
 
-CORE = "tests/engine tests/nn/test_module.py"
+ENGINE = "tests/engine tests/nn/test_module.py"
 MORE = {
     "fast_path": "tests/test_numpy_protocol.py",
     "primitive": "tests/debug/test_op_list.py tests/test_numpy_protocol.py",
 }
-LONG = "hundred_thousand or import_is_light"
-"""What others look at too, in less time."""
+SLOW = "hundred_thousand or import_is_light"
+"""Slow tests whose subjects faster tests cover too."""
 FAMILIES = {
     "elementwise": "activations elementwise",
     "indexing": "indexing",
@@ -35,28 +35,31 @@ FAMILIES = {
     "shape": "arrays manipulation functional_programming",
     "signal": "convolution differences fft interpolation embedding pooling sliding_windows",
 }
-"""Of folders and files of operations: the end of the name of the test file that goes beyond the catalogue."""
+"""Test files beyond the catalogue, tests/ops/test_*.py, with the folders and files of operations that they test."""
 
 
 def runner(tests: str, which: str) -> str:
-    """mutmut takes every exit status but 1 for a success, and pytest's is 4 where a mutant cannot even be imported."""
+    """Return the command for a mutant, with exit status 1 for any failure.
+
+    mutmut takes all others for a success, and pytest exits with 4 where a mutant cannot be imported.
+    """
     command = f"{shlex.quote(sys.executable)} -m pytest {tests} -x -q -p no:cacheprovider -k {shlex.quote(which)}"
     return f"sh -c {shlex.quote(command + ' || exit 1')}"
 
 
 @functools.cache
 def sample(filename: str) -> frozenset[tuple[int, int]]:
-    """The mutants of a file of operations that are run, as (line number, number on that line)."""
+    """Return the mutants to run of a file of operations, as (line number, number on that line)."""
     source = Path(filename).read_text(encoding="utf-8")
-    found = mutmut.list_mutations(mutmut.Context(source=source, filename=filename))
-    mutants = [m for m in found if not re.fullmatch(r'\s*"\w+",', m.line)]  # not the names that the file offers
-    many = min(20 if Path(filename).stem in TWENTY else 5, len(mutants))
-    return frozenset((m.line_number, m.index) for m in random.Random(f"{SEED} {filename}").sample(mutants, many))
+    mutations = mutmut.list_mutations(mutmut.Context(source=source, filename=filename))
+    mutants = [m for m in mutations if not re.fullmatch(r'\s*"\w+",', m.line)]  # not the names in __all__
+    count = min(20 if Path(filename).stem in LARGE_SAMPLE else 5, len(mutants))
+    return frozenset((m.line_number, m.index) for m in random.Random(f"{SEED} {filename}").sample(mutants, count))
 
 
 @functools.cache
 def names(filename: str) -> str:
-    """The operations that a file offers, as pytest's -k has them."""
+    """Return the names in a file's `__all__` as an expression for pytest's -k."""
     for statement in ast.parse(Path(filename).read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
             return " or ".join(ast.literal_eval(statement.value))
@@ -66,12 +69,12 @@ def names(filename: str) -> str:
 def pre_mutation(context: mutmut.Context) -> None:
     file, mutant = Path(context.filename), context.mutation_id
     if "ops" not in file.parts:
-        tests = f"{CORE} {MORE.get(file.stem, '')}"
-        context.config.test_command = runner(tests, f"not ({LONG} or cupy)")
+        tests = f"{ENGINE} {MORE.get(file.stem, '')}"
+        context.config.test_command = runner(tests, f"not ({SLOW} or cupy)")
         return
     context.skip = (mutant.line_number, mutant.index) not in sample(context.filename)
-    places = {file.stem, file.parent.name}
-    family = next((f"tests/ops/test_{family}.py" for family, of in FAMILIES.items() if places & {*of.split()}), "")
-    left_out = "cupy or against or strict"
-    which = f"({names(context.filename)} or off_the_tape or every_primitive) and not ({left_out})"
+    groups = {file.stem, file.parent.name}
+    family = next((f"tests/ops/test_{family}.py" for family, of in FAMILIES.items() if groups & {*of.split()}), "")
+    excluded = "cupy or against or strict"
+    which = f"({names(context.filename)} or off_the_tape or every_primitive) and not ({excluded})"
     context.config.test_command = runner(f"tests/ops/test_catalogue.py {family}", which)

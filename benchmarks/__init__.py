@@ -1,4 +1,4 @@
-"""How fast, how large, how quick to import: measured beside PyTorch, JAX, autograd and MyGrad.
+"""Benchmarks of speed, memory and import time against PyTorch, JAX, autograd and MyGrad.
 
-`python -m benchmarks` runs everything; see README.md here for what is measured and how.
+`python -m benchmarks` runs everything; README.md here describes the method.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [name ...]`: run the benchmarks, print their tables, and write them into README.md if asked."""
+"""`python -m benchmarks [name ...]`: run the benchmarks, print their tables, write them into README.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from . import chain, fused, import_time, lengths, machine, memory, mlp, op_by_op
-from .page import README, Benchmark, Options, replaced
+from .page import README, Benchmark, Options, replace_block
 from .timing import QUICK, Plan
 
 ALL: dict[str, Benchmark] = {
@@ -17,19 +17,25 @@ ALL: dict[str, Benchmark] = {
 }
 
 
-def told(line: str) -> None:
-    """Progress goes to the error stream, so that the tables alone can be redirected."""
+def report(line: str) -> None:
+    """Print progress to the error stream, so that the tables alone can be redirected."""
     print(line, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which ones: {', '.join(ALL)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: to see that everything runs")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"benchmarks to run: {', '.join(ALL)}; all by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and few rounds, to check that everything runs"
+    )
     parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/README.md")
-    parser.add_argument("--one-process", action="store_true", help="all contestants in one process, to see the harm")
+    parser.add_argument(
+        "--one-process", action="store_true", help="run all contestants in one process, to see the effect"
+    )
     parser.add_argument("--no-collector", action="store_true", help="switch the garbage collector off in timed calls")
-    parser.add_argument("--patience", type=float, metavar="SECONDS", help="wait so long for a quiet machine, each size")
+    parser.add_argument(
+        "--patience", type=float, metavar="SECONDS", help="how long to wait for a quiet machine at each size"
+    )
     arguments = parser.parse_args(argv)
     if unknown := [name for name in arguments.names if name not in ALL]:
         parser.error(f"names: got {', '.join(unknown)}, want any of {', '.join(ALL)}")
@@ -38,22 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = dataclasses.replace(QUICK if arguments.quick else Plan(), collector=not arguments.no_collector)
     if arguments.patience is not None:
         plan = dataclasses.replace(plan, patience=arguments.patience)
-    options = Options(plan, arguments.quick, arguments.one_process, told)
+    options = Options(plan, arguments.quick, arguments.one_process, report)
     status = 0
     for name in arguments.names or ALL:
-        told(f"{name} …")
+        report(f"{name} …")
         begin = time.perf_counter()
         benchmark = ALL[name]
-        tables = benchmark.measured(options)
-        text = f"{tables.text}\n\n{machine.described(benchmark.others)}."
-        told(f"{name}: {time.perf_counter() - begin:.0f} s")
+        tables = benchmark.measure(options)
+        text = f"{tables.text}\n\n{machine.describe(benchmark.others)}."
+        report(f"{name}: {time.perf_counter() - begin:.0f} s")
         print(f"## {name}\n\n{text}\n", flush=True)
         if arguments.write and not tables.quiet:
-            told(f"{name}: not written, the machine was busy; --patience waits longer for quiet")
+            report(f"{name}: not written, the machine was busy; --patience waits longer for quiet")
             status = 1
         elif arguments.write:
             page = README.read_text(encoding="utf-8")
-            README.write_text(replaced(page, name, text), encoding="utf-8")
+            README.write_text(replace_block(page, name, text), encoding="utf-8")
     return status
 
 

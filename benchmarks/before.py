@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from . import chain, fused, mlp, op_by_op
+from .contestant import Contestant, Work
 from .page import table
 from .sizes import label
-from .timing import QUICK, Contestant, Plan, Work, contest, ratio
+from .timing import QUICK, Plan, contest, ratio
 
 Size = dict[str, int]
 WORKS: dict[str, list[tuple[str, Callable[..., Work], Sequence[Size]]]] = {
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"names: got {', '.join(unknown)}, want any of {', '.join(WORKS)}")
     if not (Path(arguments.checkout) / "minigrad" / "__init__.py").is_file():
         parser.error(f"checkout: got {arguments.checkout}, want a folder that holds minigrad/")
-    plan = QUICK if arguments.quick else dataclasses.replace(Plan(), total=0.5, sittings=3, patience=0.0)
+    plan = QUICK if arguments.quick else dataclasses.replace(Plan(), total=0.5, restarts=3, patience=0.0)
     for name in arguments.names or WORKS:
         print(f"## {name}\n\n{compared(name, str(Path(arguments.checkout).resolve()), plan)}\n", flush=True)
     return 0

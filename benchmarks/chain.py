@@ -1,7 +1,7 @@
-"""A chain of 1,000 operations element by element, y ← sin(tanh(y · x) + x) 250 times, on n numbers.
+"""Time a chain of 1,000 elementwise operations, y ← sin(tanh(y · x) + x) 250 times, on n numbers.
 
-Forward and backward: the gradient of the sum by x. At n = 1 this is the price of an operation alone; at n = 10,000
-the arithmetic begins to count.
+Forward and backward: the gradient of the sum with respect to x. At n = 1 this is the overhead of an operation; at
+n = 10,000 the arithmetic begins to count.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from .contestant import Work
 from .page import Benchmark, Options, Tables, timing_tables
 from .tapes import OTHERS, contestants, targets
-from .timing import Work, contest
+from .timing import contest
 
 SIZES = [{"n": 1}, {"n": 100}, {"n": 10_000}]
 ROUNDS = 250
@@ -23,7 +24,7 @@ def start(n: int) -> Any:
 
 
 def chain(m: Any, x: Any) -> Any:
-    """The same in every library `m`."""
+    """Return the sum of the chain, computed with the library `m`."""
     y = x
     for _ in range(ROUNDS):
         y = m.sin(m.tanh(y * x) + x)
@@ -84,10 +85,10 @@ CONTESTANTS = contestants(ours, torch_eager, autograd, mygrad)
 TARGETS = targets(SIZES)
 
 
-def measured(options: Options) -> Tables:
+def measure(options: Options) -> Tables:
     sizes = SIZES[:2] if options.quick else SIZES
-    standings = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.told)
-    return timing_tables(sizes, standings, TARGETS)
+    results = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.report)
+    return timing_tables(sizes, results, TARGETS)
 
 
-BENCHMARK = Benchmark("chain", measured, OTHERS)
+BENCHMARK = Benchmark("chain", measure, OTHERS)

@@ -1,8 +1,8 @@
-"""Whole sequences at once: `impl="fused"` beside torch's nn.RNN, nn.LSTM and nn.GRU and a jitted JAX scan.
+"""Time `impl="fused"` against torch's nn.RNN, nn.LSTM and nn.GRU and a jitted JAX scan.
 
 Forward and backward: the gradients of xs, of h0 (and c0) and of all weights, of the sum of all outputs h(t). torch has
-a second bias, added to the first, or in a GRU inside the reset; it is zero here and nobody asks for its gradient, so
-that all compute the same.
+a second bias, added to the first, or in a GRU inside the reset; it is zero here and requires no gradient, so that all
+compute the same.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from .contestant import Contestant, Gradients, Work
 from .page import Benchmark, Options, Tables, Target, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
-from .timing import Contestant, Gradients, Work, contest, ratio
+from .timing import contest, ratio
 
 PLAIN = ("xs", "h0", "Wc", "Wr", "b")
 WANTED = {"RNN": PLAIN, "LSTM": ("xs", "h0", "c0", "Wc", "Wr", "b"), "GRU": PLAIN}
@@ -27,22 +28,22 @@ def ours(cell: str, T: int, B: int, I: int, H: int) -> Work:
     import minigrad as mg
     import minigrad_rnn
 
-    given = numbers(T, B, I, H, GATES[cell])
+    arrays = numbers(T, B, I, H, GATES[cell])
     model = getattr(minigrad_rnn, cell)(I, H, impl="fused")
     weights = [getattr(model.forward0, name) for name in ("Wc", "Wr", "b")]
     for weight, name in zip(weights, ("Wc", "Wr", "b")):
-        weight.data = given[name]
+        weight.data = arrays[name]
     if cell == "GRU":
-        model.forward0.br.data = np.zeros_like(given["b"])
-    xs, *states = (mg.tensor(given[name], requires_grad=True) for name in WANTED[cell][:-3])
+        model.forward0.br.data = np.zeros_like(arrays["b"])
+    xs, *states = (mg.tensor(arrays[name], requires_grad=True) for name in WANTED[cell][:-3])
     leaves = [xs, *states, *weights]
 
-    run = _forward_and_backward(model, xs, states, leaves)
-    return Work(run, lambda result: _named(cell, result[0].numpy(), [g.numpy() for g in result[1]]))
+    run = forward_and_backward(model, xs, states, leaves)
+    return Work(run, lambda result: by_name(cell, result[0].numpy(), [g.numpy() for g in result[1]]))
 
 
-def _forward_and_backward(model: Any, xs: Any, states: list[Any], leaves: list[Any]) -> Callable[[], Any]:
-    """One call of ours or torch's, which look the same from here: the loss, and the leaves' gradients."""
+def forward_and_backward(model: Any, xs: Any, states: list[Any], leaves: list[Any]) -> Callable[[], Any]:
+    """Return a function that runs minigrad's or torch's model and returns the loss and the leaves' gradients."""
 
     def run() -> Any:
         for leaf in leaves:
@@ -59,23 +60,23 @@ def _forward_and_backward(model: Any, xs: Any, states: list[Any], leaves: list[A
 def torch_module(cell: str, T: int, B: int, I: int, H: int) -> Work:
     import torch
 
-    given = numbers(T, B, I, H, GATES[cell])
+    arrays = numbers(T, B, I, H, GATES[cell])
     model = getattr(torch.nn, cell)(I, H)
     with torch.no_grad():
-        model.weight_ih_l0.copy_(torch.from_numpy(given["Wc"]))
-        model.weight_hh_l0.copy_(torch.from_numpy(given["Wr"]))
-        model.bias_ih_l0.copy_(torch.from_numpy(given["b"]))
+        model.weight_ih_l0.copy_(torch.from_numpy(arrays["Wc"]))
+        model.weight_hh_l0.copy_(torch.from_numpy(arrays["Wr"]))
+        model.bias_ih_l0.copy_(torch.from_numpy(arrays["b"]))
         model.bias_hh_l0.zero_()
     model.bias_hh_l0.requires_grad_(False)
-    xs, *states = (torch.from_numpy(given[name]).requires_grad_() for name in WANTED[cell][:-3])
+    xs, *states = (torch.from_numpy(arrays[name]).requires_grad_() for name in WANTED[cell][:-3])
     leaves = [xs, *states, model.weight_ih_l0, model.weight_hh_l0, model.bias_ih_l0]
 
-    run = _forward_and_backward(model, xs, states, leaves)
-    return Work(run, lambda result: _named(cell, result[0].detach().numpy(), [g.numpy() for g in result[1]]))
+    run = forward_and_backward(model, xs, states, leaves)
+    return Work(run, lambda result: by_name(cell, result[0].detach().numpy(), [g.numpy() for g in result[1]]))
 
 
 def jax_scan(cell: str, T: int, B: int, I: int, H: int) -> Work:
-    """The input's product for all steps stands before the scan, where it is one large product."""
+    """Run a JAX scan; the input's product for all steps is one large product before it."""
     import jax
     import jax.numpy as jnp
 
@@ -106,21 +107,22 @@ def jax_scan(cell: str, T: int, B: int, I: int, H: int) -> Work:
         return hs.sum()
 
     both = jax.jit(jax.value_and_grad(divergence))
-    given = numbers(T, B, I, H, GATES[cell])
-    leaves = [jnp.asarray(given[name]) for name in WANTED[cell]]
+    arrays = numbers(T, B, I, H, GATES[cell])
+    leaves = [jnp.asarray(arrays[name]) for name in WANTED[cell]]
 
     def gradients(result: Any) -> Gradients:
-        return _named(cell, np.asarray(result[0]), [np.asarray(g) for g in result[1]])
+        return by_name(cell, np.asarray(result[0]), [np.asarray(g) for g in result[1]])
 
     return Work(lambda: jax.block_until_ready(both(leaves)), gradients)
 
 
-def _named(cell: str, loss: Any, gradients: Any) -> Gradients:
+def by_name(cell: str, loss: Any, gradients: Any) -> Gradients:
+    """Return the loss and the gradients by name."""
     return {"loss": loss, **dict(zip(WANTED[cell], gradients, strict=True))}
 
 
 def contestants(cell: str) -> list[Contestant]:
-    """Ours first."""
+    """Return the contestants for a cell, minigrad first."""
     return [
         Contestant("minigrad fused", partial(ours, cell), "minigrad_rnn"),
         Contestant(f"torch nn.{cell}", partial(torch_module, cell), "torch"),
@@ -129,7 +131,7 @@ def contestants(cell: str) -> list[Contestant]:
 
 
 def targets(cell: str) -> list[Target]:
-    """At least level with torch everywhere."""
+    """Return the targets for a cell: at least as fast as torch at every size."""
     return [Target(f"torch nn.{cell}", tuple(size.values()), 1.0) for size in SIZES]
 
 
@@ -137,29 +139,29 @@ def geometric_mean(numbers: list[float]) -> float:
     return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
 
-def measured(options: Options) -> Tables:
+def measure(options: Options) -> Tables:
     sizes = QUICK_SIZES if options.quick else SIZES
     parts, quiet = [], True
     over: dict[str, list[float]] = {"torch": [], "JAX": []}
     for cell in GATES:
-        options.told(cell)
-        standings = contest(contestants(cell), sizes, options.plan, options.one_process, options.told)
-        tables = timing_tables(sizes, standings, targets(cell))
+        options.report(cell)
+        results = contest(contestants(cell), sizes, options.plan, options.one_process, options.report)
+        tables = timing_tables(sizes, results, targets(cell))
         parts += [f"### {cell}", tables.text]
         quiet = quiet and tables.quiet
-        for us, *others in standings:
+        for us, *others in results:
             for name, other in zip(over, others):
                 if us.rounds and other.rounds:
                     over[name].append(ratio(other, us)[1])
-    wanted = {"torch": 2.0, "JAX": 1.0}
+    least = {"torch": 2.0, "JAX": 1.0}
     means = [
-        f"{name} {geometric_mean(found):.2f} over {len(found)} cells (wanted ≥ {wanted[name]:g})"
-        for name, found in over.items()
-        if found
+        f"{name} {geometric_mean(ratios):.2f} over {len(ratios)} cells (wanted ≥ {least[name]:g})"
+        for name, ratios in over.items()
+        if ratios
     ]
     if means:
         parts += ["### All cells", f"Geometric mean of theirs / ours: {', '.join(means)}."]
     return Tables("\n\n".join(parts), quiet)
 
 
-BENCHMARK = Benchmark("fused", measured, ("torch", "jax"))
+BENCHMARK = Benchmark("fused", measure, ("torch", "jax"))

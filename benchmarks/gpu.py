@@ -1,12 +1,12 @@
-"""Recurrences on a GPU: our kernels beside cuDNN and beside our own op-by-op runs; a training step.
+"""Time recurrences on a GPU: our kernels, cuDNN and our op-by-op graph; and a training step.
 
     python -m benchmarks.gpu [--only RNN|LSTM|GRU|step] [--quick] [--write]
 
-All in one process on one device, taking turns; a time is what lies between two CUDA events around a batch of calls,
-and the medians of the rounds stand in the tables. torch runs twice, with its float32 products in IEEE arithmetic and in
-TF32; ours are IEEE. Gradients are compared, in IEEE arithmetic, before anything is timed. What does not fit the
-device's memory has no time and stops nobody. Without a GPU it says so, and writes nothing. Each table is written as
-soon as it is there.
+All contestants take turns in one process on one device; a time is measured between two CUDA events around a batch of
+calls, and the tables show medians over the rounds. torch runs twice, with its float32 products in IEEE arithmetic and
+in TF32; ours are IEEE. Gradients are compared, in IEEE arithmetic, before anything is timed. What does not fit into the
+device's memory gets no time, and the rest goes on. Without a GPU nothing is measured or written. Each table is written
+as soon as it is complete.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import fused, machine
-from .page import milliseconds, replaced, table
+from .page import milliseconds, replace_block, table
 from .sizes import label, numbers
 from .timing import largest_difference
 
@@ -38,19 +38,19 @@ QUICK_GRID = [{"T": 20, "B": 2, "I": 16, "H": 16}]
 CELLS = ("RNN", "LSTM", "GRU")
 STEP = "step"
 PARTS = (*CELLS, STEP)
-"""What has a block in gpu.md: a table for each cell, and the character model's step."""
+"""The blocks of gpu.md: a table for each cell, and the character model's step."""
 TOLERANCE = 1e-3
 Call = Callable[[], Any]
 
 
 class Clock(Protocol):
-    """Seconds that a batch of calls takes on the device."""
+    """Measures the seconds that a batch of calls takes on the device."""
 
     def __call__(self, work: Call, calls: int) -> float: ...
 
 
 class CudaClock:
-    """Two events around the calls, on the stream that CuPy and torch share."""
+    """Measures with two events around the calls, on the stream that CuPy and torch share."""
 
     def __init__(self) -> None:
         import cupy
@@ -69,7 +69,7 @@ class CudaClock:
 
 
 def wall_clock(work: Call, calls: int) -> float:
-    """For a dry run on the host."""
+    """Measure on the host, for a dry run."""
     begin = time.perf_counter()
     for _ in range(calls):
         work()
@@ -77,13 +77,13 @@ def wall_clock(work: Call, calls: int) -> float:
 
 
 @lru_cache(maxsize=1)
-def given_numbers(cell: str, size: tuple[int, ...]) -> dict[str, Any]:
-    """The numbers that all contestants of a size start from."""
+def input_arrays(cell: str, size: tuple[int, ...]) -> dict[str, Any]:
+    """Return the input arrays of all contestants at a size."""
     return numbers(*size, gates=fused.GATES[cell])
 
 
 def release(backend: str) -> None:
-    """Give back what the two libraries keep of the device's memory: neither can take it from the other's pool."""
+    """Free the memory that the two libraries cache on the device, which neither can take from the other's pool."""
     from minigrad.backend import get_backend
 
     gc.collect()
@@ -97,55 +97,55 @@ def release(backend: str) -> None:
 
 
 def ours(cell: str, impl: str, backend: str, size: dict[str, int]) -> tuple[Call, Callable[[], Any], Any]:
-    """One call, forward and backward; the gradients by name as NumPy arrays; and the model."""
+    """Return a function that runs forward and backward, one that returns the gradients by name, and the model."""
     import minigrad as mg
     import minigrad_rnn
 
-    given = given_numbers(cell, tuple(size.values()))
+    arrays = input_arrays(cell, tuple(size.values()))
     model = getattr(minigrad_rnn, cell)(size["I"], size["H"], impl=impl)
     for name in ("Wc", "Wr", "b"):
-        getattr(model.forward0, name).data = given[name]
+        getattr(model.forward0, name).data = arrays[name]
     if cell == "GRU":
-        model.forward0.br.data = np.zeros_like(given["b"])
+        model.forward0.br.data = np.zeros_like(arrays["b"])
     model.to(backend)
     weights = [getattr(model.forward0, name) for name in ("Wc", "Wr", "b")]
-    xs, *states = (mg.tensor(given[n], requires_grad=True, backend=backend) for n in fused.WANTED[cell][:-3])
+    xs, *states = (mg.tensor(arrays[n], requires_grad=True, backend=backend) for n in fused.WANTED[cell][:-3])
     leaves = [xs, *states, *weights]
-    run = fused._forward_and_backward(model, xs, states, leaves)
+    run = fused.forward_and_backward(model, xs, states, leaves)
 
     def gradients() -> Any:
-        loss, found = run()
-        return fused._named(cell, loss.numpy(), [g.numpy() for g in found])
+        loss, grads = run()
+        return fused.by_name(cell, loss.numpy(), [g.numpy() for g in grads])
 
     return run, gradients, model
 
 
 def theirs(cell: str, device: str, size: dict[str, int]) -> tuple[Call, Callable[[], Any]]:
-    """torch's module on its device."""
+    """Return the same two functions for torch's module."""
     import torch
 
-    given = given_numbers(cell, tuple(size.values()))
+    arrays = input_arrays(cell, tuple(size.values()))
     model = getattr(torch.nn, cell)(size["I"], size["H"])
     with torch.no_grad():
-        model.weight_ih_l0.copy_(torch.from_numpy(given["Wc"]))
-        model.weight_hh_l0.copy_(torch.from_numpy(given["Wr"]))
-        model.bias_ih_l0.copy_(torch.from_numpy(given["b"]))
+        model.weight_ih_l0.copy_(torch.from_numpy(arrays["Wc"]))
+        model.weight_hh_l0.copy_(torch.from_numpy(arrays["Wr"]))
+        model.bias_ih_l0.copy_(torch.from_numpy(arrays["b"]))
         model.bias_hh_l0.zero_()
     model.bias_hh_l0.requires_grad_(False)
     model.to(device)
-    xs, *states = (torch.from_numpy(given[n]).to(device).requires_grad_() for n in fused.WANTED[cell][:-3])
+    xs, *states = (torch.from_numpy(arrays[n]).to(device).requires_grad_() for n in fused.WANTED[cell][:-3])
     leaves = [xs, *states, model.weight_ih_l0, model.weight_hh_l0, model.bias_ih_l0]
-    run = fused._forward_and_backward(model, xs, states, leaves)
+    run = fused.forward_and_backward(model, xs, states, leaves)
 
     def gradients() -> Any:
-        loss, found = run()
-        return fused._named(cell, loss.detach().cpu().numpy(), [g.cpu().numpy() for g in found])
+        loss, grads = run()
+        return fused.by_name(cell, loss.detach().cpu().numpy(), [g.cpu().numpy() for g in grads])
 
     return run, gradients
 
 
 def in_arithmetic(tf32: bool, work: Call) -> Call:
-    """The call with torch's float32 products in TF32, or in IEEE arithmetic."""
+    """Return the call with torch's float32 products in TF32, or in IEEE arithmetic."""
     import torch
 
     def run() -> Any:
@@ -156,17 +156,17 @@ def in_arithmetic(tf32: bool, work: Call) -> Call:
 
 
 def medians(contestants: dict[str, Call], clock: Clock, seconds: float, rounds: int) -> dict[str, float]:
-    """Seconds a call, by contestant, taking turns."""
+    """Return the median seconds of a call by contestant; they take turns."""
     calls = {}
     for name, work in contestants.items():
         for _ in range(3):
             work()
         calls[name] = max(1, int(seconds / max(clock(work, 1), 1e-6)))
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, work in contestants.items():
-            found[name].append(clock(work, calls[name]) / calls[name])
-    return {name: statistics.median(times) for name, times in found.items()}
+            times[name].append(clock(work, calls[name]) / calls[name])
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 NO_TIMES = ["–"] * 4
@@ -176,11 +176,10 @@ def failure(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}".replace("|", "/")
 
 
-def beside_graph(
+def graph_ratio(
     cell: str, size: dict[str, int], backend: str, clock: Clock, plan: tuple[float, int], ours_took: float
 ) -> str:
-    """Our op-by-op time over `ours_took`. It is slow, and the question is whether it is ten times as slow, so a
-    fifth of the rounds do."""
+    """Return our op-by-op time over `ours_took`, from a fifth of the rounds, since it is slow."""
     seconds, rounds = plan
     try:
         release(backend)
@@ -194,18 +193,18 @@ def beside_graph(
 def one_size(
     cell: str, size: dict[str, int], backend: str, device: str, clock: Clock, plan: tuple[float, int]
 ) -> list[str]:
-    """A row of the cell's table: our time, the implementation, and the others' times over ours."""
+    """Return a row of the cell's table: our time, the implementation, and the others' times over ours."""
     try:
         release(backend)
         auto, gradients, model = ours(cell, "auto", backend, size)
         torchs, their_gradients = theirs(cell, device, size)
-        apart = largest_difference(in_arithmetic(False, their_gradients)(), gradients())
+        difference = largest_difference(in_arithmetic(False, their_gradients)(), gradients())
         implementation = str(model.implementation)
-        if not apart < TOLERANCE:
-            return [label(size), implementation, *NO_TIMES, f"gradients differ by {apart:.1e}"]
+        if not difference < TOLERANCE:
+            return [label(size), implementation, *NO_TIMES, f"gradients differ by {difference:.1e}"]
         contestants = {"ours": auto, "ieee": in_arithmetic(False, torchs), "tf32": in_arithmetic(True, torchs)}
         times = medians(contestants, clock, *plan)
-    except Exception as error:  # most likely the device's memory; the next size is another question
+    except Exception as error:  # most likely out of memory; go on with the next size
         return [label(size), "–", *NO_TIMES, failure(error)]
     ratios = [f"{times[name] / times['ours']:.2f}" for name in ("ieee", "tf32")]
     return [
@@ -213,8 +212,8 @@ def one_size(
         implementation,
         milliseconds(times["ours"]),
         *ratios,
-        beside_graph(cell, size, backend, clock, plan, times["ours"]),
-        f"{apart:.1e}",
+        graph_ratio(cell, size, backend, clock, plan, times["ours"]),
+        f"{difference:.1e}",
     ]
 
 
@@ -224,7 +223,7 @@ HEAD = ["T, B, I, H", "implementation", "ours, ms", "cuDNN ieee", "cuDNN tf32", 
 def character_step(
     backend: str, device: str, clock: Clock, plan: tuple[float, int], V: int, H: int, T: int, B: int
 ) -> str:
-    """A training step of the character model: embedding, LSTM, readout, cross-entropy, clipping, Adam."""
+    """Time a training step of the character model: embedding, LSTM, readout, cross-entropy, clipping, Adam."""
     import torch
 
     import minigrad as mg
@@ -268,7 +267,7 @@ def character_step(
 def part(
     name: str, grid: Sequence[dict[str, int]], backend: str, device: str, clock: Clock, plan: tuple[float, int]
 ) -> str:
-    """The text of one of `PARTS`."""
+    """Return the text of one of `PARTS`."""
     if name == STEP:
         release(backend)
         sizes = (11, 16, 10, 2) if grid is QUICK_GRID else (256, 512, 100, 32)
@@ -281,11 +280,11 @@ def part(
 
 
 def measured_on(backend: Any) -> str:
-    """The device and the versions of all that ran on it."""
+    """Describe the device and the versions of everything that ran on it."""
     import torch
 
     device, cuda = backend.kernels().device, backend.xp.cuda.runtime
-    versions = machine.described(("torch", "cupy-cuda13x", "cupy-cuda12x"))
+    versions = machine.describe(("torch", "cupy-cuda13x", "cupy-cuda12x"))
     theirs = f"torch's CUDA {torch.version.cuda} and cuDNN {torch.backends.cudnn.version()}"
     under = f"CUDA {cuda.runtimeGetVersion()} under a driver for {cuda.driverGetVersion()}"
     return f"{device.name}, {device.multiprocessors} multiprocessors. {versions}; {under}; {theirs}."
@@ -316,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text, end="\n\n", flush=True)
         if arguments.write and not arguments.quick:
             page = PAGE.read_text(encoding="utf-8")
-            PAGE.write_text(replaced(page, f"--only {name}", text, "benchmarks.gpu"), encoding="utf-8")
+            PAGE.write_text(replace_block(page, f"--only {name}", text, "benchmarks.gpu"), encoding="utf-8")
     return 0
 
 

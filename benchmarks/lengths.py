@@ -1,4 +1,4 @@
-"""What lengths cost: `rnn(xs, lengths=...)` beside `rnn(xs)`, forward and backward, on the fused implementation.
+"""Time `rnn(xs, lengths=...)` against `rnn(xs)`, forward and backward, with the fused implementation.
 
 Lengths are drawn from T/2 … T, at least one of them T.
 """
@@ -9,10 +9,11 @@ from functools import partial
 
 import numpy as np
 
+from .contestant import Contestant, Work
 from .fused import GATES
 from .page import Benchmark, Options, Tables, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
-from .timing import Contestant, Work, contest
+from .timing import contest
 
 BATCHES = [size for size in SIZES if size["B"] > 1]
 
@@ -33,24 +34,24 @@ def work(cell: str, with_lengths: bool, T: int, B: int, I: int, H: int) -> Work:
         output, _ = model(xs, lengths=lengths if with_lengths else None)
         output.sum().backward()
 
-    # The two compute different things, so there is nothing to compare but how many steps they were given.
+    # The two compute different values, so only the number of steps is compared.
     return Work(run, lambda _: {"loss": np.asarray(float(T))})
 
 
-def measured(options: Options) -> Tables:
+def measure(options: Options) -> Tables:
     sizes = [size for size in QUICK_SIZES if size["B"] > 1] if options.quick else BATCHES
     parts, quiet = [], True
     for cell in GATES:
-        options.told(cell)
+        options.report(cell)
         both = [
             Contestant("with lengths", partial(work, cell, True), "minigrad_rnn"),
             Contestant("without", partial(work, cell, False), "minigrad_rnn"),
         ]
-        standings = contest(both, sizes, options.plan, options.one_process, options.told)
-        tables = timing_tables(sizes, standings, [])
+        results = contest(both, sizes, options.plan, options.one_process, options.report)
+        tables = timing_tables(sizes, results, [])
         parts += [f"### {cell}", tables.text]
         quiet = quiet and tables.quiet
     return Tables("\n\n".join(parts), quiet)
 
 
-BENCHMARK = Benchmark("lengths", measured, ())
+BENCHMARK = Benchmark("lengths", measure, ())

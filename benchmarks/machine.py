@@ -1,4 +1,4 @@
-"""On what a measurement was made: processor, Python, NumPy and its BLAS, and the versions of the others."""
+"""Describe the machine: processor, Python, NumPy and its BLAS, and the versions of other packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CORE_NAMES = ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "
 
 
 def processor() -> str:
-    """The processor's name and the cores that this process may use."""
+    """Return the processor's name and the number of cores that this process may use."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -26,14 +26,14 @@ def processor() -> str:
 
 
 def blas() -> str:
-    """NumPy's BLAS and, where it can be found out, the kernel it chose for this processor."""
+    """Return NumPy's BLAS and, where known, the kernel that it chose for this processor."""
     try:
-        built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        said = f"{built['name']} {built['version']}"
+        config = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        library = f"{config['name']} {config['version']}"
     except (TypeError, KeyError):
-        said = "unknown BLAS"
-    kernel = _kernel_by_threadpoolctl() or _kernel_by_asking()
-    return f"{said}, {kernel} kernels" if kernel else said
+        library = "unknown BLAS"
+    kernel = _kernel_by_threadpoolctl() or _kernel_by_openblas()
+    return f"{library}, {kernel} kernels" if kernel else library
 
 
 def _kernel_by_threadpoolctl() -> str | None:
@@ -45,8 +45,8 @@ def _kernel_by_threadpoolctl() -> str | None:
     return next((p["architecture"] for p in pools if p.get("user_api") == "blas" and p.get("architecture")), None)
 
 
-def _kernel_by_asking() -> str | None:
-    """OpenBLAS itself, if it is loaded and the system lists what is loaded."""
+def _kernel_by_openblas() -> str | None:
+    """Ask OpenBLAS, if it is loaded and the system lists loaded libraries."""
     maps = Path("/proc/self/maps")
     loaded = maps.read_text().splitlines() if maps.exists() else []
     path = next((line.split()[-1] for line in loaded if "openblas" in line.lower()), None)
@@ -55,22 +55,22 @@ def _kernel_by_asking() -> str | None:
     library = ctypes.CDLL(path)
     for name in CORE_NAMES:
         if hasattr(library, name):
-            ask = getattr(library, name)
-            ask.restype = ctypes.c_char_p
-            answer = ask()
+            function = getattr(library, name)
+            function.restype = ctypes.c_char_p
+            answer = function()
             return answer.decode() if answer else None
     return None
 
 
 def version(package: str) -> str:
-    """The package's name and installed version, or that it is not installed."""
+    """Return the package's name and version, or that it is not installed."""
     try:
         return f"{package} {metadata.version(package)}"
     except metadata.PackageNotFoundError:
         return f"{package} not installed"
 
 
-def described(others: Iterable[str] = ()) -> str:
-    """One line: the machine, Python, NumPy with its BLAS, and the other packages' versions."""
+def describe(others: Iterable[str] = ()) -> str:
+    """Return one line with the machine, Python, NumPy with its BLAS, and the other packages' versions."""
     parts = [processor(), f"Python {platform.python_version()}", f"{version('numpy')} ({blas()})"]
     return "; ".join([*parts, *(version(package) for package in others)])

@@ -1,8 +1,8 @@
 """Peak memory of forward and backward as the sequence doubles: graph, fused and truncated runs.
 
-NumPy reports its arrays to `tracemalloc`, so the peak counts arrays and the tape's own objects alike, and nothing of
-the interpreter. The sequence xs itself is not counted. The truncated run cuts the state off the tape every `WINDOW`
-steps, and walks back each window before the next begins: its peak must not grow.
+NumPy reports its arrays to `tracemalloc`, so the peak counts arrays and the tape's objects, and nothing of the
+interpreter. The sequence xs is not counted. The truncated run detaches the state every `WINDOW` steps and runs backward
+on each window before the next begins, so its peak must not grow.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ GATES = {"RNN": 1, "LSTM": 4}
 
 
 def whole(model: Any, xs: Any) -> None:
-    """Forward and backward over the whole sequence."""
+    """Run forward and backward over the whole sequence."""
     output, _ = model(xs)
     output.sum().backward()
     model.zero_grad()
 
 
 def truncated(model: Any, xs: Any) -> None:
-    """The same in windows; the state is carried, the tape is not."""
+    """Run forward and backward window by window, carrying the detached state."""
     state = None
     for begin in range(0, xs.shape[0], WINDOW):
         output, state = model(xs[begin : begin + WINDOW], state)
@@ -41,8 +41,8 @@ def truncated(model: Any, xs: Any) -> None:
 
 
 def peak(work: Callable[[], None]) -> int:
-    """The bytes by which memory rose above where it stood, at most, during the work."""
-    work()  # what stays for good is there after this
+    """Return the peak of additional memory during the work, in bytes."""
+    work()  # allocates what persists
     gc.collect()
     tracemalloc.start()
     try:
@@ -55,7 +55,7 @@ def peak(work: Callable[[], None]) -> int:
 
 
 def implementations(cell: str) -> dict[str, Callable[[Any], None]]:
-    """By implementation: what takes xs (T, B, I) forward and backward."""
+    """Return functions by implementation that run xs (T, B, I) forward and backward."""
     import minigrad_rnn
 
     kind = getattr(minigrad_rnn, cell)
@@ -68,7 +68,7 @@ def implementations(cell: str) -> dict[str, Callable[[Any], None]]:
 
 
 def training_step(B: int, H: int, layers: int) -> Callable[[], None]:
-    """One step of SGD on h ← tanh(W h + b), with gradients made anew."""
+    """Return a function that makes one step of SGD on h ← tanh(W h + b), with fresh gradients."""
     import numpy as np
 
     import minigrad as mg
@@ -95,9 +95,9 @@ def training_step(B: int, H: int, layers: int) -> Callable[[], None]:
 def perceptron_tables() -> list[str]:
     rows = []
     for B, H, layers in PERCEPTRONS:
-        kept = 4 * layers * (B * H + H * H + H)
+        saved = 4 * layers * (B * H + H * H + H)
         most = peak(training_step(B, H, layers))
-        rows.append([f"{B}, {H}, {layers}", f"{kept / 2**20:.2f}", f"{most / 2**20:.2f}", f"{most / kept:.2f}"])
+        rows.append([f"{B}, {H}, {layers}", f"{saved / 2**20:.2f}", f"{most / 2**20:.2f}", f"{most / saved:.2f}"])
     head = ["B, H, layers", "activations and gradients", "peak", "peak / both"]
     return [
         "A training step of a perceptron, h ← tanh(W h + b), float32, forward, backward and SGD; MiB. Saved are each "
@@ -107,27 +107,27 @@ def perceptron_tables() -> list[str]:
     ]
 
 
-def measured(options: Options) -> Tables:
+def measure(options: Options) -> Tables:
     lengths = LENGTHS[:3] if options.quick else LENGTHS
     parts = []
     for cell, gates in GATES.items():
-        options.told(cell)
-        ways = implementations(cell)
-        peaks: dict[str, list[int]] = {way: [] for way in ways}
+        options.report(cell)
+        runs = implementations(cell)
+        peaks: dict[str, list[int]] = {way: [] for way in runs}
         for T in lengths:
             xs = numbers(T, BATCH, INPUT, HIDDEN, gates)["xs"]
-            for way, work in ways.items():
+            for way, work in runs.items():
                 peaks[way].append(peak(partial(work, xs)))
         rows = []
         for k, T in enumerate(lengths):
             cells = []
-            for found in peaks.values():
-                growth = f" (× {found[k] / found[k - 1]:.2f})" if k else ""
-                cells.append(f"{found[k] / 2**20:.2f}{growth}")
+            for bytes_by_T in peaks.values():
+                growth = f" (× {bytes_by_T[k] / bytes_by_T[k - 1]:.2f})" if k else ""
+                cells.append(f"{bytes_by_T[k] / 2**20:.2f}{growth}")
             rows.append([str(T), *cells])
         steps = lengths[-1] - lengths[0]
         block = BATCH * HIDDEN * 4
-        each = (f"{way} {(found[-1] - found[0]) / steps / block:.1f}" for way, found in peaks.items())
+        each = (f"{way} {(bytes_by_T[-1] - bytes_by_T[0]) / steps / block:.1f}" for way, bytes_by_T in peaks.items())
         parts += [
             f"{cell}, B = {BATCH}, I = {INPUT}, H = {HIDDEN}, float32; peak in MiB (× growth as T doubles):",
             table(["T", *peaks], rows),
@@ -136,4 +136,4 @@ def measured(options: Options) -> Tables:
     return Tables("\n\n".join([*parts, *perceptron_tables()]))
 
 
-BENCHMARK = Benchmark("memory", measured)
+BENCHMARK = Benchmark("memory", measure)

@@ -1,6 +1,7 @@
-"""A perceptron of eight small layers, h ← tanh(W h + b): forward and backward, the gradients of every W and b.
+"""Time a perceptron of eight small layers, h ← tanh(W h + b), forward and backward.
 
-The loss is the mean of the squared outputs. Sizes are B rows and H units a layer.
+The gradients are those of every W and b. The loss is the mean of the squared outputs. Sizes are B rows and H units
+a layer.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from .contestant import Gradients, Work
 from .page import Benchmark, Options, Tables, timing_tables
 from .tapes import OTHERS, contestants, targets
-from .timing import Gradients, Work, contest
+from .timing import contest
 
 SIZES = [{"B": 1, "H": 16}, {"B": 16, "H": 16}, {"B": 32, "H": 64}]
 LAYERS = 8
 
 
 def numbers(B: int, H: int) -> tuple[Any, list[Any]]:
-    """x (B, H) and the layers' weights (H, H) and biases (H,), by turns."""
+    """Return x (B, H) and the layers' weights (H, H) and biases (H,), alternating."""
     rng = np.random.default_rng(0)
-    made = [rng.uniform(-(H**-0.5), H**-0.5, shape) for _ in range(LAYERS) for shape in ((H, H), (H,))]
-    return rng.standard_normal((B, H)).astype(np.float32), [array.astype(np.float32) for array in made]
+    weights = [rng.uniform(-(H**-0.5), H**-0.5, shape) for _ in range(LAYERS) for shape in ((H, H), (H,))]
+    return rng.standard_normal((B, H)).astype(np.float32), [array.astype(np.float32) for array in weights]
 
 
 def loss_of(tanh: Any, linear: Any, x: Any, parameters: Any) -> Any:
@@ -38,8 +40,8 @@ def _named(loss: Any, gradients: Any) -> Gradients:
 def ours(B: int, H: int) -> Work:
     import minigrad as mg
 
-    host, made = numbers(B, H)
-    x, leaves = mg.tensor(host), [mg.tensor(array, requires_grad=True) for array in made]
+    host, weights = numbers(B, H)
+    x, leaves = mg.tensor(host), [mg.tensor(array, requires_grad=True) for array in weights]
 
     def run() -> Any:
         for leaf in leaves:
@@ -55,8 +57,8 @@ def torch_eager(B: int, H: int) -> Work:
     import torch
     from torch.nn.functional import linear
 
-    host, made = numbers(B, H)
-    x, leaves = torch.from_numpy(host), [torch.from_numpy(array).requires_grad_() for array in made]
+    host, weights = numbers(B, H)
+    x, leaves = torch.from_numpy(host), [torch.from_numpy(array).requires_grad_() for array in weights]
 
     def run() -> Any:
         for leaf in leaves:
@@ -72,18 +74,18 @@ def autograd(B: int, H: int) -> Work:
     import autograd.numpy as anp
     from autograd import value_and_grad
 
-    x, made = numbers(B, H)
+    x, weights = numbers(B, H)
 
     both = value_and_grad(lambda parameters: loss_of(anp.tanh, lambda h, W, b: anp.dot(h, W.T) + b, x, parameters))
-    return Work(lambda: both(made), lambda result: _named(result[0], result[1]))
+    return Work(lambda: both(weights), lambda result: _named(result[0], result[1]))
 
 
 def mygrad(B: int, H: int) -> Work:
     import mygrad as mg
 
     mg.turn_memory_guarding_off()  # its documentation's advice where speed counts
-    x, made = numbers(B, H)
-    leaves = [mg.tensor(array) for array in made]
+    x, weights = numbers(B, H)
+    leaves = [mg.tensor(array) for array in weights]
 
     def run() -> Any:
         loss = loss_of(mg.tanh, lambda h, W, b: mg.matmul(h, W.T) + b, x, leaves)
@@ -97,10 +99,10 @@ CONTESTANTS = contestants(ours, torch_eager, autograd, mygrad)
 TARGETS = targets(SIZES)
 
 
-def measured(options: Options) -> Tables:
+def measure(options: Options) -> Tables:
     sizes = SIZES[:2] if options.quick else SIZES
-    standings = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.told)
-    return timing_tables(sizes, standings, TARGETS)
+    results = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.report)
+    return timing_tables(sizes, results, TARGETS)
 
 
-BENCHMARK = Benchmark("mlp", measured, OTHERS)
+BENCHMARK = Benchmark("mlp", measure, OTHERS)

@@ -1,29 +1,30 @@
-"""The recurrent net unrolled op by op: z(t) = Wc x(t) + b + Wr h(t−1), h(t) = tanh(z(t)).
+"""Time a recurrent net unrolled op by op: z(t) = Wc x(t) + b + Wr h(t−1), h(t) = tanh(z(t)).
 
 Forward and backward: the gradients of Wc, Wr, b and h0, of the sum of all outputs h(t). Every step's products,
-additions and tanh go on the library's tape one by one, so this is the price of a tape's entry beside the arithmetic.
-Each library does it the way that its documentation shows; where it has two ways, the faster.
+additions and tanh are recorded one by one, so this shows the overhead of recording.
+Each library is used as its documentation shows; where it shows two ways, the faster.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from .contestant import Gradients, Work
 from .page import Benchmark, Options, Tables, timing_tables
 from .sizes import QUICK_SIZES, SIZES, numbers
 from .tapes import OTHERS, contestants, targets
-from .timing import Gradients, Work, contest
+from .timing import contest
 
 WANTED = ("Wc", "Wr", "b", "h0")
 
 
 def ours(T: int, B: int, I: int, H: int) -> Work:
-    """As `impl="graph"` does it."""
+    """Run the steps as `impl="graph"` does."""
     import minigrad as mg
 
-    given = numbers(T, B, I, H)
-    xs = mg.tensor(given["xs"])
-    Wc, Wr, b, h0 = leaves = [mg.tensor(given[name], requires_grad=True) for name in WANTED]
+    arrays = numbers(T, B, I, H)
+    xs = mg.tensor(arrays["xs"])
+    Wc, Wr, b, h0 = leaves = [mg.tensor(arrays[name], requires_grad=True) for name in WANTED]
 
     def run() -> Any:
         for leaf in leaves:
@@ -43,9 +44,9 @@ def torch_eager(T: int, B: int, I: int, H: int) -> Work:
     import torch
     from torch.nn.functional import linear
 
-    given = numbers(T, B, I, H)
-    xs = torch.from_numpy(given["xs"])
-    Wc, Wr, b, h0 = leaves = [torch.from_numpy(given[name]).requires_grad_() for name in WANTED]
+    arrays = numbers(T, B, I, H)
+    xs = torch.from_numpy(arrays["xs"])
+    Wc, Wr, b, h0 = leaves = [torch.from_numpy(arrays[name]).requires_grad_() for name in WANTED]
 
     def run() -> Any:
         for leaf in leaves:
@@ -65,19 +66,19 @@ def autograd(T: int, B: int, I: int, H: int) -> Work:
     import autograd.numpy as anp
     from autograd import value_and_grad
 
-    given = numbers(T, B, I, H)
-    xs = given["xs"]
+    arrays = numbers(T, B, I, H)
+    xs = arrays["xs"]
 
     def divergence(Wc: Any, Wr: Any, b: Any, h0: Any) -> Any:
         h, loss = h0, 0.0
-        to_z, to_next = Wc.T, Wr.T  # once: every transpose is an entry on the tape
+        to_z, to_next = Wc.T, Wr.T  # once: every transpose is recorded
         for x in xs:
             h = anp.tanh(anp.dot(x, to_z) + b + anp.dot(h, to_next))
-            loss = loss + anp.sum(h)  # faster here than to stack them
+            loss = loss + anp.sum(h)  # faster here than stacking
         return loss
 
     both = value_and_grad(divergence, (0, 1, 2, 3))
-    leaves = [given[name] for name in WANTED]
+    leaves = [arrays[name] for name in WANTED]
     return Work(lambda: both(*leaves), lambda result: _named(result[0], result[1]))
 
 
@@ -85,9 +86,9 @@ def mygrad(T: int, B: int, I: int, H: int) -> Work:
     import mygrad as mg
 
     mg.turn_memory_guarding_off()  # its documentation's advice where speed counts
-    given = numbers(T, B, I, H)
-    xs = given["xs"]
-    Wc, Wr, b, h0 = leaves = [mg.tensor(given[name]) for name in WANTED]
+    arrays = numbers(T, B, I, H)
+    xs = arrays["xs"]
+    Wc, Wr, b, h0 = leaves = [mg.tensor(arrays[name]) for name in WANTED]
 
     def run() -> Any:
         h, hs = h0, []
@@ -110,10 +111,10 @@ CONTESTANTS = contestants(ours, torch_eager, autograd, mygrad)
 TARGETS = targets(SIZES[:4])
 
 
-def measured(options: Options) -> Tables:
+def measure(options: Options) -> Tables:
     sizes = QUICK_SIZES if options.quick else SIZES
-    standings = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.told)
-    return timing_tables(sizes, standings, TARGETS)
+    results = contest(CONTESTANTS, sizes, options.plan, options.one_process, options.report)
+    return timing_tables(sizes, results, TARGETS)
 
 
-BENCHMARK = Benchmark("op_by_op", measured, OTHERS)
+BENCHMARK = Benchmark("op_by_op", measure, OTHERS)

@@ -1,4 +1,4 @@
-"""Tables out of measurements, and the blocks of README.md that they are written into."""
+"""Format measurements as Markdown tables and write them into their blocks of README.md."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .sizes import label
-from .timing import Plan, Standing, ratio
+from .timing import Plan, Result, ratio
 
 README = Path(__file__).with_name("README.md")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     plan: Plan
     quick: bool = False
     one_process: bool = False
-    told: Callable[[str], None] = lambda line: None
+    report: Callable[[str], None] = lambda line: None
+    """Receives each line of progress."""
 
 
 class Tables(NamedTuple):
-    """What a benchmark found, in Markdown, and whether the machine was quiet enough to judge by it."""
+    """A benchmark's results in Markdown, and whether the machine was quiet enough to judge by them."""
 
     text: str
     quiet: bool = True
@@ -33,24 +34,24 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark by its name: `measured(options)` runs it; `others` are the packages that it meets."""
+    """A named benchmark: `measure(options)` runs it; `others` are the packages that it compares with."""
 
     name: str
-    measured: Callable[[Options], Tables]
+    measure: Callable[[Options], Tables]
     others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Target:
-    """At this size the contestant's time over ours shall be at least so much."""
+    """The least wanted ratio of a contestant's time to ours at a size."""
 
     contestant: str
     size: tuple[int, ...]
-    wanted: float
+    least: float
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns: the first to the left, the others to the right."""
+    """Return a Markdown table: the first column aligned left, the others right."""
     widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
@@ -62,64 +63,64 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Three figures: 0.123, 1.23, 12.3, 123."""
+    """Return the time in milliseconds with three figures: 0.123, 1.23, 12.3, 123."""
     value = 1000 * seconds
     return f"{value:.{max(0, 2 - max(0, len(str(int(value))) - 1) + (value < 1))}f}"
 
 
 def timing_tables(
-    sizes: Sequence[dict[str, int]], results: Sequence[list[Standing]], targets: Sequence[Target]
+    sizes: Sequence[dict[str, int]], results: Sequence[list[Result]], targets: Sequence[Target]
 ) -> Tables:
-    """The table of medians, the table of ratios, and what became of the targets.
+    """Return the table of medians, the table of ratios, and which targets were met.
 
     The first contestant is ours. A ratio is theirs/ours with its quartiles over the rounds in brackets.
     """
     first = results[0]
     times, ratios, missed, remarks = [], [], [], []
     met = 0
-    wanted = {(target.contestant, target.size): target.wanted for target in targets}
-    for size, standings in zip(sizes, results):
-        us = standings[0]
+    least = {(target.contestant, target.size): target.least for target in targets}
+    for size, at_size in zip(sizes, results):
+        us = at_size[0]
         cells = []
-        for standing in standings:
-            cells.append(milliseconds(standing.quartiles[1]) if standing.rounds else "–")
-            if standing.remark:
-                remarks.append((standing.name, standing.remark, label(size)))
+        for result in at_size:
+            cells.append(milliseconds(result.quartiles[1]) if result.rounds else "–")
+            if result.remark:
+                remarks.append((result.name, result.remark, label(size)))
         times.append([label(size), *cells])
         cells = []
-        for standing in standings[1:]:
-            target = wanted.get((standing.name, tuple(size.values())))
-            beside = f" (≥ {target:g})" if target else ""
-            if not (standing.rounds and us.rounds):
-                cells.append("–" + beside)
+        for result in at_size[1:]:
+            target = least.get((result.name, tuple(size.values())))
+            wanted = f" (≥ {target:g})" if target else ""
+            if not (result.rounds and us.rounds):
+                cells.append("–" + wanted)
                 continue
-            low, middle, high = ratio(standing, us)
+            low, middle, high = ratio(result, us)
             mark = "**" if target and middle < target else ""
-            cells.append(f"{mark}{middle:.2f}{mark} [{low:.2f}, {high:.2f}]{beside}")
+            cells.append(f"{mark}{middle:.2f}{mark} [{low:.2f}, {high:.2f}]{wanted}")
             if target and middle < target:
-                missed.append(f"{standing.name} at {label(size)}: {middle:.2f}, wanted {target:g}")
+                missed.append(f"{result.name} at {label(size)}: {middle:.2f}, wanted {target:g}")
             elif target:
                 met += 1
         ratios.append([label(size), *cells])
-    played = [running[0] for standings in results if (running := [s for s in standings if s.rounds])]
-    disturbed, rounds = sum(s.disturbed for s in played), sum(len(s.rounds) for s in played)
+    timed = [with_times[0] for at_size in results if (with_times := [r for r in at_size if r.rounds])]
+    disturbed, rounds = sum(r.disturbed for r in timed), sum(len(r.rounds) for r in timed)
     quiet = is_quiet(disturbed, rounds)
-    agree = max((s.difference for standings in results for s in standings if s.rounds), default=0.0)
+    agree = max((r.difference for at_size in results for r in at_size if r.rounds), default=0.0)
     parts = [
         "Median of a call, ms:",
-        table([", ".join(sizes[0]), *(s.name for s in first)], times),
+        table([", ".join(sizes[0]), *(r.name for r in first)], times),
         "Theirs / ours, median over the rounds [quartiles] (target):",
-        table([", ".join(sizes[0]), *(s.name for s in first[1:])], ratios),
-        *_said(remarks),
-        *beside_others(disturbed, rounds),
+        table([", ".join(sizes[0]), *(r.name for r in first[1:])], ratios),
+        *_remark_list(remarks),
+        *disturbance(disturbed, rounds),
         *(_verdict(met, missed) if quiet else []),
         f"The contestants' gradients differ by at most {agree:.0e} of an array's largest entry.",
     ]
     return Tables("\n\n".join(parts), quiet)
 
 
-def _said(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
-    """One paragraph for all who have no time, and why."""
+def _remark_list(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return one paragraph that lists the contestants without a time, with the reason."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for name, remark, size in remarks:
         grouped.setdefault((name, remark), []).append(size)
@@ -128,16 +129,16 @@ def _said(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
 
 
 def is_quiet(disturbed: int, rounds: int) -> bool:
-    """Whether at most a tenth of the rounds had other programs beside them."""
+    """Return whether at most a tenth of the rounds were disturbed by other programs."""
     return 10 * disturbed <= rounds
 
 
-def beside_others(disturbed: int, rounds: int) -> list[str]:
-    """The paragraph that says how many rounds had other programs beside them, if any had."""
+def disturbance(disturbed: int, rounds: int) -> list[str]:
+    """Return a paragraph that says how many rounds were disturbed, if any."""
     if not disturbed:
         return []
-    judged = "" if is_quiet(disturbed, rounds) else " Too many to judge by: the targets are not judged."
-    return [f"Other programs were at work beside {disturbed} of {rounds} rounds.{judged}"]
+    verdict = "" if is_quiet(disturbed, rounds) else " Too many to judge by: the targets are not judged."
+    return [f"Other programs were at work beside {disturbed} of {rounds} rounds.{verdict}"]
 
 
 def _verdict(met: int, missed: Sequence[str]) -> list[str]:
@@ -150,19 +151,21 @@ def _verdict(met: int, missed: Sequence[str]) -> list[str]:
 
 
 def block(name: str, program: str = "benchmarks") -> tuple[str, str]:
-    """The two lines between which a benchmark's generated text stands, and what writes it."""
+    """Return the two marker lines around a benchmark's generated text."""
     return f"<!-- begin {name}: written by python -m {program} {name} --write -->", f"<!-- end {name} -->"
 
 
-def replaced(page: str, name: str, text: str, program: str = "benchmarks") -> str:
-    """The page with the text in the benchmark's block.
+def replace_block(page: str, name: str, text: str, program: str = "benchmarks") -> str:
+    """Return the page with the text in the benchmark's block.
 
     Raises:
-        ValueError: the page has no such block, or two.
+        ValueError: the page has not exactly one such block.
     """
     begin, end = block(name, program)
     pattern = re.escape(begin) + ".*?" + re.escape(end)
-    found = re.findall(pattern, page, re.DOTALL)
-    if len(found) != 1:
-        raise ValueError(f"replaced: page: found {len(found)} blocks {name!r}, want one between {begin!r} and {end!r}")
+    blocks = re.findall(pattern, page, re.DOTALL)
+    if len(blocks) != 1:
+        raise ValueError(
+            f"replace_block: page: got {len(blocks)} blocks {name!r}, want one between {begin!r} and {end!r}"
+        )
     return re.sub(pattern, lambda _: f"{begin}\n\n{text}\n\n{end}", page, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""The sizes at which recurrences are timed, and the numbers that all contestants start from."""
+"""The sizes at which recurrences are timed, and the input arrays of all contestants."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ SIZES = [
 """T steps, B sequences, I features of x(t), H units of h(t)."""
 QUICK_SIZES = SIZES[:3]
 
-Numbers = dict[str, Any]
 
-
-def numbers(T: int, B: int, I: int, H: int, gates: int = 1) -> Numbers:
-    """xs (T, B, I), h0 and c0 (B, H), Wc (gates·H, I), Wr (gates·H, H), b (gates·H,): float32, the same every time."""
+def numbers(T: int, B: int, I: int, H: int, gates: int = 1) -> dict[str, Any]:
+    """Return float32 xs (T, B, I), h0 and c0 (B, H), Wc (gates·H, I), Wr (gates·H, H), b (gates·H,)."""
     rng = np.random.default_rng(0)
 
     def uniform(*shape: int) -> Any:
@@ -36,5 +34,5 @@ def numbers(T: int, B: int, I: int, H: int, gates: int = 1) -> Numbers:
 
 
 def label(size: dict[str, int]) -> str:
-    """The size as the tables write it: T, B, I, H."""
+    """Return the size as the tables show it: T, B, I, H."""
     return ", ".join(str(n) for n in size.values())

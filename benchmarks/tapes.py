@@ -1,16 +1,16 @@
-"""The libraries whose tape ours is measured against, operation by operation, and what is wanted beside each."""
+"""The libraries with a tape that minigrad is compared with, and the ratio wanted for each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .contestant import Contestant, Work
 from .page import Target
-from .timing import Contestant, Work
 
 OTHERS = ("torch", "autograd", "mygrad")
-"""The packages."""
+"""The packages of the other libraries."""
 WANTED = {"PyTorch eager": 1.5, "autograd": 5.0, "MyGrad": 3.0}
-"""Their time over ours, at least."""
+"""The least wanted ratio of their time to ours."""
 
 
 def contestants(

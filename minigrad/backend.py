@@ -122,7 +122,7 @@ def _load_cupy() -> Backend:
     except ImportError as error:
         raise BackendError(
             "backend 'cupy': the package cupy cannot be imported; install it with "
-            f"pip install 'minigrad-rnn[cuda13]' (CUDA 13) or 'minigrad-rnn[cuda12]' (CUDA 12). Python said: {error}"
+            f"pip install cupy-cuda13x (CUDA 13) or cupy-cuda12x (CUDA 12). Python said: {error}"
         ) from error
     try:
         devices = cupy.cuda.runtime.getDeviceCount()

@@ -1,5 +1,7 @@
 """Recurrent networks whose back-propagation through time falls out of the graph."""
 
+from minigrad import __version__ as __version__
+
 from .cells import (
     Cell,
     CellMasks,

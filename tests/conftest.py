@@ -1,4 +1,4 @@
-"""The suite's test bed: every backend under one fixture, and a summary that says what could not be tested here."""
+"""Fixtures of the suite, every backend among them, and a summary of what could not be tested."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ hypothesis.settings.load_profile("minigrad")
 
 @dataclass(frozen=True)
 class TestedBackend:
-    """What a test needs to know of the backend that it runs on."""
+    """A backend as its tests use it."""
 
     __test__ = False
     name: str
     xp: Any
     array: Callable[[Any], Any]
-    """A device array of a host array or nested list."""
+    """Converts a host array or nested list to a device array."""
     no_sync: Callable[[], AbstractContextManager[None]]
-    """Inside, a stand-in device refuses to be waited for."""
+    """Context manager in which the stand-in device rejects synchronisation."""
 
 
 @pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
-    """The primitives that a test makes are not minigrad's."""
+    """Remove the primitives that a test registers."""
     before = dict(REGISTRY)
     yield
     REGISTRY.clear()
@@ -55,7 +55,7 @@ def registry_as_it_was() -> Iterator[None]:
 
 @functools.cache
 def missing(backend: str) -> str | None:
-    """Why there is no such backend here, asked once and not for each of thousands of tests."""
+    """Return why the backend is not available, or None; cached, for thousands of tests."""
     try:
         get_backend(backend)
     except BackendError as error:
@@ -79,14 +79,14 @@ def xp(request: pytest.FixtureRequest) -> Iterator[TestedBackend]:
 
 
 def untested(skipped: Iterable[Any]) -> list[str]:
-    """One line for each backend or package that was missing, and each other reason, with the number of tests."""
+    """Return one line for each missing backend or package, and for each other reason, with the number of tests."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for nodeid, reason in {(report.nodeid, _reason(report)) for report in skipped}:
         what = "tests" if "::" in nodeid else "test files"
-        if found := re.fullmatch(r"backend (\w+): (.*)", reason):
-            counts[f"{found[1]}", what, f"skipped, {found[2]}"] += 1
-        elif found := re.search(r"could not import '([\w.]+)'", reason):
-            counts[f"{found[1]} missing", what, "skipped"] += 1
+        if match := re.fullmatch(r"backend (\w+): (.*)", reason):
+            counts[f"{match[1]}", what, f"skipped, {match[2]}"] += 1
+        elif match := re.search(r"could not import '([\w.]+)'", reason):
+            counts[f"{match[1]} missing", what, "skipped"] += 1
         else:
             counts["other", what, f"skipped: {reason}"] += 1
     return [f"{who}: {n} {what if n > 1 else what[:-1]} {why}" for (who, what, why), n in sorted(counts.items())]

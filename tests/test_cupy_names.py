@@ -1,4 +1,4 @@
-"""Every array function that the sources use exists in CuPy, which imports without a GPU."""
+"""Every array function that the sources use exists in CuPy, which can be imported without a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SOURCES = sorted(path for package in ("minigrad", "minigrad_rnn") for path in (R
 
 
 def dotted(node: ast.Attribute) -> list[str]:
-    """The parts of `a.b.c`; a call or an index in between ends the chain, and its names are no namespace's."""
+    """Return the parts of `a.b.c`, from the last call or index on."""
     parts = [node.attr]
     inner = node.value
     while isinstance(inner, ast.Attribute):
@@ -25,7 +25,7 @@ def dotted(node: ast.Attribute) -> list[str]:
 
 
 def namespace_names(source: str) -> Iterator[tuple[int, str]]:
-    """(line, name) of everything that is looked up in a namespace called `xp`, also as `self.xp` or `backend.xp`."""
+    """Yield (line, name) of every attribute of a namespace called `xp`, `self.xp`, `backend.xp` and the like."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
             parts = dotted(node)
@@ -44,8 +44,8 @@ def missing_in(library: object, name: str) -> bool:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_exist_in_cupy(path: Path) -> None:
     cupy = pytest.importorskip("cupy")
-    found = list(namespace_names(path.read_text(encoding="utf-8")))
-    assert [f"{path.name}:{line}: xp.{name}" for line, name in found if missing_in(cupy, name)] == []
+    names = list(namespace_names(path.read_text(encoding="utf-8")))
+    assert [f"{path.name}:{line}: xp.{name}" for line, name in names if missing_in(cupy, name)] == []
 
 
 def test_the_names_are_found() -> None:

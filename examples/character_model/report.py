@@ -133,5 +133,5 @@ def draw_loss_curve(run: Run, path: str) -> str:
     try:
         save_loss_curve(png, curves, run.baselines, **labels)
     except ImportError:
-        return "none: matplotlib is missing; pip install 'minigrad-rnn[plot]'"
+        return "none: matplotlib is missing; pip install matplotlib"
     return png

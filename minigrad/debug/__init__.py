@@ -1,1 +1,1 @@
-"""Looking inside: the recorded graph as tables and drawings, anomalies, time and memory, gradient checks."""
+"""Inspection of the recorded graph: tables, drawings, anomaly detection, profiling, gradient checks."""

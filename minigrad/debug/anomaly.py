@@ -1,4 +1,4 @@
-"""Where the first NaN or Inf was born: which operation or rule made one of numbers that had none."""
+"""`detect_anomaly`: find the operation or rule that produced the first NaN or Inf."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ from ..engine.tensor import Tensor
 from .source_line import users_line
 
 
-class Arrived(dict[int, list[tuple[Node | None, str]]]):
-    """In one walk by an entry's serial number: who contributed to its gradient, None for a seed, and whether a "NaN",
-    an "Inf" or neither ("") was in that. `line` is the user's that began the walk."""
+class Contributions(dict[int, list[tuple[Node | None, str]]]):
+    """In one backward pass, by a node's serial number: which nodes contributed to its gradient (None for the initial
+    gradient), and whether each contribution held a "NaN", an "Inf" or neither (""). `line` is the user's line that
+    started the backward pass."""
 
     line: SourceLine | None = None
 
 
-_quiet: ContextVar[tuple[Any, ...]] = ContextVar("minigrad NumPy's settings of the blocks that are open", default=())
-_arrived: ContextVar[Arrived | None] = ContextVar("minigrad what reached the entries of this walk", default=None)
-_rules: ContextVar[int] = ContextVar("minigrad rules that run now", default=0)
+_errstates: ContextVar[tuple[Any, ...]] = ContextVar("minigrad np.errstate of each open block", default=())
+_contributions: ContextVar[Contributions | None] = ContextVar(
+    "minigrad contributions of this backward pass", default=None
+)
+_rule_depth: ContextVar[int] = ContextVar("minigrad number of rules that are running", default=0)
 
 
 class AnomalyError(ArithmeticError):
-    """A NaN or an Inf was born.
+    """An operation or a rule produced the first NaN or Inf.
 
     Attributes:
         kind: "NaN" or "Inf". phase: "forward" or "backward". op: the operation, or the one whose rule it was.
         shapes, dtypes: of its inputs. time_step: the step, where it is known, or None.
-        file, line, source: the user's line that called the operation; None, None, "" where it was not recorded inside.
+        file, line, source: the user's line that called the operation; None, None, "" if it was recorded outside.
     """
 
     kind: str
@@ -56,22 +59,22 @@ class AnomalyError(ArithmeticError):
 
 
 class AnomalyWarning(RuntimeWarning):
-    """What `detect_anomaly(warn=True)` says in the place of an `AnomalyError`."""
+    """The warning that `detect_anomaly(warn=True)` issues in place of an `AnomalyError`."""
 
 
 class detect_anomaly(ObserverContext):
-    """Inside the `with` block the first NaN or Inf is an error that says where it was born.
+    """Context manager that raises at the first NaN or Inf and says where it appeared.
 
-    Born means: the output of an operation, or what a rule passes back, has a NaN and no input has one, or has an Inf
-    and the inputs are all finite. An Inf that comes in, such as a mask's −inf, and goes out again is no birth; the NaN
-    that Inf − Inf or 0 · Inf makes of it is. A gradient that overflows as the sum of finite contributions was born in
-    that sum, and the message lists the uses that they came from. The message names the operation, its inputs' shapes
-    and dtypes, the user's line and the time step. Of a fused sequence it is the first step, in the order of reading,
-    whose output has one.
+    A NaN is reported where the output of an operation, or the result of a rule, holds one and no input does; an Inf
+    where one appears and all inputs are finite. An Inf that comes in, such as a mask's −inf, and goes out again is not
+    reported; the NaN that Inf − Inf or 0 · Inf makes of it is. If the sum of finite contributions to a gradient
+    overflows, the sum is reported and the message lists where they came from. The message names the operation, its
+    inputs' shapes and dtypes, the user's line and the time step. For a fused sequence the time step is the first one,
+    in the order of reading, whose output is not finite.
 
-    It looks at every operation of this thread and task, so it is slow: a reduction for each, and on a device each of
-    them waits. NumPy's own warnings are silent inside. Walks of graphs that were recorded outside are watched too, but
-    nothing is known of the lines then.
+    Every operation of this thread and task is checked, which is slow: one reduction each, and on a device each of them
+    synchronises. NumPy's own warnings are silenced inside. The backward pass of a graph that was recorded outside is
+    checked too, but its lines are unknown.
 
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 0.0], requires_grad=True)
@@ -84,10 +87,10 @@ class detect_anomaly(ObserverContext):
       line: <doctest ...>:2: y = mg.log(x)...
 
     Args:
-        warn: warn (`AnomalyWarning`) and go on, in the place of raising.
+        warn: issue an `AnomalyWarning` and go on, in place of raising.
 
     Raises (inside):
-        AnomalyError: see there what it knows.
+        AnomalyError: with the operation, the line and the time step as attributes.
     """
 
     def __init__(self, warn: bool = False) -> None:
@@ -96,146 +99,153 @@ class detect_anomaly(ObserverContext):
 
     def __enter__(self) -> None:
         super().__enter__()
-        quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
-        quiet.__enter__()
-        _quiet.set((*_quiet.get(), quiet))
+        errstate = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+        errstate.__enter__()
+        _errstates.set((*_errstates.get(), errstate))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        *others, quiet = _quiet.get()
-        _quiet.set(tuple(others))
-        quiet.__exit__(kind, error, trace)
+        *outer, errstate = _errstates.get()
+        _errstates.set(tuple(outer))
+        errstate.__exit__(kind, error, trace)
         super().__exit__(kind, error, trace)
 
-    def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], made: Any) -> None:
-        outputs = [x._data for x in made] if isinstance(made, tuple) else [made._data]
-        node = made[0].node if isinstance(made, tuple) else made.node
+    def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
+        outputs = [x._data for x in result] if isinstance(result, tuple) else [result._data]
+        node = result[0].node if isinstance(result, tuple) else result.node
         if node is not None:
             ensure_metadata(node).line = users_line()
-        if _rules.get():  # the rule will be judged by what it returns
+        if _rule_depth.get():  # an operation inside a rule: the rule's own result is checked
             return
-        if (found := first_nonfinite(outputs, (arrays, options))) is None:
+        if (anomaly := first_nonfinite(outputs, (arrays, options))) is None:
             return
-        walk = _arrived.get()
-        if walk is not None and users_line() == walk.line:  # a recorded walk adds up: the sum will be judged, no hook's
-            return
+        backward = _contributions.get()
+        if backward is not None and users_line() == backward.line:
+            return  # a create_graph backward pass adds contributions, not the user's hook: the sum is checked
         t, note = mode().time_step, ""
         if t is None and op.endswith("_sequence"):
             t = first_step(op, arrays, options, outputs)
             if t is None:
                 note = "\n  no step's output has one: only the last state has"
             else:
-                found = describe_nonfinite(outputs[0][t], " of the step's output")
+                anomaly = describe_nonfinite(outputs[0][t], " of the step's output")
         line = users_line() if node is None else ensure_metadata(node).line
-        self._report("forward", op, f"'{op}'", found, list(arrays_in(arrays)), t, line, note)
+        self._report("forward", op, f"'{op}'", anomaly, arrays_in(arrays), t, line, note)
 
     def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
-        arrived = Arrived()
-        arrived.line = users_line()
-        for node, seed in roots:
-            arrived.setdefault(node.serial, []).append((None, nonfinite_kind(seed)))
-        before = _arrived.set(arrived)
+        contributions = Contributions()
+        contributions.line = users_line()
+        for node, initial_grad in roots:
+            contributions.setdefault(node.serial, []).append((None, nonfinite_kind(initial_grad)))
+        outer = _contributions.set(contributions)
         try:
-            found = walk()
+            gradients = walk()
         finally:
-            _arrived.reset(before)
-        for node, value, _ in found.values():
-            self._judge_sum(arrived, node, node.serial, value)
-        return found
+            _contributions.reset(outer)
+        for node, gradient, _ in gradients.values():
+            self._check_sum(contributions, node, node.serial, gradient)
+        return gradients
 
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
-        arrived = _arrived.get()
-        assert arrived is not None  # rules are asked for inside a walk
+        contributions = _contributions.get()
+        assert contributions is not None  # rules run in a backward pass only
         if isinstance(rules, tuple):
-            return tuple(partial(self._rule, arrived, node, rule, k) for k, rule in enumerate(rules))
-        return partial(self._joint, arrived, node, rules)
+            return tuple(partial(self._run_rule, contributions, node, rule, k) for k, rule in enumerate(rules))
+        return partial(self._run_joint_rule, contributions, node, rules)
 
-    def _rule(self, arrived: Arrived, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any) -> Any:
-        self._judge_sums(arrived, node, g)
-        made = _inside_a_rule(rule, xp, g, *saved)
-        self._check_rule(arrived, node, [made], [node.parents[k]], g, saved, f"the rule of '{node.op}' for input {k}")
-        return made
+    def _run_rule(
+        self, contributions: Contributions, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any
+    ) -> Any:
+        self._check_sums(contributions, node, g)
+        result = _call_rule(rule, xp, g, *saved)
+        name = f"the rule of '{node.op}' for input {k}"
+        self._check_rule(contributions, node, [result], [node.parents[k]], g, saved, name)
+        return result
 
-    def _joint(self, arrived: Arrived, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any) -> Any:
-        self._judge_sums(arrived, node, g)
-        made = _inside_a_rule(rule, xp, g, needs, *saved)
-        self._check_rule(arrived, node, made, node.parents, g, saved, f"the rule of '{node.op}'")
-        return made
+    def _run_joint_rule(
+        self, contributions: Contributions, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any
+    ) -> Any:
+        self._check_sums(contributions, node, g)
+        results = _call_rule(rule, xp, g, needs, *saved)
+        self._check_rule(contributions, node, results, node.parents, g, saved, f"the rule of '{node.op}'")
+        return results
 
-    def _judge_sums(self, arrived: Arrived, node: Node, g: Any) -> None:
+    def _check_sums(self, contributions: Contributions, node: Node, g: Any) -> None:
         if node.outputs is None:
-            self._judge_sum(arrived, node, node.serial, g)
+            self._check_sum(contributions, node, node.serial, g)
             return
         for serial, part in zip(node.picks, g):
-            self._judge_sum(arrived, node, serial, part)
+            self._check_sum(contributions, node, serial, part)
 
-    def _judge_sum(self, arrived: Arrived, node: Node, serial: int, g: Any) -> None:
-        """Whether the sum of what reached an entry has what no contribution had. Asked once for each entry."""
-        uses = arrived.pop(serial, [])
+    def _check_sum(self, contributions: Contributions, node: Node, serial: int, g: Any) -> None:
+        """Report a node's gradient `g` if it holds a NaN or Inf that no contribution held; once for each node."""
+        uses = contributions.pop(serial, [])
         kinds = {kind for _, kind in uses}
         if not uses or "NaN" in kinds or not (kind := nonfinite_kind(g)) or (kind == "Inf" and "Inf" in kinds):
             return
-        beside = get_metadata(node)
+        metadata = get_metadata(node)
         lines = [line for user, _ in uses if user is not None and (line := _line_of(user))]
-        own = None if beside is None else beside.line
-        hooked = beside is not None and beside.hooks.get(serial)
+        own_line = None if metadata is None else metadata.line
+        hooked = metadata is not None and metadata.hooks.get(serial)
         who = f"the sum of {len(uses)} contribution{'s' * (len(uses) > 1)} to the gradient of "
         who += (f"'{node.op}'" if node.parents else "a leaf") + f" {node.shape}" + (", or a hook," if hooked else "")
         names = [_use(user) for user, _ in uses]
         more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
         note = "".join(f"\n  from: {name}" for name in names[:SHOWN] + more)
-        inputs = list(arrays_in(g))
+        arrays = arrays_in(g)
         unknown = "outside detect_anomaly" if node.parents else "a leaf"
-        found = describe_nonfinite(next(a for a in inputs if not all_finite(a)))
-        line = own or (lines[0] if lines and not node.parents else None)
-        self._report("backward", node.op, who, found, inputs, node.time_step, line, note, unknown)
+        anomaly = describe_nonfinite(next(a for a in arrays if not all_finite(a)))
+        line = own_line or (lines[0] if lines and not node.parents else None)
+        self._report("backward", node.op, who, anomaly, arrays, node.time_step, line, note, unknown)
 
     def _check_rule(
         self,
-        arrived: Arrived,
+        contributions: Contributions,
         node: Node,
-        made: Sequence[Any],
+        results: Sequence[Any],
         parents: Sequence[Node | None],
         g: Any,
         saved: Any,
         who: str,
     ) -> None:
-        arrays = [list(arrays_in(part)) for part in made]
+        """Note what a rule contributes to each parent, and report a NaN or Inf that its inputs do not explain."""
+        arrays = [arrays_in(result) for result in results]
         for parent, part in zip(parents, arrays):
             if parent is not None and part:
-                arrived.setdefault(parent.serial, []).append((node, nonfinite_kind(part)))
-        if (found := first_nonfinite([a for part in arrays for a in part], (g, saved))) is None:
+                contributions.setdefault(parent.serial, []).append((node, nonfinite_kind(part)))
+        if (anomaly := first_nonfinite([a for part in arrays for a in part], (g, saved))) is None:
             return
         t = node.time_step
         if t is None and node.op.endswith("_sequence"):
-            t, share = last_step(made)
+            t, share = last_step(results)
             if share is not None:
-                found = describe_nonfinite(share, " of the step's share of a weight")
+                anomaly = describe_nonfinite(share, " of the step's share of a weight")
         line = _line_of(node)
-        shapes = [*arrays_in(g), *arrays_in(saved)]
-        self._report("backward", node.op, who, found, shapes, t, line, "", "" if line else "outside detect_anomaly")
+        inputs = [*arrays_in(g), *arrays_in(saved)]
+        self._report("backward", node.op, who, anomaly, inputs, t, line, "", "" if line else "outside detect_anomaly")
 
     def _report(
         self,
         phase: str,
         op: str,
         who: str,
-        found: tuple[str, str],
+        anomaly: tuple[str, str],
         inputs: list[Any],
         t: int | None,
         line: SourceLine | None,
         note: str = "",
         unknown: str = "not known",
     ) -> None:
-        kind, where = found
+        """Raise the error, or issue the warning; `who` names the operation, rule or sum, `unknown` replaces a line."""
+        kind, where = anomaly
         at = "" if t is None else f" at time step {t}"
-        given = "inputs" if phase == "forward" else "gradient and saved" if who.startswith("the rule") else "gradient"
-        shown = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in inputs) or "none"
+        role = "inputs" if phase == "forward" else "gradient and saved" if who.startswith("the rule") else "gradient"
+        shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in inputs) or "none"
         source = "" if line is None else linecache.getline(line[0], line[1], line[2]).strip()
-        place = unknown if line is None else _shown(line)
-        said = "line" if phase == "forward" else "recorded at"
-        text = f"{phase}: {who} made the first {kind}{at}, {where}\n  {given}: {shown}\n  {said}: {place}{note}"
+        place = unknown if line is None else _with_source(line)
+        recorded = "line" if phase == "forward" else "recorded at"
+        text = f"{phase}: {who} made the first {kind}{at}, {where}\n  {role}: {shapes}\n  {recorded}: {place}{note}"
         if self.warn:
             here = users_line() or ("<unknown>", 0, None)
             warnings.warn_explicit(AnomalyWarning(text), None, here[0], here[1])
@@ -249,92 +259,89 @@ class detect_anomaly(ObserverContext):
 
 
 SHOWN = 8
-"""Uses that a message lists."""
+"""How many contributions a message lists."""
 
 
 def _line_of(node: Node) -> SourceLine | None:
-    beside = get_metadata(node)
-    return None if beside is None else beside.line
+    metadata = get_metadata(node)
+    return None if metadata is None else metadata.line
 
 
-def _shown(line: SourceLine) -> str:
+def _with_source(line: SourceLine) -> str:
     return f"{line[0]}:{line[1]}: {linecache.getline(line[0], line[1], line[2]).strip()}"
 
 
 def _use(node: Node | None) -> str:
-    """A use of an entry, as a message says it."""
+    """Return where a contribution came from, as the message puts it."""
     if node is None:
-        return "the gradient that the walk began with"
+        return "the gradient that the backward pass began with"
     at = "" if node.time_step is None else f" at time step {node.time_step}"
     line = _line_of(node)
-    return f"'{node.op}'{at}" + ("" if line is None else f", {_shown(line)}")
+    return f"'{node.op}'{at}" + ("" if line is None else f", {_with_source(line)}")
 
 
-def _inside_a_rule(rule: Rule, *args: Any) -> Any:
-    token = _rules.set(_rules.get() + 1)
+def _call_rule(rule: Rule, *args: Any) -> Any:
+    token = _rule_depth.set(_rule_depth.get() + 1)
     try:
         return rule(*args)
     finally:
-        _rules.reset(token)
+        _rule_depth.reset(token)
 
 
-# What is finite
+# Finding what is not finite
+
+NUMBERS = (float, complex, np.floating, np.complexfloating)
 
 
-def arrays_in(value: Any) -> Iterator[Any]:
-    """The arrays in what an operation takes, saves or returns, in order."""
+def leaves_in(value: Any) -> Iterator[Any]:
+    """Yield the arrays, and the numbers that are not integers, that an operation takes, saves or returns, in order."""
     if isinstance(value, Tensor):
         yield value._data
     elif isinstance(value, (OuterProduct, RowSum)):
         yield value.dense()
     elif isinstance(value, IndexedSlice):
-        yield from arrays_in(value.g)
+        yield from leaves_in(value.g)
     elif isinstance(value, PerStepSum):
-        yield from arrays_in(value.total)
+        yield from leaves_in(value.total)
     elif isinstance(value, dict):
-        yield from arrays_in(tuple(value.values()))
+        yield from leaves_in(tuple(value.values()))
     elif isinstance(value, (tuple, list)):
         for part in value:
-            yield from arrays_in(part)
-    elif is_array(value):
+            yield from leaves_in(part)
+    elif is_array(value) or isinstance(value, NUMBERS):
         yield value
 
 
-def numbers_in(value: Any) -> Iterator[Any]:
-    """The Python numbers there."""
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            yield from numbers_in(part)
-    elif isinstance(value, (float, complex, np.floating, np.complexfloating)):
-        yield value
+def arrays_in(value: Any) -> list[Any]:
+    """Return the arrays among the leaves."""
+    return [leaf for leaf in leaves_in(value) if is_array(leaf)]
 
 
 def all_finite(array: Any) -> bool:
-    """Whether there is neither a NaN nor an Inf. On a device this waits."""
+    """Return whether the array holds neither NaN nor Inf. Synchronises with the device."""
     return array.dtype.kind not in "fc" or bool(backend_of(array).xp.isfinite(array).all())
 
 
-def first_nonfinite(outputs: Sequence[Any], given: Any) -> tuple[str, str] | None:
-    """("NaN" or "Inf", where) if an output has one that no input explains.
+def first_nonfinite(outputs: Sequence[Any], inputs: Any) -> tuple[str, str] | None:
+    """Return ("NaN" or "Inf", where) if an output holds one that no input explains, else None.
 
-    A NaN is explained by a NaN, an Inf by either.
+    A NaN is explained by a NaN among the inputs, an Inf by either.
     """
-    ill = [a for a in outputs if not all_finite(a)]
-    if not ill:
+    bad_outputs = [a for a in outputs if not all_finite(a)]
+    if not bad_outputs:
         return None
-    inputs = [*arrays_in(given), *map(np.asarray, numbers_in(given))]
-    inputs = [a for a in inputs if not all_finite(a)]
-    if any(_has(a, "isnan") for a in inputs):
+    arrays = [a if is_array(a) else np.asarray(a) for a in leaves_in(inputs)]
+    bad_inputs = [a for a in arrays if not all_finite(a)]
+    if any(_has(a, "isnan") for a in bad_inputs):
         return None
-    if any(_has(a, "isnan") for a in ill):
-        return describe_nonfinite(next(a for a in ill if _has(a, "isnan")))
-    return None if inputs else describe_nonfinite(ill[0])
+    with_nan = [a for a in bad_outputs if _has(a, "isnan")]
+    if with_nan:
+        return describe_nonfinite(with_nan[0])
+    return None if bad_inputs else describe_nonfinite(bad_outputs[0])
 
 
 def describe_nonfinite(array: Any, of: str = "") -> tuple[str, str]:
-    """What an array with a NaN or an Inf has, NaN before Inf, and where first."""
+    """Return "NaN" if an array holds one, else "Inf", with the first index and how many there are."""
     host = to_numpy(array)
     kind, bad = ("NaN", np.isnan(host)) if np.isnan(host).any() else ("Inf", np.isinf(host))
     index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
@@ -342,47 +349,42 @@ def describe_nonfinite(array: Any, of: str = "") -> tuple[str, str]:
 
 
 def nonfinite_kind(value: Any) -> str:
-    """ "NaN" if there is one in the arrays of a value, else "Inf" if there is one, else ""."""
-    ill = [a for a in arrays_in(value) if not all_finite(a)]
-    return ("NaN" if any(_has(a, "isnan") for a in ill) else "Inf") if ill else ""
+    """Return "NaN" if the arrays of a value hold one, else "Inf" if they hold one, else ""."""
+    bad = [a for a in arrays_in(value) if not all_finite(a)]
+    return ("NaN" if any(_has(a, "isnan") for a in bad) else "Inf") if bad else ""
 
 
-def _has(array: Any, is_one: str) -> bool:
-    return array.dtype.kind in "fc" and bool(getattr(backend_of(array).xp, is_one)(array).any())
+def _has(array: Any, predicate: str) -> bool:
+    return array.dtype.kind in "fc" and bool(getattr(backend_of(array).xp, predicate)(array).any())
 
 
-# When
-
-
-def ill_steps(array: Any) -> list[int]:
-    """The steps t of an array (T, …) that hold a NaN or an Inf."""
-    host = to_numpy(array)
-    return [int(t) for t in np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))]
+# Finding the time step in a fused sequence
 
 
 def first_step(op: str, arrays: Sequence[Any], options: dict[str, Any], outputs: Sequence[Any]) -> int | None:
-    """The first step, in the order in which the sequence is read, whose output holds one; None if none does.
+    """Return the first step, in the order of reading, whose output holds a NaN or Inf; None if none does.
 
     A sequence takes xs (T, B, I) first and returns the outputs of every step first (T, B, H).
     """
-    found = ill_steps(outputs[0])
-    if not found:
+    host = to_numpy(outputs[0])
+    steps = np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))
+    if not len(steps):
         return None
-    return found[-1 if _argument(op, "backward", arrays, options) else 0]
+    return int(steps[-1 if _argument(op, "backward", arrays, options) else 0])
 
 
 def _argument(op: str, name: str, arrays: Sequence[Any], options: dict[str, Any]) -> Any:
-    """What an operation was given under a name, by place or by name."""
+    """Return the argument of that name, passed by position or by name, or None."""
     names = list(inspect.signature(FUNCTION_OF[REGISTRY[op]]).parameters)[1:]
     if name in options or name not in names:
         return options.get(name)
-    place = names.index(name)
-    return arrays[place] if place < len(arrays) else None
+    position = names.index(name)
+    return arrays[position] if position < len(arrays) else None
 
 
-def last_step(made: Sequence[Any]) -> tuple[int | None, Any]:
-    """The first step that BPTT comes to whose share of a weight holds one, and that share; or (None, None)."""
-    for contribution in made:
+def last_step(contributions: Sequence[Any]) -> tuple[int | None, Any]:
+    """Return the first step that BPTT reaches whose share of a weight is not finite, and that share; or None, None."""
+    for contribution in contributions:
         if isinstance(contribution, PerStepSum):
             for t in contribution.steps:
                 share = contribution.at(t)

@@ -1,4 +1,4 @@
-"""Checking derivatives against central differences. The judge of every rule, so it is itself tested with wrong ones."""
+"""Compare derivatives with central differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..engine.tensor import Tensor, tensor
 
 
 class GradcheckError(AssertionError):
-    """A derivative disagrees with the finite difference; the message says where and by how much."""
+    """A derivative disagrees with the central difference; the message says where and by how much."""
 
 
 def gradcheck(
@@ -25,8 +25,8 @@ def gradcheck(
 ) -> bool:
     """Compare the gradient of `function(*inputs)` with central differences, entry by entry.
 
-    The outputs are weighed with fixed random numbers, so that one scalar stands for all of them. Inputs that require
-    no gradient are constants.
+    The outputs are weighted with fixed random numbers and added up to one scalar. Inputs that require no gradient are
+    constants.
 
     Args:
         inputs: float64 tensors; those with requires_grad=True are checked.
@@ -34,11 +34,11 @@ def gradcheck(
         atol, rtol: |analytic − numeric| may be at most atol + rtol · (largest numeric entry of that input).
 
     Returns:
-        True; a disagreement raises.
+        True. A disagreement raises.
 
     Raises:
         GradcheckError: naming the input, the entry, and both derivatives.
-        TypeError: an input to be checked is not float64; differences in float32 have no digits left to compare.
+        TypeError: an input to check is not float64: in float32, rounding leaves no digits to compare.
         ValueError: no input requires a gradient.
     """
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
@@ -47,7 +47,7 @@ def gradcheck(
     for k in checked:
         if inputs[k].dtype != np.float64:
             raise TypeError(
-                f"gradcheck: inputs[{k}]: got {inputs[k].dtype}, want float64: a step of {eps:g} drowns in rounding"
+                f"gradcheck: inputs[{k}]: got {inputs[k].dtype}, want float64: a step of {eps:g} is lost in rounding"
             )
     leaves = [
         tensor(x._data, requires_grad=k in checked, backend=x.backend) if isinstance(x, Tensor) else x
@@ -68,10 +68,10 @@ def gradcheck(
             total = total + (y * Tensor(w)).sum()
         return total  # type: ignore[no-any-return]
 
-    found = gradients(objective(leaves), [leaves[k] for k in checked], allow_unused=True)
-    for k, g in zip(checked, found):
+    grads = gradients(objective(leaves), [leaves[k] for k in checked], allow_unused=True)
+    for k, g in zip(checked, grads):
         analytic = np.zeros(inputs[k].shape) if g is None else g.numpy()
-        numeric = _central(objective, leaves, k, eps)
+        numeric = _central_differences(objective, leaves, k, eps)
         allowed = atol + rtol * float(np.max(np.abs(numeric), initial=0.0))
         gap = np.abs(analytic - numeric)
         if analytic.shape != numeric.shape or not np.all(gap <= allowed):
@@ -83,20 +83,21 @@ def gradcheck(
     return True
 
 
-def _central(
+def _central_differences(
     objective: Callable[[Sequence[Any]], Tensor], leaves: Sequence[Any], k: int, eps: float
 ) -> np.ndarray[Any, Any]:
+    """Return (f(x + h) − f(x − h)) / 2h for every entry of input k."""
     host = leaves[k].numpy()
     backend = leaves[k].backend
     numeric = np.zeros(host.shape)
-    for place in np.ndindex(host.shape):
+    for index in np.ndindex(host.shape):
         ends = []
         for step in (eps, -eps):
             moved = host.copy()
-            moved[place] += step
+            moved[index] += step
             values = [tensor(moved, backend=backend, requires_grad=True) if j == k else v for j, v in enumerate(leaves)]
             ends.append(float(objective(values)))
-        numeric[place] = (ends[0] - ends[1]) / (2 * eps)
+        numeric[index] = (ends[0] - ends[1]) / (2 * eps)
     return numeric
 
 
@@ -107,9 +108,9 @@ def gradgradcheck(
     atol: float = 1e-6,
     rtol: float = 1e-5,
 ) -> bool:
-    """`gradcheck` of the gradient itself: the second derivatives that `create_graph=True` gives.
+    """Check second derivatives: apply `gradcheck` to the gradient that `create_graph=True` gives.
 
-    The gradients of the outputs are random inputs of the check too, so that the rule's own linearity is checked.
+    The gradients of the outputs are random inputs of the check too, which checks that the rule is linear in them.
 
     Raises:
         GradcheckError, TypeError, ValueError: as `gradcheck`.
@@ -118,7 +119,7 @@ def gradgradcheck(
     outputs = function(*inputs)
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     rng = np.random.default_rng(21)
-    seeds = [
+    output_grads = [
         tensor(rng.standard_normal(y.shape), requires_grad=True, backend=y.backend) for y in outputs if y.requires_grad
     ]
 
@@ -126,9 +127,9 @@ def gradgradcheck(
         xs, vs = values[: len(inputs)], values[len(inputs) :]
         ys = function(*xs)
         ys = [ys] if isinstance(ys, Tensor) else list(ys)
-        found = gradients(
+        grads = gradients(
             [y for y in ys if y.requires_grad], [xs[k] for k in checked], list(vs), create_graph=True, allow_unused=True
         )
-        return [g for g in found if g is not None and g.requires_grad]
+        return [g for g in grads if g is not None and g.requires_grad]
 
-    return gradcheck(gradient, [*inputs, *seeds], eps, atol, rtol)
+    return gradcheck(gradient, [*inputs, *output_grads], eps, atol, rtol)

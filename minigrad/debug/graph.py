@@ -1,4 +1,4 @@
-"""What the tape of a result holds, entry by entry: the rows that `tape`, `draw` and `profile` show."""
+"""Rows that describe the recorded graph of a result, for `tape_table`, `draw` and `profile`."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from ..engine.tensor import Tensor
 
 Array = Any
 Names = Any
-"""Tensors by their names, or a module, whose parameters have names."""
+"""A dict of tensors by name, or a module, whose `named_parameters()` are used."""
 
 
 class Row(NamedTuple):
-    """One entry of a tape."""
+    """One node of the recorded graph."""
 
     number: int
-    """From 1 on: first the leaves, then the operations in the order in which they were recorded."""
+    """Counted from 1: first the leaves, then the operations in the order of recording."""
     time_step: int | None
     op: str
     """The operation, or "leaf"."""
     name: str
-    """What the tensor is called, if it was said."""
+    """The tensor's name, if `names` has one."""
     shapes: tuple[tuple[int, ...], ...]
     """Of the output, or of each output."""
     dtype: str
     nbytes: int
-    """Of the outputs."""
+    """The size of all outputs together."""
     saved: tuple[tuple[int, ...], ...]
     """The shapes of the arrays that are kept for the rule."""
     saved_nbytes: int
     inputs: tuple[int | None, ...]
-    """The numbers of the inputs' rows; None for a constant. Options, such as an axis, are no inputs."""
+    """The numbers of the inputs' rows; None for a constant. Options, such as an axis, are not inputs."""
     slots: tuple[int | None, ...]
-    """Of an input that is one of several outputs of its row: which."""
+    """For each input that is one of several outputs of its row, which one; else None."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the output, or of the first one."""
+        """The shape of the first output."""
         return self.shapes[0]
 
 
 def rows_of(caller: str, result: Tensor, names: Names = None) -> tuple[list[Row], list[Node]]:
-    """The rows of a result's tape, leaves first, and the entries that they are of.
+    """Return the rows of a result's graph, leaves first, and the nodes that they describe.
 
     Raises:
-        GraphError: the tape was walked before. TypeError: `result` is no tensor, or is not on the tape.
+        GraphError: the graph was consumed by a backward pass. TypeError: `result` is not a tensor on the tape.
     """
     if not isinstance(result, Tensor):
         raise TypeError(f"{caller}: result: got {type(result).__name__}, want a Tensor")
     if result.node is None:
         raise TypeError(f"{caller}: result: the tensor of shape {result.shape} is not on the tape")
-    called = names_by_serial(caller, names)
+    name_of = names_by_serial(caller, names)
     try:
-        nodes = reachable([result.node])
+        reached = reachable([result.node])
     except GraphError as error:
         raise GraphError(str(error).replace("backward", caller, 1)) from None
-    entries = [node for _, node in sorted(nodes.items()) if node.slot is None]
-    entries = [n for n in entries if not n.parents] + [n for n in entries if n.parents]
-    numbers = {node.serial: k for k, node in enumerate(entries, 1)}
-    return [_row(node, numbers, called) for node in entries], entries
+    nodes = [node for _, node in sorted(reached.items()) if node.slot is None]
+    nodes.sort(key=lambda node: bool(node.parents))  # stable: leaves first, else the order of recording
+    numbers = {node.serial: k for k, node in enumerate(nodes, 1)}
+    return [_row(node, numbers, name_of) for node in nodes], nodes
 
 
 def names_by_serial(caller: str, names: Names) -> dict[int, str]:
-    """Names by the serial numbers of the entries that they are for."""
+    """Return the names by the serial numbers of the nodes that they stand for."""
     if names is None:
         return {}
     pairs = names.items() if isinstance(names, Mapping) else None
@@ -81,11 +81,11 @@ def names_by_serial(caller: str, names: Names) -> dict[int, str]:
     return {x.node.serial: name for name, x in pairs if isinstance(x, Tensor) and x.node is not None}
 
 
-def _row(node: Node, numbers: dict[int, int], called: dict[int, str]) -> Row:
+def _row(node: Node, numbers: dict[int, int], name_of: dict[int, str]) -> Row:
     inputs = [node.parents[k] for k in inputs_of(node)]
     outputs = node.outputs or ((tuple(node.shape), node.dtype),)
-    kept = kept_arrays(node)
-    name = called.get(node.serial, "") or ", ".join(called[k] for k in node.picks if k in called)
+    saved = kept_arrays(node)
+    name = name_of.get(node.serial, "") or ", ".join(name_of[k] for k in node.picks if k in name_of)
     return Row(
         number=numbers[node.serial],
         time_step=node.time_step,
@@ -94,15 +94,15 @@ def _row(node: Node, numbers: dict[int, int], called: dict[int, str]) -> Row:
         shapes=tuple(shape for shape, _ in outputs),
         dtype=str(node.dtype),
         nbytes=sum(math.prod(shape) * dtype.itemsize for shape, dtype in outputs),
-        saved=tuple(tuple(a.shape) for a in kept),
-        saved_nbytes=sum(a.nbytes for a in kept),
+        saved=tuple(tuple(a.shape) for a in saved),
+        saved_nbytes=sum(a.nbytes for a in saved),
         inputs=tuple(None if p is None else numbers[operation_node(p).serial] for p in inputs),
         slots=tuple(None if p is None else p.slot for p in inputs),
     )
 
 
 def inputs_of(node: Node) -> list[int]:
-    """The places of the inputs: what has an entry, or a rule of its own, or was saved. The others are options."""
+    """Return the positions of the inputs: what has a node, a rule of its own, or was saved. The others are options."""
     ruled = node.rules if isinstance(node.rules, tuple) else ()
     saved = {k for array, k in zip(node.saved, node.sources) if is_array(array)}
     return [
@@ -113,15 +113,12 @@ def inputs_of(node: Node) -> list[int]:
 
 
 def kept_arrays(node: Node) -> list[Array]:
-    """The arrays that an entry keeps for its rule, each once: those that it saved and those in the rule itself."""
-    found: dict[int, Array] = {}
-    for array in _arrays((node.saved, node.rules), 4):
-        found.setdefault(id(array), array)
-    return list(found.values())
+    """Return the arrays that a node keeps for its rule, each once: saved ones and those in the rule's closure."""
+    return list({id(array): array for array in _arrays((node.saved, node.rules), 4)}.values())
 
 
 def _arrays(value: Any, depth: int) -> Iterator[Array]:
-    """The arrays in tuples, lists and dicts, and in what functions closed over."""
+    """Yield the arrays in tuples, lists, dicts, closures and partial functions, down to `depth` levels."""
     if is_array(value):
         yield value
     elif not depth:
@@ -135,14 +132,14 @@ def _arrays(value: Any, depth: int) -> Iterator[Array]:
         for cell in value.__closure__ or ():
             try:
                 yield from _arrays(cell.cell_contents, depth - 1)
-            except ValueError:  # not filled yet
+            except ValueError:  # an empty cell
                 continue
     elif isinstance(value, partial):
         yield from _arrays((value.func, value.args, value.keywords), depth)
 
 
 def distinct_nbytes(arrays: list[Array]) -> int:
-    """The memory of arrays that may share it: views count as what they are views of, once."""
+    """Return the bytes of memory behind the arrays; views count as the array they view, once."""
     memory: dict[int, int] = {}
     for a in arrays:
         base = getattr(a, "base", None)

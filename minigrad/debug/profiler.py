@@ -1,4 +1,4 @@
-"""Where the time goes and what the tape keeps: per operation, per time step, per module."""
+"""`profile`: time and saved memory per operation, time step and module."""
 
 from __future__ import annotations
 
@@ -15,39 +15,44 @@ from ..backend import BY_ARRAY_TYPE
 from ..engine.metadata import ensure_metadata, get_metadata
 from ..engine.observer import ObserverContext
 from ..engine.tape import Node, Rule, mode
+from ..validation import check_choice
 from .graph import kept_arrays
 
-_inner: ContextVar[list[float] | None] = ContextVar("minigrad seconds inside the rule that runs", default=None)
-_module: ContextVar[str] = ContextVar("minigrad module that runs", default="")
+_inner: ContextVar[list[float] | None] = ContextVar(
+    "minigrad seconds of the operations inside the running rule", default=None
+)
+_module: ContextVar[str] = ContextVar("minigrad label of the running module", default="")
+KEY = ("operation", "time step", "module")
+"""What is measured, as a key of the sums."""
 HEAD = ("calls", "forward ms", "backward ms", "saved bytes", "share")
 
 
 class Spent(NamedTuple):
-    """What one operation, time step or module took."""
+    """Time and memory of one operation, time step or module."""
 
     name: str
     calls: int
     forward: float
-    """Seconds in the operation itself, with its entry on the tape."""
+    """Seconds in the operation itself, including its recording."""
     backward_calls: int
     backward: float
     """Seconds in its rule."""
     saved_nbytes: int
-    """Bytes of the arrays that the entries keep for their rules."""
+    """Bytes of the arrays that the nodes keep for their rules."""
 
     @property
     def seconds(self) -> float:
-        """Forward and backward."""
+        """Seconds forward and backward together."""
         return self.forward + self.backward
 
 
 class profile(ObserverContext):
-    """Inside the `with` block the time and the saved bytes of every operation and rule are noted.
+    """Context manager that measures the time and the saved bytes of every operation and rule.
 
-    `print(p)` is a table by operation, sorted by time; `p.table("time step")` and `p.table("module")` are the others,
-    and `p.by(...)` the numbers. A device is waited for after every operation, so that its time is its own. What runs
-    between the operations (Python, the walk, its pools) is in the last line. In a recorded walk the operations that a
-    rule is made of count as themselves, not as the rule.
+    `print(p)` shows a table by operation, sorted by time; `p.table("time step")` and `p.table("module")` show the
+    others, and `p.by(...)` returns the numbers. Every operation synchronises with the device, so that its time is its
+    own. The last line shows what runs between the operations (Python, the backward pass, its gradient pools). In a
+    `create_graph` backward pass the operations inside a rule count as themselves, not as the rule.
 
     >>> import numpy as np, minigrad as mg
     >>> x = mg.tensor(np.ones((100, 100)), requires_grad=True)
@@ -60,36 +65,36 @@ class profile(ObserverContext):
     ...
 
     Args:
-        module: its submodules' names are then used for the operations that run in them; of others their types.
+        module: a module whose submodules are listed by their names; others are listed by their types.
     """
 
     def __init__(self, module: Any = None) -> None:
         super().__init__()
         self.wall = 0.0
-        """Seconds in the block, or blocks."""
+        """Seconds spent in the blocks of this profile."""
         named = module.named_modules() if module is not None else ()
         self._names = {id(part): name or type(part).__name__ for name, part in named}
         self._spent: dict[tuple[str, int | None, str], list[float]] = {}
         self._lock = threading.Lock()
-        self._begun: list[float] = []
+        self._starts: list[float] = []
 
     def __enter__(self) -> profile:  # type: ignore[override]
         super().__enter__()
-        self._begun.append(self._begun[0] if self._begun else self._now())
+        self._starts.append(self._starts[0] if self._starts else self._now())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        begun = self._begun.pop()
-        if not self._begun:  # a block inside, or another thread's at the same time, is in this time already
-            self.wall += self._now() - begun
+        start = self._starts.pop()
+        if not self._starts:  # the outermost block: an inner or a concurrent one is part of its time
+            self.wall += self._now() - start
         super().__exit__(kind, error, trace)
 
     _clock = staticmethod(time.perf_counter)
 
     def _now(self) -> float:
-        """The time, when every device has done what it was given."""
+        """Return the time after synchronising with every device."""
         for backend in tuple(BY_ARRAY_TYPE.values()):
             backend.synchronize()
         return self._clock()
@@ -97,12 +102,12 @@ class profile(ObserverContext):
     def started(self, op: str) -> float:
         return self._clock()
 
-    def finished(self, token: float, op: str, arrays: Sequence[Any], options: dict[str, Any], made: Any) -> None:
+    def finished(self, token: float, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
         seconds = self._now() - token
         outer = _inner.get()
         if outer is not None:
             outer[0] += seconds
-        node = made[0].node if isinstance(made, tuple) else made.node
+        node = result[0].node if isinstance(result, tuple) else result.node
         saved, label = 0, _module.get()
         if node is not None:
             node = node if node.slot is None else node.parents[0]
@@ -111,8 +116,8 @@ class profile(ObserverContext):
         self._add((op, mode().time_step, label), 1, seconds, 0, 0.0, saved)
 
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
-        beside = get_metadata(node)
-        key = (node.op, node.time_step, "" if beside is None else beside.module or "")
+        metadata = get_metadata(node)
+        key = (node.op, node.time_step, "" if metadata is None else metadata.module or "")
         self._add(key, 0, 0.0, 1, 0.0, 0)
         if isinstance(rules, tuple):
             return tuple(partial(self._timed, key, rule) for rule in rules)
@@ -121,11 +126,11 @@ class profile(ObserverContext):
     def _timed(self, key: tuple[str, int | None, str], rule: Rule, *args: Any) -> Any:
         outer, inner = _inner.get(), [0.0]
         token = _inner.set(inner)
-        begun = self._clock()
+        start = self._clock()
         try:
             return rule(*args)
         finally:
-            seconds = self._now() - begun
+            seconds = self._now() - start
             _inner.reset(token)
             if outer is not None:
                 outer[0] += seconds
@@ -133,9 +138,9 @@ class profile(ObserverContext):
 
     def _add(self, key: tuple[str, int | None, str], *amounts: float) -> None:
         with self._lock:
-            spent = self._spent.setdefault(key, [0, 0.0, 0, 0.0, 0])
+            sums = self._spent.setdefault(key, [0, 0.0, 0, 0.0, 0])
             for k, amount in enumerate(amounts):
-                spent[k] += amount
+                sums[k] += amount
 
     def inside(self, module: Any) -> AbstractContextManager[Any]:
         return self._labelled(self._names.get(id(module)) or type(module).__name__)
@@ -148,34 +153,29 @@ class profile(ObserverContext):
         finally:
             _module.reset(token)
 
-    # What was found
-
     def by(self, what: str = "operation") -> list[Spent]:
-        """What each operation took, the slowest first; or each "time step", in order; or each "module".
+        """Return what each "operation" or "module" took, the slowest first, or each "time step", in order.
 
         Raises:
-            ValueError: something else is asked.
+            ValueError: `what` is none of these.
         """
-        ways = ("operation", "time step", "module")
-        if what not in ways:
-            raise ValueError(f"profile.by: what: got {what!r}, want one of {list(ways)}")
-        place = ways.index(what)
+        check_choice("profile.by", KEY, what=what)
+        position = KEY.index(what)
         sums: dict[Any, list[float]] = {}
         with self._lock:
             for key, amounts in self._spent.items():
-                total = sums.setdefault(key[place], [0, 0.0, 0, 0.0, 0])
+                total = sums.setdefault(key[position], [0, 0.0, 0, 0.0, 0])
                 for k, amount in enumerate(amounts):
                     total[k] += amount
         if what == "time step":
             order = sorted(sums, key=lambda t: (t is None, t))
         else:
             order = sorted(sums, key=lambda name: -(sums[name][1] + sums[name][3]))
-        none = {"time step": "no time step", "module": "no module"}.get(what, "")
-        return [_spent(none if key in (None, "") else str(key), sums[key]) for key in order]
+        return [_spent(f"no {what}" if key in (None, "") else str(key), sums[key]) for key in order]
 
     @property
     def total(self) -> Spent:
-        """Everything together."""
+        """The sum over everything."""
         sums = [0, 0.0, 0, 0.0, 0]
         with self._lock:
             for amounts in self._spent.values():
@@ -184,35 +184,26 @@ class profile(ObserverContext):
 
     @property
     def saved_nbytes(self) -> int:
-        """Bytes that all entries keep for their rules."""
+        """Bytes that all nodes keep for their rules."""
         return self.total.saved_nbytes
 
     def table(self, what: str = "operation") -> str:
-        """The numbers of `by(what)` as a table, with the total and what ran between the operations."""
+        """Return the numbers of `by(what)` as a table, with the total and what ran between the operations."""
         total = self.total
         lines = [(what, *HEAD)]
         for spent in [*self.by(what), total]:
             share = spent.seconds / total.seconds if total.seconds else 0.0
-            lines.append(
-                (
-                    spent.name,
-                    f"{spent.calls:,}",
-                    f"{1e3 * spent.forward:,.3f}",
-                    f"{1e3 * spent.backward:,.3f}",
-                    f"{spent.saved_nbytes:,}",
-                    f"{share:.1%}",
-                )
-            )
+            forward, backward = f"{1e3 * spent.forward:,.3f}", f"{1e3 * spent.backward:,.3f}"
+            lines.append((spent.name, f"{spent.calls:,}", forward, backward, f"{spent.saved_nbytes:,}", f"{share:.1%}"))
         between = max(0.0, self.wall - total.seconds)
-        widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
+        widths = [max(map(len, column)) for column in zip(*lines)]
         widths[0] = max(widths[0], len("between the operations"))
         text = [
             "  ".join(cell.rjust(w) if c else cell.ljust(w) for c, (cell, w) in enumerate(zip(line, widths)))
             for line in lines
         ]
-        text.append(
-            f"{'between the operations'.ljust(widths[0])}  {1e3 * between:,.3f} ms of {1e3 * self.wall:,.3f} ms"
-        )
+        label = "between the operations".ljust(widths[0])
+        text.append(f"{label}  {1e3 * between:,.3f} ms of {1e3 * self.wall:,.3f} ms")
         return "\n".join(line.rstrip() for line in text)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Runs of time steps that are recorded alike, found so that one of them can be shown for all."""
+"""Find runs of time steps with the same operations, so that one step can be shown for all."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import NamedTuple
 from .graph import Row
 
 Source = tuple[str, int, int] | None
-"""Where an input comes from, as a step sees it: ("here", 0, place), ("back", steps before, place) or ("at", 0, index);
-None for a constant."""
+"""Where an input comes from, relative to its step: ("here", 0, row of this step), ("back", steps before, row of that
+step) or ("at", 0, index of a row outside the steps); None for a constant."""
 
 
 class Part(NamedTuple):
-    """Rows that belong together: `times` time steps of `length` rows each, from index `start` on, or plain rows."""
+    """Consecutive rows from index `start` on: `times` time steps of `length` rows each, or plain rows."""
 
     start: int
     length: int
     times: int
     steps: tuple[int, ...]
-    """The time steps' labels, in the order of recording; empty for plain rows."""
+    """The numbers of the time steps, in the order of recording; empty for plain rows."""
     sources: tuple[tuple[Source, ...], ...]
-    """Of a folded part, for each row where the inputs of a later step come from."""
+    """Of a folded part: for each row, where its inputs come from in every step but the first."""
 
     @property
     def stop(self) -> int:
@@ -29,12 +29,12 @@ class Part(NamedTuple):
 
     @property
     def folded(self) -> bool:
-        """Whether its rows stand for more than themselves."""
+        """Whether one step is shown for several."""
         return self.times > 1
 
-    def place(self, index: int) -> tuple[int, int]:
-        """(which step, which row of it) a row's index is."""
-        return divmod(index - self.start, self.length)
+    def step_of(self, index: int) -> int:
+        """Return the number of the step, counted from 0, that holds the row at `index`."""
+        return (index - self.start) // self.length
 
 
 class _Step(NamedTuple):
@@ -45,7 +45,7 @@ class _Step(NamedTuple):
 
 
 def parts_of(rows: list[Row], fold: bool = True) -> list[Part]:
-    """All rows in parts, in order; without `fold` as one part."""
+    """Divide the rows into parts, in order; without `fold` into one."""
     if not fold:
         return [Part(0, len(rows), 1, (), ())] if rows else []
     steps = _steps(rows)
@@ -53,7 +53,7 @@ def parts_of(rows: list[Row], fold: bool = True) -> list[Part]:
     plain = 0
     k = 0
     while k < len(steps):
-        n = _alike(steps, k)
+        n = _run_length(steps, k)
         step = steps[k]
         if n > 1:
             if plain < step.start:
@@ -68,7 +68,7 @@ def parts_of(rows: list[Row], fold: bool = True) -> list[Part]:
 
 
 def _steps(rows: list[Row]) -> list[_Step]:
-    """The rows cut where the time step changes."""
+    """Cut the rows where the time step changes."""
     bounds = [
         i
         for i, row in enumerate(rows)
@@ -97,23 +97,23 @@ def _source(number: int | None, k: int, start: int, steps: list[_Step], step_of:
     return "back", k - step, index - steps[step].start
 
 
-def _alike(steps: list[_Step], k: int) -> int:
-    """How many steps from number k on are one and the same, but for what the first of them start from."""
+def _run_length(steps: list[_Step], k: int) -> int:
+    """Return how many steps from number k on are the same, except for the initial values of the first ones."""
     if steps[k].rows[0].time_step is None:
         return 1
     n = 1
     while k + n < len(steps) and steps[k + n].kind == steps[k].kind and steps[k + n].rows[0].time_step is not None:
         n += 1
     while n > 1:
-        wrong = next((m for m in range(n) if not _fits(steps[k + m], steps[k + n - 1], m, n)), n)
-        if wrong == n:
+        mismatch = next((m for m in range(n) if not _fits(steps[k + m], steps[k + n - 1], m, n)), n)
+        if mismatch == n:
             return n
-        n = wrong
+        n = mismatch
     return 1
 
 
 def _fits(step: _Step, last: _Step, m: int, n: int) -> bool:
-    """Whether step m of n takes its inputs as the last one does; the first may begin with anything."""
+    """Return whether step m of n has the same sources as the last; what reaches back before step 0 may differ."""
     for own, pattern in zip(step.sources, last.sources):
         for a, b in zip(own, pattern):
             if a != b and not (b is not None and b[0] == "back" and m < b[1] < n):

@@ -1,4 +1,4 @@
-"""The tape as a table: the Wengert list of a result."""
+"""`tape_table`: print the recorded graph of a result (its Wengert list) as a table."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .graph import Names, Row, distinct_nbytes, kept_arrays, rows_of
 from .repeated_steps import Part, parts_of
 
 FOLD_FROM = 40
-"""Rows from which on a tape is folded if nothing is said."""
+"""With more rows than this, a table is folded by default."""
 SHOWN = 400
-"""Lines that are printed at most; of more the middle is left out."""
+"""The most lines that are printed; of longer tables the middle is left out."""
 HEAD = ("#", "t", "operation", "output", "bytes", "saved for the rule", "bytes", "inputs")
 RIGHT = (0, 4, 6)
-"""The columns whose numbers stand at the right."""
+"""The right-aligned columns."""
 
 
 class TapeTable:
-    """What `minigrad.tape` returns: its text is the table; `rows` are the entries, one by one."""
+    """The result of `tape_table`: its text is the table; `rows` are the nodes, one by one."""
 
     def __init__(self, rows: list[Row], parts: list[Part], memory: int, op: str) -> None:
         self.rows, self.memory = rows, memory
@@ -29,7 +29,7 @@ class TapeTable:
 
     @property
     def saved_nbytes(self) -> int:
-        """The bytes of all saved arrays; `memory` counts what several share once."""
+        """The bytes of all saved arrays; `memory` counts shared memory once."""
         return sum(row.saved_nbytes for row in self.rows)
 
     def __repr__(self) -> str:
@@ -50,7 +50,7 @@ class TapeTable:
 
 
 def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) -> TapeTable:
-    """The tape of a result as a table: for each entry what it is, its output, what it saved, and its inputs.
+    """Return the recorded graph of a result as a table of each node's operation, output, saved arrays and inputs.
 
     >>> import minigrad as mg
     >>> W, x = mg.tensor([[1.0, 2.0]], requires_grad=True), mg.tensor([[3.0, 4.0]])
@@ -65,19 +65,19 @@ def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) ->
     saved: 20 bytes, 20 of them distinct memory
 
     Args:
-        result: a tensor on the tape, not walked yet.
-        names: tensors by name, or a module, whose parameters then have their names.
-        fold: show steps in time that are alike once; by default where there are more than 40 rows.
+        result: a tensor on the tape, before its backward pass.
+        names: a dict of tensors by name, or a module, whose parameters then have their names.
+        fold: show equal time steps once; by default if there are more than 40 rows.
 
     Returns:
         A `TapeTable`: print it, or read its `rows`.
 
     Raises:
-        GraphError: the tape was walked before. TypeError: `result` is not on the tape.
+        GraphError: the graph was consumed by a backward pass. TypeError: `result` is not on the tape.
     """
-    rows, entries = rows_of("tape", result, names)
+    rows, nodes = rows_of("tape_table", result, names)
     parts = parts_of(rows, len(rows) > FOLD_FROM if fold is None else fold)
-    arrays = [a for node in entries for a in kept_arrays(node)]
+    arrays = [a for node in nodes for a in kept_arrays(node)]
     assert result.node is not None
     return TapeTable(rows, parts, distinct_nbytes(arrays), result.node.op)
 
@@ -100,7 +100,7 @@ def _line(rows: list[Row], part: Part, k: int) -> tuple[str, ...]:
 
 def _inputs(rows: list[Row], part: Part, k: int) -> str:
     row = rows[part.start + k]
-    said = [
+    inputs = [
         "const" if number is None else f"{number}" + ("" if slot is None else f".{slot}")
         for number, slot in zip(row.inputs, row.slots)
     ]
@@ -110,14 +110,14 @@ def _inputs(rows: list[Row], part: Part, k: int) -> str:
                 of = rows[part.start + source[2]].number
                 sign = "−" if part.steps[-1] > part.steps[0] else "+"
                 slot = row.slots[j]
-                said[j] = f"{of}" + ("" if slot is None else f".{slot}") + f"@t{sign}{source[1]}"
-    return _abridged(said)
+                inputs[j] = f"{of}" + ("" if slot is None else f".{slot}") + f"@t{sign}{source[1]}"
+    return _abridged(inputs)
 
 
-def _abridged(said: list[str]) -> str:
-    if len(said) <= 6:
-        return ", ".join(said)
-    return f"{said[0]}, {said[1]}, … {said[-1]} ({len(said)})"
+def _abridged(items: list[str]) -> str:
+    if len(items) <= 6:
+        return ", ".join(items)
+    return f"{items[0]}, {items[1]}, … {items[-1]} ({len(items)})"
 
 
 def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
@@ -133,7 +133,7 @@ def _span(steps: Sequence[int]) -> str:
 
 
 def _aligned(lines: Sequence[tuple[str, ...] | str]) -> list[str]:
-    """Columns under each other; a line that is one text stands as it is."""
+    """Align the columns; a line that is a single text stays as it is."""
     if len(lines) > SHOWN:
         half = SHOWN // 2
         lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]

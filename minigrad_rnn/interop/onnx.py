@@ -156,4 +156,4 @@ def _import_onnx() -> Any:
     try:
         return importlib.import_module("onnx")
     except ImportError as error:
-        raise ImportError("export_onnx: the package onnx is missing: pip install minigrad-rnn[onnx]") from error
+        raise ImportError("export_onnx: the package onnx is missing: pip install onnx") from error

@@ -1,4 +1,4 @@
-"""Where the first NaN or Inf was born: planted in forward, in backward, at a time step, on every implementation."""
+"""`detect_anomaly` finds a NaN or Inf planted in forward, in backward, at a time step, on every implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawings: SVG that parses and does not overlap, DOT and Mermaid that stay valid whatever a tensor is called."""
+"""`draw`: SVG parses and nothing overlaps; DOT and Mermaid stay valid for any tensor name."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def test_a_picture_that_nobody_would_read() -> None:
     _, y = chain(40)
     with pytest.raises(ValueError, match=r"limit: the graph has 162 boxes, more than limit=100.* mg.time_step\(t\)"):
         mg.draw(y, limit=100)
-    with pytest.raises(ValueError, match=r"more than limit=100. Leave fold=True"):
+    with pytest.raises(ValueError, match=r"more than limit=100. Pass fold=True"):
         mg.draw(y, fold=False, limit=100)
     assert mg.draw(y, limit=162) == mg.draw(y, limit=None)
 

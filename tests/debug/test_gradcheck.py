@@ -1,4 +1,4 @@
-"""Test the tester: gradcheck and gradgradcheck catch wrong rules, and say where."""
+"""`gradcheck` and `gradgradcheck` catch wrong rules and say where they are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The profile: what is counted, where it belongs, and a table with a clock that ticks once per look."""
+"""`profile`: counts and times by operation, step and module, and its table, with a clock that ticks once per call."""
 
 from __future__ import annotations
 

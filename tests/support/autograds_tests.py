@@ -1,13 +1,12 @@
-"""HIPS autograd's own tests, put to minigrad: `python tests/support/autograds_tests.py .venv/autograd-1.9.1/tests`.
+"""Run HIPS autograd's own tests on minigrad: `python tests/support/autograds_tests.py .venv/autograd-1.9.1/tests`.
 
-They run in a process of their own, in which `import autograd` finds `tests/autograd_shim/autograd`: autograd's
-interface on minigrad's operations. autograd itself is not needed, and what is installed of it is not disturbed. Its
-tests come from its sdist; `make autograd-sdist` fetches it.
+They run in a process of their own, in which `import autograd` finds `tests/support/autograd_shim/autograd`: autograd's
+interface implemented with minigrad. autograd itself need not be installed. Its tests come from its sdist, which
+`make autograd-sdist` downloads.
 
-What concerns complex numbers is left out: minigrad's variables are real. Inside a test that is each point at which a
-function would be differentiated with respect to a complex argument (they are counted); tests with nothing else in them
-are listed here. Nothing else is left out: a test that fails counts, whatever the reason, and so does one that passes
-without having checked anything.
+Derivatives with respect to complex arguments are skipped, since minigrad's variables are real: such points inside a
+test are counted, and tests with nothing else in them are listed here. Everything else counts: every failure, whatever
+its reason, and every test that passes without having checked anything.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SDIST = Path(sys.prefix) / "autograd-1.9.1" / "tests"
-"""Where `make autograd-sdist` unpacks them: in the virtual environment."""
+"""Where `make autograd-sdist` unpacks the tests: in the virtual environment."""
 WANTED = 0.95
-"""The part of the real-number tests of CONCERNED that shall pass."""
+"""The share of the real-number tests of SCORED that must pass."""
 
-CONCERNED = (
+SCORED = (
     "test_systematic.py",
     "test_numpy.py",
     "test_linalg.py",
@@ -36,7 +35,7 @@ CONCERNED = (
     "test_scalar_ops.py",
     "test_binary_ops.py",
 )
-BESIDE = (
+NOT_SCORED = (
     "test_graphs.py",
     "test_jacobian.py",
     "test_wrappers.py",
@@ -49,7 +48,7 @@ BESIDE = (
     "test_direct.py",
     "test_core.py",
 )
-"""Of autograd's interface more than of derivatives: they run and are in the table, but not in the score."""
+"""Tests of autograd's interface more than of derivatives: they are in the table, but not in the score."""
 
 COMPLEX_INPUT = "the matrix to differentiate with respect to is complex"
 HALF_SPECTRUM = "the transform's input is the complex half spectrum"
@@ -88,25 +87,25 @@ COMPLEX = {
     },
     "test_graphs.py": {"test_complex_separate_real_and_imaginary": COMPLEX_INPUT},
 }
-"""Tests that are about complex numbers and nothing else, with what is complex in them."""
+"""Tests of complex numbers only, with what is complex in them."""
 
-JUDGED = {
-    "test_rfftn_odd_not_implemented": "it wants a NotImplementedError; minigrad differentiates odd lengths too",
+EXPLAINED = {
+    "test_rfftn_odd_not_implemented": "it expects a NotImplementedError; minigrad differentiates odd lengths too",
 }
-"""What the table says of failures that are no faults of minigrad's. They count as failures all the same."""
+"""The table's notes on failures that are not minigrad's faults. They count as failures all the same."""
 
 
 class BrokenRun(RuntimeError):
-    """The tests could not be run as they are, or the lists here do not fit them."""
+    """The tests could not run, or the lists here do not match them."""
 
 
 @dataclass
 class Outcome:
-    """What became of one test: "passed", "failed" or "complex"."""
+    """The outcome of one test; `status` is "passed", "failed" or "complex"."""
 
     file: str
     name: str
-    became: str
+    status: str
     reason: str
     checked: int
     complex: int
@@ -127,40 +126,41 @@ def run(tests: Path, files: tuple[str, ...], complex_too: bool = False) -> list[
         paths = os.pathsep.join([str(shim), str(ROOT)])
         environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        done = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True, check=False)
         if not report.is_file():
-            raise BrokenRun(f"autograd's tests did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-        found = json.loads(report.read_text())
-    if found["broken"]:
-        raise BrokenRun("not collected: " + "; ".join(found["broken"]))
-    outcomes = [judged(test, complex_too) for test in found["tests"]]
+            raise BrokenRun(f"autograd's tests did not run:\n{process.stdout[-3000:]}{process.stderr[-3000:]}")
+        results = json.loads(report.read_text())
+    if results["broken"]:
+        raise BrokenRun("not collected: " + "; ".join(results["broken"]))
+    outcomes = [outcome_of(test, complex_too) for test in results["tests"]]
     seen = {(o.file, o.name.partition("[")[0]) for o in outcomes}
     if empty := [file for file in files if file not in {o.file for o in outcomes}]:
         raise BrokenRun(f"no tests in {', '.join(empty)}")
     if gone := [name for file in files for name in COMPLEX.get(file, ()) if (file, name) not in seen]:
-        raise BrokenRun(f"listed as complex, but not there: {', '.join(gone)}")
+        raise BrokenRun(f"listed as complex, but missing: {', '.join(gone)}")
     return outcomes
 
 
-def judged(test: dict[str, Any], complex_too: bool) -> Outcome:
+def outcome_of(test: dict[str, Any], complex_too: bool) -> Outcome:
+    """Return the outcome of a test that the plugin reported."""
     name = test["name"].partition("[")[0]
     listed = COMPLEX.get(test["file"], {}).get(name)
     outcome = Outcome(test["file"], test["name"], "passed", "", test["checked"], test["complex"])
     if listed is not None and not complex_too:
         if test["checked"] or test["outcome"] != "passed" or not test["complex"]:
             raise BrokenRun(f"{test['file']}: {name} is listed as complex, but: {test}")
-        outcome.became, outcome.reason = "complex", listed
+        outcome.status, outcome.reason = "complex", listed
     elif test["outcome"] != "passed":
-        outcome.became, outcome.reason = "failed", test["reason"] or test["outcome"]
+        outcome.status, outcome.reason = "failed", test["reason"] or test["outcome"]
     elif test["complex"] and not test["checked"]:
-        outcome.became, outcome.reason = "failed", "it passed without a check: all of its points are complex"
+        outcome.status, outcome.reason = "failed", "it passed without a check: all of its points are complex"
     return outcome
 
 
 def score(outcomes: list[Outcome]) -> float:
-    """The part of the real-number tests of CONCERNED that passed."""
-    real = [o for o in outcomes if o.became != "complex" and o.file not in BESIDE]
-    return sum(o.became == "passed" for o in real) / len(real)
+    """Return the share of the real-number tests of SCORED that passed."""
+    real = [o for o in outcomes if o.status != "complex" and o.file not in NOT_SCORED]
+    return sum(o.status == "passed" for o in real) / len(real)
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -168,24 +168,24 @@ def table(outcomes: list[Outcome]) -> str:
     lines += ["file                  total   real  passed  failed  complex    real  complex"]
 
     def line(name: str, own: list[Outcome]) -> str:
-        passed, failed, left = (sum(o.became == became for o in own) for became in ("passed", "failed", "complex"))
+        passed, failed, left = (sum(o.status == status for o in own) for status in ("passed", "failed", "complex"))
         points = f"{sum(o.checked for o in own):>7} {sum(o.complex for o in own):>8}"
         return f"{name:<20} {len(own):>6} {passed + failed:>6} {passed:>7} {failed:>7} {left:>8} {points}"
 
     files = list(dict.fromkeys(o.file for o in outcomes))
-    main = [file for file in files if file not in BESIDE]
+    main = [file for file in files if file not in NOT_SCORED]
     lines += [line(file, [o for o in outcomes if o.file == file]) for file in main]
     lines += [line("together", [o for o in outcomes if o.file in main]), ""]
-    lines += [line(file, [o for o in outcomes if o.file == file]) for file in files if file in BESIDE]
+    lines += [line(file, [o for o in outcomes if o.file == file]) for file in files if file in NOT_SCORED]
     lines += ["", "failed:"]
     for o in outcomes:
-        if o.became == "failed":
-            note = JUDGED.get(o.name)
+        if o.status == "failed":
+            note = EXPLAINED.get(o.name)
             lines.append(f"  {o.file} {o.name}: {o.reason}" + (f"\n    {note}" if note else ""))
-    lines += ["", "left out, because complex:"]
+    lines += ["", "skipped, because complex:"]
     reasons: dict[str, list[str]] = {}
     for o in outcomes:
-        if o.became == "complex":
+        if o.status == "complex":
             reasons.setdefault(f"{o.file}, {o.reason}", []).append(o.name)
     lines += [f"  {reason}:\n    {', '.join(names)}" for reason, names in reasons.items()]
     lines += ["", f"{score(outcomes):.1%} of the real-number tests pass; wanted: {WANTED:.0%}"]
@@ -195,12 +195,12 @@ def table(outcomes: list[Outcome]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", type=Path, nargs="?", default=SDIST, help="the folder of autograd's tests")
-    parser.add_argument("--with-complex", action="store_true", help="leave nothing out; for information only")
-    given = parser.parse_args()
-    if not given.tests.is_dir():
-        print(f"{given.tests} is not there: `make autograd-sdist` downloads it", file=sys.stderr)
+    parser.add_argument("--with-complex", action="store_true", help="skip nothing; for information only")
+    arguments = parser.parse_args()
+    if not arguments.tests.is_dir():
+        print(f"{arguments.tests} does not exist: `make autograd-sdist` downloads it", file=sys.stderr)
         return 2
-    outcomes = run(given.tests.resolve(), CONCERNED + BESIDE, given.with_complex)
+    outcomes = run(arguments.tests.resolve(), SCORED + NOT_SCORED, arguments.with_complex)
     print(table(outcomes))
     return 0 if score(outcomes) >= WANTED else 1
 

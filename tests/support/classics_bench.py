@@ -1,4 +1,4 @@
-"""What the tests of the lecture's classics share: sizes, series, and gradients side by side."""
+"""Sizes, series and gradient comparisons for the tests of the lecture's classic networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gradients_of(net: Any, loss: Any) -> dict[str, np.ndarray]:
     return {n: g.numpy() for n, g in zip(names, mg.gradients(loss, list(parameters)))}
 
 
-def assert_close(found: dict[str, Any], want: dict[str, Any]) -> None:
-    assert found.keys() == want.keys()
-    for name, a in want.items():
-        np.testing.assert_allclose(found[name], a, rtol=1e-10, atol=1e-11, err_msg=name)
+def assert_close(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert actual.keys() == expected.keys()
+    for name, a in expected.items():
+        np.testing.assert_allclose(actual[name], a, rtol=1e-10, atol=1e-11, err_msg=name)

@@ -1,4 +1,4 @@
-"""Run as a program under compute-sanitizer: every kernel at small sizes on the GPU, against NumPy in float64."""
+"""Run every kernel at small sizes on the GPU against NumPy in float64; a program for compute-sanitizer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 
 
 def checked(backend: Backend) -> Iterator[tuple[str, bool]]:
-    """What was run, and whether it was right: both directions with lengths, and sizes that fit no tile."""
+    """Yield each run and whether it was right: both directions, with lengths, at sizes that fit no tile."""
     for kind in KINDS:
         for H, (dtype, tolerance) in zip((12, 5), TOLERANCE.items()):
-            want = results(kind, H, 5, 3, "both", [5, 2, 3], np.float64, NUMPY)
+            expected = results(kind, H, 5, 3, "both", [5, 2, 3], np.float64, NUMPY)
             for implementation, tile in TILES.items():
-                got = results(kind, H, 5, 3, "both", [5, 2, 3], dtype, backend, tile)
-                yield f"{kind}, H = {H}, {np.dtype(dtype)}, {implementation}", farthest(got, want) < tolerance
+                actual = results(kind, H, 5, 3, "both", [5, 2, 3], dtype, backend, tile)
+                yield f"{kind}, H = {H}, {np.dtype(dtype)}, {implementation}", farthest(actual, expected) < tolerance
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Which NumPy the tests run beside: corners are compared with NumPy 2.4's."""
+"""A skip mark for tests that compare corner cases with NumPy 2.4."""
 
 from __future__ import annotations
 

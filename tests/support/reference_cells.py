@@ -1,4 +1,4 @@
-"""The cells that the reference knows, in the forms that its tests go through."""
+"""The reference implementation's cells, in the variants that its tests cover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test the tester: the stand-in device refuses what a device refuses, and gives what it gives."""
+"""The stand-in device rejects what a device rejects, and computes what NumPy computes."""
 
 import types
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import untested
-from tests.support import strict_device
+from tests.support import cupy_names, strict_device
 from tests.support.strict_device import SyncError, no_sync, xp
 
 HOST = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -121,7 +121,7 @@ def test_names_that_cupy_lacks_are_missing(with_cupy: bool, monkeypatch: pytest.
     if with_cupy:
         pytest.importorskip("cupy")
     else:
-        monkeypatch.setattr(strict_device, "cupy", None)
+        monkeypatch.setattr(cupy_names, "cupy", None)
     fresh = strict_device.StrictNamespace()
     for name in ("tanh", "add", "concatenate", "searchsorted"):
         assert getattr(fresh, name) is not None
@@ -137,11 +137,11 @@ def test_names_that_cupy_lacks_are_missing(with_cupy: bool, monkeypatch: pytest.
 def test_pinned_names_are_cupys() -> None:
     cupy = pytest.importorskip("cupy")
     pinned = [
-        (strict_device.PINNED_NAMES, cupy),
-        (strict_device.PINNED_LINALG, cupy.linalg),
-        (strict_device.PINNED_FFT, cupy.fft),
-        (strict_device.PINNED_METHODS, cupy.ndarray),
-        (strict_device.PINNED_UFUNC_METHODS, cupy.add),
+        (cupy_names.PINNED_NAMES, cupy),
+        (cupy_names.PINNED_LINALG, cupy.linalg),
+        (cupy_names.PINNED_FFT, cupy.fft),
+        (cupy_names.PINNED_METHODS, cupy.ndarray),
+        (cupy_names.PINNED_UFUNC_METHODS, cupy.add),
     ]
     for names, holder in pinned:
         assert [name for name in sorted(names) if not hasattr(holder, name)] == []

@@ -12,7 +12,7 @@ from tests.support import autograds_tests
 def test_minigrad_passes_autograds_own_tests():
     if not autograds_tests.SDIST.is_dir():
         pytest.skip("autograd's own tests: no sdist here; `make autograd-sdist` downloads it where there is a network")
-    outcomes = autograds_tests.run(autograds_tests.SDIST, autograds_tests.CONCERNED + autograds_tests.BESIDE)
+    outcomes = autograds_tests.run(autograds_tests.SDIST, autograds_tests.SCORED + autograds_tests.NOT_SCORED)
     assert autograds_tests.score(outcomes) >= autograds_tests.WANTED, "\n" + autograds_tests.table(outcomes)
 
 
@@ -66,7 +66,7 @@ def put(folder: Path, questions: str, planted: str = "") -> list[autograds_tests
 
 
 def became(outcomes: list[autograds_tests.Outcome], what: str, fault: str = "") -> set[str]:
-    found = [o.name.removeprefix("test_") for o in outcomes if o.became == what]
+    found = [o.name.removeprefix("test_") for o in outcomes if o.status == what]
     return {name.removesuffix(f"[{fault}]") for name in found if not fault or name.endswith(f"[{fault}]")}
 
 
@@ -94,7 +94,7 @@ def test_a_wrong_rule_is_caught(tmp_path):
     for fault, (_, _, caught) in FAULTS.items():
         assert became(outcomes, "failed", fault) == caught, fault
         assert became(outcomes, "passed", fault) == EVERY - caught, fault
-    failures = [o for o in outcomes if o.became == "failed"]
+    failures = [o for o in outcomes if o.status == "failed"]
     assert autograds_tests.score(outcomes) == pytest.approx(1 - len(failures) / len(outcomes))
     table = autograds_tests.table(outcomes)
     assert all(f"{o.name}: {o.reason}" in table for o in failures)
@@ -168,7 +168,7 @@ def test_a_test_listed_as_complex_must_be(tmp_path, monkeypatch):
     with pytest.raises(autograds_tests.BrokenRun, match="test_backward is listed as complex"):
         put(tmp_path, QUESTIONS)
     monkeypatch.setitem(autograds_tests.COMPLEX, "test_questions.py", {"test_gone": "it was"})
-    with pytest.raises(autograds_tests.BrokenRun, match="not there: test_gone"):
+    with pytest.raises(autograds_tests.BrokenRun, match="missing: test_gone"):
         put(tmp_path, QUESTIONS)
 
 

@@ -1,4 +1,4 @@
-"""The graph of a result as boxes and arrows, before anybody says where they stand or how they look."""
+"""The graph of a result as boxes and arrows, independent of their positions and the output format."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..repeated_steps import Part, parts_of
 
 @dataclass(frozen=True)
 class Box:
-    """One thing of the graph. `kind` is "leaf", "const", "op" or "result"; "again" for a leaf that has a box above."""
+    """A node of the drawing. `kind` is "leaf", "const", "op", "result", or "again" for another box of a leaf."""
 
     key: int
     kind: str
     title: str
     detail: str
     group: int | None = None
-    """Which of the picture's groups it stands in."""
+    """The index of the group that it is in, or None."""
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From a value to its use. `kind` is "plain", or "back" from one step in time to a later one of those folded."""
+    """An arrow from a value to its use. `kind` is "plain", or "back" from a folded time step to a later one."""
 
     start: int
     end: int
@@ -34,7 +34,7 @@ class Arrow:
 
 @dataclass
 class Diagram:
-    """Boxes and arrows; `groups` are the labels of the steps in time."""
+    """Boxes and arrows; `groups` holds the labels of the time steps."""
 
     title: str
     about: str
@@ -44,15 +44,15 @@ class Diagram:
 
 
 def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
-    """The graph of a result: of steps in time that are alike one, with an arrow back from it to itself.
+    """Return the graph of a result; with `fold`, equal time steps become one with an arrow back to itself.
 
     Raises:
-        GraphError: the tape was walked before. TypeError: `result` is not on the tape.
+        GraphError: the graph was consumed by a backward pass. TypeError: `result` is not on the tape.
     """
-    rows, entries = rows_of("draw", result, names)
+    rows, nodes = rows_of("draw", result, names)
     leaves = sum(row.op == "leaf" for row in rows)
-    made = Diagram(
-        f"Graph of '{entries[-1].op}' {rows[-1].shape}",
+    diagram = Diagram(
+        f"Graph of '{nodes[-1].op}' {rows[-1].shape}",
         f"{len(rows) - leaves} operations on {leaves} leaves; an arrow goes from a value to its use.",
     )
     parts = parts_of(rows, fold)
@@ -63,28 +63,28 @@ def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
                 shown[index + step * part.length] = index
     for part in parts:
         if part.folded:
-            made.groups.append(f"t = {part.steps[0]} … {part.steps[-1]}  (× {part.times})")
+            diagram.groups.append(f"t = {part.steps[0]} … {part.steps[-1]}  (× {part.times})")
         for k in range(part.length):
             row = rows[part.start + k]
             if part.folded:
-                group: int | None = len(made.groups) - 1
+                group: int | None = len(diagram.groups) - 1
             else:
-                group = _group_of_step(made, rows, part.start + k)
-            made.boxes.append(_box(row, group, row.number == len(rows)))
-            made.arrows += _arrows(made, rows, parts, shown, part, k, group)
-    made.arrows = _merged(made.arrows)
-    return made
+                group = _group_of_step(diagram, rows, part.start + k)
+            diagram.boxes.append(_box(row, group, row.number == len(rows)))
+            diagram.arrows += _arrows(diagram, rows, parts, shown, part, k, group)
+    diagram.arrows = _merged(diagram.arrows)
+    return diagram
 
 
-def _group_of_step(made: Diagram, rows: list[Row], index: int) -> int | None:
-    """The group of an entry that is not folded: that of its time step."""
+def _group_of_step(diagram: Diagram, rows: list[Row], index: int) -> int | None:
+    """Return the group of a row that is not folded: that of its time step."""
     t = rows[index].time_step
     if t is None or rows[index].op == "leaf":
         return None
     before = rows[index - 1]
-    if before.time_step != t or before.op == "leaf" or not made.groups or made.groups[-1] != f"t = {t}":
-        made.groups.append(f"t = {t}")
-    return len(made.groups) - 1
+    if before.time_step != t or before.op == "leaf" or not diagram.groups or diagram.groups[-1] != f"t = {t}":
+        diagram.groups.append(f"t = {t}")
+    return len(diagram.groups) - 1
 
 
 def _box(row: Row, group: int | None, last: bool) -> Box:
@@ -96,9 +96,9 @@ def _box(row: Row, group: int | None, last: bool) -> Box:
 
 
 def _arrows(
-    made: Diagram, rows: list[Row], parts: list[Part], shown: dict[int, int], part: Part, k: int, group: int | None
+    diagram: Diagram, rows: list[Row], parts: list[Part], shown: dict[int, int], part: Part, k: int, group: int | None
 ) -> list[Arrow]:
-    """The arrows into one row, and a box for its constants."""
+    """Return the arrows into one row, and add a box for its constants."""
     row = rows[part.start + k]
     arrows: list[Arrow] = []
     constants: list[str] = []
@@ -120,26 +120,26 @@ def _arrows(
     if constants:
         key = -row.number
         title = "const" if len(constants) == 1 else f"{len(constants)} consts"
-        made.boxes.append(Box(key, "const", title, "", None))
+        diagram.boxes.append(Box(key, "const", title, "", None))
         arrows.append(Arrow(key, row.number, constants[0] if len(set(constants)) == 1 else ""))
     return arrows
 
 
 def _which(index: int, user: Part, parts: list[Part]) -> str:
-    """Which of the steps that one box stands for an arrow out of it comes from."""
+    """Return the label of the time step that an arrow comes from, if its box stands for several."""
     part = parts[bisect_right(parts, index, key=lambda p: p.start) - 1]
     if not part.folded or part is user:
         return ""
-    return f"t = {part.steps[part.place(index)[0]]}"
+    return f"t = {part.steps[part.step_of(index)]}"
 
 
 def _merged(arrows: list[Arrow]) -> list[Arrow]:
-    """One arrow for all between the same two boxes, which says how many there are."""
-    found: dict[tuple[int, int, str], list[str]] = {}
+    """Merge the arrows between the same two boxes into one whose label says how many there are."""
+    labels_between: dict[tuple[int, int, str], list[str]] = {}
     for a in arrows:
-        found.setdefault((a.start, a.end, a.kind), []).append(a.label)
+        labels_between.setdefault((a.start, a.end, a.kind), []).append(a.label)
     merged = []
-    for (start, end, kind), labels in found.items():
+    for (start, end, kind), labels in labels_between.items():
         different = list(dict.fromkeys(labels))
         if len(labels) == 1:
             label = labels[0]

@@ -1,4 +1,4 @@
-"""Drawings of a result's graph: DOT for Graphviz, Mermaid for Markdown, SVG for everybody."""
+"""`draw`: the graph of a result as SVG, as DOT for Graphviz, or as Mermaid for Markdown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 
 from ...engine.tensor import Tensor
+from ...validation import check_choice
 from ..graph import Names
 from .diagram import Box, Diagram, diagram_of
 from .placement import placement_of
@@ -15,7 +16,7 @@ FORMATS = ("svg", "dot", "mermaid")
 
 
 class Drawing(str):
-    """A drawing as the text that it is; a notebook shows an SVG as a picture."""
+    """The text of a drawing; a notebook shows an SVG as a picture."""
 
     __slots__ = ()
 
@@ -44,39 +45,38 @@ def draw(
         n2 --> n3
 
     Args:
-        result: a tensor on the tape, not walked yet.
+        result: a tensor on the tape, before its backward pass.
         format: "svg", laid out by minigrad itself; "dot", for Graphviz; "mermaid", for Markdown pages.
-        names: tensors by name, or a module, whose parameters then have their names.
-        fold: draw steps in time that are alike once, with an arrow from the step to the next one.
-        limit: how many boxes to draw at most, for nobody reads a picture of so many; None for any number.
+        names: a dict of tensors by name, or a module, whose parameters then have their names.
+        fold: draw equal time steps once, with an arrow from the step to the next one.
+        limit: the most boxes to draw, since larger drawings are unreadable; None for any number.
 
-    A leaf whose uses lie far apart stands above each of them again, with a broken edge.
+    A leaf whose uses lie far apart is drawn again above each of them, with a dashed border.
 
     Returns:
         The drawing as text, with a method `save(path)`.
 
     Raises:
-        ValueError: another format, or more boxes than `limit`. GraphError: the tape was walked before. TypeError:
-            `result` is not on the tape.
+        ValueError: an unknown format, or more boxes than `limit`. GraphError: the graph was consumed by a backward
+            pass. TypeError: `result` is not on the tape.
     """
-    if format not in FORMATS:
-        raise ValueError(f"draw: format: got {format!r}, want one of {list(FORMATS)}")
-    picture = diagram_of(result, names, fold)
-    if limit is not None and len(picture.boxes) > limit:
-        alike = "Record what repeats under `with mg.time_step(t):`" if fold else "Leave fold=True"
+    check_choice("draw", FORMATS, format=format)
+    diagram = diagram_of(result, names, fold)
+    if limit is not None and len(diagram.boxes) > limit:
+        advice = "Record repeated steps under `with mg.time_step(t):`" if fold else "Pass fold=True"
         raise ValueError(
-            f"draw: limit: the graph has {len(picture.boxes)} boxes, more than limit={limit}. {alike}, so "
-            "that steps that are alike are one; draw a tensor nearer to the leaves; read it as a table, "
-            "mg.tape_table(result); or pass limit=None"
+            f"draw: limit: the graph has {len(diagram.boxes)} boxes, more than limit={limit}. {advice}, so "
+            "that equal steps are drawn once; draw a tensor nearer to the leaves; use mg.tape_table(result); or pass "
+            "limit=None"
         )
     if format == "dot":
-        return Drawing(dot_of(picture))
+        return Drawing(dot_of(diagram))
     if format == "mermaid":
-        return Drawing(mermaid_of(picture))
-    return Drawing(svg_of(picture, placement_of(picture)))
+        return Drawing(mermaid_of(diagram))
+    return Drawing(svg_of(diagram, placement_of(diagram)))
 
 
-DOT_LOOK = {
+DOT_STYLE = {
     "leaf": 'shape=ellipse, fillcolor="#e3f3e6"',
     "const": 'shape=hexagon, fillcolor="#f1f1ee"',
     "op": 'shape=box, fillcolor="#ffffff"',
@@ -84,37 +84,37 @@ DOT_LOOK = {
 }
 
 
-def dot_of(picture: Diagram) -> str:
-    """The picture in Graphviz's language."""
+def dot_of(diagram: Diagram) -> str:
+    """Return the diagram in Graphviz's DOT language."""
     lines = [
         "digraph tape {",
-        f"  label={_quoted(picture.title)};",
+        f"  label={_quoted(diagram.title)};",
         '  node [style=filled, fontname="Helvetica", fontsize=12];',
         '  edge [fontname="Helvetica", fontsize=10];',
     ]
-    inside = _by_group(picture)
-    for g, label in enumerate(picture.groups):
+    inside = _by_group(diagram)
+    for g, label in enumerate(diagram.groups):
         lines += [f"  subgraph cluster_{g} {{", f"    label={_quoted(label)};"]
         lines += [f"    {_dot_box(box)}" for box in inside[g]]
         lines.append("  }")
     lines += [f"  {_dot_box(box)}" for box in inside[None]]
-    for a in picture.arrows:
-        look = [f"label={_quoted(a.label)}"] if a.label else []
-        look += ["style=dashed, constraint=false"] if a.kind == "back" else []
-        lines.append(f"  {_id(a.start)} -> {_id(a.end)}" + (f" [{', '.join(look)}]" if look else "") + ";")
+    for a in diagram.arrows:
+        style = [f"label={_quoted(a.label)}"] if a.label else []
+        style += ["style=dashed, constraint=false"] if a.kind == "back" else []
+        lines.append(f"  {_id(a.start)} -> {_id(a.end)}" + (f" [{', '.join(style)}]" if style else "") + ";")
     return "\n".join([*lines, "}"])
 
 
-def _by_group(picture: Diagram) -> defaultdict[int | None, list[Box]]:
+def _by_group(diagram: Diagram) -> defaultdict[int | None, list[Box]]:
     groups: defaultdict[int | None, list[Box]] = defaultdict(list)
-    for box in picture.boxes:
+    for box in diagram.boxes:
         groups[box.group].append(box)
     return groups
 
 
 def _dot_box(box: Box) -> str:
     text = _quoted(box.title + (f"\n{box.detail}" if box.detail else ""))
-    return f"{_id(box.key)} [label={text}, {DOT_LOOK[box.kind]}];"
+    return f"{_id(box.key)} [label={text}, {DOT_STYLE[box.kind]}];"
 
 
 def _quoted(text: str) -> str:
@@ -124,16 +124,16 @@ def _quoted(text: str) -> str:
 MERMAID_SHAPE = {"leaf": ("([", "])"), "const": ("{{", "}}"), "op": ("[", "]"), "result": ("[[", "]]")}
 
 
-def mermaid_of(picture: Diagram) -> str:
-    """The picture in Mermaid's language."""
+def mermaid_of(diagram: Diagram) -> str:
+    """Return the diagram in Mermaid's language."""
     lines = ["flowchart TD"]
-    inside = _by_group(picture)
-    for g, label in enumerate(picture.groups):
+    inside = _by_group(diagram)
+    for g, label in enumerate(diagram.groups):
         lines.append(f'    subgraph g{g}["{_entities(label)}"]')
         lines += [f"        {_mermaid_box(box)}" for box in inside[g]]
         lines.append("    end")
     lines += [f"    {_mermaid_box(box)}" for box in inside[None]]
-    for a in picture.arrows:
+    for a in diagram.arrows:
         line = "-.->" if a.kind == "back" else "-->"
         lines.append(f"    {_id(a.start)} {line}" + (f'|"{_entities(a.label)}"|' if a.label else "") + f" {_id(a.end)}")
     return "\n".join(lines)
@@ -146,7 +146,7 @@ def _mermaid_box(box: Box) -> str:
 
 
 def _entities(text: str) -> str:
-    """Text that Mermaid reads as text, whatever is in it."""
+    """Escape the characters that Mermaid would interpret."""
     special = {'"': "quot", "<": "lt", ">": "gt", "&": "amp", "#": "35", "`": "96", "\\": "92", "\n": "10"}
     return "".join(f"#{special[c]};" if c in special else c for c in text)
 

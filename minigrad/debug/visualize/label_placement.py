@@ -1,4 +1,4 @@
-"""Where labels stand: beside their arrow or in the corner of their frame, where the fewest other arrows run."""
+"""Place the labels of arrows and frames where they cover the fewest other arrows and labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .placement import PITCH, Frame, Line, text_width
 
 Point = tuple[float, float]
 POINTS = 24
-"""At which a smooth piece of an arrow is looked at."""
+"""The number of points that are checked on a piece of an arrow."""
 
 
 class Label(NamedTuple):
@@ -23,11 +23,11 @@ class Label(NamedTuple):
     height: float
 
     def holds(self, point: Point) -> bool:
-        """Whether a point is behind the label."""
+        """Return whether a point is behind the label."""
         return self.left <= point[0] <= self.left + self.width and self.top <= point[1] <= self.top + self.height
 
     def meets(self, other: Label) -> bool:
-        """Whether two labels overlap."""
+        """Return whether two labels overlap."""
         return (
             self.left < other.left + other.width
             and other.left < self.left + self.width
@@ -37,20 +37,20 @@ class Label(NamedTuple):
 
 
 def on_smooth(a: Point, b: Point, u: float) -> Point:
-    """The point at u, from 0 to 1, of a piece that leaves and comes in straight down."""
+    """Return the point at u, from 0 to 1, of a curve from a to b that is vertical at both ends."""
     return a[0] + (3 * u * u - 2 * u**3) * (b[0] - a[0]), a[1] + (1.5 * u * (1 - u) + u**3) * (b[1] - a[1])
 
 
 def labels_of(lines: Sequence[Line], frames: Sequence[Frame]) -> tuple[list[Label | None], list[Label]]:
-    """A label for each line that has one, and one for each frame.
+    """Return a label for each line, None where it has no text, and one for each frame.
 
-    Of the places that there are, in the order of preference, the first that covers the least.
+    Of the candidate positions, in the order of preference, the first that covers the least is taken.
     """
-    wanted = [_of_line(line) for line in lines]
-    framed = [_of_frame(frame) for frame in frames]
-    near = _Near(lines, (label for choice in (*wanted, *framed) for label in choice))
-    corners = [near.best(choice, None) for choice in framed]
-    return [near.best(choice, n) if choice else None for n, choice in enumerate(wanted)], corners
+    of_lines = [_of_line(line) for line in lines]
+    of_frames = [_of_frame(frame) for frame in frames]
+    near = _Near(lines, (label for choice in (*of_lines, *of_frames) for label in choice))
+    corners = [near.best(choice, None) for choice in of_frames]
+    return [near.best(choice, n) if choice else None for n, choice in enumerate(of_lines)], corners
 
 
 def _of_line(line: Line) -> list[Label]:
@@ -62,7 +62,7 @@ def _of_line(line: Line) -> list[Label]:
         spots = [(line.points[2][0], (line.points[2][1] + line.points[3][1]) / 2)]
     else:
         a, b = line.points[:2]
-        first = 0.5 if abs(b[0] - a[0]) < 80 else 0.3  # a flat arrow among others says it where it begins
+        first = 0.5 if abs(b[0] - a[0]) < 80 else 0.3  # a flat arrow among others has its label near its start
         spots = [on_smooth(a, b, u) for u in (first, 0.4, 0.3, 0.2, 0.5)]
     return [Label(text, x - w / 2, y - 9, w, 16.0) for x, y in spots]
 
@@ -76,18 +76,18 @@ def _of_frame(frame: Frame) -> list[Label]:
 
 
 class _Near:
-    """The pieces of arrows, and the labels that stand already, near the places where one may stand."""
+    """The pieces of arrows and the placed labels near the candidate positions, by horizontal strips."""
 
-    def __init__(self, lines: Sequence[Line], places: Iterable[Label]) -> None:
+    def __init__(self, lines: Sequence[Line], candidates: Iterable[Label]) -> None:
         self.lines: dict[int, list[tuple[int, list[Point]]]] = {}
         self.labels: dict[int, list[Label]] = {}
-        for label in places:
+        for label in candidates:
             for k in _strips(label.top, label.top + label.height):
                 self.lines[k] = []
         for n, line in enumerate(lines if self.lines else ()):
             for a, b in pairwise(line.points):
                 strips = [k for k in _strips(min(a[1], b[1]), max(a[1], b[1])) if k in self.lines]
-                if not strips or abs(b[1] - a[1]) > 4 * PITCH:  # one so long runs behind everything
+                if not strips or abs(b[1] - a[1]) > 4 * PITCH:  # a piece this long runs behind everything
                     continue
                 straight = line.arrow.kind == "back"
                 us = [k / POINTS for k in range(POINTS + 1)]
@@ -98,7 +98,7 @@ class _Near:
                     self.lines[k].append((n, points))
 
     def best(self, choice: Sequence[Label], own: int | None) -> Label:
-        """Of the places for the label of line `own`, or of a frame, the first that covers the least."""
+        """Return the first candidate that covers the least, for the label of line `own` or of a frame."""
         best = min(choice, key=lambda label: self._covered(label, own))
         for k in _strips(best.top, best.top + best.height):
             self.labels.setdefault(k, []).append(best)

@@ -1,7 +1,7 @@
-"""In which layer a box stands and in which order: from the inputs down to the result, with few crossings.
+"""Assign each box a layer, from the inputs down to the result, and an order within it with few crossings.
 
-In the manner of Sugiyama, Tagawa and Toda (1981). Layers by the longest path; an arrow over several layers passes
-through a bend in each; the order in a layer by barycentres. The boxes of one step in time keep together in a band.
+After Sugiyama, Tagawa and Toda (1981). Layers by the longest path; an arrow over several layers passes
+through a bend in each; the order in a layer by barycentres. The boxes of one time step stay together in a band.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .diagram import Arrow, Box
 SWEEPS = 24
 SOURCES = ("leaf", "const", "again")
 LARGE = 5000
-"""Places up to which a picture has all its sweeps."""
+"""Up to this many places, the ordering makes all its sweeps."""
 LONG = 40
-"""Layers over which an arrow may go and still has bends."""
+"""The most layers that an arrow with bends may cross; longer ones are straight."""
 
 
 @dataclass(eq=False)
 class Place:
-    """A box, or a bend of a long arrow, with its place."""
+    """A box, or a bend of a long arrow, with its position."""
 
     box: Box | None
     layer: int
@@ -39,17 +39,17 @@ class Place:
 
     @property
     def left(self) -> float:
-        """Of the box."""
+        """The left edge."""
         return self.x - self.width / 2
 
     @property
     def right(self) -> float:
-        """Of the box."""
+        """The right edge."""
         return self.x + self.width / 2
 
 
 def neighbours(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """For the key of each box those from which arrows come, and those to which arrows go."""
+    """Return, by the key of each box, the keys that arrows come from and the keys that they go to."""
     into: dict[int, list[int]] = {box.key: [] for box in boxes}
     out: dict[int, list[int]] = {box.key: [] for box in boxes}
     for a in arrows:
@@ -59,7 +59,7 @@ def neighbours(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> tuple[dict[int,
 
 
 def layers_of(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> dict[int, int]:
-    """Longest paths down; then what has no more inputs than uses as far down as the uses allow."""
+    """Return each box's layer: the longest path from above; then boxes with more uses than inputs move down."""
     layer = {box.key: 0 for box in boxes}
     into, out = neighbours(boxes, arrows)
     order = [b.key for b in boxes if b.kind in SOURCES] + [b.key for b in boxes if b.kind not in SOURCES]
@@ -76,9 +76,9 @@ def layers_of(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> dict[int, int]:
 def repeated(
     boxes: Sequence[Box], arrows: Sequence[Arrow], layers: dict[int, int]
 ) -> tuple[list[Box], list[Arrow], dict[int, int]]:
-    """The same, with a leaf whose uses lie far apart once more, in a box of kind "again", above each later one.
+    """Add a box of kind "again" for a leaf above each of its uses that is far from its first box.
 
-    Its arrows would run behind everything, and be most of the work.
+    Otherwise its arrows would run behind everything, and cost most of the time.
     """
     boxes, arrows, layers = list(boxes), list(arrows), dict(layers)
     far = {a.start for a in arrows if layers[a.end] - layers[a.start] > LONG}
@@ -98,7 +98,7 @@ def repeated(
 
 
 def bands_of(boxes: Sequence[Box], arrows: Sequence[Arrow], layers: dict[int, int]) -> dict[int, int]:
-    """Bands from left to right: 2g + 1 is group g's; what feeds it alone stands before it, the shared before all."""
+    """Return each box's band, from left to right: 2g + 1 for group g, 2g for what feeds only group g."""
     bands = {box.key: 2 * box.group + 1 for box in boxes if box.group is not None}
     into, out = neighbours(boxes, arrows)
     loose = [box for box in boxes if box.group is None]
@@ -112,9 +112,9 @@ def bands_of(boxes: Sequence[Box], arrows: Sequence[Arrow], layers: dict[int, in
 
 
 def bent(start: Place, end: Place, rows: list[list[Place]]) -> list[Place]:
-    """The way of an arrow, with a bend in every layer between; they stand in the band of the box that it goes to.
+    """Return the path of an arrow, with a bend in every layer between, in the band of the box that it goes to.
 
-    One that is very long goes straight: nobody follows it with the eye, and the bends would be most of the work.
+    Very long arrows are straight: their bends would cost most of the time.
     """
     path = [start]
     same = start.group is not None and start.group == end.group
@@ -130,12 +130,12 @@ def bent(start: Place, end: Place, rows: list[list[Place]]) -> list[Place]:
 
 
 def sweeps_of(rows: Sequence[Sequence[Place]]) -> int:
-    """How many times to go over all places: less often over a picture so large that nobody sees all of it."""
+    """Return the number of sweeps over all places, which is smaller for very large drawings."""
     return max(4, min(SWEEPS, SWEEPS * LARGE // max(sum(map(len, rows)), 1) // 2 * 2))
 
 
 def put_in_order(rows: list[list[Place]]) -> None:
-    """Sort each layer by where its neighbours stand, up and down in turn, and keep what crosses least."""
+    """Sort each layer by its neighbours' positions, down and up in turn, and keep the order with fewest crossings."""
     for row in rows:
         row.sort(key=lambda p: p.band)
         for i, p in enumerate(row):
@@ -155,16 +155,16 @@ def put_in_order(rows: list[list[Place]]) -> None:
                 moved = moved or p.x != i
                 p.x = i
         still = 0 if moved else still + 1
-        if still == 2:  # neither down nor up: nothing will move any more
+        if still == 2:  # neither sweep moved anything
             break
         if (crossings := _crossings(rows)) < fewest:
             best, fewest = [list(row) for row in rows], crossings
-    for row, kept in zip(rows, best):
-        row[:] = kept
+    for row, order in zip(rows, best):
+        row[:] = order
 
 
 def _crossings(rows: list[list[Place]]) -> int:
-    """How many pairs of arrows cross between neighbouring layers."""
+    """Count the pairs of arrows that cross between neighbouring layers, with a Fenwick tree."""
     total = 0
     for row, below in pairwise(rows):
         rank = {id(p): i for i, p in enumerate(below)}

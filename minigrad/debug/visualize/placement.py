@@ -1,6 +1,6 @@
-"""Where boxes and arrows stand: each as near to its neighbours as the gaps allow, steps in time in frames.
+"""Position boxes and arrows: each as near to its neighbours as the gaps allow, time steps in frames.
 
-Places are those of least squares with the gaps kept, which is isotonic regression.
+The positions minimise squared distances with the gaps kept, which is isotonic regression.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from .layering import Place, bands_of, bent, layers_of, put_in_order, repeated, 
 HEIGHT, LAYER_GAP, GAP, MARGIN, FRAME, RAIL = 42.0, 46.0, 22.0, 28.0, 18.0, 22.0
 PITCH = HEIGHT + LAYER_GAP
 NARROW = 14.0
-"""Between an arrow and what stands beside it."""
+"""The gap between an arrow and its neighbours."""
 STILL = 0.05
-"""What moves by less does not move."""
+"""Smaller moves count as none."""
 LABEL = 12.0
-"""By how much a frame is higher for its label."""
+"""The height that a label adds to its frame."""
 DENT = 8.0
-"""By how much the box of a constant is less high, above and below."""
+"""How much lower the box of a constant is, above and below."""
 
 
 Ports = dict[tuple[int, int], float]
-"""By the ids of a box's place and of the one that an arrow goes to, or comes from."""
+"""The x of an arrow's end, by the ids of the box's place and of the place at the arrow's other end."""
 
 
 class Frame(NamedTuple):
-    """Around the boxes of one step in time."""
+    """The frame around the boxes of one time step."""
 
     label: str
     left: float
@@ -41,14 +41,14 @@ class Frame(NamedTuple):
 
 
 class Line(NamedTuple):
-    """An arrow as the points that it goes through; smooth, or with corners if it goes back."""
+    """An arrow and its points; it is drawn smooth, or with corners if it goes back."""
 
     points: list[tuple[float, float]]
     arrow: Arrow
 
 
 class Layout(NamedTuple):
-    """A picture with places."""
+    """A diagram with positions."""
 
     width: float
     height: float
@@ -58,16 +58,16 @@ class Layout(NamedTuple):
 
 
 def text_width(text: str, size: float) -> float:
-    """About how wide a text is in a sans-serif face."""
+    """Estimate the width of a text in a sans-serif font."""
     narrow = sum(c in "il.,:;|!'()[] tfj" for c in text)
     wide = sum(c in "mwMW@—…" for c in text)
     return size * (0.62 * len(text) - 0.26 * narrow + 0.26 * wide)
 
 
-def placement_of(picture: Diagram) -> Layout:
-    """Places for everything in the picture."""
-    arrows = [a for a in picture.arrows if a.kind == "plain"]
-    boxes, arrows, layers = repeated(picture.boxes, arrows, layers_of(picture.boxes, arrows))
+def placement_of(diagram: Diagram) -> Layout:
+    """Compute the positions of everything in the diagram."""
+    arrows = [a for a in diagram.arrows if a.kind == "plain"]
+    boxes, arrows, layers = repeated(diagram.boxes, arrows, layers_of(diagram.boxes, arrows))
     bands = bands_of(boxes, arrows, layers)
     places = {
         box.key: Place(
@@ -85,9 +85,9 @@ def placement_of(picture: Diagram) -> Layout:
     paths = [bent(places[a.start], places[a.end], rows) for a in arrows]
     put_in_order(rows)
     _places(rows)
-    back = [a for a in picture.arrows if a.kind == "back"]
+    back = [a for a in diagram.arrows if a.kind == "back"]
     rails = Counter(places[a.end].group for a in back)
-    frames = _apart(rows, picture.groups, rails)
+    frames = _apart(rows, diagram.groups, rails)
     _settle(rows, frames)
     lower, upper = _ports(places.values(), "down"), _ports(places.values(), "up")
     lines = [Line(_points(path, lower, upper), arrow) for path, arrow in zip(paths, arrows)]
@@ -96,7 +96,7 @@ def placement_of(picture: Diagram) -> Layout:
 
 
 def _places(rows: list[list[Place]]) -> None:
-    """x for every place: as near to its neighbours' as the gaps in its layer allow, each band by itself."""
+    """Set x of every place as near to its neighbours' as the gaps in its layer allow, each band by itself."""
     bands: dict[int, dict[int, list[Place]]] = {}
     for n, row in enumerate(rows):
         for p in row:
@@ -114,7 +114,7 @@ def _places(rows: list[list[Place]]) -> None:
 
 
 def _sweep(band: int, rows: list[list[Place]], times: int, both: bool) -> None:
-    """Each place to its neighbours above, or below, or `both`; over and over, until nothing moves."""
+    """Move each place to its neighbours above and below in turn, or to `both`, until nothing moves."""
 
     def pulls(up: bool, down: bool) -> list[list[Pull]]:
         near = [[[*(p.up if up else ()), *(p.down if down else ())] for p in row] for row in rows]
@@ -128,24 +128,24 @@ def _sweep(band: int, rows: list[list[Place]], times: int, both: bool) -> None:
         moved = False
         for n in numbers if sweep % 2 == 0 else reversed(numbers):
             row, pulled = rows[n], ways[sweep % 2][n]
-            xs = [pull.wanted(p) for p, pull in zip(row, pulled)]
+            xs = [pull.target(p) for p, pull in zip(row, pulled)]
             for p, x in zip(row, spread(xs, [pull.weight for pull in pulled], gaps[n]) if gaps[n] else xs):
                 moved = moved or abs(p.x - x) > STILL
                 p.x = x
         still = 0 if moved else still + 1
-        if still == 2:  # neither down nor up
+        if still == 2:  # neither sweep moved anything
             break
 
 
 class Pull(NamedTuple):
-    """What draws a place to one side or the other, and how much that matters."""
+    """The neighbours that attract a place, and the weight of its position."""
 
     near: list[tuple[Place, float]]
-    """With parts of 1."""
+    """Each with its share; the shares add up to 1."""
     weight: float
 
-    def wanted(self, p: Place) -> float:
-        """Where the place would stand if it were alone."""
+    def target(self, p: Place) -> float:
+        """Return the x that the place would have without gaps to keep."""
         if not self.near:
             return p.x
         total = 0.0
@@ -155,7 +155,7 @@ class Pull(NamedTuple):
 
 
 def _pull(p: Place, near: Sequence[Place]) -> Pull:
-    """Long arrows shall be straight, and what is computed goes straight down: leaves and constants do not push it."""
+    """Return the pull on a place: bends weigh more, to keep long arrows straight; leaves and constants hardly count."""
     near = [q for q in near if not q.source] or near
     weights = [4.0 if p.box is None and q.box is None else 1.0 for q in near]
     total = sum(weights)
@@ -164,25 +164,25 @@ def _pull(p: Place, near: Sequence[Place]) -> Pull:
 
 
 def _settle(rows: list[list[Place]], frames: Sequence[Frame | None]) -> None:
-    """What is in no frame, once more: nearer to its neighbours, as the frames beside it allow."""
-    standing: list[list[Frame]] = [[] for _ in rows]
+    """Move what is in no frame nearer to its neighbours, as the frames beside it allow."""
+    frames_in: list[list[Frame]] = [[] for _ in rows]
     for f in frames:
         if f is not None:
             for n in _layers(f):
-                standing[n].append(f)
+                frames_in[n].append(f)
     pulls = [[_pull(p, [*p.up, *p.down]) for p in row] for row in rows]
     numbers = range(len(rows))
     still = 0
     for sweep in range(sweeps_of(rows)):
         moves = False
         for n in numbers if sweep % 2 == 0 else reversed(numbers):
-            row, fixed = rows[n], standing[n]
-            # (wanted x, weight, half a width, gap, who): frames stay, and so does what runs inside of them
+            row, fixed = rows[n], frames_in[n]
+            # (target x, weight, half a width, gap, who): frames stay, and so does what runs inside of them
             items = [((f.left + f.right) / 2, 1e9, (f.right - f.left) / 2, GAP, None) for f in fixed]
             moved: list[tuple[float, float, float, float, Place | None]] = [*items]
             for p, pull in zip(row, pulls[n]):
                 if p.group is None and not any(f.left <= p.x <= f.right for f in fixed):
-                    moved.append((pull.wanted(p), pull.weight, p.width / 2, GAP if p.box else NARROW, p))
+                    moved.append((pull.target(p), pull.weight, p.width / 2, GAP if p.box else NARROW, p))
             moved.sort(key=lambda item: item[0] if item[4] is None else item[4].x)
             gaps = [a[2] + b[2] + min(a[3], b[3]) for a, b in pairwise(moved)]
             for item, x in zip(moved, spread([i[0] for i in moved], [i[1] for i in moved], gaps)):
@@ -195,7 +195,7 @@ def _settle(rows: list[list[Place]], frames: Sequence[Frame | None]) -> None:
 
 
 def _layers(frame: Frame) -> range:
-    """The layers that a frame stands in."""
+    """Return the layers that a frame covers."""
     return range(round((frame.top + FRAME + LABEL) / PITCH), int(frame.bottom // PITCH) + 1)
 
 
@@ -204,14 +204,14 @@ def _gap(a: Place, b: Place) -> float:
     return (a.width + b.width) / 2 + gap
 
 
-def spread(wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
-    """The numbers nearest to `wanted` in the sense of least squares with at least `gaps` between neighbours."""
+def spread(targets: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
+    """Return the numbers nearest to `targets`, in least squares, with at least `gaps` between neighbours."""
     offsets = [0.0]
     for gap in gaps:
         offsets.append(offsets[-1] + gap)
     blocks: list[list[float]] = []  # weight, weight times mean, count: pool adjacent violators
-    for want, weight, offset in zip(wanted, weights, offsets):
-        blocks.append([weight, weight * (want - offset), 1])
+    for target, weight, offset in zip(targets, weights, offsets):
+        blocks.append([weight, weight * (target - offset), 1])
         while len(blocks) > 1 and blocks[-2][1] / blocks[-2][0] > blocks[-1][1] / blocks[-1][0]:
             last = blocks.pop()
             blocks[-1] = [a + b for a, b in zip(blocks[-1], last)]
@@ -220,7 +220,7 @@ def spread(wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[flo
 
 
 def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | None, int]) -> list[Frame | None]:
-    """Move bands to the right until no frame covers anything that is not in it; returns the frames."""
+    """Move bands to the right until no frame covers anything outside its group; return the frames."""
     for n, row in enumerate(rows):
         for p in row:
             p.y = n * PITCH + HEIGHT / 2
@@ -229,7 +229,7 @@ def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | 
         for p in row:
             bands.setdefault(p.band, []).append(p)
     frames: list[Frame | None] = [None] * len(labels)
-    # how far to the right what stands already goes in each layer
+    # in each layer, the right edge of what is placed so far
     boxes, bends, framed = ([-math.inf] * len(rows) for _ in range(3))
     for band, here in sorted(bands.items()):
         group = band // 2 if band % 2 else None
@@ -266,7 +266,7 @@ def _frame(label: str, inside: Sequence[Place], rails: int) -> Frame:
 
 
 def _points(path: Sequence[Place], lower: Ports, upper: Ports) -> list[tuple[float, float]]:
-    """From the lower edge of the first box through the bends to the upper edge of the last one."""
+    """Return an arrow's points, from the lower edge of its first box to the upper edge of its last one."""
     start, end = path[0], path[-1]
     inner = [(p.x, p.y) for p in path[1:-1]]
     out, into = lower[id(start), id(path[1])], upper[id(end), id(path[-2])]
@@ -275,7 +275,7 @@ def _points(path: Sequence[Place], lower: Ports, upper: Ports) -> list[tuple[flo
 
 
 def _ports(places: Iterable[Place], side: str) -> Ports:
-    """Where arrows touch boxes: arrows beside each other come in beside each other."""
+    """Return where arrows touch boxes, in the order of the boxes at their other ends."""
     ports = {}
     for at in places:
         others = sorted(getattr(at, side), key=lambda p: p.x)
@@ -287,7 +287,7 @@ def _ports(places: Iterable[Place], side: str) -> Ports:
 
 
 def _back_lines(arrows: Sequence[Arrow], places: dict[int, Place], frames: Sequence[Frame | None]) -> list[Line]:
-    """Arrows to a later step: out below the box, up at the right inside the frame, and in from above."""
+    """Return the arrows to a later step: out below the box, up at the right inside the frame, in from above."""
     used: dict[int, int] = {}
     lines = []
     for arrow in sorted(arrows, key=lambda a: places[a.end].y - places[a.start].y):  # the longest outside

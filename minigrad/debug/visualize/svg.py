@@ -1,4 +1,4 @@
-"""A picture with places as SVG: nothing but text, boxes and paths, readable in any viewer."""
+"""Write a diagram with positions as SVG that uses only text, boxes and paths."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LINE = "#7d8794"
 CORNER = 8.0
 
 
-def svg_of(picture: Diagram, layout: Layout) -> str:
-    """The drawing as one SVG document, with a title and a description for those who do not see it."""
+def svg_of(diagram: Diagram, layout: Layout) -> str:
+    """Return the drawing as an SVG document, with a title and a description for screen readers."""
     width, height = round(layout.width), round(layout.height)
     labels, corners = labels_of(layout.lines, layout.frames)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" role="img" font-family="{FONT}">',
-            f"<title>{_safe(picture.title)}</title>",
-            f"<desc>{_safe(picture.about)}</desc>",
+            f"<title>{_safe(diagram.title)}</title>",
+            f"<desc>{_safe(diagram.about)}</desc>",
             "<defs>",
             *(_marker(name, color) for name, color in (("use", LINE), ("back", BACK))),
             "</defs>",
@@ -45,7 +45,7 @@ def svg_of(picture: Diagram, layout: Layout) -> str:
 
 
 def _safe(text: str) -> str:
-    """The text as XML takes it; control characters, which it does not take at all, as a question mark."""
+    """Escape the text for XML, with a question mark for each control character, which XML forbids."""
     return escape("".join(c if c.isprintable() or c == " " else "?" for c in text))
 
 
@@ -116,7 +116,7 @@ def _line(line: Line) -> str:
 
 
 def _curve(points: Sequence[tuple[float, float]]) -> str:
-    """Smooth: straight down at both ends, and through the bends without swinging out (Fritsch and Carlson 1980)."""
+    """Return a smooth path, vertical at both ends and monotone between bends (Fritsch and Carlson 1980)."""
     steps = [(x1 - x0) / (y1 - y0) for (x0, y0), (x1, y1) in pairwise(points)]
     slopes = [0.0, *(2 * a * b / (a + b) if a * b > 0 else 0.0 for a, b in pairwise(steps)), 0.0]
     path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
@@ -127,7 +127,7 @@ def _curve(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _cornered(points: Sequence[tuple[float, float]]) -> str:
-    """Straight, with rounded corners."""
+    """Return a straight path with rounded corners."""
     path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
     for (x0, y0), (x, y), (x1, y1) in zip(points, points[1:], points[2:]):
         into, out = _towards((x, y), (x0, y0)), _towards((x, y), (x1, y1))

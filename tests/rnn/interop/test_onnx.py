@@ -335,7 +335,7 @@ def test_what_onnx_lacks_is_named_and_nothing_written(
 
 def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"pip install minigrad-rnn\[onnx\]"):
+    with pytest.raises(ImportError, match="pip install onnx"):
         export_onnx(RNN(I, H), tmp_path / "a.onnx")
 
 

@@ -1,4 +1,4 @@
-"""A pytest plugin for the process that runs autograd's tests: what became of each test, and how much it checked."""
+"""A pytest plugin that writes the outcome of each of autograd's tests, and how much it checked, to a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--outcomes", help="the file to write them to, as JSON")
+    parser.addoption("--outcomes", help="the JSON file to write the outcomes to")
     parser.addoption("--with-complex", action="store_true", help="check at complex points too")
 
 
@@ -35,8 +35,8 @@ class Outcomes:
         report = yield
         if report.outcome != "passed":
             error = call.excinfo.value if call.excinfo is not None else ""
-            said = (str(error).strip().splitlines() or [""])[0]
-            self.tests[-1].update(outcome=report.outcome, reason=f"{type(error).__name__}: {said}")
+            message = (str(error).strip().splitlines() or [""])[0]
+            self.tests[-1].update(outcome=report.outcome, reason=f"{type(error).__name__}: {message}")
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

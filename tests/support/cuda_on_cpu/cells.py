@@ -1,4 +1,4 @@
-"""The cells that kernels are written for, on any backend with the same numbers, and what a sequence of them gives."""
+"""Cells that have kernels, with the same numbers on every backend, and the results of their sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ I = 3
 
 
 def made_cell(kind: str, H: int, seed: int, dtype: Any, backend: str) -> Cell:
-    """The same numbers in every dtype and on every backend, those that float32 can hold."""
+    """Return a cell with the same float32 numbers in every dtype and on every backend."""
     cell = KINDS[kind](I, H, dtype=dtype)
     rng = np.random.default_rng(seed)
     for p in cell.parameters():
@@ -36,12 +36,12 @@ def made_cell(kind: str, H: int, seed: int, dtype: Any, backend: str) -> Cell:
 
 
 def planned(kind: str, H: int, B: int, dtype: Any, directions: int, tile: Tile | None) -> Plan:
-    """One launch with this tile, or without one two launches a step."""
+    """Return a plan of one launch with this tile, or of two launches a step without one."""
     shape = Shape(kind, B, H, np.dtype(dtype), directions)
     implementations = [
-        PassPlan(TWO_LAUNCHES, "asked for")
+        PassPlan(TWO_LAUNCHES, "requested")
         if tile is None
-        else PassPlan(PERSISTENT, "asked for", tile, tile.grid(shape), tile.shared_memory(shape, backward))
+        else PassPlan(PERSISTENT, "requested", tile, tile.grid(shape), tile.shared_memory(shape, backward))
         for backward in (False, True)
     ]
     return Plan(shape, *implementations)
@@ -62,7 +62,7 @@ def results(
     backend: Backend,
     tile: Tile | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Outputs and gradients of a sequence from a given state, by name: with kernels where the backend has them."""
+    """Return the outputs and gradients of a sequence from a state, by name; with kernels if the backend has them."""
     rng = np.random.default_rng(T * 100 + B)
     reads = DIRECTIONS[direction]
     cells = [made_cell(kind, H, 5 + k, dtype, backend.name) for k in range(len(reads))]
@@ -79,26 +79,28 @@ def results(
     states = [tuple(leaf(drawn(rng, B, H)) for _ in cell.state_names) for cell in cells]
     every_state = kind == "lstm"
     if backend.kernels is None:
-        made = [cell.sequence(xs, state, back, lengths, every_state) for cell, state, back in zip(cells, states, reads)]
+        results = [
+            cell.sequence(xs, state, back, lengths, every_state) for cell, state, back in zip(cells, states, reads)
+        ]
     else:
         plan = planned(kind, H, B, dtype, len(cells), tile)
         inputs = [(xs, state) for state in states]
-        made = sequence.run(backend, plan, cells, inputs, reads == [True], lengths, every_state)
+        results = sequence.run(backend, plan, cells, inputs, reads == [True], lengths, every_state)
     loss = sum(
-        ((y * leaf(drawn(rng, *y.shape)).detach()).sum() for outputs in made for y in outputs),
+        ((y * leaf(drawn(rng, *y.shape)).detach()).sum() for outputs in results for y in outputs),
         start=xs.detach()[0, 0, 0] * 0,
     )
     named = {"xs": xs}
     for k, (cell, state) in enumerate(zip(cells, states)):
         named |= {f"{k} {name}": part for name, part in zip(cell.state_names, state)}
         named |= {f"{k} {name}": p for name, p in cell.named_parameters()}
-    found = {f"output {k} {j}": y for k, outputs in enumerate(made) for j, y in enumerate(outputs)}
-    found |= dict(zip(named, mg.gradients(loss, list(named.values()))))
-    return {name: y.numpy() for name, y in found.items()}
+    arrays = {f"output {k} {j}": y for k, outputs in enumerate(results) for j, y in enumerate(outputs)}
+    arrays |= dict(zip(named, mg.gradients(loss, list(named.values()))))
+    return {name: y.numpy() for name, y in arrays.items()}
 
 
 def farthest(got: dict[str, Any], want: dict[str, Any]) -> float:
-    """The largest error, relative to the largest entry of each array; infinite where there are NaNs."""
+    """Return the largest error relative to each array's largest entry; infinite if there are NaNs."""
     assert list(got) == list(want)
     errors = [np.abs(got[name] - want[name]).max() / max(np.abs(want[name]).max(), 1e-3) for name in want]
     return float("inf") if np.isnan(errors).any() else float(max(errors))

@@ -1,4 +1,4 @@
-"""NVRTC without a GPU: a kernel's registers and spills, as its assembler reports them."""
+"""Compile kernels with NVRTC, without a GPU, and read their registers and spills from its log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Compiled:
-    """What one kernel needs: registers of a thread, bytes spilled and of stack, bytes of its own shared memory."""
+    """A kernel's registers per thread, spilled bytes, stack bytes and static shared memory."""
 
     registers: int
     spilled: int
@@ -22,29 +22,31 @@ class Compiled:
 
 @cache
 def load_nvrtc() -> ctypes.CDLL | None:
-    """libnvrtc of the package nvidia-cuda-nvrtc, or None."""
+    """Return libnvrtc of the package nvidia-cuda-nvrtc, or None."""
     folder = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
-    found = sorted(folder.glob("*/lib/libnvrtc.so.*"))
-    return ctypes.CDLL(str(found[0])) if found else None
+    libraries = sorted(folder.glob("*/lib/libnvrtc.so.*"))
+    return ctypes.CDLL(str(libraries[0])) if libraries else None
 
 
 def compile_for(architecture: str, source: str, options: tuple[str, ...]) -> dict[str, Compiled]:
-    """Every kernel of a source by name, compiled for an architecture such as "sm_90".
+    """Compile a source for an architecture such as "sm_90" and return every kernel by name.
 
     Raises:
-        ValueError: it does not compile, or the compiler warns.
+        ValueError: the source does not compile, or the compiler warns.
     """
     nvrtc = load_nvrtc()
     assert nvrtc is not None
-    made = ctypes.c_void_p()
-    nvrtc.nvrtcCreateProgram(ctypes.byref(made), source.encode(), b"kernel.cu", 0, None, None)
-    told = [*options, f"-arch={architecture}", "-std=c++17", "-ftz=true", "--ptxas-options=-v"]  # as CuPy does
-    outcome = nvrtc.nvrtcCompileProgram(made, len(told), (ctypes.c_char_p * len(told))(*(o.encode() for o in told)))
+    program = ctypes.c_void_p()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
+    flags = [*options, f"-arch={architecture}", "-std=c++17", "-ftz=true", "--ptxas-options=-v"]  # as CuPy does
+    outcome = nvrtc.nvrtcCompileProgram(
+        program, len(flags), (ctypes.c_char_p * len(flags))(*(o.encode() for o in flags))
+    )
     size = ctypes.c_size_t()
-    nvrtc.nvrtcGetProgramLogSize(made, ctypes.byref(size))
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     text = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(made, text)
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(made))
+    nvrtc.nvrtcGetProgramLog(program, text)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     log = text.value.decode()
     if outcome or "warning" in log:
         raise ValueError(f"{architecture}: {log[:3000]}")
@@ -52,7 +54,7 @@ def compile_for(architecture: str, source: str, options: tuple[str, ...]) -> dic
 
 
 def _read(log: str) -> dict[str, Compiled]:
-    found = {}
+    kernels = {}
     for part in re.split(r"Compiling entry function '", log)[1:]:
         name = part[: part.index("'")]
         stack, stored, loaded = map(
@@ -60,5 +62,5 @@ def _read(log: str) -> dict[str, Compiled]:
         )
         registers = int(re.search(r"Used (\d+) registers", part)[1])
         shared = re.search(r"(\d+) bytes smem", part)
-        found[name] = Compiled(registers, stored + loaded, stack, int(shared[1]) if shared else 0)
-    return found
+        kernels[name] = Compiled(registers, stored + loaded, stack, int(shared[1]) if shared else 0)
+    return kernels

@@ -1,6 +1,6 @@
-"""A stand-in device with kernels: strict_device's arrays, and `compile` that makes C++ of CUDA.
+"""A stand-in device with kernels: strict_device's arrays, and a `compile` that builds CUDA sources as C++.
 
-The Python code that launches kernels is the one that runs on CuPy, argument for argument.
+The Python code that launches kernels is the same as on CuPy, argument for argument.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ SMALL = Device("a small stand-in", 6, 99 << 10, 1 << 16, 1024, (8, 0), True)
 
 
 class KernelFault(RuntimeError):
-    """What a launch did is wrong."""
+    """A launch failed or broke a rule."""
 
 
 def missing() -> str:
-    """Why kernels cannot be run here, or nothing."""
+    """Return why kernels cannot run here, or ""."""
     return "" if shutil.which("g++") else "g++ is missing"
 
 
@@ -56,11 +56,11 @@ class _Launch(ctypes.Structure):
 
 @dataclasses.dataclass
 class Settings:
-    """How launches run.
+    """Settings of launches.
 
-    folder: of compiled kernels. seed, resident: see `Launch` in cuda_on_cpu.h. held: whether a cooperative launch of
-    more blocks than that is refused, as it should be. spins: how often a block polls before it gives up. change: what
-    is done to a source before it is compiled. sanitize: whether reads and writes are checked. launched: what ran.
+    folder: holds compiled kernels. seed, resident: see `Launch` in cuda_on_cpu.h. held: whether a cooperative launch of
+    more blocks than that is refused, as it should be. spins: how often a block polls before it gives up. change: edits
+    a source before it is compiled. sanitize: whether reads and writes are checked. launched: the launches so far.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class Settings:
 
 
 def make_backend(settings: Settings, device: Device = SMALL) -> Backend:
-    """The strict backend with kernels."""
+    """Return the strict backend with kernels."""
     flags = np.zeros(64, np.int32)
 
     def compiled(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
@@ -85,22 +85,22 @@ def make_backend(settings: Settings, device: Device = SMALL) -> Backend:
     return dataclasses.replace(STRICT, kernels=lambda: kernels)
 
 
-def _made(target: Path, command: list[str]) -> Path:
+def _build_once(target: Path, command: list[str]) -> Path:
     if not target.exists():
         fresh = target.with_name(f"{os.getpid()}-{target.name}")
-        done = subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise KernelFault(f"g++: {done.stderr[:3000]}")
+        process = subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise KernelFault(f"g++: {process.stderr[:3000]}")
         fresh.rename(target)
     return target
 
 
 def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """The shared library of a source, made once for all tests of a session."""
+    """Return the shared library of a source, built once for all tests of a session."""
     if settings.change is not None:
         changed = settings.change(source)
         if changed == source:
-            raise AssertionError("the change did not find its place in the source")
+            raise AssertionError("settings.change left the source as it was")
         source = changed
     flags = [*FLAGS, *(SANITIZED if settings.sanitize else FAST)]
     names = KERNEL.findall(source)
@@ -110,23 +110,32 @@ def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.C
         f'\nextern "C" int kinds_{name}(int* kinds) {{ return on_cpu::kinds({name}, kinds); }}\n'
         for name in names
     )
-    told = [*options, f"-DK_SPINS={settings.spins}"]
-    key = hashlib.sha256("\0".join([text, *told, *flags]).encode()).hexdigest()[:24]
-    scheduler = _made(
+    defines = [*options, f"-DK_SPINS={settings.spins}"]
+    key = hashlib.sha256("\0".join([text, *defines, *flags]).encode()).hexdigest()[:24]
+    scheduler = _build_once(
         settings.folder / f"scheduler{int(settings.sanitize)}.o",
         ["g++", *flags, "-O2", "-c", str(HERE / "scheduler.cpp")],
     )
     file = settings.folder / f"{key}.cpp"
     file.write_text(text, encoding="utf-8")
-    library = _made(
+    library = _build_once(
         settings.folder / f"{key}.so",
-        ["g++", *flags, *told, "-shared", "-include", str(HERE / "cuda_on_cpu.h"), str(file), str(scheduler)],
+        [
+            "g++",
+            *flags,
+            *defines,
+            "-shared",
+            "-include",
+            str(HERE / "cuda_on_cpu.h"),
+            str(file),
+            str(scheduler),
+        ],
     )
     return ctypes.CDLL(str(library))
 
 
 def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
-    """The kernel as a backend offers it; arguments of the wrong kind, number or layout are refused."""
+    """Return the kernel's launch function, which raises KernelFault for wrong arguments."""
     kinds = (ctypes.c_int * 64)()
     want = list(kinds[: getattr(library, f"kinds_{name}")(kinds)])
 
@@ -139,8 +148,8 @@ def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
     ) -> None:
         if len(args) != len(want):
             raise KernelFault(f"{name}: got {len(args)} arguments, want {len(want)}")
-        held = [_bytes_of(name, k, arg, kind) for k, (arg, kind) in enumerate(zip(args, want))]
-        addresses = (ctypes.c_void_p * len(held))(*(ctypes.addressof(b) for b in held))
+        buffers = [_bytes_of(name, k, arg, kind) for k, (arg, kind) in enumerate(zip(args, want))]
+        addresses = (ctypes.c_void_p * len(buffers))(*(ctypes.addressof(b) for b in buffers))
         how = _Launch(
             (ctypes.c_uint * 3)(*grid),
             threads,
@@ -158,7 +167,7 @@ def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
 
 
 def _bytes_of(name: str, place: int, arg: Any, kind: int) -> Any:
-    """An argument's bytes: of an array its address; `kind` is 0 for a pointer and otherwise the size of a number."""
+    """Return an argument's bytes, for an array its address; `kind` is 0 for a pointer, else a number's size."""
     if isinstance(arg, StrictArray):
         host = arg._host
         if kind:

@@ -1,4 +1,4 @@
-"""Descriptions of devices, from NVIDIA's tables: what a planner may rely on."""
+"""Descriptions of GPUs from NVIDIA's tables, for tests of the planner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests of kernels: a folder where all of a session's processes find compiled kernels, and the device."""
+"""Fixtures for tests of kernels: a session-wide folder of compiled kernels, and backends with kernels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def launch_settings(compiled_kernels: Path) -> Settings:
 
 @pytest.fixture
 def kernels_on_cpu(launch_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """The strict backend with kernels, in the place of the one without."""
+    """The strict backend with kernels, registered in place of the one without."""
     get_backend("strict")
     backend = make_backend(launch_settings)
     monkeypatch.setitem(backend_module._by_name, "strict", backend)
@@ -41,8 +41,8 @@ def kernels_on_cpu(launch_settings: Settings, monkeypatch: pytest.MonkeyPatch) -
 def kernels_anywhere(request: pytest.FixtureRequest) -> Backend:
     """A backend with kernels: C++ on this machine, and CuPy where there is a GPU."""
     if request.param == "shim":
-        made: Backend = request.getfixturevalue("kernels_on_cpu")
-        return made
+        backend: Backend = request.getfixturevalue("kernels_on_cpu")
+        return backend
     try:
         return get_backend("cupy")
     except BackendError as error:

@@ -1,7 +1,7 @@
-"""Run as a program under AddressSanitizer: every kernel over NumPy's memory, of which each array is guarded.
+"""Run every kernel under AddressSanitizer, which guards each NumPy array; a program.
 
-Arguments: a folder for compiled kernels, and by how many elements reads of Wc x(t) are to be shifted: 0, or more to see
-that it is caught.
+Arguments: a folder for compiled kernels, and the number of elements by which reads of Wc x(t) are shifted: 0, or more
+to check that the error is caught.
 """
 
 from __future__ import annotations

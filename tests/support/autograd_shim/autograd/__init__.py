@@ -1,8 +1,8 @@
-"""autograd's interface on minigrad, so that autograd's own tests put their questions to minigrad's rules.
+"""autograd's interface implemented with minigrad, so that autograd's own tests check minigrad's rules.
 
-It stands in autograd's place on the path of a process that runs those tests (see ../run.py). A function that is not
-being differentiated runs on NumPy alone; inside a derivative its arguments are minigrad's tensors, and `autograd.numpy`
-is `minigrad.ops`.
+It replaces autograd on the path of the process that runs those tests (see tests/support/autograds_tests.py). A function
+that is not being differentiated runs on NumPy alone; inside a derivative its arguments are minigrad's tensors, and
+`autograd.numpy` is `minigrad.ops`.
 """
 
 from .builtins import dict, isinstance, list, tuple, type

@@ -1,4 +1,4 @@
-"""autograd.builtins: here a list is a list; only a tensor has to pass for the number or array that it stands for."""
+"""autograd.builtins: Python's own types, with an `isinstance` that takes a tensor for a number or an array."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ def differentiable(leaf: Any) -> bool:
 
 
 def variable(leaf: Any) -> mg.Tensor:
-    """A tensor of this value with an entry of its own on the tape.
+    """Return a tensor of this value with its own node on the tape.
 
-    What is already on the tape gets a new entry above its own. A complex value, which cannot be a leaf, is made of a
-    leaf for its real part and a constant: gradients are taken with respect to the sum.
+    A tensor that is on the tape gets a new node above its own. A complex value, which cannot be a leaf, becomes the sum
+    of a real leaf and a constant; gradients are taken with respect to the sum.
     """
     if isinstance(leaf, mg.Tensor) and leaf.node is not None:
         return mg.ops.positive(leaf)
@@ -45,26 +45,26 @@ def variable(leaf: Any) -> mg.Tensor:
 
 
 def make_vjp(function: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], Any]:
-    """(g ↦ Jᵀg, function(x)). Recorded only where the caller is being differentiated, else a walk on plain arrays."""
+    """Return (g ↦ Jᵀg, function(x)). The backward pass is recorded only if the caller is being differentiated."""
     inputs = [variable(leaf) for leaf in leaves(x)]
     with Tracing():
         end = function(rebuilt(x, inputs))
 
     def vjp(g: Any) -> Any:
         pairs = [(y, s) for y, s in zip(leaves(end), leaves(g), strict=True) if differentiable(y) and y.requires_grad]
-        found: list[Any] = [None] * len(inputs)
+        grads: list[Any] = [None] * len(inputs)
         if pairs and inputs:
             outputs, seeds = [y for y, _ in pairs], [s if isinstance(s, mg.Tensor) else np.asarray(s) for _, s in pairs]
             deep = trees.depth > 0
-            found = mg.gradients(outputs, inputs, seeds, create_graph=deep, retain_graph=True, allow_unused=True)
+            grads = mg.gradients(outputs, inputs, seeds, create_graph=deep, retain_graph=True, allow_unused=True)
         zeros = [np.zeros(i.shape, i.dtype) for i in inputs]
-        return outward(rebuilt(x, [z[()] if f is None else f for f, z in zip(found, zeros)]))
+        return outward(rebuilt(x, [z[()] if g is None else g for g, z in zip(grads, zeros)]))
 
     return vjp, outward(end)
 
 
 def make_jvp(function: Callable[[Any], Any], x: Any) -> Callable[[Any], tuple[Any, Any]]:
-    """v ↦ (function(x), J·v)."""
+    """Return v ↦ (function(x), J·v)."""
 
     def jvp(v: Any) -> tuple[Any, Any]:
         points = leaves(x)
@@ -97,8 +97,8 @@ def make_jvp(function: Callable[[Any], Any], x: Any) -> Callable[[Any], tuple[An
                     outputs += [mg.real(y), mg.imag(y)] if y.dtype.kind == "c" else [y]
             return tuple(outputs)
 
-        value, found = mg.jvp(moved, primals, tangents, create_graph=trees.depth > 0)
-        values, tangents = iter(value), iter(found)
+        value, derivative = mg.jvp(moved, primals, tangents, create_graph=trees.depth > 0)
+        values, tangents = iter(value), iter(derivative)
         ends, derivatives = [], []
         for y in leaves(end):
             if not differentiable(y):

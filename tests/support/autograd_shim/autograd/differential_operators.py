@@ -1,4 +1,4 @@
-"""autograd's derivatives of functions, all of them made of `make_vjp` and `make_jvp`."""
+"""autograd's derivatives of functions, built from `make_vjp` and `make_jvp`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ make_vjp = unary_to_nary(core.make_vjp)
 make_jvp = unary_to_nary(core.make_jvp)
 
 
-def _scalar(asked: str, end: Any) -> Any:
+def _scalar(caller: str, end: Any) -> Any:
     space = vspace(end)
     if space.size != 1 or space.iscomplex:
-        raise TypeError(f"{asked} only applies to real scalar-output functions; got {space}")
+        raise TypeError(f"{caller} only applies to real scalar-output functions; got {space}")
     return space.ones()
 
 
@@ -107,6 +107,6 @@ def make_ggnvp(f: Any, g: Any = lambda x: 1.0 / 2 * np.sum(x**2, axis=-1), f_arg
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
-    made = primitive(function)
-    defvjp_argnum(made, lambda k, ans, args, options: make_vjp(function, k)(*args, **options)[0])
-    return made
+    checkpointed = primitive(function)
+    defvjp_argnum(checkpointed, lambda k, ans, args, options: make_vjp(function, k)(*args, **options)[0])
+    return checkpointed

@@ -1,4 +1,4 @@
-"""autograd.extend: the user's own primitives, as minigrad's."""
+"""autograd.extend: user-defined primitives, implemented as minigrad's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .trees import plain, tensors_in, vspace
 __all__ = ["defvjp", "defvjp_argnum", "primitive", "primitive_vjps", "primitive_with_deprecation_warnings", "vspace"]
 
 primitive_vjps: dict[Any, Any] = {}
-"""The rules of the primitives made here. minigrad's own operations keep theirs to themselves."""
+"""The rules of primitives defined here; those of minigrad's operations are not listed."""
 
 
 class primitive:
-    """A function of arrays; on tensors an entry of the tape with the rules that were defined for it."""
+    """A function of arrays; on tensors it records a node with the rules that were defined for it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -31,22 +31,22 @@ class primitive:
             raise NotImplementedError(f"VJP of {self.__name__} not defined")
         places = [k for k, a in enumerate(args) if isinstance(a, mg.Tensor)]
 
-        def given(tensors: Sequence[Any]) -> list[Any]:
-            beside = list(args)
+        def with_arguments(tensors: Sequence[Any]) -> list[Any]:
+            full = list(args)
             for k, t in zip(places, tensors):
-                beside[k] = t
-            return beside
+                full[k] = t
+            return full
 
         def rule(k: int) -> Callable[..., Any]:
             def run(xp: Any, g: Any, ans: Any, *saved: Any) -> Any:
                 if self.by_argnum is not None:
-                    return self.by_argnum(k, ans, given(saved), options)(g)
-                return self.rules[k](ans, *given(saved), **options)(g)
+                    return self.by_argnum(k, ans, with_arguments(saved), options)(g)
+                return self.rules[k](ans, *with_arguments(saved), **options)(g)
 
             return run
 
         def operation(xp: Any, *arrays: Any) -> Any:
-            value = self.function(*given(arrays), **options)
+            value = self.function(*with_arguments(arrays), **options)
             return value, (value, *arrays), tuple(rule(k) for k in places)
 
         operation.__name__ = self.__name__.strip("<>")
@@ -54,7 +54,7 @@ class primitive:
 
 
 class primitive_with_deprecation_warnings(primitive):
-    """With the ways to define rules of before autograd 1.2."""
+    """A primitive with the methods for defining rules from before autograd 1.2."""
 
     def defgrad(self, maker: Callable[..., Any], argnum: int = 0) -> None:
         self.rules[argnum] = maker

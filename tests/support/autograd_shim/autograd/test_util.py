@@ -1,8 +1,8 @@
-"""autograd.test_util: analytic derivatives against central differences, forward and backward, order after order.
+"""autograd.test_util: compare analytic derivatives with central differences, forward and backward, at each order.
 
-Numeric derivatives are those of NumPy's functions on plain numbers, so minigrad is not its own judge; and what a
-function gives on the tape must be what it gives on plain numbers. The tolerances and the random directions are
-autograd's. Points with a complex number among the arguments to be differentiated are left out, and counted.
+Numeric derivatives use NumPy's functions on plain numbers, independent of minigrad; and a function must return the same
+values on the tape as on plain numbers. The tolerances and random directions are autograd's. Points with a complex
+argument to differentiate are skipped and counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 TOL = RTOL = EPS = 1e-6
 counts = {"checked": 0, "complex": 0}
-"""How many functions at how many points were checked, and how many points were left out, since the last reset."""
+"""The number of checked and of skipped points since the last reset."""
 
 settings = SimpleNamespace(with_complex=False)
 
@@ -99,8 +99,8 @@ def check_grads(function: Any, x: Any, modes: Any = ("fwd", "rev"), order: int =
 
 
 def check(function: Any, x: Any, modes: Any, order: int) -> None:
-    """All derivatives up to this order, each of them a function of the point and of the direction that came before."""
-    assert modes, "modes: none given, so nothing would be checked"
+    """Check all derivatives up to this order, each as a function of the point and of the previous direction."""
+    assert modes, "modes: got none, want at least one of fwd and rev"
     assert all(m in ("fwd", "rev") for m in modes), modes
     if "fwd" in modes:
         check_jvp(function, x)
@@ -122,7 +122,7 @@ def named(what: str, of: Any, function: Any) -> Any:
 
 
 def combo_check(function: Any, *args: Any, **options: Any) -> Callable[..., None]:
-    """A check at every combination of the arguments' and the options' values."""
+    """Return a function that checks every combination of the arguments' and the options' values."""
 
     def check_all(*values: Any, **kwargs: Any) -> None:
         named_values = [[(key, v) for v in choices] for key, choices in kwargs.items()]

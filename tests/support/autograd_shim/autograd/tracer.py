@@ -1,4 +1,4 @@
-"""autograd.tracer: what a value is while its function is being differentiated."""
+"""autograd.tracer: `isbox` and `getval` for tensors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the arguments of autograd's functions are: numbers and arrays, in lists, tuples and dicts of any depth."""
+"""Trees of numbers and arrays in lists, tuples and dicts, which are the arguments of autograd's functions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import minigrad as mg
 
 depth = 0
-"""How many functions are being differentiated around the running code. Outside, nothing is a tensor."""
+"""The number of functions being differentiated around the running code. At 0 nothing is a tensor."""
 
 
 class Tracing:
-    """Inside, a function runs whose derivatives are wanted."""
+    """Context manager around a function that is being differentiated."""
 
     def __enter__(self) -> None:
         global depth
@@ -41,15 +41,15 @@ def _leaves(tree: Any) -> Iterator[Any]:
 
 
 def rebuilt(tree: Any, values: list[Any]) -> Any:
-    """A tree of the same structure, with these leaves."""
+    """Return a tree of the same structure with these leaves."""
     rest = iter(values)
 
     def build(part: Any) -> Any:
         if isinstance(part, (list, tuple)):
             return (list if isinstance(part, list) else tuple)(build(p) for p in part)
         if isinstance(part, dict):
-            made = {key: build(part[key]) for key in sorted(part)}
-            return {key: made[key] for key in part}
+            values_by_key = {key: build(part[key]) for key in sorted(part)}
+            return {key: values_by_key[key] for key in part}
         return next(rest)
 
     return build(tree)
@@ -64,32 +64,32 @@ def tensors_in(*trees: Any) -> bool:
 
 
 def plain(leaf: Any) -> Any:
-    """A tensor as the number or array that it holds."""
+    """Return a tensor's number or array; return anything else as it is."""
     return leaf.detach().numpy()[()] if isinstance(leaf, mg.Tensor) else leaf
 
 
 def outward(tree: Any) -> Any:
-    """What is handed to the caller: plain numbers and arrays, unless he is being differentiated himself."""
+    """Return plain numbers and arrays, unless the caller is being differentiated too."""
     return tree if depth else mapped(plain, tree)
 
 
 def array(leaf: Any) -> Any:
-    """A leaf as a floating-point array.
+    """Return a leaf as a floating-point array.
 
     Raises:
-        TypeError: it is none, nor something that can stand for one.
+        TypeError: the leaf is not a number or a numeric array.
     """
     leaf = plain(leaf)
     if isinstance(leaf, (bool, np.bool_)) or not isinstance(leaf, (int, float, complex, np.ndarray, np.generic)):
         raise TypeError(f"Can't find vector space for value {leaf!r} of type {type(leaf)}")
-    made = np.asarray(leaf)
-    if made.dtype.kind not in "fciu":
-        raise TypeError(f"Can't find vector space for value of dtype {made.dtype}")
-    return made if made.dtype.kind in "fc" else made.astype(np.float64)
+    a = np.asarray(leaf)
+    if a.dtype.kind not in "fciu":
+        raise TypeError(f"Can't find vector space for value of dtype {a.dtype}")
+    return a if a.dtype.kind in "fc" else a.astype(np.float64)
 
 
 class VSpace:
-    """The vectors of a value's kind: autograd's name for a tree's structure, shapes and dtypes."""
+    """autograd's vector space: a tree's structure, shapes and dtypes."""
 
     def __init__(self, value: Any) -> None:
         self.like = mapped(array, value)
@@ -118,12 +118,12 @@ class VSpace:
         return self._each(np.ones_like)
 
     def randn(self) -> Any:
-        """Drawn as autograd draws them, so that its tests see the numbers that their authors saw."""
+        """Return random values, drawn as autograd draws them."""
         draw = np.random.randn
 
         def of(a: Any) -> Any:
-            made = np.array(draw(*a.shape))
-            return made + 1j * np.array(draw(*a.shape)) if a.dtype.kind == "c" else made
+            real = np.array(draw(*a.shape))
+            return real + 1j * np.array(draw(*a.shape)) if a.dtype.kind == "c" else real
 
         return self._each(of)
 
@@ -138,7 +138,7 @@ class VSpace:
         return mapped(np.conj, x)
 
     def add(self, x: Any, y: Any, scale: float = 1.0) -> Any:
-        """x + scale · y"""
+        """Return x + scale · y."""
         moved = [np.asarray(a + scale * b)[()] for a, b in zip(leaves(x), leaves(y), strict=True)]
         return rebuilt(self.like, moved)
 

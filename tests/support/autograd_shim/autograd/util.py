@@ -1,4 +1,4 @@
-"""autograd.util, of which only the name of before version 1.2 is asked for."""
+"""autograd.util: the one function of it that the tests use."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""autograd.wrap_util: from an operator on functions of one argument to one on functions of many."""
+"""autograd.wrap_util: turn an operator on functions of one argument into one on functions of many."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def unary_to_nary(operator: Callable[..., Any]) -> Callable[..., Any]:
 
         def applied(*args: Any, **kwargs: Any) -> Any:
             def unary(x: Any) -> Any:
-                given = list(args)
+                arguments = list(args)
                 for k, value in zip((argnum,), (x,)) if isinstance(argnum, int) else zip(argnum, x):
-                    given[k] = value
-                return function(*given, **kwargs)
+                    arguments[k] = value
+                return function(*arguments, **kwargs)
 
             unary.__name__ = getattr(function, "__name__", "[unknown name]")
             x = args[argnum] if isinstance(argnum, int) else tuple(args[k] for k in argnum)
             return operator(unary, x, *more, **options)
 
-        asked, of = operator.__name__, getattr(function, "__name__", "[unknown name]")
-        applied.__name__ = f"{asked}_of_{of}_wrt_argnum_{argnum}"
-        applied.__doc__ = f"    {asked} of function {of} with respect to argument number {argnum}."
+        caller, of = operator.__name__, getattr(function, "__name__", "[unknown name]")
+        applied.__name__ = f"{caller}_of_{of}_wrt_argnum_{argnum}"
+        applied.__doc__ = f"    {caller} of function {of} with respect to argument number {argnum}."
         return applied
 
     nary.__name__, nary.__doc__ = operator.__name__, operator.__doc__

@@ -1,4 +1,4 @@
-"""From a name of NumPy's to a function that is NumPy's on plain numbers and minigrad's on tensors."""
+"""Functions that call NumPy on plain numbers and minigrad on tensors."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ NO_GRADIENT = {
     "shape",
     "size",
 }
-"""Questions about tensors that are answered with plain Python objects."""
+"""Functions of tensors that return plain Python objects."""
 OF_SEQUENCES = {
     "array", "atleast_1d", "atleast_2d", "atleast_3d", "block", "broadcast_arrays", "choose", "column_stack",
     "concatenate", "dstack", "einsum", "hstack", "row_stack", "select", "stack", "vstack",
 }  # fmt: skip
-"""Functions of lists of arrays, which minigrad's take as they are. Elsewhere a list of numbers stands for an array."""
+"""Functions of lists of arrays. For all others a list of numbers is converted to an array."""
 
 
 def function(name: str, theirs: Any, ours: Any) -> Callable[..., Any]:
-    """The function of this name of two modules, NumPy's and minigrad's."""
+    """Return a function that dispatches to the one of this name in NumPy's or in minigrad's module."""
 
     def either(*args: Any, **options: Any) -> Any:
         if not tensors_in(args, options):
@@ -50,7 +50,7 @@ def function(name: str, theirs: Any, ours: Any) -> Callable[..., Any]:
 
 
 def whole_number_type(theirs: type) -> type:
-    """NumPy's type, which a test compares dtypes with and calls to make whole numbers of a tensor's."""
+    """Return NumPy's integer type, callable on tensors too."""
 
     def new(cls: type, value: Any = 0, *args: Any) -> Any:
         return value.detach().astype(theirs) if isinstance(value, mg.Tensor) else theirs(value, *args)
@@ -59,9 +59,9 @@ def whole_number_type(theirs: type) -> type:
 
 
 def namespace(theirs: ModuleType, ours: Any, own: dict[str, Any]) -> Callable[[str], Any]:
-    """A module's `__getattr__`."""
+    """Return a module's `__getattr__`."""
 
-    def found(name: str) -> Any:
+    def getattr_(name: str) -> Any:
         value = getattr(theirs, name)
         if isinstance(value, type):
             value = whole_number_type(value) if issubclass(value, np.signedinteger) else value
@@ -70,4 +70,4 @@ def namespace(theirs: ModuleType, ours: Any, own: dict[str, Any]) -> Callable[[s
         own[name] = value
         return value
 
-    return found
+    return getattr_

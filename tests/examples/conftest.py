@@ -1,0 +1,18 @@
+"""Fixtures of the examples' tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A text that is not trivial, of some 3,000 characters."""
+    rng = np.random.default_rng(0)
+    words = ["def ", "return ", "self", "(x)", ":\n", "    ", "import ", "é"]
+    path = tmp_path / "text.py"
+    path.write_text("".join(rng.choice(words, 700)), encoding="utf-8")
+    return path
