@@ -73,16 +73,16 @@ from .transforms.jacobian import hessian as hessian, hvp as hvp, jacobian as jac
 # Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
 from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
 
-if TYPE_CHECKING:
-    from .debug.visualize.draw import Drawing as Drawing, draw as draw
-
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:  # so that a checker reports a name that is not here
+    from .debug.visualize.draw import Drawing as Drawing, draw as draw
+else:
 
-def __getattr__(name: str) -> Any:
-    """What draws is imported when somebody draws."""
-    if name not in ("Drawing", "draw"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .debug.visualize import draw as drawing
+    def __getattr__(name: str) -> Any:
+        """Import what draws when somebody draws."""
+        if name not in ("Drawing", "draw"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .debug.visualize import draw
 
-    return getattr(drawing, name)
+        return getattr(draw, name)
