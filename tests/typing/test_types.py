@@ -1,4 +1,4 @@
-"""mypy and pyright find the mistakes in a user's script, and no others; help() and star imports show the right names."""
+"""mypy and pyright find the mistakes in a user's script and no others; help() and star imports show the right names."""
 
 from __future__ import annotations
 
