@@ -10,6 +10,7 @@
 
 # mypy: implicit-reexport
 
+import builtins
 from typing import TYPE_CHECKING, Any
 
 from . import (
@@ -33,6 +34,7 @@ from .debug.anomaly import (
 )
 from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from .debug.profiler import profile as profile
+from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
 from .engine.gradients import Ledger as Ledger, gradients as gradients, ledger as ledger
 from .engine.primitive import (
     JointRule as JointRule,
@@ -69,20 +71,29 @@ from .transforms.grad import (
 )
 from .transforms.jacobian import hessian as hessian, hvp as hvp, jacobian as jacobian
 
-# isort: split
-# Last: from here on `minigrad.tape` is the function; the file of that name is reached by `from minigrad.tape import`.
-from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
-
-if TYPE_CHECKING:
-    from .debug.visualize.draw import Drawing as Drawing, draw as draw
-
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:  # so that a checker reports a name that is not here
+    from .debug.visualize.draw import Drawing as Drawing, draw as draw
+else:
 
-def __getattr__(name: str) -> Any:
-    """What draws is imported when somebody draws."""
-    if name not in ("Drawing", "draw"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .debug.visualize import draw as drawing
+    def __getattr__(name: str) -> Any:
+        """Import what draws when somebody draws."""
+        if name not in ("Drawing", "draw"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .debug.visualize import draw
 
-    return getattr(drawing, name)
+        return getattr(draw, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "Drawing", "draw"})
+
+
+def _public() -> list[str]:
+    """Return what `from minigrad import *` imports and `help` shows: no name of Python's own, such as sum, max, abs."""
+    names = {"Drawing", "draw", "losses", "nn", "ops", "optim", "serialize", *vars(ops)["__all__"]}
+    names |= {name for name, value in globals().items() if getattr(value, "__module__", "").startswith("minigrad.")}
+    return sorted(name for name in names if not name.startswith("_") and not hasattr(builtins, name))
+
+
+globals()["__all__"] = _public()  # computed, so not written as an assignment: checkers would take it for an empty list

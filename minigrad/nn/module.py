@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -17,6 +17,15 @@ from .module_hooks import ModuleHooks, call_with_hooks
 
 Array = Any
 M = TypeVar("M", bound="Module")
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class HasForward(Protocol[P, R]):
+    """What a type checker needs to know of a module to check its calls."""
+
+    @property
+    def forward(self) -> Callable[P, R]: ...
 
 
 class IncompatibleKeys(NamedTuple):
@@ -51,14 +60,22 @@ class Module:
 
     _hooks: ModuleHooks | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        observer = mode().observer
-        if observer is None and self._hooks is None:
-            return self.forward(*args, **kwargs)
-        with nullcontext() if observer is None else observer.inside(self):
-            if self._hooks is None:
+    if TYPE_CHECKING:
+
+        @property
+        def __call__(self: HasForward[P, R]) -> Callable[P, R]:
+            """Take `forward`'s arguments and return its result; hooks and observers see both."""
+
+    else:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            observer = mode().observer
+            if observer is None and self._hooks is None:
                 return self.forward(*args, **kwargs)
-            return call_with_hooks(self, self._hooks, args, kwargs)
+            with nullcontext() if observer is None else observer.inside(self):
+                if self._hooks is None:
+                    return self.forward(*args, **kwargs)
+                return call_with_hooks(self, self._hooks, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(value) in (list, tuple, dict) and not name.startswith("_"):

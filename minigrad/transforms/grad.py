@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from ..engine import tape
 from ..engine.tape import Leaf
@@ -37,9 +37,21 @@ from .argnums import (
     recorded_pullback,
     split_aux,
 )
+from .derivative_types import Derivative, ValueAndDerivative
 from .tracing import Trace, pull, zeros_like
 
 
+@overload
+def grad(
+    function: Callable[..., Any],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+    create_graph: bool | None = None,
+) -> Derivative: ...
+@overload
+def grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
+) -> Callable[..., Any]: ...
 def grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:
@@ -77,6 +89,17 @@ def grad(
     return gradient
 
 
+@overload
+def value_and_grad(
+    function: Callable[..., Any],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+    create_graph: bool | None = None,
+) -> ValueAndDerivative: ...
+@overload
+def value_and_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
+) -> Callable[..., Any]: ...
 def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from .. import ops
 from ..backend import backend_of
@@ -12,9 +12,21 @@ from ..engine import tape
 from ..engine.tensor import Tensor
 from ..pytree import tree_unflatten
 from .argnums import Argnums, check_function, directions, is_single, on_tape, positions_of, recorded_pullback, split_aux
+from .derivative_types import Derivative
 from .tracing import Trace, pull, zeros_like
 
 
+@overload
+def jacobian(
+    function: Callable[..., Any],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+    create_graph: bool | None = None,
+) -> Derivative: ...
+@overload
+def jacobian(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
+) -> Callable[..., Any]: ...
 def jacobian(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:
@@ -57,6 +69,12 @@ def jacobian(
     return derivatives
 
 
+@overload
+def hessian(function: Callable[..., Any], argnums: Literal[0] = 0, create_graph: bool | None = None) -> Derivative: ...
+@overload
+def hessian(
+    function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None
+) -> Callable[..., Any]: ...
 def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None) -> Callable[..., Any]:
     """Return the function that computes all second derivatives of `function`: the jacobian of the jacobian.
 

@@ -135,11 +135,11 @@ class AdditiveAttention(Attention):
         self.score = nn.Linear(attention_size, 1, bias=False, rng=rng, dtype=dtype)
 
     def project(self, values: Tensor) -> Tensor:
-        return self.key(values)  # type: ignore[no-any-return]
+        return self.key(values)
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         z = self.query(query)[:, :, None] + keys[:, None]
-        return self.score(mg.tanh(z))[..., 0]  # type: ignore[no-any-return]
+        return self.score(mg.tanh(z))[..., 0]
 
     def extra_repr(self) -> str:
         return f"{self.query_size}, {self.key_size}, {self.attention_size}"
@@ -174,7 +174,7 @@ class GeneralAttention(Attention):
         self.key = nn.Linear(key_size, query_size, bias=False, rng=rng, dtype=dtype)
 
     def project(self, values: Tensor) -> Tensor:
-        return self.key(values)  # type: ignore[no-any-return]
+        return self.key(values)
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         return query @ mg.swapaxes(keys, 1, 2)

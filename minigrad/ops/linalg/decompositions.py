@@ -8,7 +8,7 @@ matrices have a gradient in `eig` only.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
@@ -135,6 +135,10 @@ def _qr(xp: Any, a: Array, mode: str) -> Any:
     return (q, r), (a, q, r, _half_triangle(xp, k, a.dtype)), JointRule(rule)
 
 
+@overload
+def qr(a: Any, mode: Literal["reduced", "complete"] = "reduced") -> QRResult: ...
+@overload
+def qr(a: Any, mode: str) -> Any: ...
 def qr(a: Any, mode: str = "reduced") -> Any:
     """`(Q, R)` with orthonormal columns Q and an upper triangular R; `mode` is "reduced", "complete" or "r" (R alone).
 
@@ -178,6 +182,12 @@ def _svd(xp: Any, a: Array, full_matrices: bool = True) -> Any:
     return (u, s, vt), (u, s, vt), JointRule(rule)
 
 
+@overload
+def svd(a: Any, full_matrices: bool = True, compute_uv: Literal[True] = True) -> SVDResult: ...
+@overload
+def svd(a: Any, full_matrices: bool = True, *, compute_uv: Literal[False]) -> Tensor: ...
+@overload
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any: ...
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """`(U, S, Vh)` with `a = U @ diag(S) @ Vh`, singular values in descending order; S alone without `compute_uv`.
 
