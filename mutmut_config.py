@@ -26,8 +26,14 @@ MORE = {
 }
 SLOW = "hundred_thousand or import_is_light"
 """Slow tests whose subjects faster tests cover too."""
+CATALOGUE = " ".join(
+    f"tests/ops/test_{end}.py" for end in ("catalogue", "broadcasting", "operators", "nondifferentiable")
+)
 FAMILIES = {
-    "elementwise": "activations elementwise",
+    "activations": "activations",
+    "error_function": "error_function",
+    "special_functions": "special",
+    "elementwise": "elementwise",
     "indexing": "indexing",
     "linalg": "linalg",
     "products": "products",
@@ -52,7 +58,7 @@ def sample(filename: str) -> frozenset[tuple[int, int]]:
     """Return the mutants to run of a file of operations, as (line number, number on that line)."""
     source = Path(filename).read_text(encoding="utf-8")
     mutations = mutmut.list_mutations(mutmut.Context(source=source, filename=filename))
-    mutants = [m for m in mutations if not re.fullmatch(r'\s*"\w+",', m.line)]  # not the names in __all__
+    mutants = [m for m in mutations if not re.fullmatch(r'\s*"\w+",|__all__ .*', m.line)]  # not the names in __all__
     count = min(20 if Path(filename).stem in LARGE_SAMPLE else 5, len(mutants))
     return frozenset((m.line_number, m.index) for m in random.Random(f"{SEED} {filename}").sample(mutants, count))
 
@@ -60,10 +66,9 @@ def sample(filename: str) -> frozenset[tuple[int, int]]:
 @functools.cache
 def names(filename: str) -> str:
     """Return the names in a file's `__all__` as an expression for pytest's -k."""
-    for statement in ast.parse(Path(filename).read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
-            return " or ".join(ast.literal_eval(statement.value))
-    return "_"
+    body = ast.parse(Path(filename).read_text(encoding="utf-8")).body
+    lists = [s.value for s in body if isinstance(s, (ast.Assign, ast.AugAssign)) and "__all__" in ast.unparse(s)]
+    return " or ".join(name for value in lists for name in ast.literal_eval(value)) or "_"
 
 
 def pre_mutation(context: mutmut.Context) -> None:
@@ -77,4 +82,4 @@ def pre_mutation(context: mutmut.Context) -> None:
     family = next((f"tests/ops/test_{family}.py" for family, of in FAMILIES.items() if groups & {*of.split()}), "")
     excluded = "cupy or against or strict"
     which = f"({names(context.filename)} or off_the_tape or every_primitive) and not ({excluded})"
-    context.config.test_command = runner(f"tests/ops/test_catalogue.py {family}", which)
+    context.config.test_command = runner(f"{CATALOGUE} {family}", which)

@@ -36,68 +36,21 @@ from .seq2seq.scheduled_sampling import (
 from .seq2seq.search import Hypothesis, StepModel, beam_search, greedy_decode, sample_decode
 from .verification.verify import Verification, verify_bptt
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "MGU",
-    "NARX",
-    "RNN",
-    "TDNN",
-    "AdditiveAttention",
-    "Attention",
-    "Bridge",
-    "CTCLoss",
-    "Cell",
-    "CellMasks",
-    "Decoder",
-    "DecoderState",
-    "DotAttention",
-    "Elman",
-    "Encoder",
-    "EncoderDecoder",
-    "GRUCell",
-    "GeneralAttention",
-    "GeneralRecurrence",
-    "Hypothesis",
-    "IndRNN",
-    "IndRNNCell",
-    "Jordan",
-    "LSTMCell",
-    "Labelling",
-    "LayerNormGRU",
-    "LayerNormGRUCell",
-    "LayerNormLSTM",
-    "LayerNormLSTMCell",
-    "LayerNormRNN",
-    "LayerNormRNNCell",
-    "MGUCell",
-    "ManyToMany",
-    "ManyToOne",
-    "OneToMany",
-    "OneToOne",
-    "RNNCell",
-    "Recurrence",
-    "StateSpace",
-    "StepModel",
-    "TeacherForcing",
-    "Truncation",
-    "Verification",
-    "Window",
-    "beam_search",
-    "best_path",
-    "constant_schedule",
-    "ctc_loss",
-    "exponential_schedule",
-    "export_onnx",
-    "general_divergence",
-    "greedy_decode",
-    "inverse_sigmoid_schedule",
-    "linear_schedule",
-    "load_torch_state_dict",
-    "local_divergence",
-    "prefix_beam_search",
-    "recurrence_from_torch_state_dict",
-    "sample_decode",
-    "torch_state_dict",
-    "verify_bptt",
-]
+__all__ = ["Cell", "CellMasks", "GRUCell", "IndRNNCell", "LSTMCell", "LayerNormGRUCell", "LayerNormLSTMCell"]
+__all__ += ["LayerNormRNNCell", "MGUCell", "RNNCell"]
+__all__ += ["NARX", "TDNN", "Elman", "GeneralRecurrence", "Jordan", "StateSpace"]
+__all__ += ["Labelling", "best_path", "prefix_beam_search"]
+__all__ += ["CTCLoss", "ctc_loss"]
+__all__ += ["general_divergence", "local_divergence"]
+__all__ += ["export_onnx"]
+__all__ += ["load_torch_state_dict", "recurrence_from_torch_state_dict", "torch_state_dict"]
+__all__ += ["GRU", "LSTM", "MGU", "RNN", "IndRNN", "LayerNormGRU", "LayerNormLSTM", "LayerNormRNN"]
+__all__ += ["Recurrence"]
+__all__ += ["Truncation", "Window"]
+__all__ += ["AdditiveAttention", "Attention", "DotAttention", "GeneralAttention"]
+__all__ += ["Bridge", "Decoder", "DecoderState", "Encoder", "EncoderDecoder"]
+__all__ += ["ManyToMany", "ManyToOne", "OneToMany", "OneToOne"]
+__all__ += ["TeacherForcing", "constant_schedule", "exponential_schedule", "inverse_sigmoid_schedule"]
+__all__ += ["linear_schedule"]
+__all__ += ["Hypothesis", "StepModel", "beam_search", "greedy_decode", "sample_decode"]
+__all__ += ["Verification", "verify_bptt"]

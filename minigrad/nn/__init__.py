@@ -5,20 +5,5 @@ from .init import default_generator, manual_seed
 from .layers import Dropout, Embedding, Identity, LayerNorm, Linear, ReLU, Sequential, Sigmoid, Tanh, dropout_mask
 from .module import Module, ModuleList
 
-__all__ = [
-    "Dropout",
-    "Embedding",
-    "Identity",
-    "LayerNorm",
-    "Linear",
-    "Module",
-    "ModuleList",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "default_generator",
-    "dropout_mask",
-    "init",
-    "manual_seed",
-]
+__all__ = ["Dropout", "Embedding", "Identity", "LayerNorm", "Linear", "default_generator", "init", "manual_seed"]
+__all__ += ["Module", "ModuleList", "ReLU", "Sequential", "Sigmoid", "Tanh", "dropout_mask"]

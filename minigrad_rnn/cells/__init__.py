@@ -10,18 +10,5 @@ from .mgu import MGUCell
 from .rnn import RNNCell
 from .unroll import NO_MASKS, CellMasks, unroll
 
-__all__ = [
-    "NO_MASKS",
-    "Cell",
-    "CellMasks",
-    "GRUCell",
-    "IndRNNCell",
-    "LSTMCell",
-    "LayerNormGRUCell",
-    "LayerNormLSTMCell",
-    "LayerNormRNNCell",
-    "Lengths",
-    "MGUCell",
-    "RNNCell",
-    "unroll",
-]
+__all__ = ["Cell", "GRUCell", "IndRNNCell", "LayerNormGRUCell", "LayerNormLSTMCell", "LayerNormRNNCell", "Lengths"]
+__all__ += ["NO_MASKS", "CellMasks", "LSTMCell", "MGUCell", "RNNCell", "unroll"]

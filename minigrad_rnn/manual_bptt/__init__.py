@@ -27,27 +27,7 @@ from .lecture import (
 from .real_time_recurrent_learning import rtrl
 from .stack import ReferenceResult, reference_bptt
 
-__all__ = [
-    "LSTM",
-    "RNN",
-    "RNN_RELU",
-    "Cell",
-    "LSTM_bptt",
-    "LSTM_forward",
-    "RNN_bptt",
-    "RNN_forward",
-    "ReferenceResult",
-    "bidirectional_bptt",
-    "bidirectional_forward",
-    "elman_reference",
-    "fliplr",
-    "general_recurrence_reference",
-    "jordan_reference",
-    "narx_reference",
-    "network_bptt",
-    "network_forward",
-    "reference_bptt",
-    "rtrl",
-    "state_space_reference",
-    "tdnn_reference",
-]
+__all__ = ["elman_reference", "jordan_reference", "narx_reference", "state_space_reference", "tdnn_reference"]
+__all__ += ["LSTM", "RNN", "RNN_RELU", "Cell", "LSTM_bptt", "LSTM_forward", "general_recurrence_reference"]
+__all__ += ["RNN_bptt", "RNN_forward", "bidirectional_bptt", "bidirectional_forward", "fliplr", "network_bptt"]
+__all__ += ["ReferenceResult", "network_forward", "reference_bptt", "rtrl"]

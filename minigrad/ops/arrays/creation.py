@@ -17,20 +17,8 @@ from .joining import stack
 from .shape import as_int, broadcast_to, moveaxis, reshape, shape, vector_shape
 
 Array = Any
-__all__ = [
-    "array",
-    "asarray",
-    "copy",
-    "eye",
-    "full",
-    "full_like",
-    "geomspace",
-    "identity",
-    "linspace",
-    "logspace",
-    "meshgrid",
-    "tri",
-]
+__all__ = ["array", "asarray", "copy", "eye", "full", "full_like", "geomspace", "identity", "linspace", "logspace"]
+__all__ += ["meshgrid", "tri"]
 
 
 @primitive

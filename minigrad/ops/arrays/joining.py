@@ -11,23 +11,8 @@ from ...engine.tensor import Tensor
 from .shape import along, as_int, atleast_1d, atleast_2d, atleast_3d, axis_in, ndim, ravel, reshape, shape, with_length
 
 Array = Any
-__all__ = [
-    "append",
-    "array_split",
-    "block",
-    "column_stack",
-    "concat",
-    "concatenate",
-    "dsplit",
-    "dstack",
-    "hsplit",
-    "hstack",
-    "split",
-    "stack",
-    "unstack",
-    "vsplit",
-    "vstack",
-]
+__all__ = ["append", "array_split", "block", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit"]
+__all__ += ["hstack", "split", "stack", "unstack", "vsplit", "vstack"]
 
 
 @primitive

@@ -15,23 +15,9 @@ from ..arrays.joining import concatenate
 from ..arrays.shape import ndim, reshape, shape, vector_shape
 from ..elementwise.arithmetic import astype
 
-__all__ = [
-    "argwhere",
-    "c_",
-    "diag_indices",
-    "diag_indices_from",
-    "flatnonzero",
-    "indices",
-    "ix_",
-    "nonzero",
-    "r_",
-    "ravel_multi_index",
-    "tril_indices",
-    "tril_indices_from",
-    "triu_indices",
-    "triu_indices_from",
-    "unravel_index",
-]
+__all__ = ["argwhere", "c_", "diag_indices", "diag_indices_from", "flatnonzero", "indices", "ix_", "nonzero", "r_"]
+__all__ += ["ravel_multi_index", "tril_indices", "tril_indices_from", "triu_indices", "triu_indices_from"]
+__all__ += ["unravel_index"]
 
 
 def _tensors(arrays: Any) -> tuple[Tensor, ...]:

@@ -16,34 +16,9 @@ from ..elementwise.arithmetic import divide, multiply, where
 from ..elementwise.error_function import in_blocks, ndtr
 
 Array = Any
-__all__ = [
-    "celu",
-    "elu",
-    "expit",
-    "gelu",
-    "glu",
-    "hard_sigmoid",
-    "hard_swish",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
-    "log_sigmoid",
-    "logsigmoid",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "swish",
-    "tanhshrink",
-    "threshold",
-]
+__all__ = ["celu", "elu", "expit", "gelu", "glu", "hard_sigmoid", "hard_swish", "hardshrink", "hardsigmoid"]
+__all__ += ["hardswish", "hardtanh", "leaky_relu", "log_sigmoid", "logsigmoid", "mish", "relu", "relu6", "selu"]
+__all__ += ["sigmoid", "silu", "softplus", "softshrink", "softsign", "swish", "tanhshrink", "threshold"]
 
 
 LARGEST = {2: 11.0, 4: 88.0}

@@ -22,20 +22,8 @@ from ..products.matrix_products import matmul
 from .cumulative import without_nan
 from .reductions import axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
 
-__all__ = [
-    "average",
-    "bincount",
-    "corrcoef",
-    "cov",
-    "nanmax",
-    "nanmean",
-    "nanmin",
-    "nanprod",
-    "nanstd",
-    "nansum",
-    "nanvar",
-    "trapezoid",
-]
+__all__ = ["average", "bincount", "corrcoef", "cov", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum"]
+__all__ += ["nanvar", "trapezoid"]
 
 
 def _present(x: Any, dtype: Any = None) -> tuple[Tensor, Tensor | None]:
