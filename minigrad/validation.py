@@ -38,13 +38,16 @@ def check_choice(caller: str, choices: Collection[str | None], **arguments: Any)
             raise ValueError(f"{caller}: {name}: got {value!r}, want one of {list(choices)}")
 
 
+def check_array(caller: str, argument: str, value: Any) -> None:
+    """Raise TypeError unless the value is a tensor or an array."""
+    if not isinstance(value, Tensor) and not is_array(value):
+        raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
+
+
 def as_tensor(caller: str, argument: str, value: Any) -> Tensor:
     """The tensor itself, or a constant on the array. Raises TypeError for anything else."""
-    if isinstance(value, Tensor):
-        return value
-    if is_array(value):
-        return Tensor(value)
-    raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
+    check_array(caller, argument, value)
+    return value if isinstance(value, Tensor) else Tensor(value)
 
 
 def check_like(caller: str, argument: str, value: Any, parameter: Tensor) -> Tensor:

@@ -63,9 +63,7 @@ def test_what_is_offered_fits(device: Device) -> None:
     ],
     ids=str,
 )
-def test_implementations_of_known_devices(
-    device: Device, cell: str, B: int, H: int, implementations: tuple[str, str]
-) -> None:
+def test_implementations_of_known_devices(device: Device, cell: str, B: int, H: int, expected: tuple[str, str]) -> None:
     made = plan(device, Shape(cell, B, H, F32, 1))
     assert (made.forward.name, made.backward.name) == expected
 
