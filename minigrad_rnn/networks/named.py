@@ -1,4 +1,4 @@
-"""The recurrent networks by name: `Recurrence` with a cell each. For arguments and calls see `Recurrence`."""
+"""The named recurrent networks: `Recurrence` with a fixed cell. For arguments and calls see `Recurrence`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from .recurrence import Recurrence
 class RNN(Recurrence):
     """The simple recurrent net: h(t, l) = tanh(Wc(l) h(t, l−1) + Wr(l) h(t−1, l) + b(l)) (slide 73).
 
-    Here also `nonlinearity`, "tanh" or "relu", and `two_biases`. State: h. Equation: `minigrad_rnn.cells.rnn`.
+    Additional arguments: `nonlinearity`, "tanh" or "relu", and `two_biases`. State: h.
+    Equation: `minigrad_rnn.cells.rnn`.
     """
 
     cell_type = RNNCell
@@ -46,7 +47,8 @@ class RNN(Recurrence):
 class LSTM(Recurrence):
     """Long short-term memory in layers and directions. State: (h, c).
 
-    Here also `proj_size`, `peephole`, `forget_bias` and `two_biases`; equations: `minigrad_rnn.cells.lstm`.
+    Additional arguments: `proj_size`, `peephole`, `forget_bias` and `two_biases`.
+    Equations: `minigrad_rnn.cells.lstm`.
     """
 
     cell_type = LSTMCell
@@ -72,37 +74,38 @@ class LSTM(Recurrence):
 class GRU(Recurrence):
     """The gated recurrent unit in layers and directions. State: h.
 
-    Here also `reset_after`: True as in cuDNN and torch, False as published; equations: `minigrad_rnn.cells.gru`.
+    Additional argument: `reset_after`, True as in cuDNN and torch, False as published.
+    Equations: `minigrad_rnn.cells.gru`.
     """
 
     cell_type = GRUCell
 
 
 class LayerNormRNN(Recurrence):
-    """The simple recurrent net with layer normalisation; equations: `minigrad_rnn.cells.layer_norm`. State: h."""
+    """The simple recurrent net with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
     cell_type = LayerNormRNNCell
 
 
 class LayerNormLSTM(Recurrence):
-    """The LSTM with layer normalisation; equations: `minigrad_rnn.cells.layer_norm`. State: (h, c)."""
+    """The LSTM with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: (h, c)."""
 
     cell_type = LayerNormLSTMCell
 
 
 class LayerNormGRU(Recurrence):
-    """The GRU with layer normalisation; equations: `minigrad_rnn.cells.layer_norm`. State: h."""
+    """The GRU with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
     cell_type = LayerNormGRUCell
 
 
 class MGU(Recurrence):
-    """The minimal gated unit; equations: `minigrad_rnn.cells.mgu`. State: h."""
+    """The minimal gated unit. Equations: `minigrad_rnn.cells.mgu`. State: h."""
 
     cell_type = MGUCell
 
 
 class IndRNN(Recurrence):
-    """The independently recurrent net; also `nonlinearity`; equation: `minigrad_rnn.cells.indrnn`. State: h."""
+    """The independently recurrent net; also `nonlinearity`. Equation: `minigrad_rnn.cells.indrnn`. State: h."""
 
     cell_type = IndRNNCell

@@ -156,7 +156,7 @@ class RecurrenceCase:
         if self.truncation is None:
             output, final = model(xs, state, lengths=self.lengths, masks=self.masks)
         else:
-            output, final = self.truncation.whole(model, xs, state, self.masks, self.lengths)
+            output, final = self.truncation.run(model, xs, state, self.masks, self.lengths)
         ends = final if isinstance(final, tuple) else (final,)
         return self.divergence(output, ends), output, ends
 
