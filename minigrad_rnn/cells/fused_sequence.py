@@ -110,7 +110,7 @@ class FusedSequence(ReadOrder):
 
     def chunk(self, H: int) -> int:
         """How many steps BPTT prepares at once."""
-        return min(self.T, max(1, CHUNK // (H * self.B)))
+        return min(self.T, max(1, CHUNK // (H * int(self.B))))
 
     def chunks(self, size: int) -> Iterator[slice]:
         """The steps in slices of `size`, from the last to the first."""

@@ -183,6 +183,8 @@ class Sequences:
 
         dhs, dhT = both("dhs"), both("dhT")
         implementation, W = self.plan.backward, self.pair(self.weights)
+        saved: tuple[Any, ...]
+        results: tuple[Any, ...]
         if published:
             saved, results = (self._steps, self.X, self.S, *dhs), (dN, dY, *self.pair(dZ))
             if implementation.name == PERSISTENT:

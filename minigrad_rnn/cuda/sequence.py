@@ -115,7 +115,7 @@ def _through_graph(call: Call, inputs: Sequence[Any], gs: Sequence[Any], needs: 
 def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
     xp, orders = run.xp, [call.order(run.T, d) for d in range(run.D)]
     incoming = [
-        OutputGradients(*g[:2], *g[2:3], dcs=order.turn(g[3]) if call.every_state else None)
+        OutputGradients(g[0], g[1], g[2] if call.states > 1 else None, order.turn(g[3]) if call.every_state else None)
         for order, g in zip(orders, call.by_direction(gs))
     ]
     dh0, dc0, dZ, dY = run.bptt(incoming)
