@@ -17,6 +17,8 @@ from .lengths import Lengths
 
 State = Any
 """h (B, H) for a cell with one state array, a tuple such as (h, c) for one with several."""
+Parts = tuple[Any, ...]
+"""The state's arrays, the output first, whether there are several or one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,7 @@ class Cell(nn.Module):
         """The number of features of each state array; the first is the output's."""
         return (self.hidden_size,) * len(self.state_names)
 
-    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+    def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
         """Return the state's arrays at t from x(t) (B, I) and the state's arrays at t−1; the first is the output.
 
         `h` is h(t−1) as the recurrent weights see it: `state[0]`, or what recurrent dropout leaves of it.
@@ -136,12 +138,7 @@ class Cell(nn.Module):
         raise NotImplementedError(f"{type(self).__name__}: a cell defines step(x, state, h)")
 
     def sequence(
-        self,
-        xs: Any,
-        state: tuple[Any, ...],
-        backward: bool = False,
-        lengths: Lengths | None = None,
-        every_state: bool = False,
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
     ) -> tuple[Tensor, ...]:
         """Run the whole sequence as one primitive; arguments and results as in `unroll`."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")

@@ -22,7 +22,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 
-from .cell import Cell, KernelSpec
+from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, flat, per_step, weight_buffer
 from .fused_sequence import FusedSequence, map_sums
 from .lengths import Lengths
@@ -60,16 +60,11 @@ class GRUCell(Cell):
         self.reset_after = bool(reset_after)
         super().__init__(input_size, hidden_size, bias, two_biases=second, **options)
 
-    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+    def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
         return gru_step(x, state, h, self.Wc, self.Wr, self.b, self.br, reset_after=self.reset_after)
 
     def sequence(
-        self,
-        xs: Any,
-        state: tuple[Any, ...],
-        backward: bool = False,
-        lengths: Lengths | None = None,
-        every_state: bool = False,
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
     ) -> tuple[Tensor, ...]:
         return gru_sequence(
             xs, state[0], self.Wc, self.Wr, self.b, self.br, self.reset_after, backward, lengths=lengths
@@ -84,9 +79,7 @@ class GRUCell(Cell):
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
 
 
-def gru_step(
-    x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any, reset_after: bool
-) -> tuple[Tensor, ...]:
+def gru_step(x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, br: Any, reset_after: bool) -> tuple[Tensor, ...]:
     """h(t) from x(t) and h(t−1), op by op."""
     H = Wr.shape[1]
     rows, n_rows = slice(2 * H), slice(2 * H, None)
@@ -103,17 +96,9 @@ def gru_step(
 
 @mg.primitive_with_outputs
 def gru_sequence(
-    xp: Any,
-    xs: Array,
-    h0: Array,
-    Wc: Array,
-    Wr: Array,
-    b: Array,
-    br: Array,
-    reset_after: bool = True,
-    backward: bool = False,
-    lengths: Lengths | None = None,
-) -> Any:
+    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, br: Array, reset_after: bool = True,
+    backward: bool = False, lengths: Lengths | None = None,
+) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
 
     With `backward` time runs from T − 1 to 0 (slide 108) and the last one is h(0). Its rule is back-propagation

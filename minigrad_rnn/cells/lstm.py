@@ -27,7 +27,7 @@ from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
 from minigrad.validation import is_integer
 
-from .cell import Cell, KernelSpec
+from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, per_step
 from .fused_sequence import FusedSequence
 from .lengths import Lengths
@@ -57,15 +57,9 @@ class LSTMCell(Cell):
     takes_two_biases = True
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        proj_size: int = 0,
-        peephole: bool = False,
-        forget_bias: float | None = None,
-        **options: Any,
-    ) -> None:
+        self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0, peephole: bool = False,
+        forget_bias: float | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         name = type(self).__name__
         if not is_integer(proj_size) or not 0 <= proj_size < max(hidden_size, 1):
             raise ValueError(f"{name}: proj_size: got {proj_size!r}, want 0 (none) to {hidden_size - 1}")
@@ -89,16 +83,11 @@ class LSTMCell(Cell):
                     bias_of.data[H : 2 * H] = start
                     bias_of.written()
 
-    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+    def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
         return lstm_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp)
 
     def sequence(
-        self,
-        xs: Any,
-        state: tuple[Any, ...],
-        backward: bool = False,
-        lengths: Lengths | None = None,
-        every_state: bool = False,
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
     ) -> tuple[Tensor, ...]:
         h, c = state
         return lstm_sequence(
@@ -117,7 +106,7 @@ class LSTMCell(Cell):
 
 
 def lstm_step(
-    x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None
+    x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None
 ) -> tuple[Tensor, ...]:
     """(h, c) at t from x(t) and (h, c) at t−1, op by op."""
     c = state[1]
@@ -135,19 +124,9 @@ def lstm_step(
 
 @mg.primitive_with_outputs
 def lstm_sequence(
-    xp: Any,
-    xs: Array,
-    h0: Array,
-    c0: Array,
-    Wc: Array,
-    Wr: Array,
-    b: Array,
-    p: Array,
-    Wp: Array,
-    backward: bool = False,
-    lengths: Lengths | None = None,
-    every_state: bool = False,
-) -> Any:
+    xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, p: Array, Wp: Array,
+    backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, P), the last h (B, P) and c (B, H), and with
     `every_state` every c(t) (T, B, H).
 

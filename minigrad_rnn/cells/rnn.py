@@ -9,7 +9,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.validation import check_choice
 
-from .cell import Cell, KernelSpec
+from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, per_step
 from .fused_sequence import FusedSequence
 from .lengths import Lengths
@@ -32,27 +32,17 @@ class RNNCell(Cell):
     takes_two_biases = True
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        **options: Any,
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", **options: Any
     ) -> None:
         check_choice(type(self).__name__, ACTIVATIONS, nonlinearity=nonlinearity)
         super().__init__(input_size, hidden_size, bias, **options)
         self.nonlinearity = nonlinearity
 
-    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+    def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
         return rnn_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.nonlinearity)
 
     def sequence(
-        self,
-        xs: Any,
-        state: tuple[Any, ...],
-        backward: bool = False,
-        lengths: Lengths | None = None,
-        every_state: bool = False,
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
     ) -> tuple[Tensor, ...]:
         return rnn_sequence(
             xs, state[0], self.Wc, self.Wr, self.total_bias(), self.nonlinearity, backward, lengths=lengths
@@ -63,23 +53,16 @@ class RNNCell(Cell):
         return KernelSpec(f"rnn_{self.nonlinearity}", "", lambda: (self.Wc, self.Wr, self.total_bias()), step)
 
 
-def rnn_step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
+def rnn_step(x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
     """h(t) from x(t) and h(t−1), op by op."""
     return (ACTIVATIONS[nonlinearity](mg.linear(x, Wc, b) + mg.linear(h, Wr)),)
 
 
 @mg.primitive_with_outputs
 def rnn_sequence(
-    xp: Any,
-    xs: Array,
-    h0: Array,
-    Wc: Array,
-    Wr: Array,
-    b: Array,
-    nonlinearity: str,
-    backward: bool = False,
-    lengths: Lengths | None = None,
-) -> Any:
+    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str,
+    backward: bool = False, lengths: Lengths | None = None,
+) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
 
     With `backward` time runs from T − 1 to 0 (slide 108) and the last one is h(0). Its rule is back-propagation

@@ -137,31 +137,26 @@ class Sequences:
         arrays = (self._steps, self.X, self.C, self.S, *self.pair(out))
         if self.plan.forward.name == PERSISTENT:
             self._persistent("forward", self.plan.forward, (Z, *self.pair(self.weights), *biases, *arrays))
-        elif self.cell == "gru_published":
-            self._published_forward_steps((Z, *biases, *arrays))
         else:
             self._forward_steps((Z, *biases, *arrays))
         self.ys = [self.X[d, 1:] if y is None else y for d, y in enumerate(out)]
 
     def _forward_steps(self, arguments: tuple[Any, ...]) -> None:
-        step = self._step_kernel("steps.cu", "forward_step")
-        products = self.empty(self.D, self.B, self.weights[0].shape[0])
+        """Launch per step one kernel after the product Wr h(t−1); for the published GRU a second one after Wr_n q."""
+        file, H, stages = "steps.cu", self.H, [("forward_step", self.X, slice(None))]
+        if self.cell == "gru_published":
+            file = "published_steps.cu"
+            stages = [("gates_step", self.X, slice(2 * H)), ("candidate_step", self.C, slice(2 * H, None))]
+        launches = [
+            (self._step_kernel(file, name), values, weights, self.empty(self.D, self.B, weights[0].shape[0]))
+            for name, values, rows in stages
+            for weights in [[W[rows] for W in self.weights]]
+        ]
         for s in range(self.T):
-            for d, W in enumerate(self.weights):
-                self.xp.matmul(self.X[d, s], W.T, out=products[d])
-            step((*arguments, products), s)
-
-    def _published_forward_steps(self, arguments: tuple[Any, ...]) -> None:
-        gates, candidate = (self._step_kernel("published_steps.cu", name) for name in ("gates_step", "candidate_step"))
-        H, xp = self.H, self.xp
-        at_gates, at_n = self.empty(self.D, self.B, 2 * H), self.empty(self.D, self.B, H)
-        for s in range(self.T):
-            for d, W in enumerate(self.weights):
-                xp.matmul(self.X[d, s], W[: 2 * H].T, out=at_gates[d])
-            gates((*arguments, at_gates), s)
-            for d, W in enumerate(self.weights):
-                xp.matmul(self.C[d, s], W[2 * H :].T, out=at_n[d])
-            candidate((*arguments, at_n), s)
+            for step, values, weights, products in launches:
+                for d, W in enumerate(weights):
+                    self.xp.matmul(values[d, s], W.T, out=products[d])
+                step((*arguments, products), s)
 
     # Backward
 
@@ -184,19 +179,19 @@ class Sequences:
         dhs, dhT = both("dhs"), both("dhT")
         implementation, W = self.plan.backward, self.pair(self.weights)
         saved: tuple[Any, ...]
+        last: tuple[Any, ...]
         results: tuple[Any, ...]
+        carried: tuple[Any, ...]
         if published:
-            saved, results = (self._steps, self.X, self.S, *dhs), (dN, dY, *self.pair(dZ))
-            if implementation.name == PERSISTENT:
-                self._persistent("backward", implementation, (*W, *saved, *dhT, *results, dh0))
-            else:
-                self._published_backward_steps((*saved, *results), gradients, dN, dY, dh0)
+            saved, last = (self._steps, self.X, self.S, *dhs), dhT
+            results, carried = (dN, dY, *self.pair(dZ)), (dh0,)
         else:
-            saved, results = (self._steps, self.X, self.C, self.S, *dhs, *both("dcs")), (dY, *self.pair(dZ))
-            if implementation.name == PERSISTENT:
-                self._persistent("backward", implementation, (*W, *saved, *dhT, *both("dcT"), *results, dh0, dc0))
-            else:
-                self._backward_steps((*saved, *results), gradients, dY, dh0, dc0)
+            saved, last = (self._steps, self.X, self.C, self.S, *dhs, *both("dcs")), (*dhT, *both("dcT"))
+            results, carried = (dY, *self.pair(dZ)), (dh0, dc0)
+        if implementation.name == PERSISTENT:
+            self._persistent("backward", implementation, (*W, *saved, *last, *results, *carried))
+        else:
+            self._backward_steps((*saved, *results), gradients, dY, dN, dh0, dc0)
         return (
             dh0,
             dc0,
@@ -205,38 +200,33 @@ class Sequences:
         )
 
     def _backward_steps(
-        self, arguments: tuple[Any, ...], gradients: Sequence[OutputGradients], dY: Array, dh: Array, dc: Array
+        self,
+        arguments: tuple[Any, ...],
+        gradients: Sequence[OutputGradients],
+        dY: Array,
+        dN: Array,
+        dh: Array,
+        dc: Array,
     ) -> None:
-        step = self._step_kernel("steps.cu", "backward_step")
-        products = self.empty(self.D, self.B, self.H)
+        published, H = self.cell == "gru_published", self.H
+        file, names, rows = "steps.cu", ["backward_step"], slice(None)
+        if published:
+            file, names, rows = "published_steps.cu", ["candidate_step_backward", "gates_step_backward"], slice(2 * H)
+        first, *second = (self._step_kernel(file, name) for name in names)
+        products = self.empty(self.D, self.B, H)
+        carried = (products, dh) if published else (products, dh, dc)
         for d, g in enumerate(gradients):
             dh[d] = g.dhT
             if g.dcT is not None:
                 dc[d] = g.dcT
         for s in reversed(range(self.T)):
             if s < self.T - 1:
-                self._through(dY, s + 1, slice(None), products)
-            step((*arguments, products, dh, dc), s)
-        self._through(dY, 0, slice(None), products)
-        dh += products
-
-    def _published_backward_steps(
-        self, arguments: tuple[Any, ...], gradients: Sequence[OutputGradients], dN: Array, dY: Array, dh: Array
-    ) -> None:
-        candidate, gates = (
-            self._step_kernel("published_steps.cu", name) for name in ("candidate_step_backward", "gates_step_backward")
-        )
-        of_gates, of_n = slice(2 * self.H), slice(2 * self.H, None)
-        products = self.empty(self.D, self.B, self.H)
-        for d, g in enumerate(gradients):
-            dh[d] = g.dhT
-        for s in reversed(range(self.T)):
-            if s < self.T - 1:
-                self._through(dY, s + 1, of_gates, products)
-            candidate((*arguments, products, dh), s)
-            self._through(dN, s, of_n, products)
-            gates((*arguments, products, dh), s)
-        self._through(dY, 0, of_gates, products)
+                self._through(dY, s + 1, rows, products)
+            first((*arguments, *carried), s)
+            for step in second:
+                self._through(dN, s, slice(2 * H, None), products)
+                step((*arguments, *carried), s)
+        self._through(dY, 0, rows, products)
         dh += products
 
     def _through(self, dY: Array, s: int, rows: slice, products: Array) -> None:

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..cells import (
-    GRUCell,
-    IndRNNCell,
-    LayerNormGRUCell,
-    LayerNormLSTMCell,
-    LayerNormRNNCell,
-    LSTMCell,
-    MGUCell,
-    RNNCell,
-)
+from .. import cells
 from .recurrence import Recurrence
 
 
@@ -24,20 +15,12 @@ class RNN(Recurrence):
     Equation: `minigrad_rnn.cells.rnn`.
     """
 
-    cell_type = RNNCell
+    cell_type = cells.RNNCell
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int | tuple[int, int] = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        **options: Any,
-    ) -> None:
+        self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, nonlinearity: str = "tanh",
+        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             nonlinearity=nonlinearity, **options,
@@ -51,20 +34,13 @@ class LSTM(Recurrence):
     Equations: `minigrad_rnn.cells.lstm`.
     """
 
-    cell_type = LSTMCell
+    cell_type = cells.LSTMCell
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int | tuple[int, int] = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
+        self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
         **options: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             proj_size=proj_size, **options,
@@ -78,34 +54,34 @@ class GRU(Recurrence):
     Equations: `minigrad_rnn.cells.gru`.
     """
 
-    cell_type = GRUCell
+    cell_type = cells.GRUCell
 
 
 class LayerNormRNN(Recurrence):
     """The simple recurrent net with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
-    cell_type = LayerNormRNNCell
+    cell_type = cells.LayerNormRNNCell
 
 
 class LayerNormLSTM(Recurrence):
     """The LSTM with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: (h, c)."""
 
-    cell_type = LayerNormLSTMCell
+    cell_type = cells.LayerNormLSTMCell
 
 
 class LayerNormGRU(Recurrence):
     """The GRU with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
-    cell_type = LayerNormGRUCell
+    cell_type = cells.LayerNormGRUCell
 
 
 class MGU(Recurrence):
     """The minimal gated unit. Equations: `minigrad_rnn.cells.mgu`. State: h."""
 
-    cell_type = MGUCell
+    cell_type = cells.MGUCell
 
 
 class IndRNN(Recurrence):
     """The independently recurrent net; also `nonlinearity`. Equation: `minigrad_rnn.cells.indrnn`. State: h."""
 
-    cell_type = IndRNNCell
+    cell_type = cells.IndRNNCell
