@@ -145,10 +145,14 @@ class FusedSequence(ReadOrder):
         """
         if not needed:
             return None
-        if right.ndim == 2:
-            ones = self.weight_gradient(left, right[:, None], needed)
-            return map_sums(lambda column: column[:, 0], ones)
         matmul, columns = self.xp.matmul, self.step_columns
+        if right.ndim == 2:
+            ones = right[:, None]
+            return PerStepSum(
+                matmul(flat(left), flat(ones).T)[:, 0],
+                self.labels,
+                lambda label: matmul(columns(label, left), columns(label, ones).T)[:, 0],
+            )
         return PerStepSum(
             matmul(flat(left), flat(right).T),
             self.labels,
@@ -176,9 +180,9 @@ class FusedSequence(ReadOrder):
 
 def map_sums(function: Callable[..., Array], *sums: PerStepSum | None) -> PerStepSum | None:
     """`function` of the sums' totals, and of their shares at each step; None where one of them is None."""
-    present = [s for s in sums if s is not None]
-    if len(present) < len(sums):
+    if None in sums:
         return None
+    present: Any = sums
     return PerStepSum(
-        function(*(s.total for s in present)), present[0].steps, lambda label: function(*(s.at(label) for s in present))
+        function(*[s.total for s in present]), present[0].steps, lambda label: function(*[s.at(label) for s in present])
     )
