@@ -44,6 +44,12 @@ def as_array(value: Any) -> Any:
     return array if is_array(array) else np.asarray(array)
 
 
+def check_array(caller: str, argument: str, value: Any) -> None:
+    """Raise TypeError unless the value is a tensor or an array."""
+    if not isinstance(value, Tensor) and not is_array(value):
+        raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
+
+
 def as_tensor(caller: str, argument: str, value: Any, user_owned: bool = False) -> Tensor:
     """The tensor itself, or a constant on the array. Raises TypeError for anything else.
 
@@ -60,7 +66,10 @@ def check_like(caller: str, argument: str, value: Any, parameter: Tensor) -> Ten
     """`value` as a tensor. Raises TypeError unless it has the parameter's dtype, BackendError unless its backend."""
     x = as_tensor(caller, argument, value)
     if x.dtype != parameter.dtype:
-        raise TypeError(f"{caller}: {argument}: got dtype {x.dtype}, want {parameter.dtype} like the parameters")
+        raise TypeError(
+            f"{caller}: {argument}: got dtype {x.dtype}, want {parameter.dtype} like the parameters; convert with "
+            f"{argument}.astype({str(parameter.dtype)!r})"
+        )
     if x.backend != parameter.backend:
         raise BackendError(
             f"{caller}: {argument}: is on {x.backend}, the parameters on {parameter.backend}; move one with .to(...)"

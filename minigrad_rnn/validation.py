@@ -1,4 +1,4 @@
-"""What a recurrence is given, checked."""
+"""Argument checks of the recurrent networks: cells and their options, layers, probabilities, masks."""
 
 from __future__ import annotations
 
@@ -6,91 +6,96 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from minigrad import Tensor
-from minigrad.backend import is_array
-from minigrad.validation import check_like
+from minigrad.validation import as_tensor, check_integer, check_like, check_probability, is_integer
 
 from .cells import Cell, CellMasks
 
-
-def as_tensor(name: str, argument: str, value: Any) -> Tensor:
-    """The value itself, or a constant that holds it.
-
-    Raises:
-        TypeError: neither a tensor nor an array.
-    """
-    if isinstance(value, Tensor):
-        return value
-    if is_array(value):
-        return Tensor(value)
-    raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want a Tensor or an array")
+__all__ = ["as_tensor", "check_cell_type", "check_depths", "check_masks", "check_whole", "check_zoneout", "options_of"]
 
 
 def check_whole(name: str, argument: str, value: Any) -> None:
-    """Refuse, with a ValueError, what is no whole number or is below 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: {argument}: got {value!r}, want a whole number of at least 1")
+    """Raise ValueError for a value that is no integer of at least 1."""
+    check_integer(name, **{argument: value})
 
 
-GIVEN = ("self", "input_size", "hidden_size", "bias", "initial_state", "rng", "dtype")
-"""What a recurrence itself gives each of its cells."""
+RECURRENCE_OPTIONS = ("self", "input_size", "hidden_size", "bias", "initial_state", "rng", "dtype")
+"""The parameters of a cell's constructor that a recurrence passes by itself."""
 
 
 def options_of(cell_type: type[Cell]) -> dict[str, Any]:
-    """The options that the cell's constructors take beside those that the recurrence gives, and their defaults."""
-    found: dict[str, Any] = {}
+    """The other options of the cell's constructors, and their defaults."""
+    options: dict[str, Any] = {}
     for kind in cell_type.__mro__[: cell_type.__mro__.index(Cell) + 1]:
         if "__init__" in vars(kind):
             for p in inspect.signature(vars(kind)["__init__"]).parameters.values():
-                if p.name not in GIVEN and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-                    found.setdefault(p.name, p.default)
-    return found
+                if p.name not in RECURRENCE_OPTIONS and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+                    options.setdefault(p.name, p.default)
+    return options
 
 
-def check_probability(name: str, argument: str, p: Any) -> None:
-    if isinstance(p, bool) or not isinstance(p, (int, float, np.floating)) or not 0 <= p < 1:
-        raise ValueError(f"{name}: {argument}: got {p!r}, want a probability in [0, 1)")
+def check_cell_type(name: str, cell_type: Any, options: Mapping[str, Any]) -> None:
+    """Raise TypeError unless cell_type is a subclass of Cell that knows these options."""
+    if not isinstance(cell_type, type) or not issubclass(cell_type, Cell):
+        raise TypeError(f"{name}: cell_type: got {cell_type!r}, want a subclass of Cell")
+    known = list(options_of(cell_type))
+    if unknown := sorted(set(options) - set(known)):
+        raise TypeError(
+            f"{name}: {unknown[0]}: got an option that {cell_type.__name__} does not know, want any of {known}"
+        )
 
 
-def depths_of(name: str, num_layers: Any, bidirectional: bool) -> tuple[int, ...]:
-    """How many layers each direction has."""
+def check_depths(name: str, num_layers: Any, bidirectional: bool) -> tuple[int, ...]:
+    """Return the number of layers of each direction. Raises ValueError for anything but L, or (L_f, L_b) for two."""
     several = isinstance(num_layers, tuple)
     depths = num_layers if several else (num_layers,) * (2 if bidirectional else 1)
-    for depth in depths:
-        if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-            raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1, or two")
+    if not all(is_integer(depth) and depth >= 1 for depth in depths):
+        raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1, or two")
     if several and (not bidirectional or len(depths) != 2):
         raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number, or (L_f, L_b) if bidirectional")
     return tuple(int(depth) for depth in depths)
 
 
+def check_zoneout(name: str, zoneout: Any, state_names: tuple[str, ...]) -> tuple[float, ...]:
+    """Return a probability for each of the state's arrays. Raises ValueError for a bad one or a wrong number."""
+    probabilities = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * len(state_names)
+    for p in probabilities:
+        check_probability(name, zoneout=p)
+    if len(probabilities) != len(state_names):
+        raise ValueError(f"{name}: zoneout: got {len(probabilities)} probabilities, want one for each of {state_names}")
+    return tuple(float(p) for p in probabilities)
+
+
 def check_masks(name: str, cells: Mapping[str, Cell], masks: Any, T: int, B: int) -> None:
-    """Masks for cells that there are, in the parameters' dtype, and of the shapes that `CellMasks` says.
+    """Check that masks are for existing cells, in the parameters' dtype, and of the shapes that `CellMasks` names.
 
     Zoneout's may be (T, 1, 1), as they are in evaluation.
+
+    Raises:
+        ValueError: an unknown cell, a shape, a number of zoneout masks.
+        TypeError: masks of another kind, or another dtype.
     """
     if not isinstance(masks, Mapping) or not all(isinstance(mask, CellMasks) for mask in masks.values()):
         raise TypeError(f"{name}: masks: got {type(masks).__name__}, want CellMasks by the name of a cell")
     if unknown := sorted(set(masks) - set(cells)):
         raise ValueError(f"{name}: masks: got {unknown}, want names among {list(cells)}")
-    for called, mask in masks.items():
-        cell = cells[called]
+    for cell_name, mask in masks.items():
+        cell = cells[cell_name]
+        where = f"{name}: masks: {cell_name}"
         sizes, dtype = cell.state_sizes, cell.reference_parameter().dtype
         if len(mask.zoneout) not in (0, len(sizes)):
-            raise ValueError(
-                f"{name}: masks: {called}: zoneout: got {len(mask.zoneout)}, want one for each of {cell.state_names}"
-            )
-        found: list[tuple[str, Any, list[tuple[int, ...]]]]
-        found = [("input", mask.input, [(T, B, cell.input_size)]), ("recurrent", mask.recurrent, [(B, sizes[0])])]
-        found += [("zoneout", zone, [(T, B, size), (T, 1, 1)]) for zone, size in zip(mask.zoneout, sizes)]
-        for part, a, shapes in found:
+            raise ValueError(f"{where}: zoneout: got {len(mask.zoneout)}, want one for each of {cell.state_names}")
+        parts: list[tuple[str, Any, list[tuple[int, ...]]]] = [
+            ("input", mask.input, [(T, B, cell.input_size)]),
+            ("recurrent", mask.recurrent, [(B, sizes[0])]),
+        ]
+        parts += [("zoneout", zone, [(T, B, size), (T, 1, 1)]) for zone, size in zip(mask.zoneout, sizes)]
+        for part, a, shapes in parts:
             if a is not None and tuple(a.shape) not in shapes:
                 want = " or ".join(map(str, shapes))
-                raise ValueError(f"{name}: masks: {called}: {part}: got shape {tuple(a.shape)}, want {want}")
+                raise ValueError(f"{where}: {part}: got shape {tuple(a.shape)}, want {want}")
             if a is not None and a.dtype != dtype:
-                raise TypeError(f"{name}: masks: {called}: {part}: got dtype {a.dtype}, want {dtype}")
+                raise TypeError(f"{where}: {part}: got dtype {a.dtype}, want {dtype}")
 
 
 def check_series(

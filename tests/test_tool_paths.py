@@ -18,7 +18,8 @@ def constants() -> dict[str, Any]:
     """Return the literal constants of mutmut_config.py, which cannot be imported without mutmut."""
     tree = ast.parse((ROOT / "mutmut_config.py").read_text(encoding="utf-8"))
     assignments = [node for node in tree.body if isinstance(node, ast.Assign)]
-    return {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in assignments}
+    literal = (ast.Constant, ast.Tuple, ast.Dict)
+    return {ast.unparse(a.targets[0]): ast.literal_eval(a.value) for a in assignments if isinstance(a.value, literal)}
 
 
 def test_the_paths_of_the_mutation_tests_exist() -> None:

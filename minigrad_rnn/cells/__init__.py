@@ -1,4 +1,4 @@
-"""The recurrent cells, a file each: equations, one step, and mostly the whole sequence as one primitive."""
+"""The recurrent cells, one file each: equations, one step, and for three of them a whole fused sequence."""
 
 from .cell import Cell
 from .gru import GRUCell

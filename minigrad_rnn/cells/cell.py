@@ -1,4 +1,4 @@
-"""What every cell has: its parameters under the lecture's names, an initial state, and one step of time."""
+"""The base class of every cell: parameters under the lecture's names, an initial state, and one time step."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import backend_of, is_array
+from minigrad.backend import backend_of
+from minigrad.validation import check_array, check_choice, check_integer
 
 from .lengths import Lengths
 
 State = Any
 """h (B, H) for a cell with one state array, a tuple such as (h, c) for one with several."""
+Parts = tuple[Any, ...]
+"""The state's arrays, the output first, whether there are several or one."""
 
 
 @dataclass(frozen=True, eq=False)
-class KernelForm:
-    """What those who run a cell's whole sequence in a kernel are told of it.
-
-    kind: the cell's name there. refused: the option that no kernel serves, or nothing. weights: gives Wc, Wr, b and br,
-    of which the biases may be None. step: `step(x, state, h, *weights)`, one step op by op.
-    """
+class KernelSpec:
+    """What a kernel needs to know of a cell to run its whole sequence."""
 
     kind: str
+    """The cell's name among the kernels, one of `cuda.planner.CELLS`."""
     refused: str
-    weights: Callable[[], tuple[Any, Any, Any, Any]]
+    """Why no kernel serves the cell's options, or ""."""
+    weights: Callable[[], tuple[Any, ...]]
+    """Returns Wc, Wr, b and, for a cell that adds a bias to Wr h(t−1) alone, br; the biases may be None."""
     step: Callable[..., tuple[Tensor, ...]]
+    """`step(x, state, h, *weights)`: one step op by op."""
 
 
 class Cell(nn.Module):
@@ -57,7 +60,7 @@ class Cell(nn.Module):
         bias: whether there is a b.
         initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,), one for every sequence (slide 69),
             and so is every other array of the state.
-        rng: where the initial weights, uniform in ±1/√H, are drawn from: a generator, a seed, or None for the default.
+        rng: draws the initial weights, uniform in ±1/√H: a generator, a seed, or None for the library's own generator.
         dtype: of the parameters.
         two_biases: whether there is a second bias `br` beside b, as in torch, added to Wr h(t−1); RNN and LSTM only.
     """
@@ -82,18 +85,15 @@ class Cell(nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        for argument, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{name}: {argument}: got {size!r}, want a whole number of at least 1")
-        if initial_state not in ("zeros", "learned"):
-            raise ValueError(f"{name}: initial_state: got {initial_state!r}, want 'zeros' or 'learned'")
+        check_integer(name, input_size=input_size, hidden_size=hidden_size)
+        check_choice(name, ("zeros", "learned"), initial_state=initial_state)
         if two_biases and not self.takes_two_biases:
             raise ValueError(f"{name}: two_biases: got True, want False: this cell has one bias")
         if two_biases and not bias:
             raise ValueError(f"{name}: two_biases: got True with bias=False, want one or the other")
         self.input_size, self.hidden_size, self.initial_state = input_size, hidden_size, initial_state
-        given = nn.init.as_generator(rng, name)
-        self._rng = nn.init.default_generator() if given is None else given
+        generator = nn.init.as_generator(rng, name)
+        self._rng = nn.init.default_generator() if generator is None else generator
         self._bound, self._dtype = hidden_size**-0.5, dtype
         self.make_weights(bias, two_biases)
         if initial_state == "learned":
@@ -102,9 +102,9 @@ class Cell(nn.Module):
         del self._rng
 
     def make_weights(self, bias: bool, two_biases: bool) -> None:
-        """Wc (G·H, I), Wr (G·H, H), b and br (G·H,); a cell with other parameters makes its own here instead.
+        """Create Wc (G·H, I), Wr (G·H, H), b and br (G·H,); a cell with other parameters creates its own here.
 
-        It draws from `uniform`, and needs no Wc and no b as long as `step` asks for none.
+        It draws them with `uniform`. Wc and b are needed only where `step` uses them.
         """
         rows = self.gates * self.hidden_size
         self.Wc = self.uniform(rows, self.input_size)
@@ -113,47 +113,42 @@ class Cell(nn.Module):
         self.br = self.uniform(rows) if two_biases else None
 
     def total_bias(self) -> Any:
-        """b + br, where there are two: they are added to the same z(t)."""
+        """b, or b + br where there are two: both are added to the same z(t)."""
         return self.b if self.br is None else self.b + self.br
 
     def uniform(self, *shape: int) -> mg.Parameter:
-        """A parameter drawn from ±1/√H, while the cell is being made."""
+        """A parameter drawn uniformly from ±1/√H; available in `make_weights` only."""
         return mg.Parameter(self._rng.uniform(-self._bound, self._bound, shape), dtype=self._dtype)
 
     def reference_parameter(self) -> mg.Parameter:
-        """One of the cell's parameters, to ask where they live and in which dtype."""
+        """One of the cell's parameters, whose backend and dtype all of them share."""
         Wc: mg.Parameter | None = getattr(self, "Wc", None)
         return next(self.parameters()) if Wc is None else Wc
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """How many features each of the state's arrays has; the first is the output's."""
+        """The number of features of each state array; the first is the output's."""
         return (self.hidden_size,) * len(self.state_names)
 
-    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
-        """The state's arrays at t from x(t) (B, I) and the state's arrays at t−1; the first is the output.
+    def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
+        """Return the state's arrays at t from x(t) (B, I) and the state's arrays at t−1; the first is the output.
 
         `h` is h(t−1) as the recurrent weights see it: `state[0]`, or what recurrent dropout leaves of it.
         """
         raise NotImplementedError(f"{type(self).__name__}: a cell defines step(x, state, h)")
 
     def sequence(
-        self,
-        xs: Any,
-        state: tuple[Any, ...],
-        backward: bool = False,
-        lengths: Lengths | None = None,
-        every_state: bool = False,
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
     ) -> tuple[Tensor, ...]:
-        """The whole sequence as one primitive; takes and returns what `unroll` does."""
+        """Run the whole sequence as one primitive; arguments and results as in `unroll`."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 
-    def kernel_spec(self) -> KernelForm | None:
-        """How a kernel sees the cell; None where none is written for it."""
+    def kernel_spec(self) -> KernelSpec | None:
+        """What a kernel needs to know of the cell; None where no kernel is written for it."""
         return None
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
-        """The state before the first step, (B, H) each: zeros where the weights live, or what was learned."""
+        """The state before the first step, (B, H) each: zeros on the weights' backend, or the learned values."""
         parts = tuple(zip(self.state_names, self.state_sizes))
         if self.initial_state == "learned":
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
@@ -166,11 +161,10 @@ class Cell(nn.Module):
 
         Raises:
             ValueError: x or the state has the wrong shape.
-            TypeError: it is no array, or its dtype is not the parameters'.
+            TypeError: x or the state is no array, or its dtype is not the parameters'.
         """
         name, dtype = type(self).__name__, self.reference_parameter().dtype
-        if not isinstance(x, Tensor) and not is_array(x):
-            raise TypeError(f"{name}: x: got {type(x).__name__}, want a Tensor or an array")
+        check_array(name, "x", x)
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ValueError(f"{name}: x: got shape {tuple(x.shape)}, want (B, {self.input_size})")
         if x.dtype != dtype:
@@ -179,20 +173,19 @@ class Cell(nn.Module):
             parts = self.initial(x.shape[0])
         else:
             parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-            want = [(x.shape[0], size) for size in self.state_sizes]
             for part in parts:
-                if not isinstance(part, Tensor) and not is_array(part):
-                    raise TypeError(f"{name}: state: got {type(part).__name__}, want a Tensor or an array")
-            if [tuple(p.shape) for p in parts] != want:
-                got = ", ".join(str(tuple(p.shape)) for p in parts)
-                said = " and ".join(f"{part} of shape {shape}" for part, shape in zip(self.state_names, want))
-                raise ValueError(f"{name}: state: got {got}, want {said}")
-            if any(p.dtype != dtype for p in parts):
-                got = ", ".join(str(p.dtype) for p in parts)
+                check_array(name, "state", part)
+            want = [(x.shape[0], size) for size in self.state_sizes]
+            if [tuple(part.shape) for part in parts] != want:
+                got = ", ".join(str(tuple(part.shape)) for part in parts)
+                shapes = " and ".join(f"{part} of shape {shape}" for part, shape in zip(self.state_names, want))
+                raise ValueError(f"{name}: state: got {got}, want {shapes}")
+            if any(part.dtype != dtype for part in parts):
+                got = ", ".join(str(part.dtype) for part in parts)
                 raise TypeError(f"{name}: state: got dtype {got}, want {dtype} like the parameters")
         new = self.step(x, parts, parts[0])
         return new[0], new if len(new) > 1 else new[0]
 
     def extra_repr(self) -> str:
-        b = getattr(self, "b", self)  # a cell with parameters of its own may have none of that name
-        return f"{self.input_size}, {self.hidden_size}" + (", bias=False" if b is None else "")
+        no_bias = getattr(self, "b", self) is None  # a cell with parameters of its own may have no b
+        return f"{self.input_size}, {self.hidden_size}" + (", bias=False" if no_bias else "")

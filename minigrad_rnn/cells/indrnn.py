@@ -1,8 +1,8 @@
-"""The independently recurrent net (Li et al. 2018): every unit sees its own past alone.
+"""The independently recurrent cell (Li et al. 2018): every unit sees only its own past.
 
 h(t) = f(Wc x(t) + Wr · h(t−1) + b)
 
-Here Wr is a vector and the product is that of entries; units mix in the next layer.
+Here Wr is a vector and the product is elementwise; units mix in the next layer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.validation import check_choice
 
 from .cell import Cell
 from .rnn import ACTIVATIONS
@@ -31,8 +32,7 @@ class IndRNNCell(Cell):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "relu", **options: Any
     ) -> None:
-        if nonlinearity not in ACTIVATIONS:
-            raise ValueError(f"{type(self).__name__}: nonlinearity: got {nonlinearity!r}, want one of {[*ACTIVATIONS]}")
+        check_choice(type(self).__name__, ACTIVATIONS, nonlinearity=nonlinearity)
         super().__init__(input_size, hidden_size, bias, **options)
         self.nonlinearity = nonlinearity
 

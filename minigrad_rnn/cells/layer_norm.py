@@ -28,9 +28,10 @@ def normalised(a: Any) -> Tensor:
 
 
 class LayerNormCell(Cell):
-    """What the three have in common: gains that start at 1."""
+    """The base of the three cells: gains that start at 1."""
 
     def ones(self, size: int) -> mg.Parameter:
+        """A gain (size,) of ones."""
         return mg.Parameter(np.ones(size), dtype=self._dtype)
 
 
@@ -75,8 +76,8 @@ class LayerNormLSTMCell(LayerNormCell):
             z = z + self.b
         i, f, g, o = (z[:, k * H : (k + 1) * H] for k in range(4))
         c = mg.sigmoid(f) * state[1] + mg.sigmoid(i) * mg.tanh(g)
-        seen = self.gain_h * normalised(c)
-        return mg.sigmoid(o) * mg.tanh(seen if self.shift_h is None else seen + self.shift_h), c
+        scaled_c = self.gain_h * normalised(c)
+        return mg.sigmoid(o) * mg.tanh(scaled_c if self.shift_h is None else scaled_c + self.shift_h), c
 
 
 class LayerNormGRUCell(LayerNormCell):

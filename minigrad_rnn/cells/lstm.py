@@ -5,36 +5,32 @@ c(t) = f · c(t−1) + i · g;         h(t) = o · tanh(c(t))
 
 With peepholes (Gers & Schmidhuber 2000) the gates see the cell: p_i c(t−1) is added to z_i, p_f c(t−1) to z_f and
 p_o c(t) to z_o. With a projection (Sak et al. 2014) h(t) = Wp (o · tanh(c(t))) has fewer units than c(t).
+
+The fused sequence works on blocks of H rows, one column per example:
+
+    S  saved by the forward pass, a row of blocks per step: i, f, o, g, c(t−1), tanh(c(t))
+    m  o · tanh(c(t)): h(t) itself, or what the projection reads
+    P  the products that several factors share: i·g, f·c(t−1), o·tanh(c(t))
+    K  the factors of BPTT: what dc(t) and dh(t) are multiplied with (`lstm_factors`)
+    D  what comes of it: dc(t−1), dz_i, dz_f, dz_g, dz_o
+
+S stores o before g, so that the three σ gates are neighbours and one call serves them; weights and dz keep i f g o.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import repeat
 from typing import Any
-
-import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.validation import is_integer
 
-from .cell import Cell, KernelForm
-from .feature_major import (  # fmt: skip
-    CHUNK,
-    WeightGradients,
-    batch_major,
-    copy_columns,
-    input_gradient,
-    per_step,
-    product,
-    stacked_inputs,
-    stacked_weights,
-    time_buffer,
-    weight_copy,
-)
-from .lengths import Lengths, incoming_gradients, last_valid, to_read_order, to_time_order
-from .unroll import rule_through_graph, unroll
+from .cell import Cell, KernelSpec, Parts
+from .feature_major import batch_major, copy_columns, per_step
+from .fused_sequence import FusedSequence
+from .lengths import Lengths
 
 Array = Any
 
@@ -61,18 +57,11 @@ class LSTMCell(Cell):
     takes_two_biases = True
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        proj_size: int = 0,
-        peephole: bool = False,
-        forget_bias: float | None = None,
-        **options: Any,
-    ) -> None:
+        self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0, peephole: bool = False,
+        forget_bias: float | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         name = type(self).__name__
-        whole = isinstance(proj_size, (int, np.integer)) and not isinstance(proj_size, bool)
-        if not whole or not 0 <= proj_size < max(hidden_size, 1):
+        if not is_integer(proj_size) or not 0 <= proj_size < max(hidden_size, 1):
             raise ValueError(f"{name}: proj_size: got {proj_size!r}, want 0 (none) to {hidden_size - 1}")
         if forget_bias is not None and not bias:
             raise ValueError(f"{name}: forget_bias: got {forget_bias!r} with bias=False, want None or a bias")
@@ -94,16 +83,11 @@ class LSTMCell(Cell):
                     bias_of.data[H : 2 * H] = start
                     bias_of.written()
 
-    def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
+    def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
         return lstm_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp)
 
     def sequence(
-        self,
-        xs: Any,
-        state: tuple[Any, ...],
-        backward: bool = False,
-        lengths: Lengths | None = None,
-        every_state: bool = False,
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
     ) -> tuple[Tensor, ...]:
         h, c = state
         return lstm_sequence(
@@ -111,21 +95,18 @@ class LSTMCell(Cell):
             lengths=lengths, every_state=every_state,
         )  # fmt: skip
 
-    def kernel_spec(self) -> KernelForm:
-        def step(x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> tuple[Tensor, ...]:
-            return lstm_step(x, state, h, Wc, Wr, b)
-
+    def kernel_spec(self) -> KernelSpec:
         options = {"peephole": self.peephole, "proj_size": self.proj_size}
         refused = next((f"no kernel serves {name}={value}" for name, value in options.items() if value), "")
-        return KernelForm("lstm", refused, lambda: (self.Wc, self.Wr, self.total_bias(), None), step)
+        return KernelSpec("lstm", refused, lambda: (self.Wc, self.Wr, self.total_bias()), lstm_step)
 
     def extra_repr(self) -> str:
-        said = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]
-        return ", ".join([super().extra_repr(), *said])
+        options = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]
+        return ", ".join([super().extra_repr(), *options])
 
 
 def lstm_step(
-    x: Any, state: tuple[Any, ...], h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None
+    x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None
 ) -> tuple[Tensor, ...]:
     """(h, c) at t from x(t) and (h, c) at t−1, op by op."""
     c = state[1]
@@ -143,106 +124,92 @@ def lstm_step(
 
 @mg.primitive_with_outputs
 def lstm_sequence(
-    xp: Any,
-    xs: Array,
-    h0: Array,
-    c0: Array,
-    Wc: Array,
-    Wr: Array,
-    b: Array,
-    p: Array,
-    Wp: Array,
-    backward: bool = False,
-    lengths: Lengths | None = None,
-    every_state: bool = False,
-) -> Any:
+    xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, p: Array, Wp: Array,
+    backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, P), the last h (B, P) and c (B, H), and with
     `every_state` every c(t) (T, B, H).
 
     With `backward` time runs from T − 1 to 0 (slide 108). Its rule is back-propagation through time on arrays; in a
-    recorded walk (`create_graph`) the rule runs the sequence op by op instead.
+    recorded backward pass (`create_graph`) it runs the sequence op by op instead.
 
     Shapes: xs (T, B, I), h0 (B, P), c0 (B, H), Wc (4H, I), Wr (4H, P), b (4H,), p (3H,), Wp (P, H); the last three may
     be None, and without Wp P = H.
     """
-    T, I, H = len(xs), Wc.shape[1], c0.shape[1]
-    turn = to_read_order(lengths, backward)
-    clean = xs if lengths is None else lengths.without_padding(xp, xs)
-    hs, v, S, m = lstm_forward(xp, turn(clean), h0, c0, Wc, Wr, b, p, Wp)
+    run, H = FusedSequence(xp, xs, backward, lengths), c0.shape[1]
+    hs, v, S, m = lstm_forward(run, xs, h0, c0, Wc, Wr, b, p, Wp)
     cs = batch_major(S[1:, 4 * H : 5 * H])
 
-    def rule(xp: Any, gs: Any, needs: Any, xs: Any, h0: Any, c0: Any, Wc: Any, Wr: Any, b: Any, p: Any, Wp: Any) -> Any:
-        inputs = (xs, h0, c0, Wc, Wr, b, p, Wp)
-        if isinstance(gs[0], Tensor):
-            steps = partial(unroll, lstm_step, 2, backward, lengths=lengths, every_state=every_state)
-            return rule_through_graph(steps, inputs, gs, needs)
-        dhs, dhT = incoming_gradients(xp, gs[0], gs[1], turn, lengths)
+    def bptt(gs: Any, needs: Any, xs: Any, h0: Any, c0: Any, Wc: Any, Wr: Any, b: Any, p: Any, Wp: Any) -> Any:
+        I, v_T = Wc.shape[1], v[: run.T]
+        dhs, dhT = run.incoming(gs[0], gs[1])
         dcs, dcT = None, gs[2]
-        if every_state or (lengths is not None and not lengths.full):
-            every = gs[3] if every_state else xp.zeros((T, *dcT.shape), dcT.dtype)
-            dcs, dcT = incoming_gradients(xp, every, dcT, turn, lengths)
-        dz, dh0, dc0, dh = lstm_bptt(xp, dhs, dhT, dcs, dcT, S, Wr, p, Wp)
-        shares, v_T = WeightGradients(xp, T, backward, lengths), v[:T]
+        if every_state or run.lengths is not None:  # else c receives a gradient from outside at the last step only
+            dcs, dcT = run.incoming(gs[3] if every_state else xp.zeros((run.T, *dcT.shape), dcT.dtype), dcT)
+        dz, dh0, dc0, dh = lstm_bptt(run, dhs, dhT, dcs, dcT, S, Wr, p, Wp)
         return (
-            turn(input_gradient(xp, dz, Wc)) if needs[0] else None,
+            run.input_gradient(dz, Wc, needs[0]),
             dh0,
             dc0,
-            shares.product(dz, v_T[:, :I], needs[3]),
-            shares.product(dz, v_T[:, -h0.shape[1] :], needs[4]),
-            shares.product(dz, v_T[:, I], needs[5]),
-            peephole_gradient(xp, dz, S, shares) if needs[6] else None,
-            shares.product(dh, m, needs[7]),
+            run.weight_gradient(dz, v_T[:, :I], needs[3]),
+            run.weight_gradient(dz, v_T[:, -h0.shape[1] :], needs[4]),
+            run.weight_gradient(dz, v_T[:, I], needs[5]),
+            peephole_gradient(run, dz, S) if needs[6] else None,
+            run.weight_gradient(dh, m, needs[7]),
         )
 
-    value: tuple[Array, ...] = (to_time_order(xp, hs, turn, lengths), last_valid(hs, lengths), last_valid(cs, lengths))
+    value: tuple[Array, ...] = run.to_time_order(hs), run.last(hs), run.last(cs)
     if every_state:
-        value = (*value, to_time_order(xp, cs, turn, lengths).copy())
-    return value, (xs, h0, c0, Wc, Wr, b, p, Wp), mg.JointRule(rule)
+        value = (*value, run.to_time_order(cs).copy())
+    return value, (xs, h0, c0, Wc, Wr, b, p, Wp), run.rule(bptt, lstm_step, 2, every_state)
 
 
-def halved(xp: Any, Wc: Array, Wr: Array, b: Array, B: int) -> Array:
+def halved(run: FusedSequence, Wc: Array, Wr: Array, b: Array) -> Array:
     """[Wc b Wr] with the gates in the order i, f, o, g and the rows of the three σ gates halved.
 
     σ(z) = tanh(z/2)/2 + 1/2, so after halving one tanh serves all four gates.
     """
     H = Wc.shape[0] // 4
-    W = stacked_weights(xp, Wc, Wr, b, B)
+    W = run.stacked_weights(Wc, Wr, b)
     g = W[2 * H : 3 * H].copy()
-    xp.multiply(W[: 2 * H], 0.5, W[: 2 * H])
-    xp.multiply(W[3 * H :], 0.5, W[2 * H : 3 * H])
+    W[: 2 * H] *= 0.5
+    run.xp.multiply(W[3 * H :], 0.5, W[2 * H : 3 * H])
     W[3 * H :] = g
     return W
 
 
 def lstm_forward(
-    xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, p: Array, Wp: Array
+    run: FusedSequence, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, p: Array, Wp: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Every h(t) (T, B, P), and what BPTT needs: v (`stacked_inputs`), S, and o · tanh(c) (T, H, B) if projected.
+    """Every h(t) (T, B, P), and what BPTT needs: v (`FusedSequence.stacked_inputs`), S, and m (T, H, B).
 
-    S[t] (6H, B) holds i, f, o, g, c(t−1), tanh(c(t)) of step t, so that i, f lie beside o and g beside c: i·g and f·c
-    are one call, and so are the products of BPTT.
+    S (T + 1, 6H, B) is explained at the top. There i, f lie beside o and g beside c(t−1), so that i·g and f·c(t−1) are
+    one call, and so are the products of BPTT.
     """
-    T, B, _ = xs.shape
+    xp, T, B = run.xp, run.T, run.B
     H = c0.shape[1]
-    v, h = stacked_inputs(xp, xs, h0, b is not None)
+    v, h = run.stacked_inputs(xs, h0, b is not None)
     S = xp.empty((T + 1, 6 * H, B), xs.dtype)
     S[0, 4 * H : 5 * H] = c0.T
-    m = h[1:] if Wp is None else time_buffer(xp, T, H, B, xs.dtype)
+    m = h[1:] if Wp is None else run.buffer(H)
+    # Views of S, one array per step: all four gates, the σ gates, i and f, o alone; g with c(t−1), and so on.
     by_step = per_step(S)
     z, ifo, i_f, o = by_step[:, : 4 * H], by_step[:, : 3 * H], by_step[:, : 2 * H], by_step[:, 2 * H : 3 * H]
     g_c, c, tanh_c = by_step[:, 3 * H : 5 * H], by_step[:, 4 * H : 5 * H], by_step[:, 5 * H :]
     products = per_step(xp.empty((2 * H, B), xs.dtype))
     by_i, by_f = products[:H], products[H:]
+    # An array of halves is faster than a scalar where a step is a plain vector.
     half = xp.full(3 * H if B == 1 else (), 0.5, xs.dtype)
-    halves = (half[: 2 * H], half[2 * H :]) if B == 1 else (half, half)
-    multiplied = product(xp, halved(xp, Wc, Wr, b, B), B)
-    projected = None if Wp is None else product(xp, weight_copy(xp, Wp, B), B)
-    seen: Any = repeat((None, None)) if p is None else zip(c, by_step[:, 3 * H : 4 * H])
+    half_if, half_o = (half[: 2 * H], half[2 * H :]) if B == 1 else (half, half)
+    product = run.product(halved(run, Wc, Wr, b))
+    projection = None if Wp is None else run.product_with_copy(Wp)
+    peephole_views: Any = repeat((None, None)) if p is None else zip(c, by_step[:, 3 * H : 4 * H])
     p_if, p_o = (None, None) if p is None else peepholes(0.5 * p, B)
     tanh, multiply, add = xp.tanh, xp.multiply, xp.add
-    steps = zip(per_step(v), z, ifo, i_f, g_c, c[1:], tanh_c, o, per_step(m), seen)
+    steps = zip(per_step(v), z, ifo, i_f, g_c, c[1:], tanh_c, o, per_step(m), peephole_views)
     for t, (v_t, z_t, ifo_t, i_f_t, g_c_t, c_t, tanh_c_t, o_t, m_t, (c_before, g_t)) in enumerate(steps):
-        multiplied(v_t, z_t)
+        product(v_t, z_t)
+        # The gates, in place of z. With peepholes o has to wait for c(t).
         if p is None:
             tanh(z_t, z_t)
             multiply(ifo_t, half, ifo_t)
@@ -251,53 +218,59 @@ def lstm_forward(
             i_f_t += (p_if * c_before).reshape(i_f_t.shape)
             tanh(g_t, g_t)
             tanh(i_f_t, i_f_t)
-            multiply(i_f_t, halves[0], i_f_t)
-            add(i_f_t, halves[0], i_f_t)
+            multiply(i_f_t, half_if, i_f_t)
+            add(i_f_t, half_if, i_f_t)
+        # c(t) = i g + f c(t−1): both products in one call
         multiply(i_f_t, g_c_t, products)
         add(by_i, by_f, c_t)
         if p is not None:
             o_t += p_o * c_t
             tanh(o_t, o_t)
-            multiply(o_t, halves[1], o_t)
-            add(o_t, halves[1], o_t)
+            multiply(o_t, half_o, o_t)
+            add(o_t, half_o, o_t)
+        # h(t) = m(t) = o tanh(c(t)), or its projection
         tanh(c_t, tanh_c_t)
         multiply(o_t, tanh_c_t, m_t)
-        if projected is not None:
-            projected(m_t, per_step(h[t + 1]))
+        if projection is not None:
+            projection(m_t, per_step(h[t + 1]))
     return batch_major(h[1:]), v, S, m
 
 
 def peepholes(p: Array, B: int) -> tuple[Any, Any]:
-    """p of i and f (2, H), and of o (H,), to be multiplied with a `per_step` c."""
+    """p of i and f (2, H), and of o (H,), in shapes that multiply a `per_step` c."""
     H = p.shape[0] // 3
     p_if, p_o = p[: 2 * H].reshape(2, H), p[2 * H :]
     return (p_if, p_o) if B == 1 else (p_if[:, :, None], p_o[:, None])
 
 
 def lstm_factors(xp: Any, S: Array, K: Array, P: Array) -> None:
-    """What dh and dc are multiplied with, for several steps at once, into the six row blocks of K:
+    """The factors of dc and dh in BPTT, for several steps at once, into the six row blocks of K:
 
         f | (1−i) i g | (1−f) f c(t−1) | i − i g · g | (1−o) o tanh(c) | o − o tanh(c) · tanh(c)
-    The first four take dc(t), to give dc(t−1), dz_i, dz_f, dz_g; the last two dh(t), to give dz_o and its share of
-    dc(t). Shapes: S and K (n, 6H, B), P (n, 3H, B) for the products i g, f c(t−1), o tanh(c) that several need.
+
+    The first four multiply dc(t), to give dc(t−1), dz_i, dz_f, dz_g; the last two multiply dh(t), to give dz_o and its
+    share of dc(t). Shapes: S and K (n, 6H, B); P (n, 3H, B) for the products i g, f c(t−1), o tanh(c).
     """
     n, rows, B = S.shape
     S, K, P = S.reshape(n, 6, rows // 6, B), K.reshape(n, 6, rows // 6, B), P.reshape(n, 3, rows // 6, B)
     ifo, g_c_tanh = S[:, :3], S[:, 3:]
     xp.multiply(ifo, g_c_tanh, P)
     K[:, 0] = S[:, 1]
+    # (1−i) i g and (1−f) f c(t−1)
     xp.subtract(1, S[:, :2], K[:, 1:3])
     xp.multiply(K[:, 1:3], P[:, :2], K[:, 1:3])
+    # (1−o) o tanh(c)
     xp.subtract(1, S[:, 2], K[:, 4])
     xp.multiply(K[:, 4], P[:, 2], K[:, 4])
+    # i − i g · g and o − o tanh(c) · tanh(c): blocks 3 and 5, from blocks 0 and 2 of P
     xp.multiply(P[:, ::2], g_c_tanh[:, ::2], K[:, 3::2])
     xp.subtract(ifo[:, ::2], K[:, 3::2], K[:, 3::2])
 
 
 def lstm_bptt(
-    xp: Any, dhs: Array, dhT: Array, dcs: Array, dcT: Array, S: Array, Wr: Array, p: Array, Wp: Array
+    run: FusedSequence, dhs: Array, dhT: Array, dcs: Array, dcT: Array, S: Array, Wr: Array, p: Array, Wp: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """From the last step to the first, with the factors above:
+    """BPTT from the last step to the first, with the factors above (Hochreiter & Schmidhuber 1997, in full; slide 116):
 
         dc(t) += (o − o tanh²(c)) dh(t);      dz(t) from dc(t) and dh(t)
         dc(t−1) = f dc(t);                    dh(t−1) = Wrᵀ dz(t) + dhs(t−1)
@@ -309,63 +282,68 @@ def lstm_bptt(
     c(t). Returns dz of every step (T, 4H, B), rows in the weights' order i, f, g, o; dh(−1) (B, P) and dc(−1) (B, H);
     and with a projection dh of every step (T, P, B).
     """
-    T, B, P_units = dhs.shape
+    xp = run.xp
+    _, B, P_units = dhs.shape
     H = dcT.shape[1]
-    dz = time_buffer(xp, T, 4 * H, B, dhs.dtype)
-    dh_all: Any = None if Wp is None else time_buffer(xp, T, P_units, B, dhs.dtype)
-    steps = min(T, max(1, CHUNK // (H * B)))
-    # D holds dc(t−1), dz_i, dz_f, dz_g, dz_o of each step
-    K, P, D = (xp.empty((steps, rows * H, B), dhs.dtype) for rows in (6, 3, 5))
-    coming_h = xp.empty((steps, P_units, B), dhs.dtype)
-    coming_c: Any = None if dcs is None else xp.empty((steps, H, B), dhs.dtype)
-    dh, dm, dc_later, dc = (per_step(xp.empty((rows, B), dhs.dtype)) for rows in (P_units, H, H, H))
-    dh[...] = per_step(dhT.T)
-    dc_later[...] = per_step(dcT.T)
-    multiplied = product(xp, weight_copy(xp, Wr.T, B), B)
-    unprojected: Any = None if Wp is None else product(xp, weight_copy(xp, Wp.T, B), B)
+    dz = run.buffer(4 * H)
+    dh_all: Any = None if Wp is None else run.buffer(P_units)
+    size = run.chunk(H)
+    K, P, D = (xp.empty((size, rows * H, B), dhs.dtype) for rows in (6, 3, 5))
+    dhs_t = xp.empty((size, P_units, B), dhs.dtype)
+    dcs_t: Any = None if dcs is None else xp.empty((size, H, B), dhs.dtype)
+    # Carried from step to step: dh(t), and dc(t−1) as the later step left it; dm and dc are scratch.
+    dh, dc_later = run.carried(dhT), run.carried(dcT)
+    dm, dc = (per_step(xp.empty((H, B), dhs.dtype)) for _ in range(2))
+    product = run.product_with_copy(Wr.T)
+    unproject: Any = None if Wp is None else run.product_with_copy(Wp.T)
     p_if, p_o = (None, None) if p is None else peepholes(p, B)
     add, multiply = xp.add, xp.multiply
-    for stop in range(T, 0, -steps):
-        now = slice(max(0, stop - steps), stop)
-        n = stop - now.start
+    for now in run.chunks(size):
+        n = now.stop - now.start
+        # Everything that needs no dh or dc, for all steps of the chunk at once
         lstm_factors(xp, S[now], K[:n], P[:n])
-        copy_columns(xp, dhs[now], coming_h[:n])
+        copy_columns(xp, dhs[now], dhs_t[:n])
         if dcs is not None:
-            copy_columns(xp, dcs[now], coming_c[:n])
+            copy_columns(xp, dcs[now], dcs_t[:n])
+        # Views of K and D from the last step to the first. Four blocks of K meet dc: (n, 4, H, B) at one call a step.
         K_back, D_back = per_step(K[:n][::-1]), per_step(D[:n][::-1])
         blocks = (n, 4, *dc.shape)
         to_dc, to_o, to_c = K_back[:, : 4 * H].reshape(blocks), K_back[:, 4 * H : 5 * H], K_back[:, 5 * H :]
         by_dc, dc_before = D_back[:, : 4 * H].reshape(blocks), D_back[:, :H]
         dz_o, dz_now = D_back[:, 4 * H :], D_back[:, H:]
-        steps_back = zip(per_step(coming_h[:n][::-1]), to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now)
+        steps_back = zip(per_step(dhs_t[:n][::-1]), to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now)
         for k, (dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t) in enumerate(steps_back):
             add(dh, dh_t, dh)
             if Wp is None:
                 dm = dh
             else:
-                per_step(dh_all[stop - 1 - k])[...] = dh
-                unprojected(dh, dm)
+                per_step(dh_all[now.stop - 1 - k])[...] = dh
+                unproject(dh, dm)
+            # dz_o from dm(t); dc(t) from dm(t), the later step and the outside
             multiply(to_o_t, dm, dz_o_t)
             multiply(to_c_t, dm, dc)
             add(dc, dc_later, dc)
             if dcs is not None:
-                add(dc, per_step(coming_c[n - 1 - k]), dc)
+                add(dc, per_step(dcs_t[n - 1 - k]), dc)
             if p is not None:
                 dc += p_o * dz_o_t
+            # dc(t−1), dz_i, dz_f and dz_g from dc(t); then dh(t−1) = Wrᵀ dz(t)
             multiply(to_dc_t, dc, by_dc_t)
-            multiplied(dz_t, dh)
+            product(dz_t, dh)
             if p is not None:
                 dc_before_t += (p_if * by_dc_t[1:3]).sum(axis=0)
             dc_later = dc_before_t
-        dc_later = dc_later.copy()  # D is written again
+        dc_later = dc_later.copy()  # the next chunk overwrites D
         dz[now] = D[:n, H:]
-    return dz, dh.reshape(P_units, B).T, dc_later.reshape(H, B).T, dh_all
+    return dz, run.initial_gradient(dh), run.initial_gradient(dc_later), dh_all
 
 
-def peephole_gradient(xp: Any, dz: Array, S: Array, shares: WeightGradients) -> PerStepSum:
+def peephole_gradient(run: FusedSequence, dz: Array, S: Array) -> PerStepSum:
     """dp = Σ_t [dz_i(t) c(t−1); dz_f(t) c(t−1); dz_o(t) c(t)], summed over the batch: (3H,)."""
     T, rows, _ = dz.shape
     H = rows // 4
     before, after = S[:T, 4 * H : 5 * H], S[1:, 4 * H : 5 * H]
-    products = xp.concatenate([dz[:, :H] * before, dz[:, H : 2 * H] * before, dz[:, 3 * H :] * after], axis=1)
-    return PerStepSum(products.sum(axis=(0, 2)), shares.labels, lambda label: shares.at(label, products).sum(axis=1))
+    products = run.xp.concatenate([dz[:, :H] * before, dz[:, H : 2 * H] * before, dz[:, 3 * H :] * after], axis=1)
+    return PerStepSum(
+        products.sum(axis=(0, 2)), run.labels, lambda label: run.step_columns(label, products).sum(axis=1)
+    )

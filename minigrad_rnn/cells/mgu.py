@@ -1,4 +1,4 @@
-"""The minimal gated unit (Zhou, Wu, Zhang & Zhou 2016): one gate that forgets and resets, rows in the order f, n:
+"""The minimal gated unit (Zhou, Wu, Zhang & Zhou 2016): one gate forgets and resets, rows in the order f, n:
 
 f = σ(Wc_f x(t) + Wr_f h(t−1) + b_f);   n = tanh(Wc_n x(t) + Wr_n (f · h(t−1)) + b_n)
 h(t) = (1 − f) · h(t−1) + f · n

@@ -1,4 +1,4 @@
-"""One step after the other, op by op: the graph implementation of every cell, with lengths and masks."""
+"""Unroll a cell over time, op by op: the graph implementation, with lengths and masks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Array = Any
 
 @dataclass(frozen=True)
 class CellMasks:
-    """What one cell's dropout multiplies with, in one forward pass. Any of them may be None.
+    """The dropout masks of one cell for one forward pass. Any of them may be None.
 
     input: (T, B, I), times x(t): dropout between two layers, scaled by 1 / (1 − p).
     recurrent: (B, H), times h(t−1) where it meets the recurrent weights, the same at every step and scaled by
         1 / (1 − p): variational dropout (Gal & Ghahramani 2016).
-    zoneout: for each of the state's arrays (T, B, H), 1 where it keeps its value from t−1 (Krueger et al. 2017); in
-        evaluation the probability of that.
+    zoneout: for each of the state's arrays (T, B, H), 1 where a unit keeps its value from t−1 (Krueger et al. 2017);
+        in evaluation the probability of that.
     """
 
     input: Array | None = None
@@ -44,36 +44,36 @@ def unroll(
     every_state: bool = False,
     **options: Any,
 ) -> tuple[Tensor, ...]:
-    """`step(x(t), state, h, *weights, **options) -> state` over time, op by op; from T − 1 to 0 if `backward`.
+    """Run `step(x(t), state, h, *weights, **options) -> state` over time, op by op; from T − 1 to 0 if `backward`.
 
     Args:
         states: how many of `inputs` are the initial state's arrays (B, H); the rest are the weights.
         xs: (T, B, I).
-        every_state: whether to return the whole state of every step, not its first array alone.
+        every_state: whether to return all state arrays of every step, not the first alone.
 
     Returns:
         (the outputs (T, B, H), *the state's arrays after each sequence's last step, and with `every_state` *the
-        other arrays of every step (T, B, H)). At padding they are zero. Every step's entries carry its time step.
+        other arrays of every step (T, B, H)). Outputs are zero at padding. Every node carries its time step.
     """
     state, weights = tuple(inputs[:states]), inputs[states:]
     if lengths is not None and not lengths.full:
         xs = mg.where(lengths.valid, xs, 0.0)
-    kept: list[list[Tensor]] = [[] for _ in range(states if every_state else 1)]
+    columns: list[list[Tensor]] = [[] for _ in range(states if every_state else 1)]
     for t in range(xs.shape[0])[:: -1 if backward else 1]:
         with mg.time_step(t):
             h = state[0] if masks.recurrent is None else state[0] * masks.recurrent
             new = step(xs[t], state, h, *weights, **options)
             if masks.zoneout:
                 new = tuple(
-                    fresh if m is None else fresh + (old - fresh) * m[t]
-                    for fresh, old, m in zip(new, state, masks.zoneout)
+                    part if mask is None else part + (old - part) * mask[t]
+                    for part, old, mask in zip(new, state, masks.zoneout)
                 )
             if lengths is not None and t >= lengths.shortest:
-                new = tuple(mg.where(lengths.valid[t], fresh, old) for fresh, old in zip(new, state))
+                new = tuple(mg.where(lengths.valid[t], part, old) for part, old in zip(new, state))
             state = new
-        for column, part in zip(kept, state):
+        for column, part in zip(columns, state):
             column.append(part)
-    sequences = [mg.stack(column[:: -1 if backward else 1]) for column in kept]
+    sequences = [mg.stack(column[:: -1 if backward else 1]) for column in columns]
     if lengths is not None and not lengths.full:
         sequences = [mg.where(lengths.valid, sequence, 0.0) for sequence in sequences]
     return sequences[0], *state, *sequences[1:]
@@ -82,13 +82,13 @@ def unroll(
 def rule_through_graph(
     sequence: Callable[..., tuple[Tensor, ...]], inputs: tuple[Any, ...], gs: tuple[Any, ...], needs: tuple[bool, ...]
 ) -> tuple[Any, ...]:
-    """The rule of a fused sequence when the walk is recorded: run it op by op, and let the tape differentiate that.
+    """The rule of a fused sequence in a recorded backward pass: run it op by op, and let the tape differentiate that.
 
-    `sequence(*inputs)` gives the same outputs as the fused primitive. It costs what the graph implementation costs and
-    is correct at every order.
+    `sequence(*inputs)` returns the same outputs as the fused primitive. This costs as much as the graph implementation,
+    and is correct at every order.
     """
-    # Fresh entries for the inputs: the walk ends there, and gives this sequence's share alone.
-    cut = [None if x is None else mg.reshape(x, x.shape) for x in inputs]
-    wanted = [x for x, need in zip(cut, needs) if need and x is not None]
-    shares = iter(mg.gradients(sequence(*cut), wanted, gs, create_graph=True, allow_unused=True))
-    return tuple(next(shares) if need else None for need in needs)
+    # Fresh nodes for the inputs: the inner backward pass ends there, and returns this sequence's contribution alone.
+    leaves = [None if x is None else mg.reshape(x, x.shape) for x in inputs]
+    needed = [x for x, need in zip(leaves, needs) if need and x is not None]
+    gradients = iter(mg.gradients(sequence(*leaves), needed, gs, create_graph=True, allow_unused=True))
+    return tuple(next(gradients) if need else None for need in needs)

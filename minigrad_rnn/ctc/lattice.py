@@ -1,6 +1,6 @@
 """The sum over all paths of a CTC (Graves et al. 2006, section 4.1), as one primitive.
 
-It runs through a lattice: the target with a blank before, between and after its labels, W = 2S + 1 states. From one
+The sum runs over a lattice: the target with a blank before, between and after its labels, W = 2S + 1 states. From one
 frame to the next a path stays, moves one state on, or skips the blank between two different labels.
 """
 
@@ -24,26 +24,26 @@ Whole = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """What the sum over paths needs to know of a batch's targets and lengths, in arrays beside log_probs.
+    """A batch's targets and lengths as index arrays and masks for the sum over paths, on the backend of log_probs.
 
-    The states stand before the batch, so that a move to the next state is a move by a whole contiguous row. A target
-    shorter than the longest is filled up with states that no path may enter.
+    The axis of states comes before the batch, so that a move to the next state is a move by one contiguous row. A
+    target shorter than the longest is padded with states that no path may enter.
     """
 
     states: Array
     """(W, B) integers, the class of each state: blank, label, blank, label, …, blank."""
-    call_in: Array
+    inside: Array
     """(T, W, B) booleans: frame t is before the sequence's end, and the state is one of its own."""
     skip: Array
     """(W, B), 0 where a state can be reached from two before it, else −inf."""
     skip_back: Array
     """(W, B), the same of the lattice read from its end: states in reverse order."""
     start: Array
-    """(W + 2, B), log of where a path is before the first frame; two rows more in front, as in `sums_over_paths`."""
+    """(W + 2, B), 0 where a path starts before the first frame, else −inf; two extra rows as in `sums_over_paths`."""
     start_back: Array
     """(W + 2, B), the same of the lattice read from its end."""
     mirror: Array
-    """(T, B) integers: n − 1 − t for the frames t before the sequence's end n, so that it is read from its end."""
+    """(T, B) integers: n − 1 − t for the frames t before the sequence's end n: the frames in reverse."""
     frames: Array
     """(B,) integers, the inputs' lengths."""
     final: Array
@@ -62,7 +62,7 @@ class Lattice:
 def lattice_of(
     backend: Backend, labels: Whole, counts: Whole, frames: Whole, T: int, blank: int, dtype: np.dtype[Any]
 ) -> Lattice:
-    """Built on the host, then moved. labels (B, S), blank from each target's end on."""
+    """Build a lattice on the host and move it to the backend. labels (B, S), blank from each target's end on."""
     B, S = labels.shape
     W = 2 * S + 1
     states = np.full((W, B), blank, np.int64)
@@ -70,14 +70,14 @@ def lattice_of(
     final = 2 * counts
     unique = [np.unique(row[:n]) for row, n in zip(labels, counts)]
     names = np.full((B, max(map(len, unique))), blank, np.int64)
-    for row, found in zip(names, unique):
-        row[: len(found)] = found
+    for row, labels_once in zip(names, unique):
+        row[: len(labels_once)] = labels_once
     t = np.arange(T)[:, None]
     skips = _skips(states)
     move = backend.from_numpy
     return Lattice(
         states=move(states),
-        call_in=move((t < frames)[:, None] & (np.arange(W)[:, None] <= final)),
+        inside=move((t < frames)[:, None] & (np.arange(W)[:, None] <= final)),
         skip=move(skips[:W].astype(dtype)),
         skip_back=move(skips[:1:-1].astype(dtype)),
         start=move(_starts(W, np.zeros_like(final)).astype(dtype)),
@@ -96,8 +96,8 @@ def lattice_of(
 def _skips(states: Whole) -> npt.NDArray[np.float64]:
     """(W + 2, B): 0 at every label that differs from the one before it, else −inf.
 
-    The first label may be reached from before the start. Likewise what would follow the last one may be reached from
-    it, which is how a path begins that is read from its end.
+    The first label may be reached from before the start. Likewise the state behind the last label may be reached from
+    it: so a path begins that is read from its end.
     """
     W, B = states.shape
     skip = np.full((W + 2, B), -np.inf)
@@ -107,7 +107,7 @@ def _skips(states: Whole) -> npt.NDArray[np.float64]:
 
 
 def _starts(W: int, first: Whole) -> npt.NDArray[np.float64]:
-    """(W + 2, B): 0 one state before each sequence's first, so that it is a step away and its label a skip."""
+    """(W + 2, B): 0 one state before each sequence's first, from where that is a step and its label a skip."""
     start = np.full((W + 2, len(first)), -np.inf)
     start[first + 1, np.arange(len(first))] = 0
     return start
@@ -120,15 +120,15 @@ def _starts(W: int, first: Whole) -> npt.NDArray[np.float64]:
 def ctc_negative_log_likelihood(xp: Any, log_probs: Array, lattice: Lattice, zero_infinity: bool) -> Any:
     """−log of the probability of all paths through each lattice: log_probs (T, B, C) to (B,).
 
-    Its rule needs how often each state is visited, which comes out of the same pass. In a recorded walk
-    (`create_graph`) it runs the recursion op by op instead, and the tape differentiates that.
+    Its rule needs the probability of visiting each state, which the same pass computes. In a recorded backward pass
+    (`create_graph`) the rule runs the recursion op by op instead, and the tape differentiates that.
     """
     log_p, visits = ctc_posterior(xp, log_probs, lattice)
     impossible = log_p == -math.inf
 
     def rule(xp: Any, g: Any, log_probs: Any) -> Any:
         if isinstance(g, Tensor):
-            x = mg.reshape(log_probs, log_probs.shape)  # a fresh entry: the walk ends there, with this loss's share
+            x = mg.reshape(log_probs, log_probs.shape)  # a fresh node: the inner backward pass ends there
             return mg.gradients(_op_by_op(x, lattice), [x], [g], create_graph=True)[0]
         return _per_class(xp, visits, -g, lattice, log_probs)
 
@@ -137,7 +137,7 @@ def ctc_negative_log_likelihood(xp: Any, log_probs: Array, lattice: Lattice, zer
 
 
 def ctc_posterior(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, Array]:
-    """log p (B,), and how probable each state is at each frame, given the target (T, W, B); 0 outside the lattice.
+    """log p (B,), and the probability of each state at each frame, given the target (T, W, B); 0 outside the lattice.
 
     The forward variable α(t, s) sums over all beginnings of paths that are in state s at frame t, the backward one
     β(t, s) over all endings (Graves et al. 2006, section 4.1). β is the α of the lattice read from its end, so one
@@ -164,14 +164,14 @@ def ctc_posterior(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, A
 
 
 def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tuple[Array, Array]:
-    """The log probability of all beginnings of paths, by the state that they reach, with its emission and without.
+    """The log probability of all beginnings of paths, by the state they reach, with and without its emission.
 
     Args:
         emissions: (T, W, N), log probabilities of each state's class. start: (W + 2, N). skip: (W, N).
 
     Returns:
-        With: (T + 1, W + 2, N), where [t + 1, s + 2] is state s at frame t; row 0 is `start`, and the two rows of
-        −inf in front are there for what steps and skips come from. Without: (T, W, N).
+        With: (T + 1, W + 2, N), where [t + 1, s + 2] is state s at frame t; row 0 is `start`, and steps and skips into
+        the first states come from the two rows of −inf in front. Without: (T, W, N).
     """
     T, W, N = emissions.shape
     reached = xp.full((T + 1, W + 2, N), -math.inf, dtype=emissions.dtype)
@@ -203,26 +203,25 @@ def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tup
 def _per_class(xp: Any, visits: Array, factor: Array, lattice: Lattice, like: Array) -> Array:
     """The visits (T, W, B) times `factor` (B,), added up over the states of each class: (T, B, C).
 
-    A label that a target repeats is added up by a product; so each place is written once, which scattered additions
-    are not, and the order is the same on every run.
+    A product adds up the visits of a repeated label, so that each element is written once and the order of the sum is
+    the same on every run, unlike with scattered additions.
     """
     total = xp.zeros(like.shape, dtype=like.dtype)
     if lattice.names.shape[1]:
         of_labels = xp.matmul(visits[:, 1::2].transpose(2, 0, 1), lattice.named)
         total[:, lattice.sequences[:, None], lattice.names] = xp.swapaxes(of_labels, 0, 1) * factor[:, None]
-    # Last, since names shorter than the longest are filled up with the blank.
+    # Last, since `names` is padded with the blank.
     total[:, :, lattice.blank] = xp.sum(visits[:, ::2], axis=1) * factor
     return total
 
 
 def _emissions(xp: Any, log_probs: Any, lattice: Lattice) -> Any:
     """The log probability of every state's class at every frame (T, W, B); −inf outside the lattice."""
-    found = log_probs[:, lattice.sequences, lattice.states]
-    return xp.where(lattice.call_in, found, -math.inf)
+    return xp.where(lattice.inside, log_probs[:, lattice.sequences, lattice.states], -math.inf)
 
 
 def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
-    """The loss again, from operations that the tape records one by one."""
+    """The same loss from operations that the tape records one by one."""
     xp = backend_of(log_probs._data).xp
     T, B, _ = log_probs.shape
     emissions = _emissions(mg, log_probs, lattice)

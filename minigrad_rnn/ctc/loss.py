@@ -1,8 +1,8 @@
-"""Connectionist temporal classification: the loss of a labelling whose timing nobody knows (Graves et al. 2006).
+"""Connectionist temporal classification: the loss of a labelling without alignment (Graves et al. 2006).
 
-A net reads T frames and says at each how likely every class is; one class is the blank. A path is a class per frame.
-It collapses to a labelling: of equal neighbours one is kept, then the blanks go. `ctc_loss` is −log of the probability
-that the paths which collapse to the target have together.
+A net reads T frames and outputs the probabilities of all classes at each; one class is the blank. A path is a class per
+frame. It collapses to a labelling: repeated neighbours are merged, then the blanks removed. `ctc_loss` is −log of the
+total probability of all paths that collapse to the target.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import NUMPY, backend_of, is_array
 from minigrad.losses import REDUCTIONS
+from minigrad.validation import as_tensor, check_choice, is_integer
 
-from ..validation import as_tensor
 from .lattice import ctc_negative_log_likelihood, lattice_of
 
 Whole = npt.NDArray[np.int64]
@@ -32,21 +32,21 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
-    """−log p(target | log_probs) for each sequence (Graves et al. 2006, section 4).
+    """Return −log p(target | log_probs) for each sequence (Graves et al. 2006, section 4).
 
     The gradient is the loss's exact derivative with respect to `log_probs`: minus the probability, given the target,
-    of being at that class in that frame. (torch's adds `exp(log_probs)`, which is right only behind a log_softmax;
-    behind one, both give the same gradient to what goes into it.) What lies beyond a sequence's length has no
-    influence on either, be it NaN.
+    of being at that class in that frame. (torch's adds `exp(log_probs)`, which is right only after a log_softmax;
+    there both give the same gradient to the log_softmax's input.) Values beyond a sequence's length, NaN included,
+    influence neither.
 
     A target that no path collapses to has a loss of inf and a gradient of zero: a class of probability zero, or too
     few frames, since equal neighbours need a blank between them. A target with more labels than its input has frames
-    is a mistake in the data more often than not, and an error; `zero_infinity=True` allows for it.
+    is usually a mistake in the data, and an error; `zero_infinity=True` permits it.
 
     Args:
         log_probs: (T, B, C), or (T, C) for one sequence; floating point, the logarithms of the classes'
             probabilities, as `log_softmax` gives them.
-        targets: integers on the host, (B, S) padded with whatever, or (sum of target_lengths,) one after the other.
+        targets: integers on the host, (B, S) with any padding, or (sum of target_lengths,) one after the other.
         input_lengths: (B,) integers on the host from 0 to T; one integer for one sequence.
         target_lengths: (B,) integers on the host from 0 to S.
         blank: the class that stands for no label.
@@ -62,8 +62,7 @@ def ctc_loss(
             longer than its input without `zero_infinity`; an unknown reduction.
         TypeError: log_probs is not floating point; targets or lengths are no integers, or live on a device.
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"ctc_loss: reduction: got {reduction!r}, want one of {[*REDUCTIONS]}")
+    check_choice("ctc_loss", REDUCTIONS, reduction=reduction)
     log_probs = as_tensor("ctc_loss", "log_probs", log_probs)
     blank = check_log_probs("ctc_loss", log_probs, blank)
     single = log_probs.ndim == 2
@@ -96,8 +95,7 @@ class CTCLoss(nn.Module):
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__()
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"CTCLoss: reduction: got {reduction!r}, want one of {[*REDUCTIONS]}")
+        check_choice("CTCLoss", REDUCTIONS, reduction=reduction)
         self.blank = blank
         self.reduction = reduction
         self.zero_infinity = zero_infinity
@@ -116,38 +114,39 @@ class CTCLoss(nn.Module):
 
 
 def check_log_probs(name: str, log_probs: Tensor, blank: Any) -> int:
-    """See that log_probs is (T, B, C) or (T, C) with a frame, a sequence and a class, and blank one of its classes.
-
-    Returns:
-        blank as a Python integer.
-    """
+    """Check that log_probs is (T, B, C) or (T, C), not empty, and blank one of its classes; return blank as an int."""
     if log_probs.dtype.kind != "f":
         raise TypeError(f"{name}: log_probs: got dtype {log_probs.dtype}, want floating point")
     shape = log_probs.shape
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"{name}: log_probs: got shape {shape}, want (T, B, C) or (T, C), nothing of them 0")
-    if isinstance(blank, bool) or not isinstance(blank, (int, np.integer)):
-        raise TypeError(f"{name}: blank: got {type(blank).__name__}, want an integer")
+    check_integer_type(name, "blank", blank)
     if not 0 <= blank < shape[-1]:
         raise ValueError(f"{name}: blank: got {blank}, want a class from 0 to {shape[-1] - 1}")
     return int(blank)
 
 
+def check_integer_type(name: str, argument: str, value: Any) -> None:
+    """Raise TypeError for a value that is no integer."""
+    if not is_integer(value):
+        raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want an integer")
+
+
 def check_lengths(name: str, argument: str, value: Any, B: int, most: int, most_name: str) -> Whole:
-    """B integers from 0 to `most`, as an array; one integer will do where B is 1."""
-    found = _whole(name, argument, value)
-    if found.ndim == 0 and B == 1:
-        found = found.reshape(1)
-    if found.shape != (B,):
-        raise ValueError(f"{name}: {argument}: got shape {found.shape}, want ({B},), one for each sequence")
-    outside = (found < 0) | (found > most)
+    """Return B integers from 0 to `most` as an array; if B is 1, one integer is enough."""
+    lengths = _integers(name, argument, value)
+    if lengths.ndim == 0 and B == 1:
+        lengths = lengths.reshape(1)
+    if lengths.shape != (B,):
+        raise ValueError(f"{name}: {argument}: got shape {lengths.shape}, want ({B},), one for each sequence")
+    outside = (lengths < 0) | (lengths > most)
     if outside.any():
         b = int(np.argmax(outside))
-        raise ValueError(f"{name}: {argument}: got {found[b]} at batch entry {b}, want 0 to {most_name} = {most}")
-    return found
+        raise ValueError(f"{name}: {argument}: got {lengths[b]} at batch entry {b}, want 0 to {most_name} = {most}")
+    return lengths
 
 
-def _whole(name: str, argument: str, value: Any) -> Whole:
+def _integers(name: str, argument: str, value: Any) -> Whole:
     array = value._data if isinstance(value, Tensor) else value
     if is_array(array) and backend_of(array) is not NUMPY:
         raise TypeError(f"{name}: {argument}: got an array on {backend_of(array).name}, want integers on the host")
@@ -161,21 +160,21 @@ def _whole(name: str, argument: str, value: Any) -> Whole:
 
 
 def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tuple[Whole, Whole]:
-    """The targets as (B, longest), with the blank from each one's end on, and their lengths (B,)."""
-    given = _whole("ctc_loss", "targets", targets)
-    if given.ndim not in (1, 2) or (given.ndim == 2 and given.shape[0] != B):
-        raise ValueError(f"ctc_loss: targets: got shape {given.shape}, want ({B}, S), or all in one row")
-    most, of = (given.shape[1], "S") if given.ndim == 2 else (given.shape[0], "the number of labels")
+    """Return the targets as (B, longest), with the blank from each one's end on, and their lengths (B,)."""
+    rows = _integers("ctc_loss", "targets", targets)
+    if rows.ndim not in (1, 2) or (rows.ndim == 2 and rows.shape[0] != B):
+        raise ValueError(f"ctc_loss: targets: got shape {rows.shape}, want ({B}, S), or all in one row")
+    most, of = (rows.shape[1], "S") if rows.ndim == 2 else (rows.shape[0], "the number of labels")
     counts = check_lengths("ctc_loss", "target_lengths", target_lengths, B, most, of)
-    if given.ndim == 1 and counts.sum() != given.shape[0]:
+    if rows.ndim == 1 and counts.sum() != rows.shape[0]:
         raise ValueError(
-            f"ctc_loss: targets: got {given.shape[0]} labels in one row, want the sum of target_lengths, {counts.sum()}"
+            f"ctc_loss: targets: got {rows.shape[0]} labels in one row, want the sum of target_lengths, {counts.sum()}"
         )
     longest = int(counts.max())
-    within = np.arange(longest) < counts[:, None]
+    inside = np.arange(longest) < counts[:, None]
     labels = np.full((B, longest), blank, np.int64)
-    labels[within] = given if given.ndim == 1 else given[:, :longest][within]
-    wrong = within & ((labels < 0) | (labels >= C) | (labels == blank))
+    labels[inside] = rows if rows.ndim == 1 else rows[:, :longest][inside]
+    wrong = inside & ((labels < 0) | (labels >= C) | (labels == blank))
     if wrong.any():
         b, s = (int(k) for k in np.argwhere(wrong)[0])
         raise ValueError(

@@ -1,5 +1,5 @@
-"""Kernels for whole recurrent sequences on a CUDA device, and who chooses among them.
+"""Kernels for whole recurrent sequences on a CUDA device.
 
-`planner` decides by shape and device, `source` puts a kernel's text together, `launches` runs it, and `sequence` makes
-a primitive of it. The kernels themselves (`*.cu`, `*.h`) are compiled when they are first needed.
+`planner` chooses an implementation by shape and device, `source` assembles a kernel's text, `launches` runs it, and
+`sequence` makes a primitive of it. The kernels themselves (`*.cu`, `*.h`) are compiled on first use.
 """

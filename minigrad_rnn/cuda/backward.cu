@@ -1,5 +1,5 @@
-// BPTT of a whole sequence in one launch: each block keeps its columns of Wr, and per step gathers dy(t+1), what
-// arrived at Wr h(t) + br, multiplies to get dh(t), applies the gates' derivatives to its units and publishes dy(t).
+// BPTT of a whole sequence in one launch: each block keeps its columns of Wr, and per step gathers dy(t+1), the
+// gradient of Wr h(t) + br, multiplies to get dh(t), applies the gates' derivatives and publishes its units' dy(t).
 //
 // Grid: (blocks of units, blocks of examples, directions), all at the same time. dY_rows is UNWRITTEN.
 #include "exchange.h"

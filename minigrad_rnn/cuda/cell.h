@@ -17,7 +17,7 @@ __device__ __forceinline__ void step_forward(
     store_state(f, s, b, unit, h);
 }
 
-// What the step saved, on its way before the wait for dy(s + 1).
+// What the step saved, loaded before the wait for dy(s + 1).
 template <class Cell>
 struct Past {
     Real saved[Cell::SAVED + 1], h_before, h, c_before, c, dY, dC;
@@ -36,7 +36,7 @@ struct Past {
     }
 };
 
-// dh is Wrᵀ dy(s + 1) and what came past it; it leaves as what goes past dy(s).
+// dh is Wrᵀ dy(s + 1) plus what bypassed that product; it leaves as the part that bypasses dy(s).
 template <class Cell>
 __device__ __forceinline__ void step_backward(
     const Backward& k, const Past<Cell>& past, int s, int b, int unit, Real& dh, Real& dc) {

@@ -1,4 +1,4 @@
-// How blocks tell each other their values while they all run: whoever waits for a value polls the value itself.
+// How blocks exchange values while they all run: a block that waits for a value polls the value itself.
 //
 // A buffer is filled with UNWRITTEN, a NaN of all ones, before the launch. A block publishes a value by storing it
 // there, and no value that it publishes has those bits; others read until they find something else. The datum is its own

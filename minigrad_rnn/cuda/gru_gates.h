@@ -13,7 +13,7 @@ struct Cell {
         return n + z * (h_before - n);
     }
 
-    // da is what arrives at Wc x(t) + b, dy what arrives at Wr h(t−1) + br: they differ in n.
+    // da is the gradient of Wc x(t) + b, dy that of Wr h(t−1) + br: they differ in n.
     static __device__ __forceinline__ void derivative(
         const Real* saved, Real h_before, Real h, Real c_before, Real c, Real dh, Real& dc, Real* da, Real* dy,
         Real& leak) {

@@ -1,9 +1,9 @@
-"""Which implementation a sequence takes on a device: one launch for all steps, two launches a step, or op by op.
+"""Choose how a sequence runs on a device: "persistent" (one launch), "two launches a step", or "op by op".
 
-A persistent kernel keeps Wr in the multiprocessors for the whole sequence. It needs all of its blocks to run at the
-same time, so there is at most one for each multiprocessor, and what a block keeps must fit its registers or shared
-memory. Among the tilings that fit, the one with the least estimated time is taken. The estimate is a model, never
-measured.
+A persistent kernel keeps Wr in the multiprocessors for the whole sequence. All of its blocks have to run at the same
+time, so there is at most one block for each multiprocessor, and what a block keeps must fit its registers or shared
+memory. Of the tilings that fit, the planner takes the one with the least estimated time. The estimate is a model that
+was never measured.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Device
+from minigrad.validation import check_choice, check_integer
 
 PERSISTENT, TWO_LAUNCHES, OP_BY_OP = "persistent", "two launches a step", "op by op"
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_published")
@@ -26,21 +27,21 @@ OLDEST = (7, 0)
 """The first compute capability with loads and stores whose order between multiprocessors is defined."""
 
 OTHER_REGISTERS = 104
-"""What a thread needs beside resident weights and running sums; tests compile every offered tiling without spills."""
+"""Registers of a thread beside resident weights and running sums; tests compile every tiling without spills."""
 RESERVED = 16
 """Bytes of shared memory that a kernel declares itself."""
 EXCHANGE, TILE = 1800.0, 900.0
-"""Clocks from one block's store to another's load of it, with the barriers and shuffles between; and what is left of
-that for a tile whose data came while the block was at another one."""
+"""Clocks from one block's store to another block's load of it, with the barriers and shuffles between; and the part of
+that which remains for a tile whose data arrived while the block worked on another one."""
 LATENCY, AT_ONCE = 600.0, 8
-"""Clocks until a load from another multiprocessor's store has come, and how many of a thread are under way together."""
+"""Clocks until a load of another multiprocessor's store completes, and how many loads a thread has in flight."""
 LAUNCH = 20_000.0
-"""Clocks that a launch costs where the host cannot run ahead."""
+"""Clocks of a launch where the host cannot run ahead."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A sequence as the planner sees it. `cell` is one of `CELLS`. How many steps there are decides nothing."""
+    """What the planner needs to know of a sequence. `cell` is one of `CELLS`. The number of steps has no influence."""
 
     cell: str
     B: int
@@ -54,11 +55,11 @@ class Shape:
 
     @property
     def wide(self) -> int:
-        """Values that one load of the exchange brings: 16 bytes where rows of H values hold them whole."""
+        """Values per load of the exchange: 16 bytes where a row of H values is a multiple of that."""
         return next(w for w in (4, 2, 1) if self.H % w == 0 and w * self.itemsize <= 16)
 
     def products(self, backward: bool) -> tuple[tuple[int, int], ...]:
-        """(rows per unit, columns) of each product of a step, of the matrices that stay resident."""
+        """(rows per unit, columns) of the resident matrix of each product of a step."""
         H = self.H
         gates = {"lstm": 4, "gru": 3}.get(self.cell, 1)
         if self.cell == "gru_published":
@@ -68,7 +69,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Tile:
-    """How a persistent kernel divides the work; tile.h explains the names."""
+    """How a persistent kernel divides the work; `tile.h` explains the names."""
 
     warp_units: int
     unit_warps: int
@@ -98,7 +99,7 @@ class Tile:
         return -(-shape.H // self.units), -(-shape.B // (self.batch * self.tiles)), shape.directions
 
     def shared_memory(self, shape: Shape, backward: bool) -> int:
-        """Bytes that a block asks for."""
+        """Bytes of shared memory per block."""
         products = shape.products(backward)
         gathered = sum(self.batch * self.padded(columns) for _, columns in products)
         part = max(self.split * rows * self.pairs for rows, _ in products)
@@ -113,26 +114,19 @@ class Tile:
         sums = max(rows * self.warp_units * self.batch for rows, _ in products)
         per_warp = 32 * self.split
         if self.registers:
-            kept = sum(rows * self.warp_units * self.padded(columns) // per_warp for rows, columns in products)
+            weights = sum(rows * self.warp_units * self.padded(columns) // per_warp for rows, columns in products)
         else:
-            kept = max(rows * self.warp_units * self.vector for rows, _ in products)
-        return words * (kept + sums) + OTHER_REGISTERS
+            weights = max(rows * self.warp_units * self.vector for rows, _ in products)
+        return words * (weights + sums) + OTHER_REGISTERS
 
     def macros(self) -> dict[str, int]:
-        return {
-            "K_WARP_UNITS": self.warp_units,
-            "K_UNIT_WARPS": self.unit_warps,
-            "K_SPLIT": self.split,
-            "K_BATCH": self.batch,
-            "K_TILES": self.tiles,
-            "K_VECTOR": self.vector,
-            "K_REGISTERS": int(self.registers),
-        }
+        """K_WARP_UNITS, K_UNIT_WARPS and so on: the fields as `tile.h` reads them."""
+        return {f"K_{name.upper()}": int(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class PassPlan:
-    """The implementation of one pass, and why. A persistent one has its tile, grid and shared memory."""
+    """How one pass, forward or backward, runs, and why. A persistent pass has a tile, a grid and shared memory."""
 
     name: str
     reason: str
@@ -146,7 +140,7 @@ class PassPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The implementations of both passes of a shape on a device."""
+    """How both passes of a shape run on a device."""
 
     shape: Shape
     forward: PassPlan
@@ -162,43 +156,35 @@ class Plan:
         return f"forward {self.forward}, backward {self.backward}"
 
 
-def op_by_op(reason: str) -> PassPlan:
-    return PassPlan(OP_BY_OP, reason)
-
-
 @lru_cache(maxsize=1024)
 def plan(device: Device, shape: Shape) -> Plan:
-    """The implementations of both passes.
+    """Plan both passes of a shape on a device.
 
     Raises:
         ValueError: the cell is none of `CELLS`, or B, H or directions is less than 1.
     """
-    if shape.cell not in CELLS:
-        raise ValueError(f"plan: cell: got {shape.cell!r}, want one of {list(CELLS)}")
-    for name in ("B", "H", "directions"):
-        if getattr(shape, name) < 1:
-            raise ValueError(f"plan: {name}: got {getattr(shape, name)}, want at least 1")
-    forward, backward = (road_of(device, shape, of) for of in (False, True))
-    return Plan(shape, forward, backward)
+    check_choice("plan", CELLS, cell=shape.cell)
+    check_integer("plan", B=shape.B, H=shape.H, directions=shape.directions)
+    return Plan(shape, plan_pass(device, shape, backward=False), plan_pass(device, shape, backward=True))
 
 
-def road_of(device: Device, shape: Shape, backward: bool) -> PassPlan:
-    """The implementation of one pass."""
+def plan_pass(device: Device, shape: Shape, backward: bool) -> PassPlan:
+    """Plan one pass."""
     if shape.dtype not in (np.float32, np.float64):
-        return op_by_op(f"dtype {shape.dtype}: kernels are written for float32 and float64")
+        return PassPlan(OP_BY_OP, f"dtype {shape.dtype}: kernels are written for float32 and float64")
     if device.compute_capability < OLDEST:
         got, want = (".".join(map(str, version)) for version in (device.compute_capability, OLDEST))
-        return op_by_op(f"compute capability {got}: kernels want {want} or later")
+        return PassPlan(OP_BY_OP, f"compute capability {got}: kernels want {want} or later")
     if not device.cooperative:
         return PassPlan(TWO_LAUNCHES, "the device has no cooperative launches")
     if shape.B > LARGEST_BATCH:
         return PassPlan(TWO_LAUNCHES, f"B = {shape.B}: one launch takes at most {LARGEST_BATCH} examples")
     tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward)
     if tile is None:
-        kept = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
+        size = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
         return PassPlan(
             TWO_LAUNCHES,
-            f"{kept * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors",
+            f"{size * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors",
         )
     if estimated > cost_of_launches(device, shape, backward):
         return PassPlan(
@@ -217,8 +203,8 @@ def road_of(device: Device, shape: Shape, backward: bool) -> PassPlan:
 
 @lru_cache(maxsize=256)
 def best_tile(device: Device, shape: Shape, backward: bool) -> tuple[Tile | None, float]:
-    """The tiling of the least estimated cost, and that. It is asked for powers of two, so that batches of nearly one
-    size share a compiled kernel."""
+    """The tiling of the least estimated cost, and that cost. B is rounded up to a power of two by the caller, so that
+    batches of similar size share a compiled kernel."""
     fitting = [
         (cost(device, shape, backward, tile), k, tile) for k, tile in enumerate(tilings(device, shape, backward))
     ]
@@ -226,14 +212,14 @@ def best_tile(device: Device, shape: Shape, backward: bool) -> tuple[Tile | None
 
 
 def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
-    """Every tiling that the device can hold with all its blocks at the same time, but for some that others beat."""
+    """Every tiling whose blocks the device can run all at the same time, without some that are never the best."""
     columns = max(columns for _, columns in shape.products(backward))
     batches = [b for b in (1, 2, 4, 8) if b < 2 * shape.B]
     for unit_warps, split, warp_units in product((1, 2, 3, 4, 5, 6, 8), (1, 2, 4), (1, 2, 4, 8)):
         threads, units = 32 * unit_warps * split, warp_units * unit_warps
         if not 64 <= threads <= min(512, device.threads) or units >= 2 * max(shape.H, 2):
             continue
-        # As many tiles one after the other as it takes for the grid to fit.
+        # A block works on as many tiles, one after the other, as it takes for the grid to fit.
         groups = device.multiprocessors // (ceil(shape.H / units) * shape.directions)
         if not groups:
             continue
@@ -251,7 +237,7 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
 
 
 def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
-    """Whether a block finds room in a multiprocessor, and every block finds one."""
+    """Whether a block fits a multiprocessor, and there are at least as many multiprocessors as blocks."""
     return (
         tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
         and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory
@@ -260,7 +246,7 @@ def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
 
 
 def multiply_adds(device: Device, itemsize: int) -> int:
-    """Of one multiprocessor in one clock."""
+    """Multiply-adds of one multiprocessor per clock."""
     if itemsize == 4:
         return 64 if device.compute_capability in ((7, 0), (7, 5), (8, 0)) else 128
     return {(7, 0): 32, (8, 0): 32, (9, 0): 64, (10, 0): 64}.get(device.compute_capability, 2)
@@ -276,11 +262,11 @@ def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
     for rows, columns in products:
         wide = tile.padded(columns)
         multiplied = rows * tile.units * tile.batch * wide / rate
-        # Every group of warps reads all that was gathered, and weights that are not in registers.
+        # Every group of warps reads all gathered values, and the weights if they are not in registers.
         read = size * wide * (tile.unit_warps * tile.batch + (0 if tile.registers else rows * tile.units)) / 128
         shuffled = warps * rows * tile.warp_units * tile.batch * size / 4
         gathered = size * tile.batch * columns * max(1 / 48, blocks / 2600)
-        loads = ceil(tile.batch * columns / (shape.wide * tile.threads))  # of one thread, so many at once
+        loads = ceil(tile.batch * columns / (shape.wide * tile.threads))  # loads of one thread
         gathered += LATENCY * (ceil(loads / AT_ONCE) - 1)
         work += max(multiplied, read) + shuffled + gathered + 10 * tile.split
     return max(EXCHANGE * len(products) + work, tile.tiles * (TILE * len(products) + work))

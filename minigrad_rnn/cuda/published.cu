@@ -1,5 +1,5 @@
 // The GRU as published, whole sequences in one launch. As forward.cu and backward.cu, with two products and two
-// exchanges per step: forward h(t−1) and then q = r · h(t−1), backward what arrives at Wr_n q and then at the gates.
+// exchanges per step: forward h(t−1) and then q = r · h(t−1), backward the gradient of Wr_n q and then of the gates.
 #include "exchange.h"
 #include "tile.h"
 #include "functions.h"

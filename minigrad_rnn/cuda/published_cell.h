@@ -1,7 +1,7 @@
 // One (example, unit) of one step of the GRU as published, before and after its second product.
 #pragma once
 
-// r, z, and q = r · h(t−1), which is published. At padding q is zero and nobody uses it.
+// r, z, and q = r · h(t−1), which is published. At padding q is zero and is not used.
 __device__ __forceinline__ void published_gates(
     const Forward& f, int s, int b, int unit, const Real* a, const Real* y, Real h_before, Real& r, Real& z) {
     const Real q = Published::gates(a, y, h_before, r, z);
@@ -19,7 +19,7 @@ __device__ __forceinline__ void published_candidate(
     store_state(f, s, b, unit, h);
 }
 
-// What the step saved, on its way before the wait for what comes from step s + 1.
+// What the step saved, loaded before the wait for the gradients of step s + 1.
 struct PublishedPast {
     Real r, z, n, h_before, dY;
     bool padding;
@@ -34,7 +34,7 @@ struct PublishedPast {
     }
 };
 
-// From dh(s) what arrives at Wr_n q, which is published, and at z; dh leaves as what goes past the products.
+// From dh(s) the gradient of Wr_n q, which is published, and of z; dh leaves as the part that bypasses the products.
 __device__ __forceinline__ void published_candidate_backward(
     const Backward& k, const PublishedPast& past, Real* arriving_at_n, int s, int b, int unit, Real& dh, Real* da) {
     da[0] = da[1] = da[2] = 0;
@@ -46,7 +46,7 @@ __device__ __forceinline__ void published_candidate_backward(
     publish(arriving_at_n + k.row(s, b) * K_H + unit, da[2]);
 }
 
-// From dq what arrives at r; r and z are published.
+// From dq the gradient of r; those of r and z are published.
 __device__ __forceinline__ void published_gates_backward(
     const Backward& k, const PublishedPast& past, int s, int b, int unit, Real dq, Real& dh, Real* da) {
     if (!past.padding) dh += Published::gates_derivative(past.r, past.h_before, dq, da[0]);

@@ -61,7 +61,7 @@ __device__ __forceinline__ Backward backward_of(
 }
 
 // dh (D, B, H) is carried from step to step; products (D, B, H) is Wr_rzᵀ of step s + 1, and not there at s = T − 1.
-// What arrives at z waits in its row.
+// The gradient of z's argument waits in its row of dY_rows.
 extern "C" __global__ void candidate_step_backward(
     const int* lengths, const Real* X, const Real* S, const Real* dY0, const Real* dY1, Real* dN, Real* dRZ, Real* dZ0,
     Real* dZ1, const Real* products, Real* dh, int T, int B, int backward, int s) {

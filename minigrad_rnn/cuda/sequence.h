@@ -1,7 +1,7 @@
 // Where the arrays of a sequence lie, and what one thread does to one (example, unit) of one step between products.
-// Both roads use it: all steps in one launch, and two launches for each step.
+// Both kernel implementations use it: one launch for all steps ("persistent"), and two launches a step.
 //
-// A step is counted in the order read, s; t is straight time. D directions: the last of two is read backward.
+// A step is counted in read order, s; t is the time step. D directions: the last of two is read backward.
 #pragma once
 
 struct Order {
@@ -23,9 +23,9 @@ __device__ __forceinline__ bool read_backward(int direction, int backward) { ret
 // Arrays of one direction in the forward pass.
 struct Forward {
     Order order;
-    const Real *Z, *b, *br;  // Wc x(t) in straight time (T, B, G·H); biases (G·H,) or null
-    Real *X, *C;             // h(−1), then every h in the order read (T + 1, B, H); the same of c
-    Real *S, *Y;             // what BPTT reads (T, B, H) each; outputs in straight time (T, B, H) or null
+    const Real *Z, *b, *br;  // Wc x(t) in time order (T, B, G·H); biases (G·H,) or null
+    Real *X, *C;             // h(−1), then every h in read order (T + 1, B, H); the same of c
+    Real *S, *Y;             // what BPTT reads (T, B, H) each; outputs in time order (T, B, H) or null
     long long plane;         // from one array of S to the next
 
     __device__ __forceinline__ long long row(int s, int b) const { return (long long)s * order.B + b; }
@@ -50,8 +50,8 @@ __device__ __forceinline__ void store_state(const Forward& f, int s, int b, int 
     if (f.Y) f.Y[f.row(f.order.time(s, b), b) * K_H + unit] = f.order.padding(s, b) ? Real(0) : h;
 }
 
-// What a block leaves that gave up waiting at step s: NaN wherever it would have written, so that nobody takes for a
-// result what lay there before. What others poll for stays unwritten.
+// A block that gave up waiting at step s writes NaN wherever it would have written, so that no earlier contents pass
+// for a result. What other blocks poll for stays unwritten.
 __device__ __forceinline__ void abandon(const Forward& f, int s, int b, int unit, int saved, bool has_c) {
     const Real nan = value_of(UNWRITTEN);
 #pragma unroll 1
@@ -67,10 +67,10 @@ __device__ __forceinline__ void abandon(const Forward& f, int s, int b, int unit
 struct Backward {
     Order order;
     const Real *X, *C, *S;
-    const Real *dY, *dCs;   // (T, B, H) arriving at the outputs, in straight time; at every c in the order read, or null
-    const Real *dhT, *dcT;  // (B, H) arriving at the last state
-    Real *dY_rows;          // what arrives at Wr h(t−1), in the order read (T, B, G·H)
-    Real *dZ;               // what arrives at Wc x(t), in straight time (T, B, G·H), or null where it is the same
+    const Real *dY, *dCs;   // (T, B, H) gradients of the outputs, in time order; of every c in read order, or null
+    const Real *dhT, *dcT;  // (B, H), gradients of the last state
+    Real *dY_rows;          // gradient of Wr h(t−1), in read order (T, B, G·H)
+    Real *dZ;               // gradient of Wc x(t), in time order (T, B, G·H), or null where it is the same
     Real *dh0, *dc0;        // (B, H)
     long long plane;
 

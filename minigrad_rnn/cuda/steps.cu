@@ -1,5 +1,5 @@
-// The two launches a step: the array library multiplies, and one of these kernels does what stands between two products
-// for all examples, units and directions. For states too large to stay in the multiprocessors.
+// Two launches a step: the array library multiplies, and one of these kernels computes what lies between two products
+// for all examples, units and directions. For weights too large to stay in the multiprocessors.
 #include "exchange.h"
 #include "functions.h"
 #include K_GATES

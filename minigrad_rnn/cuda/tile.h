@@ -1,4 +1,4 @@
-// A block's share of one product per step: some rows of a matrix, which stay in the block for the whole sequence, times
+// A block's share of one product per step: some rows of a matrix, resident in the block for the whole sequence, times
 // what all blocks published at the step before.
 //
 // A block has UNITS hidden units (UNIT_WARPS groups of WARP_UNITS) and BATCH examples at a time. The columns of the
@@ -38,7 +38,7 @@ __device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool
         Words w[AT_ONCE];
         for (int tries = 0;; ++tries) {
 #pragma unroll
-            for (int i = 0; i < AT_ONCE; ++i)  // all are asked for before the first is looked at
+            for (int i = 0; i < AT_ONCE; ++i)  // issue all loads before the first is checked
                 load_relaxed(from + min(first + i * THREADS, n - 1) * WIDE, w[i]);
             bool there = true;
 #pragma unroll
@@ -85,7 +85,7 @@ __device__ __forceinline__ int add_over_lanes(Real (&v)[N]) {
     return first;
 }
 
-// left(b, unit) for every pair of this thread: what a block does that gave up waiting.
+// left(b, unit) for every pair of this thread; for a block that gave up waiting.
 template <class Left>
 __device__ __forceinline__ void for_each_pair(int B, Left left) {
     const int pair = threadIdx.x, unit = blockIdx.x * UNITS + pair % UNITS;

@@ -1,42 +1,26 @@
-"""The recurrent networks by name: `Recurrence` with a cell each. For arguments and calls see `Recurrence`."""
+"""The named recurrent networks: `Recurrence` with a fixed cell. For arguments and calls see `Recurrence`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..cells import (
-    GRUCell,
-    IndRNNCell,
-    LayerNormGRUCell,
-    LayerNormLSTMCell,
-    LayerNormRNNCell,
-    LSTMCell,
-    MGUCell,
-    RNNCell,
-)
+from .. import cells
 from .recurrence import Recurrence
 
 
 class RNN(Recurrence):
     """The simple recurrent net: h(t, l) = tanh(Wc(l) h(t, l−1) + Wr(l) h(t−1, l) + b(l)) (slide 73).
 
-    Here also `nonlinearity`, "tanh" or "relu", and `two_biases`. State: h. Equation: `minigrad_rnn.cells.rnn`.
+    Additional arguments: `nonlinearity`, "tanh" or "relu", and `two_biases`. State: h.
+    Equation: `minigrad_rnn.cells.rnn`.
     """
 
-    cell_type = RNNCell
+    cell_type = cells.RNNCell
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int | tuple[int, int] = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        **options: Any,
-    ) -> None:
+        self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, nonlinearity: str = "tanh",
+        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             nonlinearity=nonlinearity, **options,
@@ -46,23 +30,17 @@ class RNN(Recurrence):
 class LSTM(Recurrence):
     """Long short-term memory in layers and directions. State: (h, c).
 
-    Here also `proj_size`, `peephole`, `forget_bias` and `two_biases`; equations: `minigrad_rnn.cells.lstm`.
+    Additional arguments: `proj_size`, `peephole`, `forget_bias` and `two_biases`.
+    Equations: `minigrad_rnn.cells.lstm`.
     """
 
-    cell_type = LSTMCell
+    cell_type = cells.LSTMCell
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int | tuple[int, int] = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
+        self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
         **options: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             proj_size=proj_size, **options,
@@ -72,37 +50,38 @@ class LSTM(Recurrence):
 class GRU(Recurrence):
     """The gated recurrent unit in layers and directions. State: h.
 
-    Here also `reset_after`: True as in cuDNN and torch, False as published; equations: `minigrad_rnn.cells.gru`.
+    Additional argument: `reset_after`, True as in cuDNN and torch, False as published.
+    Equations: `minigrad_rnn.cells.gru`.
     """
 
-    cell_type = GRUCell
+    cell_type = cells.GRUCell
 
 
 class LayerNormRNN(Recurrence):
-    """The simple recurrent net with layer normalisation; equations: `minigrad_rnn.cells.layer_norm`. State: h."""
+    """The simple recurrent net with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
-    cell_type = LayerNormRNNCell
+    cell_type = cells.LayerNormRNNCell
 
 
 class LayerNormLSTM(Recurrence):
-    """The LSTM with layer normalisation; equations: `minigrad_rnn.cells.layer_norm`. State: (h, c)."""
+    """The LSTM with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: (h, c)."""
 
-    cell_type = LayerNormLSTMCell
+    cell_type = cells.LayerNormLSTMCell
 
 
 class LayerNormGRU(Recurrence):
-    """The GRU with layer normalisation; equations: `minigrad_rnn.cells.layer_norm`. State: h."""
+    """The GRU with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
-    cell_type = LayerNormGRUCell
+    cell_type = cells.LayerNormGRUCell
 
 
 class MGU(Recurrence):
-    """The minimal gated unit; equations: `minigrad_rnn.cells.mgu`. State: h."""
+    """The minimal gated unit. Equations: `minigrad_rnn.cells.mgu`. State: h."""
 
-    cell_type = MGUCell
+    cell_type = cells.MGUCell
 
 
 class IndRNN(Recurrence):
-    """The independently recurrent net; also `nonlinearity`; equation: `minigrad_rnn.cells.indrnn`. State: h."""
+    """The independently recurrent net; also `nonlinearity`. Equation: `minigrad_rnn.cells.indrnn`. State: h."""
 
-    cell_type = IndRNNCell
+    cell_type = cells.IndRNNCell

@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time: the state is carried on, its gradient is cut."""
+"""Truncated back-propagation through time: the state goes on from window to window, its gradient does not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import get_backend
+from minigrad.validation import check_array, check_integer
 
 from ..cells import CellMasks, Lengths
 from ..validation import check_masks
@@ -21,66 +22,65 @@ Array = np.ndarray[Any, Any]
 
 
 def detached(state: State) -> State:
-    """The same state with nothing behind it: gradients end there. None stays None."""
-    if state is None or isinstance(state, Tensor):
-        return state if state is None else state.detach()
-    return tuple(part.detach() for part in state)
+    """The same state without its graph: gradients end there. None stays None."""
+    if state is None:
+        return None
+    return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
 
 
 def _window_of(mask: CellMasks, begin: int, stop: int) -> CellMasks:
-    """The part of the masks that the steps begin … stop − 1 see."""
+    """The masks of the steps begin … stop − 1."""
     zones = tuple(None if zone is None else zone[begin:stop] for zone in mask.zoneout)
     return CellMasks(None if mask.input is None else mask.input[begin:stop], mask.recurrent, zones)
 
 
 def _axis_and_sizes(rnn: Recurrence, xs: Any) -> tuple[int, int, int]:
-    """(the axis of time, T, B) of xs, if the two can be had in windows."""
+    """Return (the time axis, T, B) of xs. Raises if rnn cannot run over xs in windows."""
     if not isinstance(rnn, Recurrence):
         raise TypeError(f"Truncation: rnn: got {type(rnn).__name__}, want a recurrence")
     if rnn.bidirectional:
         raise ValueError("Truncation: rnn: got a bidirectional recurrence, want one that reads forward only")
-    if not hasattr(xs, "shape"):
-        raise TypeError(f"Truncation: xs: got {type(xs).__name__}, want a Tensor or an array")
+    check_array("Truncation", "xs", xs)
     axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
     return axis, int(xs.shape[axis]), int(xs.shape[1 - axis]) if xs.ndim == 3 else 1
 
 
 def _ends(lengths: Any, T: int, B: int) -> Array | None:
-    """The lengths on the host, (B,)."""
+    """The lengths on the host, (B,), checked."""
     return None if lengths is None else Lengths(lengths, T, B, get_backend("numpy"), "Truncation").host
 
 
-def _chosen(rnn: Recurrence, which: Array, new: State, old: State) -> State:
-    """The new state of the sequences b where which[b], the old one of the others."""
+def _where(rnn: Recurrence, which: Array, new: State, old: State) -> State:
+    """The new state of each sequence b with which[b], the old one of the others."""
     if isinstance(new, tuple):
-        return tuple(_chosen(rnn, which, *parts) for parts in zip(new, old))
-    return mg.where(_host_to(rnn, which[:, None]), new, old)
+        return tuple(_where(rnn, which, *parts) for parts in zip(new, old))
+    return mg.where(_to_backend(rnn, which[:, None]), new, old)
 
 
-def _host_to(rnn: Recurrence, a: Array) -> Any:
+def _to_backend(rnn: Recurrence, a: Array) -> Any:
     return get_backend(next(rnn.parameters()).backend).from_numpy(a)
 
 
 def _run(rnn: Recurrence, xs: Any, state: State, masks: Masks | None, left: Array | None) -> tuple[Tensor, State]:
-    """As `rnn(xs, state)`, where `left` says how many steps of each sequence there still are, of some perhaps none."""
+    """As `rnn(xs, state)`. left (B,): how many steps each sequence still has, which may be none or fewer than none."""
     if left is None:
         return rnn(xs, state, masks=masks)  # type: ignore[no-any-return]
-    turned = rnn.batch_first and xs.ndim == 3
-    going = left > 0
-    if not going.all():  # a sequence that has ended reads a zero, and what comes of it is dropped
-        here = _host_to(rnn, going[:, None, None] if turned else going[:, None])
-        xs = mg.where(here, xs, 0.0)
-    steps = np.clip(left, 1, xs.shape[1 if turned else 0])
+    batch_first = rnn.batch_first and xs.ndim == 3
+    active = left > 0
+    if not active.all():  # a sequence that has ended reads one step of zeros, and its result is dropped
+        mask = _to_backend(rnn, active[:, None, None] if batch_first else active[:, None])
+        xs = mg.where(mask, xs, 0.0)
+    steps = np.clip(left, 1, xs.shape[1 if batch_first else 0])
     output, after = rnn(xs, state, lengths=steps.tolist(), masks=masks)
-    if not going.all():
-        output, after = mg.where(here, output, 0.0), _chosen(rnn, going, after, state)
+    if not active.all():
+        output, after = mg.where(mask, output, 0.0), _where(rnn, active, after, state)
     return output, after
 
 
 class Window(NamedTuple):
     """The steps start … stop − 1 of a sequence: their output and the state after them.
 
-    With lengths, the state of a sequence that ended before is the one it ended with, a constant.
+    With lengths, the state of a sequence that ended before this window is its last one, as a constant.
     """
 
     start: int
@@ -103,9 +103,9 @@ class Truncation:
     4 8
     8 10
 
-    Memory is that of k2 steps, for a sequence of any length. With k2 = k1 every step is computed once. With k2 > k1 the
-    windows overlap: each begins k2 − k1 steps early, from the state that was there, and only its last k1 steps are
-    output; so every step is computed k2 / k1 times. A built graph is never cut: each window is a graph of its own.
+    It needs the memory of k2 steps, for a sequence of any length. With k2 = k1 every step is computed once. With
+    k2 > k1 the windows overlap: each begins k2 − k1 steps early, from the state at that point, and outputs only its
+    last k1 steps, so every step is computed k2 / k1 times. Each window is a graph of its own; no graph is cut.
 
     Args:
         k1: steps between two windows' ends.
@@ -117,9 +117,7 @@ class Truncation:
 
     def __init__(self, k1: int, k2: int | None = None) -> None:
         k2 = k1 if k2 is None else k2
-        for name, k in (("k1", k1), ("k2", k2)):
-            if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-                raise ValueError(f"Truncation: {name}: got {k!r}, want a whole number of steps, at least 1")
+        check_integer("Truncation", k1=k1, k2=k2)
         if k2 % k1:
             raise ValueError(f"Truncation: k2: got {k2}, want a multiple of k1 = {k1}")
         self.k1, self.k2 = int(k1), int(k2)
@@ -127,17 +125,18 @@ class Truncation:
     def windows(
         self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None, lengths: Any = None
     ) -> Iterator[Window]:
-        """Run `rnn` over xs window by window. Call `backward` on each window's loss before asking for the next.
+        """Run `rnn` over xs window by window. Call `backward` on each window's loss before taking the next window.
 
         Args:
-            rnn: any one-way recurrence. (Reading backward, a state comes from the future and cannot be carried on.)
+            rnn: any one-way recurrence. (A state that is read backward comes from the future and cannot be carried on.)
             xs: (T, B, I), (B, T, I) with batch_first or (T, I), any array or tensor that can be sliced.
             state: before the first step; it, or a learned h(−1), receives gradients from the windows that reach it.
-            masks: of the whole sequence, as `rnn.draw_masks` gives them; without, each window draws its own.
+            masks: those of the whole sequence, as `rnn.draw_masks` returns them; None lets each window draw its own.
             lengths: (B,), as the recurrence takes them; each sequence's gradients are those that it would have alone.
 
         Raises:
-            ValueError: the recurrence reads in two directions; as the recurrence's own call. TypeError: the same.
+            ValueError: the recurrence reads in two directions, or as its own call.
+            TypeError: rnn is no recurrence, or as its own call.
         """
         axis, T, B = _axis_and_sizes(rnn, xs)
         if masks is not None:
@@ -145,30 +144,31 @@ class Truncation:
         ends = _ends(lengths, T, B)
         # The states before the steps stop − k2, stop − k2 + k1, …, stop − k1
         before: deque[tuple[int, State]] = deque([(0, state)], maxlen=self.k2 // self.k1)
-        for start in range(0, T or 1, self.k1):  # T = 0 is for the recurrence to refuse
+        for start in range(0, T or 1, self.k1):  # with T = 0 the recurrence raises
             stop = min(T, start + self.k1)
             begin, earlier = before[0]
-            cut = None if masks is None else {name: _window_of(mask, begin, stop) for name, mask in masks.items()}
+            own = None if masks is None else {name: _window_of(mask, begin, stop) for name, mask in masks.items()}
             left = None if ends is None else ends - begin
-            whole, after = _run(rnn, xs[(slice(None),) * axis + (slice(begin, stop),)], earlier, cut, left)
-            output = whole if begin == start else whole[(slice(None),) * axis + (slice(start - begin, None),)]
+            output, after = _run(rnn, xs[(slice(None),) * axis + (slice(begin, stop),)], earlier, own, left)
+            if begin < start:
+                output = output[(slice(None),) * axis + (slice(start - begin, None),)]
             before.append((stop, detached(after)))
             yield Window(start, stop, output, after)
 
-    def whole(
+    def run(
         self, rnn: Recurrence, xs: Any, state: State = None, masks: Masks | None = None, lengths: Any = None
     ) -> tuple[Tensor, State]:
-        """All windows at once, `output, state` as `rnn(xs, state)` returns them, with gradients cut as in `windows`.
+        """Run all windows and return `output, state` as `rnn(xs, state)` does, with gradients cut as in `windows`.
 
-        For a loss that needs all outputs together; memory is that of the whole sequence.
+        For a loss that needs all outputs together; it takes the memory of the whole sequence.
         """
         axis, T, B = _axis_and_sizes(rnn, xs)
         ends = _ends(lengths, T, B)
         outputs, final = list[Tensor](), None
         for window in self.windows(rnn, xs, state, masks, lengths):
             outputs.append(window.output)
-            going = None if ends is None else ends > window.start
-            final = window.state if going is None or going.all() else _chosen(rnn, going, window.state, final)
+            active = None if ends is None else ends > window.start
+            final = window.state if active is None or active.all() else _where(rnn, active, window.state, final)
         return mg.concatenate(outputs, axis=axis), final
 
     def __repr__(self) -> str:

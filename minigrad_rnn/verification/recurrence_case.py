@@ -100,7 +100,7 @@ class RecurrenceCase(VerificationCase):
     def call(self, model: Recurrence, leaves: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         state = pack([leaves[f"{n}(−1)"] for n in self.state_names if f"{n}(−1)" in leaves])
         if self.truncation is not None:
-            return self.truncation.whole(model, leaves["xs"], state, self.masks, self.lengths)
+            return self.truncation.run(model, leaves["xs"], state, self.masks, self.lengths)
         output, final = model(leaves["xs"], state, lengths=self.lengths, masks=self.masks)
         return output, final
 

@@ -17,7 +17,7 @@ from minigrad.backend import NUMPY, Backend, BackendError
 from minigrad_rnn import GRU, LSTM, RNN, Recurrence
 from minigrad_rnn.cells import Lengths
 from minigrad_rnn.cuda import sequence
-from minigrad_rnn.cuda.launches import Arriving, Inputs, Sequences, check
+from minigrad_rnn.cuda.launches import Inputs, OutputGradients, Sequences, check
 from minigrad_rnn.cuda.planner import Tile
 from minigrad_rnn.text.model import CharacterModel
 from tests.support import cuda_on_gpu
@@ -145,7 +145,9 @@ def test_what_was_given_up_is_nan_and_is_reported(
     """Some blocks never publish. Every number that comes out is right or NaN, and the host is told."""
     backend, steps = kernels_anywhere, [5, 2, 4]
     monkeypatch.setattr(Sequences, "empty", lambda self, *shape: self.xp.full(shape, 7.0, self.dtype))
-    arriving = [Arriving(*(backend.from_numpy(np.ones(s)) for s in [(5, 3, 12), (3, 12), (3, 12)])) for _ in range(2)]
+    arriving = [
+        OutputGradients(*(backend.from_numpy(np.ones(s)) for s in [(5, 3, 12), (3, 12), (3, 12)])) for _ in range(2)
+    ]
     right = sequences(backend, kind, steps)
     right.forward()
     kernels = right.kernels

@@ -59,7 +59,7 @@ def test_a_window_as_long_as_the_sequence_is_full_bptt_and_a_shorter_one_is_not(
     bias = {}
     for k in (9, 6, 3, 1):
         model.zero_grad()
-        Truncation(1, k).whole(model, xs)[0][-1].sum().backward()
+        Truncation(1, k).run(model, xs)[0][-1].sum().backward()
         bias[k] = max(float(np.abs(g - full[name]).max()) for name, g in sums(model).items())
     assert bias[9] < 1e-13
     assert 1e-6 < bias[6] < bias[3] < bias[1]
@@ -69,12 +69,12 @@ def test_a_window_as_long_as_the_sequence_is_full_bptt_and_a_shorter_one_is_not(
 def test_layouts(layout: str) -> None:
     model = GRU(3, 4, dtype="float64", batch_first=layout == "batch first")
     xs = drawn(2, 7, 3) if layout == "batch first" else drawn(7, 3)
-    output, state = Truncation(2, 4).whole(model, xs)
+    output, state = Truncation(2, 4).run(model, xs)
     want, final = model(xs)
     np.testing.assert_allclose(output.numpy(), want.numpy(), rtol=1e-12)
     np.testing.assert_allclose(state.numpy(), final.numpy(), rtol=1e-12)
     lengths = [3, 6] if layout == "batch first" else [3]
-    output, state = Truncation(2).whole(model, xs, lengths=lengths)
+    output, state = Truncation(2).run(model, xs, lengths=lengths)
     want, final = model(xs, lengths=lengths)
     np.testing.assert_allclose(output.numpy(), want.numpy(), rtol=1e-12)
     np.testing.assert_allclose(state.numpy(), final.numpy(), rtol=1e-12)
@@ -84,7 +84,7 @@ def test_on_every_backend_without_waiting(xp: Any) -> None:
     model = LSTM(3, 4, dtype="float64", rng=np.random.default_rng(1)).to(xp.name)
     xs = xp.array(drawn(7, 2, 3))
     with xp.no_sync():
-        output, state = Truncation(2).whole(model, xs, lengths=[3, 7])
+        output, state = Truncation(2).run(model, xs, lengths=[3, 7])
         output.sum().backward()
     want, final = model(xs, lengths=[3, 7])
     for ours, theirs in ((output, want), *zip(state, final)):
@@ -107,7 +107,7 @@ def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, implementa
 
     outputs, finals = np.zeros((T, 4, 4)), []
     for b, n in enumerate(lengths):
-        output, final = truncation.whole(model, xs[:n, b : b + 1])
+        output, final = truncation.run(model, xs[:n, b : b + 1])
         loss = (output * output * weights[:n, b : b + 1]).sum()
         (loss + sum((part * part * ends[:, b : b + 1]).sum() for part in parts(final))).backward()
         outputs[:n, b] = output.numpy()[:, 0]
@@ -116,7 +116,7 @@ def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, implementa
 
     model.zero_grad()
     leaf = mg.tensor(xs, requires_grad=True)
-    output, final = truncation.whole(model, leaf, lengths=lengths)
+    output, final = truncation.run(model, leaf, lengths=lengths)
     loss = (output * output * weights).sum()
     (loss + sum((part * part * ends).sum() for part in parts(final))).backward()
     np.testing.assert_allclose(output.numpy(), outputs, rtol=1e-12, atol=1e-14)
@@ -130,7 +130,7 @@ def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, implementa
     for at_once in (True, False):
         model.zero_grad()
         if at_once:
-            (truncation.whole(model, xs, lengths=lengths)[0] * weights).sum().backward()
+            (truncation.run(model, xs, lengths=lengths)[0] * weights).sum().backward()
         else:
             for window in truncation.windows(model, xs, lengths=lengths):
                 (window.output * weights[window.start : window.stop]).sum().backward()
@@ -201,7 +201,7 @@ def test_errors_of_a_call(model: Any, xs: Any, options: Any, error: type[Excepti
     with pytest.raises(error, match=message):
         next(Truncation(2).windows(model, xs, **options))
     with pytest.raises(error, match=message):
-        Truncation(2).whole(model, xs, **options)
+        Truncation(2).run(model, xs, **options)
 
 
 def test_the_repr_says_both_numbers() -> None:

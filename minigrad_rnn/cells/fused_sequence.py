@@ -1,0 +1,188 @@
+"""What every fused sequence needs: read order, feature-major buffers, products, and the gradients pooled over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.engine.gradient_pool import PerStepSum
+
+from .feature_major import batch_major, copy_columns, flat, per_step, time_buffer, weight_buffer
+from .lengths import Lengths, ReadOrder
+from .unroll import rule_through_graph, unroll
+
+Array = Any
+Product = Callable[[Array, Array], Any]
+"""`product(a, out)`: out = W a for `per_step` arrays a and out."""
+
+CHUNK = 1 << 15
+"""Elements (units · examples · steps) that BPTT prepares at once, so that they stay in the cache."""
+
+
+class FusedSequence(ReadOrder):
+    """One call of a sequence primitive: the frame around its forward loop, its BPTT loop and its rule.
+
+    The cell's file holds the two loops with the equations. Inside them [t, feature, example] arrays are in read order:
+    position k is the step that is read as number k.
+
+    Args:
+        xs: (T, B, I).
+        backward, lengths: see `ReadOrder`.
+    """
+
+    def __init__(self, xp: Any, xs: Array, backward: bool, lengths: Lengths | None) -> None:
+        super().__init__(len(xs), backward, lengths)
+        self.xp, self.B, self.dtype = xp, xs.shape[1], xs.dtype
+
+    # Forward
+
+    def buffer(self, F: int) -> Array:
+        """An empty `time_buffer` (T, F, B)."""
+        return time_buffer(self.xp, self.T, F, self.B, self.dtype)
+
+    def stacked_inputs(self, xs: Array, h0: Array, bias: bool) -> tuple[Array, Array]:
+        """v(t) = [x(t); 1; h(t−1)] for t = 0 … T, and the view of its h rows, of which only h(−1) is filled.
+
+        With v, one product [Wc b Wr] v(t) is the whole of z(t): there is no input projection and no bias to add.
+        Without a bias there is no row of ones.
+        """
+        if self.lengths is not None:
+            xs = self.lengths.without_padding(self.xp, xs)
+        T, B, I = xs.shape
+        v = time_buffer(self.xp, T + 1, I + bias + h0.shape[1], B, xs.dtype)
+        h = v[:, I + bias :]
+        copy_columns(self.xp, self.turn(xs), v[:T, :I])
+        h[0] = h0.T
+        if bias:
+            v[:, I] = 1
+        return v, h
+
+    def stacked_weights(self, Wc: Array, Wr: Array, b: Array) -> Array:
+        """[Wc b Wr], which multiplies v(t); a fresh array."""
+        I = Wc.shape[1]
+        first = I + (b is not None)
+        W = weight_buffer(self.xp, Wc.shape[0], first + Wr.shape[1], self.B, Wc.dtype)
+        W[:, :I] = Wc
+        W[:, first:] = Wr
+        if b is not None:
+            W[:, I] = b
+        return W
+
+    def product(self, W: Array) -> Product:
+        """The product with W as it lies: a vector's method has the least overhead, matmul takes strided blocks."""
+        return W.dot if self.B == 1 else partial(self.xp.matmul, W)
+
+    def product_with_copy(self, W: Array) -> Product:
+        """The product with a copy of W in the memory order that BLAS multiplies fastest."""
+        copy = weight_buffer(self.xp, W.shape[0], W.shape[1], self.B, W.dtype)
+        copy[...] = W
+        return self.product(copy)
+
+    def to_time_order(self, a: Array) -> Array:
+        """(T, B, F) in time order, zero at padding.
+
+        The zeros are written into `a` itself; BPTT may read them, since no gradient arrives at padding.
+        """
+        if self.lengths is not None:
+            self.xp.multiply(a, self.lengths.valid, a)
+        return self.turn(a)
+
+    def last(self, a: Array) -> Array:
+        """What (T, B, F) holds at each sequence's last step (B, F): a copy, which keeps no sequence's memory alive."""
+        return a[-1].copy() if self.lengths is None else self.lengths.last_valid(a)
+
+    # Backward
+
+    def incoming(self, dhs: Array, dhT: Array) -> tuple[Array, Array]:
+        """The transpose of `to_time_order` and `last`: gradients in read order, and the one from after the last step.
+
+        With padding a sequence's last step lies inside, so the gradient of its last state is added there. Padding
+        receives none, and BPTT finds dz(t) = 0 there by itself.
+        """
+        if self.lengths is None:
+            return self.turn(dhs), dhT
+        dhs = self.turn(self.lengths.without_padding(self.xp, dhs))
+        self.lengths.add_at_last(dhs, dhT)
+        return dhs, self.xp.zeros_like(dhT)
+
+    def chunk(self, H: int) -> int:
+        """How many steps BPTT prepares at once."""
+        return min(self.T, max(1, CHUNK // (H * int(self.B))))
+
+    def chunks(self, size: int) -> Iterator[slice]:
+        """The steps in slices of `size`, from the last to the first."""
+        for stop in range(self.T, 0, -size):
+            yield slice(max(0, stop - size), stop)
+
+    def carried(self, g: Array) -> Array:
+        """A `per_step` copy of g (B, H): the gradient that BPTT carries from step to step in place."""
+        copy = per_step(self.xp.empty(g.shape[::-1], g.dtype))
+        copy[...] = per_step(g.T)
+        return copy
+
+    def initial_gradient(self, dh: Array) -> Array:
+        """What is carried at the end, as (B, H)."""
+        return dh.reshape(-1, self.B).T
+
+    def input_gradient(self, dz: Array, Wc: Array, needed: bool) -> Array | None:
+        """dx(t) = Wcᵀ dz(t) for all steps: (T, B, I) in time order."""
+        if not needed:
+            return None
+        return self.turn(self.xp.matmul(flat(dz).T, Wc).reshape(self.T, self.B, Wc.shape[1]))
+
+    def step_columns(self, label: int, a: Array) -> Array:
+        """(F, n): the columns of [t, feature, example] that belong to time step `label`."""
+        return self.rows(label, batch_major(a)).T
+
+    def weight_gradient(self, left: Array, right: Array, needed: bool) -> PerStepSum | None:
+        """dW = Σ_t left(t) right(t)ᵀ in one product over all steps (slide 97), and on request each step's share of it.
+
+        left and right are `time_buffer`s, or views of one. For a bias, right is the row of ones [t, example], which is
+        faster than a sum, and the result is (F,).
+        """
+        if not needed:
+            return None
+        matmul, columns = self.xp.matmul, self.step_columns
+        if right.ndim == 2:
+            ones = right[:, None]
+            return PerStepSum(
+                matmul(flat(left), flat(ones).T)[:, 0],
+                self.labels,
+                lambda label: matmul(columns(label, left), columns(label, ones).T)[:, 0],
+            )
+        return PerStepSum(
+            matmul(flat(left), flat(right).T),
+            self.labels,
+            lambda label: matmul(columns(label, left), columns(label, right).T),
+        )
+
+    def rule(
+        self, bptt: Callable[..., Any], step: Callable[..., Any], states: int, every_state: bool = False, **options: Any
+    ) -> mg.JointRule:
+        """The primitive's rule: `bptt(gs, needs, *inputs)` on arrays.
+
+        In a recorded backward pass (`create_graph`) the sequence runs op by op instead, with `step` and `options`.
+        """
+
+        def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
+            if not isinstance(gs[0], Tensor):
+                return bptt(gs, needs, *inputs)
+            sequence = partial(
+                unroll, step, states, self.backward, lengths=self.lengths, every_state=every_state, **options
+            )
+            return rule_through_graph(sequence, inputs, gs, needs)
+
+        return mg.JointRule(rule)
+
+
+def map_sums(function: Callable[..., Array], *sums: PerStepSum | None) -> PerStepSum | None:
+    """`function` of the sums' totals, and of their shares at each step; None where one of them is None."""
+    if None in sums:
+        return None
+    present: Any = sums
+    return PerStepSum(
+        function(*[s.total for s in present]), present[0].steps, lambda label: function(*[s.at(label) for s in present])
+    )
