@@ -184,9 +184,7 @@ def nondifferentiable(function: Callable[P, R]) -> Callable[P, R]:
     return function
 
 
-def primitive_with_outputs(
-    function: Callable[Concatenate[Any, P], Any],
-) -> Callable[P, tuple[Tensor, ...]]:
+def primitive_with_outputs(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, tuple[Tensor, ...]]:
     """As `primitive`, for a function whose value is a tuple of arrays; its `JointRule` gets a gradient for each."""
     return primitive(function)  # type: ignore[return-value]
 

@@ -164,12 +164,7 @@ class Recurrence(nn.Module):
         return parameter
 
     def forward(
-        self,
-        xs: Any,
-        state: State = None,
-        lengths: Any = None,
-        masks: Masks | None = None,
-        return_states: bool = False,
+        self, xs: Any, state: State = None, lengths: Any = None, masks: Masks | None = None, return_states: bool = False
     ) -> Any:
         name = type(self).__name__
         xs, unbatched = self._time_first(xs)

@@ -116,9 +116,7 @@ def test_trace_along_any_diagonal(xp: Any, shape: list[int], offset: int, data: 
     first, second = data.draw(st.permutations(range(len(shape))))[:2]
     x = np.random.default_rng(3).standard_normal(shape)
     check_linear_in_each(
-        lambda x: mg.trace(x, offset, first, second - len(shape)),
-        lambda x: np.trace(x, offset, first, second),
-        x,
+        lambda x: mg.trace(x, offset, first, second - len(shape)), lambda x: np.trace(x, offset, first, second), x
     )
 
 

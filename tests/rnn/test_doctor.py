@@ -119,12 +119,7 @@ class Runtime:
         ),
         (0, "90", ["cupy-cuda13x"], "no usable GPU; use the backend 'numpy'"),
         (1, "52", ["cupy-cuda12x"], r"compute capability 5\.2, want at least 6\.0"),
-        (
-            1,
-            "90",
-            ["cupy-cuda12x", "cupy-cuda13x"],
-            "cupy-cuda12x and cupy-cuda13x are installed .*pip uninstall",
-        ),
+        (1, "90", ["cupy-cuda12x", "cupy-cuda13x"], "cupy-cuda12x and cupy-cuda13x are installed .*pip uninstall"),
     ],
 )
 def test_a_problem_with_cupy_is_one_error(

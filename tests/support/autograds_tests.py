@@ -90,7 +90,7 @@ COMPLEX = {
 """Tests of complex numbers only, with what is complex in them."""
 
 EXPLAINED = {
-    "test_rfftn_odd_not_implemented": "it expects a NotImplementedError; minigrad differentiates odd lengths too",
+    "test_rfftn_odd_not_implemented": "it expects a NotImplementedError; minigrad differentiates odd lengths too"
 }
 """The table's notes on failures that are not minigrad's faults. They count as failures all the same."""
 

@@ -77,12 +77,7 @@ def copysign(xp: Any, a: Array, b: Array) -> Any:
 
 @primitive
 def nan_to_num(
-    xp: Any,
-    x: Array,
-    copy: bool = True,
-    nan: float = 0.0,
-    posinf: float | None = None,
-    neginf: float | None = None,
+    xp: Any, x: Array, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
     """Replace NaN and ±∞ with numbers, by default 0 and the dtype's largest; no gradient passes there.
 

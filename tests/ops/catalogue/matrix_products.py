@@ -26,11 +26,7 @@ def of_two(name: str, a: Any, b: Any, **how: Any) -> Sample:
     """An operation of that name on two arrays of these shapes."""
     options = how.pop("options", {})
     return Sample(
-        name,
-        lambda m, a, b: getattr(m, name)(a, b, **options),
-        (a, b),
-        label=label_of(a, b, *options.items()),
-        **how,
+        name, lambda m, a, b: getattr(m, name)(a, b, **options), (a, b), label=label_of(a, b, *options.items()), **how
     )
 
 

@@ -94,10 +94,7 @@ def test_memory_that_nobody_wrote_is_nan(kernels_on_cpu: Backend) -> None:
     ("source", "said"),
     [
         ("int* out) { if (threadIdx.x == 5) return; __syncthreads(); }", "a thread left while others wait"),
-        (
-            "int* out) { if (threadIdx.x % 32) __syncwarp(); else __syncthreads(); }",
-            "every thread waits at a barrier",
-        ),
+        ("int* out) { if (threadIdx.x % 32) __syncwarp(); else __syncthreads(); }", "every thread waits at a barrier"),
         ("int* out) { DYNAMIC_SHARED(bytes); bytes[256] = 1; }", "wrote beyond its shared memory"),
     ],
 )

@@ -120,16 +120,7 @@ def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.C
     file.write_text(text, encoding="utf-8")
     library = _build_once(
         settings.folder / f"{key}.so",
-        [
-            "g++",
-            *flags,
-            *defines,
-            "-shared",
-            "-include",
-            str(HERE / "cuda_on_cpu.h"),
-            str(file),
-            str(scheduler),
-        ],
+        ["g++", *flags, *defines, "-shared", "-include", str(HERE / "cuda_on_cpu.h"), str(file), str(scheduler)],
     )
     return ctypes.CDLL(str(library))
 
