@@ -70,6 +70,10 @@ class Cell(nn.Module):
     state_names: tuple[str, ...]
     """The state's arrays, the output first: ("h",) or ("h", "c")."""
 
+    Wc: mg.Parameter
+    Wr: mg.Parameter
+    b: Any
+    """A Parameter, or None without biases."""
     takes_two_biases = False
     """Whether `step` knows a second bias."""
 

@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from minigrad import nn
 
 from .. import cells
 from .recurrence import Recurrence
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
+    class Options(TypedDict, total=False):
+        """The keyword arguments of every recurrence that the named ones pass on."""
+
+        impl: str
+        initial_state: str
+        recurrent_dropout: float
+        zoneout: float | tuple[float, ...]
+        merge: str
+        rng: nn.init.Rng
+        dtype: Any
+
+    class RNNOptions(Options, total=False):
+        two_biases: bool
+
+    class LSTMOptions(RNNOptions, total=False):
+        peephole: bool
+        forget_bias: float | None
+
+    class NamedRecurrence(Recurrence):
+        """A recurrence whose cell has no options of its own."""
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
+            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, **options: Unpack[Options],
+        ) -> None: ...  # fmt: skip
+
+else:
+    NamedRecurrence = Recurrence
 
 
 class RNN(Recurrence):
@@ -19,7 +53,8 @@ class RNN(Recurrence):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, nonlinearity: str = "tanh",
-        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, **options: Any,
+        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+        **options: Unpack[RNNOptions],
     ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
@@ -39,7 +74,7 @@ class LSTM(Recurrence):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
-        **options: Any,
+        **options: Unpack[LSTMOptions],
     ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
@@ -56,26 +91,34 @@ class GRU(Recurrence):
 
     cell_type = cells.GRUCell
 
+    if TYPE_CHECKING:
 
-class LayerNormRNN(Recurrence):
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
+            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True,
+            **options: Unpack[Options],
+        ) -> None: ...  # fmt: skip
+
+
+class LayerNormRNN(NamedRecurrence):
     """The simple recurrent net with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
     cell_type = cells.LayerNormRNNCell
 
 
-class LayerNormLSTM(Recurrence):
+class LayerNormLSTM(NamedRecurrence):
     """The LSTM with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: (h, c)."""
 
     cell_type = cells.LayerNormLSTMCell
 
 
-class LayerNormGRU(Recurrence):
+class LayerNormGRU(NamedRecurrence):
     """The GRU with layer normalisation. Equations: `minigrad_rnn.cells.layer_norm`. State: h."""
 
     cell_type = cells.LayerNormGRUCell
 
 
-class MGU(Recurrence):
+class MGU(NamedRecurrence):
     """The minimal gated unit. Equations: `minigrad_rnn.cells.mgu`. State: h."""
 
     cell_type = cells.MGUCell
@@ -85,3 +128,11 @@ class IndRNN(Recurrence):
     """The independently recurrent net; also `nonlinearity`. Equation: `minigrad_rnn.cells.indrnn`. State: h."""
 
     cell_type = cells.IndRNNCell
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
+            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, nonlinearity: str = "relu",
+            **options: Unpack[Options],
+        ) -> None: ...  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -73,6 +73,11 @@ class Recurrence(nn.Module):
     """
 
     cell_type: type[Cell]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Cell:
+            """The cells: `forward0`, `backward0`, `forward1` and so on."""
 
     def __init__(
         self,
@@ -163,6 +168,20 @@ class Recurrence(nn.Module):
         parameter: Tensor = getattr(self, self.cell_names[0]).reference_parameter()
         return parameter
 
+    @overload
+    def forward(
+        self, xs: Any, state: State = None, lengths: Any = None, masks: Masks | None = None,
+        return_states: Literal[False] = False,
+    ) -> tuple[Tensor, State]: ...  # fmt: skip
+    @overload
+    def forward(
+        self, xs: Any, state: State = None, lengths: Any = None, masks: Masks | None = None,
+        *, return_states: Literal[True],
+    ) -> tuple[Tensor, State, tuple[Tensor, ...]]: ...  # fmt: skip
+    @overload
+    def forward(
+        self, xs: Any, state: State = None, lengths: Any = None, masks: Masks | None = None, return_states: bool = False
+    ) -> Any: ...
     def forward(
         self, xs: Any, state: State = None, lengths: Any = None, masks: Masks | None = None, return_states: bool = False
     ) -> Any:

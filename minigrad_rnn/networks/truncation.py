@@ -64,7 +64,7 @@ def _to_backend(rnn: Recurrence, a: Array) -> Any:
 def _run(rnn: Recurrence, xs: Any, state: State, masks: Masks | None, left: Array | None) -> tuple[Tensor, State]:
     """As `rnn(xs, state)`. left (B,): how many steps each sequence still has, which may be none or fewer than none."""
     if left is None:
-        return rnn(xs, state, masks=masks)  # type: ignore[no-any-return]
+        return rnn(xs, state, masks=masks)
     batch_first = rnn.batch_first and xs.ndim == 3
     active = left > 0
     if not active.all():  # a sequence that has ended reads one step of zeros, and its result is dropped

@@ -75,10 +75,10 @@ class Encoder(nn.Module):
 
     def forward(self, source: Any, lengths: Any = None) -> tuple[Tensor, State]:
         if self.embedding is None:
-            return self.recurrence(source, lengths=lengths)  # type: ignore[no-any-return]
+            return self.recurrence(source, lengths=lengths)
         backend = backend_of(self.embedding.weight._data)
         ids, _ = _check_ids("Encoder", "source", source, lengths, backend, self.embedding.num_embeddings)
-        return self.recurrence(self.embedding(ids), lengths=lengths)  # type: ignore[no-any-return]
+        return self.recurrence(self.embedding(ids), lengths=lengths)
 
 
 class Bridge(nn.Module):
