@@ -11,7 +11,7 @@ own source; any text file or folder will do (UTF-8, any alphabet).
 
 The text is cut into parallel streams, read `--steps` characters at a time. The recurrent state is carried from chunk to
 chunk and gradients stop at the cut: truncated back-propagation through time. The training step is
-`character_model/training.py`, `Run.train_chunk`; this file is the training loop and the command.
+`char_rnn_parts/run.py`, `Run.train_chunk`; this file is the training loop and the command.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from character_model.checkpoint import content_errors, open_checkpoint, previous
-from character_model.report import Progress, compare, draw_loss_curve, framed, recent, verify
-from character_model.settings import Command, Settings, contradictions, parse
-from character_model.training import Run, Text, encode_prime, make_model, sample_text
+from char_rnn_parts.checkpoint import content_errors, open_checkpoint, previous
+from char_rnn_parts.report import Progress, compare, draw_loss_curve, framed, recent, verify
+from char_rnn_parts.run import Run, Text, encode_prime, make_model, sample_text
+from char_rnn_parts.settings import Command, Settings, contradictions, parse
 
 import minigrad as mg
 from minigrad import serialize

@@ -35,7 +35,7 @@ from .debug.anomaly import (
 from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from .debug.profiler import profile as profile
 from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
-from .engine.gradients import Ledger as Ledger, gradients as gradients, ledger as ledger
+from .engine.differentiate import Ledger as Ledger, gradients as gradients, ledger as ledger
 from .engine.primitive import (
     JointRule as JointRule,
     call_in as call_in,

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from minigrad.optim.optimizer import BLOCK
+from minigrad.optim.base import BLOCK
 from minigrad.serialize import flatten, unflatten
 
 SHAPES = [(3, 4), (5,), ()]

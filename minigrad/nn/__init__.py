@@ -1,6 +1,6 @@
 """Modules and layers, under torch.nn's names."""
 
-from . import init, module_tree as module_tree  # module_tree registers Module as a node of trees
+from . import init, module_pytree as module_pytree  # module_pytree registers Module as a node of trees
 from .init import default_generator, manual_seed
 from .layers import Dropout, Embedding, Identity, LayerNorm, Linear, ReLU, Sequential, Sigmoid, Tanh, dropout_mask
 from .module import Module, ModuleList

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .optimizer import Array, Optimizer, Params
+from .base import Array, Optimizer, Params
 
 
 def _move_towards(mean: Array, value: Array, share: float) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 from .. import ops
 from ..backend import fingerprint, is_array
 from ..engine import tape
+from ..engine.differentiate import walk_back
 from ..engine.gradient_pool import PerStepSum
-from ..engine.gradients import walk_back
 from ..engine.mutation import Fingerprint, FingerprintedSources
 from ..engine.tape import GraphError, Leaf, Node
 from ..engine.tensor import Tensor

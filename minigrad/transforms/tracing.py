@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import backend_of, fingerprint, is_array
 from ..engine import tape
-from ..engine.gradients import walk_back
+from ..engine.differentiate import walk_back
 from ..engine.mutation import fingerprint_saved
 from ..engine.primitive import JointRule, record
 from ..engine.tensor import Parameter, Tensor, tensor

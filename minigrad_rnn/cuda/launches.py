@@ -145,7 +145,7 @@ class Sequences:
         """Launch per step one kernel after the product Wr h(t−1); for the published GRU a second one after Wr_n q."""
         file, H, stages = "steps.cu", self.H, [("forward_step", self.X, slice(None))]
         if self.cell == "gru_published":
-            file = "published_steps.cu"
+            file = "gru_reset_first_steps.cu"
             stages = [("gates_step", self.X, slice(2 * H)), ("candidate_step", self.C, slice(2 * H, None))]
         launches = [
             (self._step_kernel(file, name), values, weights, self.empty(self.D, self.B, weights[0].shape[0]))
@@ -211,7 +211,11 @@ class Sequences:
         published, H = self.cell == "gru_published", self.H
         file, names, rows = "steps.cu", ["backward_step"], slice(None)
         if published:
-            file, names, rows = "published_steps.cu", ["candidate_step_backward", "gates_step_backward"], slice(2 * H)
+            file, names, rows = (
+                "gru_reset_first_steps.cu",
+                ["candidate_step_backward", "gates_step_backward"],
+                slice(2 * H),
+            )
         first, *second = (self._step_kernel(file, name) for name in names)
         products = self.empty(self.D, self.B, H)
         carried = (products, dh) if published else (products, dh, dc)
@@ -238,7 +242,7 @@ class Sequences:
 
     def _persistent(self, name: str, implementation: PassPlan, arguments: tuple[Any, ...]) -> None:
         assert implementation.tile is not None
-        file = "published.cu" if self.cell == "gru_published" else f"{name}.cu"
+        file = "gru_reset_first.cu" if self.cell == "gru_published" else f"{name}.cu"
         launch = self._compiled(file, name, implementation.tile.macros())
         launch(
             implementation.grid,

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from minigrad_rnn.text.corpus import Vocabulary, read_corpus, split
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
-from character_model.baselines import lzma_bits, ngram_bits, ngram_probabilities, unigram_bits
+from char_rnn_parts.baselines import lzma_bits, ngram_bits, ngram_probabilities, unigram_bits
 
 V = 4
 IDS = st.lists(st.integers(0, V - 1), min_size=1, max_size=40).map(np.array)

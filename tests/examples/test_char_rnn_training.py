@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from character_model import settings
+from char_rnn_parts import settings
 
 from minigrad import serialize
 from tests.support.char_rnn_runs import EXAMPLES, SMALL, at_chunk, char_rnn, checkpoint, run

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from character_model.loss_curve import save_loss_curve
+from char_rnn_parts.loss_curve import save_loss_curve
 
 from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
 

@@ -1,9 +1,9 @@
 // The GRU as published with the array library's products: four launches a step, two of them products.
 #include "exchange.h"
 #include "functions.h"
-#include "published_gates.h"
+#include "gru_reset_first_gates.h"
 #include "sequence.h"
-#include "published_cell.h"
+#include "gru_reset_first_cell.h"
 
 struct Place {
     int i, d, b, unit;

@@ -3,9 +3,9 @@
 #include "exchange.h"
 #include "tile.h"
 #include "functions.h"
-#include "published_gates.h"
+#include "gru_reset_first_gates.h"
 #include "sequence.h"
-#include "published_cell.h"
+#include "gru_reset_first_cell.h"
 
 template <int ROWS_A, int COLUMNS_A, int ROWS_B, int COLUMNS_B>
 struct TwoProducts {

@@ -20,7 +20,7 @@ from minigrad_rnn.text.streams import Streams
 
 from .baselines import lzma_bits, ngram_bits, unigram_bits
 from .loss_curve import save_loss_curve
-from .training import Run, Text
+from .run import Run, Text
 
 MAX_BASELINE_CHARACTERS = 12_000_000
 """The baselines read only the last characters of a longer training text, which bounds their time."""
