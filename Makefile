@@ -59,6 +59,8 @@ verify: $(VENV)/.stamp-examples          ## compare graph, fused, reference BPTT
 
 examples: $(VENV)/.stamp-examples        ## run the lessons
 	$(BIN)/python examples/bptt_by_hand.py
+	$(BIN)/python examples/engine_in_sixty_lines.py
+	$(BIN)/python examples/gradient_by_time_step.py
 	$(BIN)/python examples/sequence_shapes.py
 
 bench: $(VENV)/.stamp-$(EXTRAS)          ## time minigrad and PyTorch (and JAX, autograd, MyGrad where installed)
