@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -229,8 +228,7 @@ def get_backend(name: str | Backend) -> Backend:
     if name not in _by_name:
         if name not in _loaders:
             raise BackendError(f"backend: got {name!r}, want one of {sorted(_loaders)}")
-        backend = _loaders[name]()
-        _by_name[name] = backend
+        _by_name[name] = backend = _loaders[name]()
         BY_ARRAY_TYPE[backend.array_type] = backend
     return _by_name[name]
 
@@ -284,9 +282,7 @@ class use_backend:
     def __enter__(self) -> Backend:
         return _default.backend
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         _default.backend = self._before
 
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -103,13 +102,11 @@ class detect_anomaly(ObserverContext):
         errstate.__enter__()
         _errstates.set((*_errstates.get(), errstate))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         *outer, errstate = _errstates.get()
         _errstates.set(tuple(outer))
-        errstate.__exit__(kind, error, trace)
-        super().__exit__(kind, error, trace)
+        errstate.__exit__(*error)
+        super().__exit__(*error)
 
     def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
         outputs = [x._data for x in result] if isinstance(result, tuple) else [result._data]
@@ -152,31 +149,36 @@ class detect_anomaly(ObserverContext):
         assert contributions is not None  # rules run in a backward pass only
         if isinstance(rules, tuple):
             return tuple(partial(self._run_rule, contributions, node, rule, k) for k, rule in enumerate(rules))
-        return partial(self._run_joint_rule, contributions, node, rules)
+        return partial(self._run_rule, contributions, node, rules, None)
 
     def _run_rule(
-        self, contributions: Contributions, node: Node, rule: Rule, k: int, xp: Any, g: Any, *saved: Any
+        self, contributions: Contributions, node: Node, rule: Rule, k: int | None, xp: Any, g: Any, *saved: Any
     ) -> Any:
-        self._check_sums(contributions, node, g)
-        result = _call_rule(rule, xp, g, *saved)
-        name = f"the rule of '{node.op}' for input {k}"
-        self._check_rule(contributions, node, [result], [node.parents[k]], g, saved, name)
-        return result
-
-    def _run_joint_rule(
-        self, contributions: Contributions, node: Node, rule: Rule, xp: Any, g: Any, needs: Any, *saved: Any
-    ) -> Any:
-        self._check_sums(contributions, node, g)
-        results = _call_rule(rule, xp, g, needs, *saved)
-        self._check_rule(contributions, node, results, node.parents, g, saved, f"the rule of '{node.op}'")
-        return results
-
-    def _check_sums(self, contributions: Contributions, node: Node, g: Any) -> None:
-        if node.outputs is None:
-            self._check_sum(contributions, node, node.serial, g)
-            return
-        for serial, part in zip(node.picks, g):
+        """Run the rule for input k, or for all if k is None. Note what it contributes to each parent, and report a NaN
+        or Inf that its inputs do not explain."""
+        for serial, part in [(node.serial, g)] if node.outputs is None else zip(node.picks, g):
             self._check_sum(contributions, node, serial, part)
+        token = _rule_depth.set(_rule_depth.get() + 1)
+        try:
+            result = rule(xp, g, *saved)
+        finally:
+            _rule_depth.reset(token)
+        results, parents = (result, node.parents) if k is None else ([result], node.parents[k : k + 1])
+        arrays = [arrays_in(r) for r in results]
+        for parent, part in zip(parents, arrays):
+            if parent is not None and part:
+                contributions.setdefault(parent.serial, []).append((node, nonfinite_kind(part)))
+        anomaly = first_nonfinite([a for part in arrays for a in part], (g, saved))
+        if anomaly is not None:
+            t = node.time_step
+            if t is None and node.op.endswith("_sequence"):
+                t, share = last_step(results)
+                if share is not None:
+                    anomaly = describe_nonfinite(share, " of the step's share of a weight")
+            who = f"the rule of '{node.op}'" + ("" if k is None else f" for input {k}")
+            inputs = arrays_in((g, saved))
+            self._report("backward", node.op, who, anomaly, inputs, t, _line_of(node), "", "outside detect_anomaly")
+        return result
 
     def _check_sum(self, contributions: Contributions, node: Node, serial: int, g: Any) -> None:
         """Report a node's gradient `g` if it holds a NaN or Inf that no contribution held; once for each node."""
@@ -185,9 +187,8 @@ class detect_anomaly(ObserverContext):
         if not uses or "NaN" in kinds or not (kind := nonfinite_kind(g)) or (kind == "Inf" and "Inf" in kinds):
             return
         metadata = get_metadata(node)
-        lines = [line for user, _ in uses if user is not None and (line := _line_of(user))]
-        own_line = None if metadata is None else metadata.line
         hooked = metadata is not None and metadata.hooks.get(serial)
+        lines = [line for user, _ in uses if user is not None and (line := _line_of(user))]
         who = f"the sum of {len(uses)} contribution{'s' * (len(uses) > 1)} to the gradient of "
         who += (f"'{node.op}'" if node.parents else "a leaf") + f" {node.shape}" + (", or a hook," if hooked else "")
         names = [_use(user) for user, _ in uses]
@@ -196,34 +197,8 @@ class detect_anomaly(ObserverContext):
         arrays = arrays_in(g)
         unknown = "outside detect_anomaly" if node.parents else "a leaf"
         anomaly = describe_nonfinite(next(a for a in arrays if not all_finite(a)))
-        line = own_line or (lines[0] if lines and not node.parents else None)
+        line = _line_of(node) or (lines[0] if lines and not node.parents else None)
         self._report("backward", node.op, who, anomaly, arrays, node.time_step, line, note, unknown)
-
-    def _check_rule(
-        self,
-        contributions: Contributions,
-        node: Node,
-        results: Sequence[Any],
-        parents: Sequence[Node | None],
-        g: Any,
-        saved: Any,
-        who: str,
-    ) -> None:
-        """Note what a rule contributes to each parent, and report a NaN or Inf that its inputs do not explain."""
-        arrays = [arrays_in(result) for result in results]
-        for parent, part in zip(parents, arrays):
-            if parent is not None and part:
-                contributions.setdefault(parent.serial, []).append((node, nonfinite_kind(part)))
-        if (anomaly := first_nonfinite([a for part in arrays for a in part], (g, saved))) is None:
-            return
-        t = node.time_step
-        if t is None and node.op.endswith("_sequence"):
-            t, share = last_step(results)
-            if share is not None:
-                anomaly = describe_nonfinite(share, " of the step's share of a weight")
-        line = _line_of(node)
-        inputs = [*arrays_in(g), *arrays_in(saved)]
-        self._report("backward", node.op, who, anomaly, inputs, t, line, "", "" if line else "outside detect_anomaly")
 
     def _report(
         self,
@@ -242,7 +217,6 @@ class detect_anomaly(ObserverContext):
         at = "" if t is None else f" at time step {t}"
         role = "inputs" if phase == "forward" else "gradient and saved" if who.startswith("the rule") else "gradient"
         shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in inputs) or "none"
-        source = "" if line is None else linecache.getline(line[0], line[1], line[2]).strip()
         place = unknown if line is None else _with_source(line)
         recorded = "line" if phase == "forward" else "recorded at"
         text = f"{phase}: {who} made the first {kind}{at}, {where}\n  {role}: {shapes}\n  {recorded}: {place}{note}"
@@ -254,7 +228,8 @@ class detect_anomaly(ObserverContext):
         error.kind, error.phase, error.op, error.time_step = kind, phase, op, t
         error.shapes = tuple(tuple(a.shape) for a in inputs)
         error.dtypes = tuple(str(a.dtype) for a in inputs)
-        error.file, error.line, error.source = (None, None, "") if line is None else (line[0], line[1], source)
+        error.file, error.line = (None, None) if line is None else line[:2]
+        error.source = "" if line is None else linecache.getline(*line).strip()
         raise error
 
 
@@ -268,7 +243,7 @@ def _line_of(node: Node) -> SourceLine | None:
 
 
 def _with_source(line: SourceLine) -> str:
-    return f"{line[0]}:{line[1]}: {linecache.getline(line[0], line[1], line[2]).strip()}"
+    return f"{line[0]}:{line[1]}: {linecache.getline(*line).strip()}"
 
 
 def _use(node: Node | None) -> str:
@@ -278,14 +253,6 @@ def _use(node: Node | None) -> str:
     at = "" if node.time_step is None else f" at time step {node.time_step}"
     line = _line_of(node)
     return f"'{node.op}'{at}" + ("" if line is None else f", {_with_source(line)}")
-
-
-def _call_rule(rule: Rule, *args: Any) -> Any:
-    token = _rule_depth.set(_rule_depth.get() + 1)
-    try:
-        return rule(*args)
-    finally:
-        _rule_depth.reset(token)
 
 
 # Finding what is not finite
@@ -327,17 +294,10 @@ def first_nonfinite(outputs: Sequence[Any], inputs: Any) -> tuple[str, str] | No
 
     A NaN is explained by a NaN among the inputs, an Inf by either.
     """
-    bad_outputs = [a for a in outputs if not all_finite(a)]
-    if not bad_outputs:
+    kind = nonfinite_kind(outputs)
+    if not kind or nonfinite_kind(inputs) in ("NaN", kind):
         return None
-    arrays = [a if is_array(a) else np.asarray(a) for a in leaves_in(inputs)]
-    bad_inputs = [a for a in arrays if not all_finite(a)]
-    if any(_has(a, "isnan") for a in bad_inputs):
-        return None
-    with_nan = [a for a in bad_outputs if _has(a, "isnan")]
-    if with_nan:
-        return describe_nonfinite(with_nan[0])
-    return None if bad_inputs else describe_nonfinite(bad_outputs[0])
+    return describe_nonfinite(next(a for a in outputs if _has(a, "isnan" if kind == "NaN" else "isinf")))
 
 
 def describe_nonfinite(array: Any, of: str = "") -> tuple[str, str]:
@@ -349,8 +309,9 @@ def describe_nonfinite(array: Any, of: str = "") -> tuple[str, str]:
 
 
 def nonfinite_kind(value: Any) -> str:
-    """Return "NaN" if the arrays of a value hold one, else "Inf" if they hold one, else ""."""
-    bad = [a for a in arrays_in(value) if not all_finite(a)]
+    """Return "NaN" if the arrays or numbers of a value hold one, else "Inf" if they hold one, else ""."""
+    arrays = [a if is_array(a) else np.asarray(a) for a in leaves_in(value)]
+    bad = [a for a in arrays if not all_finite(a)]
     return ("NaN" if any(_has(a, "isnan") for a in bad) else "Inf") if bad else ""
 
 
@@ -370,24 +331,11 @@ def first_step(op: str, arrays: Sequence[Any], options: dict[str, Any], outputs:
     steps = np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))
     if not len(steps):
         return None
-    return int(steps[-1 if _argument(op, "backward", arrays, options) else 0])
-
-
-def _argument(op: str, name: str, arrays: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Return the argument of that name, passed by position or by name, or None."""
-    names = list(inspect.signature(FUNCTION_OF[REGISTRY[op]]).parameters)[1:]
-    if name in options or name not in names:
-        return options.get(name)
-    position = names.index(name)
-    return arrays[position] if position < len(arrays) else None
+    call = inspect.signature(FUNCTION_OF[REGISTRY[op]]).bind_partial(None, *arrays, **options)
+    return int(steps[-1 if call.arguments.get("backward") else 0])
 
 
 def last_step(contributions: Sequence[Any]) -> tuple[int | None, Any]:
     """Return the first step that BPTT reaches whose share of a weight is not finite, and that share; or None, None."""
-    for contribution in contributions:
-        if isinstance(contribution, PerStepSum):
-            for t in contribution.steps:
-                share = contribution.at(t)
-                if not all_finite(share):
-                    return t, share
-    return None, None
+    sums = [c for c in contributions if isinstance(c, PerStepSum)]
+    return next(((t, share) for c in sums for t in c.steps if not all_finite(share := c.at(t))), (None, None))

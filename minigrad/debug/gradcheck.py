@@ -53,19 +53,13 @@ def gradcheck(
         tensor(x._data, requires_grad=k in checked, backend=x.backend) if isinstance(x, Tensor) else x
         for k, x in enumerate(inputs)
     ]
-    weights: list[Any] = []
 
     def objective(values: Sequence[Any]) -> Tensor:
-        outputs = function(*values)
-        outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        rng = np.random.default_rng(20)
-        if not weights:
-            for y in outputs:
-                w = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
-                weights.append(backend_of(y._data).from_numpy(np.asarray(w)))
+        rng = np.random.default_rng(20)  # the same weights in every call
         total: Any = 0.0
-        for y, w in zip(outputs, weights):
-            total = total + (y * Tensor(w)).sum()
+        for y in _outputs(function, values):
+            w = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
+            total = total + (y * Tensor(backend_of(y._data).from_numpy(np.asarray(w)))).sum()
         return total  # type: ignore[no-any-return]
 
     grads = gradients(objective(leaves), [leaves[k] for k in checked], allow_unused=True)
@@ -81,6 +75,11 @@ def gradcheck(
                 f"gives {analytic[worst]:.10g}, the central difference {numeric[worst]:.10g} (allowed {allowed:.2g})"
             )
     return True
+
+
+def _outputs(function: Callable[..., Tensor | Sequence[Tensor]], values: Sequence[Any]) -> list[Tensor]:
+    outputs = function(*values)
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
 def _central_differences(
@@ -116,20 +115,14 @@ def gradgradcheck(
         GradcheckError, TypeError, ValueError: as `gradcheck`.
     """
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    outputs = function(*inputs)
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    outputs = [y for y in _outputs(function, inputs) if y.requires_grad]
     rng = np.random.default_rng(21)
-    output_grads = [
-        tensor(rng.standard_normal(y.shape), requires_grad=True, backend=y.backend) for y in outputs if y.requires_grad
-    ]
+    output_grads = [tensor(rng.standard_normal(y.shape), requires_grad=True, backend=y.backend) for y in outputs]
 
     def gradient(*values: Any) -> list[Tensor]:
         xs, vs = values[: len(inputs)], values[len(inputs) :]
-        ys = function(*xs)
-        ys = [ys] if isinstance(ys, Tensor) else list(ys)
-        grads = gradients(
-            [y for y in ys if y.requires_grad], [xs[k] for k in checked], list(vs), create_graph=True, allow_unused=True
-        )
+        ys = [y for y in _outputs(function, xs) if y.requires_grad]
+        grads = gradients(ys, [xs[k] for k in checked], list(vs), create_graph=True, allow_unused=True)
         return [g for g in grads if g is not None and g.requires_grad]
 
     return gradcheck(gradient, [*inputs, *output_grads], eps, atol, rtol)

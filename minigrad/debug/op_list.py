@@ -40,22 +40,20 @@ class Operation:
 
 def operations() -> list[Operation]:
     """Return every public operation once, sorted by name."""
-    names: dict[int, list[str]] = {}
-    functions: dict[int, Callable[..., Any]] = {}
+    names: dict[Callable[..., Any], list[str]] = {}
     for prefix, namespace in (("", ops), ("linalg.", ops.linalg), ("fft.", ops.fft)):
         for name in namespace.__all__:
             function = getattr(namespace, name)
             if not isinstance(function, ModuleType):
-                names.setdefault(id(function), []).append(prefix + name)
-                functions[id(function)] = function
-    own, composed = set(map(id, REGISTRY.values())), set(map(id, COMPOSED.values()))
+                names.setdefault(function, []).append(prefix + name)
+    own, composed = set(REGISTRY.values()), set(COMPOSED.values())
     result = []
-    for key, function in functions.items():
-        first, *aliases = sorted(names[key], key=lambda name: (name.split(".")[-1] != function.__name__, len(name)))
+    for function, all_names in names.items():
+        first, *aliases = sorted(all_names, key=lambda name: (name.split(".")[-1] != function.__name__, len(name)))
         if function in NONDIFFERENTIABLE:
             rule = "constant"
         else:
-            rule = "own" if key in own else "composed" if key in composed else "through"
+            rule = "own" if function in own else "composed" if function in composed else "through"
         file = function.__module__.replace(".", "/") + ".py"
         result.append(Operation(first, rule, file, tuple(aliases)))
     return sorted(result, key=lambda operation: operation.name)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..backend import BY_ARRAY_TYPE
@@ -83,13 +82,11 @@ class profile(ObserverContext):
         self._starts.append(self._starts[0] if self._starts else self._now())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         start = self._starts.pop()
         if not self._starts:  # the outermost block: an inner or a concurrent one is part of its time
             self.wall += self._now() - start
-        super().__exit__(kind, error, trace)
+        super().__exit__(*error)
 
     _clock = staticmethod(time.perf_counter)
 
@@ -161,26 +158,20 @@ class profile(ObserverContext):
         """
         check_choice("profile.by", KEY, what=what)
         position = KEY.index(what)
-        sums: dict[Any, list[float]] = {}
+        amounts: dict[Any, list[list[Any]]] = {}
         with self._lock:
-            for key, amounts in self._spent.items():
-                total = sums.setdefault(key[position], [0, 0.0, 0, 0.0, 0])
-                for k, amount in enumerate(amounts):
-                    total[k] += amount
+            for key, sums in self._spent.items():
+                amounts.setdefault(key[position], []).append([*sums])
         if what == "time step":
-            order = sorted(sums, key=lambda t: (t is None, t))
-        else:
-            order = sorted(sums, key=lambda name: -(sums[name][1] + sums[name][3]))
-        return [_spent(f"no {what}" if key in (None, "") else str(key), sums[key]) for key in order]
+            amounts = dict(sorted(amounts.items(), key=lambda item: (item[0] is None, item[0])))
+        spent = [_total(f"no {what}" if key in (None, "") else str(key), rows) for key, rows in amounts.items()]
+        return spent if what == "time step" else sorted(spent, key=lambda s: -s.seconds)
 
     @property
     def total(self) -> Spent:
         """The sum over everything."""
-        sums = [0, 0.0, 0, 0.0, 0]
         with self._lock:
-            for amounts in self._spent.values():
-                sums = [a + b for a, b in zip(sums, amounts)]
-        return _spent("total", sums)
+            return _total("total", [[0, 0.0, 0, 0.0, 0], *self._spent.values()])
 
     @property
     def saved_nbytes(self) -> int:
@@ -210,5 +201,5 @@ class profile(ObserverContext):
         return self.table()
 
 
-def _spent(name: str, sums: Sequence[float]) -> Spent:
-    return Spent(name, int(sums[0]), sums[1], int(sums[2]), sums[3], int(sums[4]))
+def _total(name: str, amounts: Sequence[Sequence[Any]]) -> Spent:
+    return Spent(name, *map(sum, zip(*amounts)))
