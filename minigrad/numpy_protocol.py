@@ -34,14 +34,10 @@ def _pairs() -> Iterator[tuple[Any, Callable[..., Any]]]:
                 yield function, own
 
 
-OURS: dict[Any, Callable[..., Any]] = dict(_pairs())
-"""Our functions by NumPy's functions and ufuncs."""
 IN_PLACE = (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
 """Functions that write into their first argument. Ours of the same name, if any, returns a new tensor instead."""
-for _function in IN_PLACE:
-    OURS.pop(_function, None)
-
-
+OURS: dict[Any, Callable[..., Any]] = {theirs: ours for theirs, ours in _pairs() if theirs not in IN_PLACE}
+"""Our functions by NumPy's functions and ufuncs."""
 NO_OUT = "tensors are not written in place, and arrays hold no gradient; use the value that the function returns"
 INSTEAD = {
     "out": NO_OUT,

@@ -251,6 +251,4 @@ def _explanation(content: bytes, path: Path) -> str:
         return "the file is empty"
     if _is_safetensors(path):
         return "not a safetensors file, or damaged"
-    if content[:2] != b"PK":
-        return "not a checkpoint (no .npz file)"
-    return "damaged, cut short, or not a checkpoint"
+    return "damaged, cut short, or not a checkpoint" if content[:2] == b"PK" else "not a checkpoint (no .npz file)"

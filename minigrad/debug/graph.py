@@ -47,6 +47,13 @@ class Row(NamedTuple):
         """The shape of the first output."""
         return self.shapes[0]
 
+    @property
+    def title(self) -> str:
+        """The name of a leaf, or the operation with the name of its output if there is one."""
+        if self.op == "leaf":
+            return self.name or "leaf"
+        return self.op + (f" → {self.name}" if self.name else "")
+
 
 def rows_of(caller: str, result: Tensor, names: Names = None) -> tuple[list[Row], list[Node]]:
     """Return the rows of a result's graph, leaves first, and the nodes that they describe.
@@ -73,10 +80,11 @@ def names_by_serial(caller: str, names: Names) -> dict[int, str]:
     """Return the names by the serial numbers of the nodes that they stand for."""
     if names is None:
         return {}
-    pairs = names.items() if isinstance(names, Mapping) else None
-    if pairs is None and hasattr(names, "named_parameters"):
+    if isinstance(names, Mapping):
+        pairs = names.items()
+    elif hasattr(names, "named_parameters"):
         pairs = names.named_parameters()
-    if pairs is None:
+    else:
         raise TypeError(f"{caller}: names: got {type(names).__name__}, want a dict of tensors by name, or a Module")
     return {x.node.serial: name for name, x in pairs if isinstance(x, Tensor) and x.node is not None}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
 from ..backend import BY_ARRAY_TYPE
-from ..engine.metadata import ensure_metadata, get_metadata
+from ..engine.metadata import ensure_metadata, get_metadata, operation_node
 from ..engine.observer import ObserverContext
 from ..engine.tape import Node, Rule, mode
 from ..validation import check_choice
@@ -23,6 +23,8 @@ _inner: ContextVar[list[float] | None] = ContextVar(
 _module: ContextVar[str] = ContextVar("minigrad label of the running module", default="")
 KEY = ("operation", "time step", "module")
 """What is measured, as a key of the sums."""
+NOTHING = [0, 0.0, 0, 0.0, 0]
+"""The amounts of `Spent` to begin with."""
 HEAD = ("calls", "forward ms", "backward ms", "saved bytes", "share")
 
 
@@ -107,7 +109,7 @@ class profile(ObserverContext):
         node = result[0].node if isinstance(result, tuple) else result.node
         saved, label = 0, _module.get()
         if node is not None:
-            node = node if node.slot is None else node.parents[0]
+            node = operation_node(node)
             saved = sum(a.nbytes for a in kept_arrays(node))
             ensure_metadata(node).module = label
         self._add((op, mode().time_step, label), 1, seconds, 0, 0.0, saved)
@@ -135,16 +137,11 @@ class profile(ObserverContext):
 
     def _add(self, key: tuple[str, int | None, str], *amounts: float) -> None:
         with self._lock:
-            sums = self._spent.setdefault(key, [0, 0.0, 0, 0.0, 0])
-            for k, amount in enumerate(amounts):
-                sums[k] += amount
-
-    def inside(self, module: Any) -> AbstractContextManager[Any]:
-        return self._labelled(self._names.get(id(module)) or type(module).__name__)
+            self._spent[key] = [a + b for a, b in zip(self._spent.get(key, NOTHING), amounts)]
 
     @contextmanager
-    def _labelled(self, label: str) -> Iterator[None]:
-        token = _module.set(label)
+    def inside(self, module: Any) -> Iterator[None]:
+        token = _module.set(self._names.get(id(module)) or type(module).__name__)
         try:
             yield
         finally:
@@ -158,10 +155,10 @@ class profile(ObserverContext):
         """
         check_choice("profile.by", KEY, what=what)
         position = KEY.index(what)
-        amounts: dict[Any, list[list[Any]]] = {}
+        amounts: dict[Any, list[list[float]]] = {}
         with self._lock:
             for key, sums in self._spent.items():
-                amounts.setdefault(key[position], []).append([*sums])
+                amounts.setdefault(key[position], []).append(sums)
         if what == "time step":
             amounts = dict(sorted(amounts.items(), key=lambda item: (item[0] is None, item[0])))
         spent = [_total(f"no {what}" if key in (None, "") else str(key), rows) for key, rows in amounts.items()]
@@ -171,7 +168,7 @@ class profile(ObserverContext):
     def total(self) -> Spent:
         """The sum over everything."""
         with self._lock:
-            return _total("total", [[0, 0.0, 0, 0.0, 0], *self._spent.values()])
+            return _total("total", [NOTHING, *self._spent.values()])
 
     @property
     def saved_nbytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 from .graph import Row
@@ -32,9 +33,12 @@ class Part(NamedTuple):
         """Whether one step is shown for several."""
         return self.times > 1
 
-    def step_of(self, index: int) -> int:
-        """Return the number of the step, counted from 0, that holds the row at `index`."""
-        return (index - self.start) // self.length
+    def recurrent_input(self, k: int, j: int) -> tuple[int, str] | None:
+        """Return where input j of row k of a step comes from, if from an earlier step: (index in the first, "t−1")."""
+        source = self.sources[k][j] if self.folded else None
+        if source is None or source[0] != "back" or source[1] >= self.times:
+            return None
+        return self.start + source[2], f"t{'−' if self.steps[-1] > self.steps[0] else '+'}{source[1]}"
 
 
 class _Step(NamedTuple):
@@ -46,38 +50,28 @@ class _Step(NamedTuple):
 
 def parts_of(rows: list[Row], fold: bool = True) -> list[Part]:
     """Divide the rows into parts, in order; without `fold` into one."""
-    if not fold:
-        return [Part(0, len(rows), 1, (), ())] if rows else []
-    steps = _steps(rows)
+    steps = _steps(rows) if fold else []
     parts: list[Part] = []
-    plain = 0
-    k = 0
+    plain = k = 0
     while k < len(steps):
         n = _run_length(steps, k)
         step = steps[k]
         if n > 1:
-            if plain < step.start:
-                parts.append(Part(plain, step.start - plain, 1, (), ()))
             labels = tuple(s.rows[0].time_step or 0 for s in steps[k : k + n])
-            parts.append(Part(step.start, len(step.rows), n, labels, steps[k + n - 1].sources))
-            plain = parts[-1].stop
+            folded = Part(step.start, len(step.rows), n, labels, steps[k + n - 1].sources)
+            parts += [Part(plain, step.start - plain, 1, (), ()), folded]
+            plain = folded.stop
         k += n
-    if plain < len(rows):
-        parts.append(Part(plain, len(rows) - plain, 1, (), ()))
-    return parts
+    parts.append(Part(plain, len(rows) - plain, 1, (), ()))
+    return [part for part in parts if part.length]
 
 
 def _steps(rows: list[Row]) -> list[_Step]:
-    """Cut the rows where the time step changes."""
-    bounds = [
-        i
-        for i, row in enumerate(rows)
-        if not i or row.time_step != rows[i - 1].time_step or (row.op == "leaf") != (rows[i - 1].op == "leaf")
-    ]
+    """Cut the rows where the time step changes, and after the leaves."""
     step_of: list[int] = []
     steps: list[_Step] = []
-    for start, stop in zip(bounds, [*bounds[1:], len(rows)]):
-        own = rows[start:stop]
+    for _, group in groupby(rows, key=lambda row: (row.time_step, row.op == "leaf")):
+        start, own = len(step_of), list(group)
         step_of += [len(steps)] * len(own)
         sources = tuple(tuple(_source(n, len(steps), start, steps, step_of, rows) for n in row.inputs) for row in own)
         kind = tuple((row.op, row.shapes, row.dtype, row.saved, row.slots, row.name) for row in own)
@@ -99,9 +93,7 @@ def _source(number: int | None, k: int, start: int, steps: list[_Step], step_of:
 
 def _run_length(steps: list[_Step], k: int) -> int:
     """Return how many steps from number k on are the same, except for the initial values of the first ones."""
-    if steps[k].rows[0].time_step is None:
-        return 1
-    n = 1
+    n = 0
     while k + n < len(steps) and steps[k + n].kind == steps[k].kind and steps[k + n].rows[0].time_step is not None:
         n += 1
     while n > 1:
@@ -114,8 +106,5 @@ def _run_length(steps: list[_Step], k: int) -> int:
 
 def _fits(step: _Step, last: _Step, m: int, n: int) -> bool:
     """Return whether step m of n has the same sources as the last; what reaches back before step 0 may differ."""
-    for own, pattern in zip(step.sources, last.sources):
-        for a, b in zip(own, pattern):
-            if a != b and not (b is not None and b[0] == "back" and m < b[1] < n):
-                return False
-    return True
+    pairs = ((a, b) for own, pattern in zip(step.sources, last.sources) for a, b in zip(own, pattern))
+    return all(a == b or (b is not None and b[0] == "back" and m < b[1] < n) for a, b in pairs)

@@ -37,9 +37,9 @@ class TapeTable:
         for part in self._parts:
             if part.folded:
                 first, last = part.start + 1, part.stop
-                lines.append(f"  × {part.times} for {_span(part.steps)}, #{first}–{last}; the first is shown:")
-            for k in range(part.length):
-                lines.append(_line(self.rows, part, k))
+                span = f"t = {part.steps[0]} … {part.steps[-1]}"
+                lines.append(f"  × {part.times} for {span}, #{first}–{last}; the first is shown:")
+            lines += [_line(self.rows, part, k) for k in range(part.length)]
             if part.folded:
                 lines.append("  " + "─" * 3)
         leaves = sum(row.op == "leaf" for row in self.rows)
@@ -85,14 +85,13 @@ def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) ->
 def _line(rows: list[Row], part: Part, k: int) -> tuple[str, ...]:
     row = rows[part.start + k]
     t = "" if row.time_step is None else str(row.time_step)
-    op = row.name or row.op if row.op == "leaf" else row.op + (f" → {row.name}" if row.name else "")
     return (
         str(row.number),
         f"{t}…" if part.folded else t,
-        op,
+        row.title,
         ", ".join(map(str, row.shapes)) + f" {row.dtype}",
         f"{row.nbytes:,}",
-        _shapes(row.saved),
+        _abridged([str(shape) for shape in row.saved]),
         f"{row.saved_nbytes:,}",
         _inputs(rows, part, k),
     )
@@ -100,17 +99,12 @@ def _line(rows: list[Row], part: Part, k: int) -> tuple[str, ...]:
 
 def _inputs(rows: list[Row], part: Part, k: int) -> str:
     row = rows[part.start + k]
-    inputs = [
-        "const" if number is None else f"{number}" + ("" if slot is None else f".{slot}")
-        for number, slot in zip(row.inputs, row.slots)
-    ]
-    if part.folded:
-        for j, source in enumerate(part.sources[k]):
-            if source is not None and source[0] == "back" and source[1] < part.times:
-                of = rows[part.start + source[2]].number
-                sign = "−" if part.steps[-1] > part.steps[0] else "+"
-                slot = row.slots[j]
-                inputs[j] = f"{of}" + ("" if slot is None else f".{slot}") + f"@t{sign}{source[1]}"
+    inputs = []
+    for j, (number, slot) in enumerate(zip(row.inputs, row.slots)):
+        at = ""
+        if (earlier := part.recurrent_input(k, j)) is not None:
+            number, at = rows[earlier[0]].number, f"@{earlier[1]}"
+        inputs.append("const" if number is None else f"{number}" + ("" if slot is None else f".{slot}") + at)
     return _abridged(inputs)
 
 
@@ -120,16 +114,8 @@ def _abridged(items: list[str]) -> str:
     return f"{items[0]}, {items[1]}, … {items[-1]} ({len(items)})"
 
 
-def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
-    return _abridged([str(shape) for shape in shapes])
-
-
 def _counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def _span(steps: Sequence[int]) -> str:
-    return f"t = {steps[0]} … {steps[-1]}"
 
 
 def _aligned(lines: Sequence[tuple[str, ...] | str]) -> list[str]:
@@ -139,11 +125,9 @@ def _aligned(lines: Sequence[tuple[str, ...] | str]) -> list[str]:
         lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
     columns = [line for line in lines if not isinstance(line, str)]
     widths = [max(len(line[c]) for line in columns) for c in range(len(HEAD))]
-    return [
-        line
-        if isinstance(line, str)
-        else "  ".join(
-            cell.rjust(width) if c in RIGHT else cell.ljust(width) for c, (cell, width) in enumerate(zip(line, widths))
-        ).rstrip()
-        for line in lines
-    ]
+
+    def padded(line: tuple[str, ...]) -> str:
+        cells = (cell.rjust(w) if c in RIGHT else cell.ljust(w) for c, (cell, w) in enumerate(zip(line, widths)))
+        return "  ".join(cells).rstrip()
+
+    return [line if isinstance(line, str) else padded(line) for line in lines]

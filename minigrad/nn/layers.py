@@ -31,7 +31,6 @@ class Linear(Module):
     Args:
         in_features: n, the length of x's last axis.
         out_features: m, the length of y's last axis.
-        bias: whether there is a bias.
         rng: where the initial values, uniform in ±1/√n, are drawn from: a generator, a seed, or None for the default.
         dtype: of the parameters, and so of x.
 
@@ -165,7 +164,6 @@ class LayerNorm(Module):
 
     Args:
         normalized_shape: the shape of those axes; a number for the last one alone.
-        eps: added to the variance.
         elementwise_affine: whether there are `weight` and `bias`.
         bias: whether there is a `bias` beside the weight.
         dtype: of the parameters, and so of x.

@@ -103,8 +103,7 @@ class Module:
         ...     y = layer(np.ones((3, 2), np.float32))
         (3, 2)
         """
-        hooks = self._own_hooks().before
-        return Handle(hooks, hooks.add((hook, with_kwargs), prepend))
+        return self._add_hook("before", (hook, with_kwargs), prepend)
 
     def register_forward_hook(
         self, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False
@@ -120,8 +119,7 @@ class Module:
         ...     layer(np.ones((1, 2), np.float32)).tolist()
         [[5.0]]
         """
-        hooks = self._own_hooks().after
-        return Handle(hooks, hooks.add((hook, with_kwargs), prepend))
+        return self._add_hook("after", (hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
         """Call `hook(module, grad_input, grad_output)` when a backward pass has been through the module.
@@ -138,13 +136,13 @@ class Module:
         ...     layer(x).sum().backward()
         (3, 2) (3, 1)
         """
-        hooks = self._own_hooks().backward
-        return Handle(hooks, hooks.add(hook, prepend))
+        return self._add_hook("backward", hook, prepend)
 
-    def _own_hooks(self) -> ModuleHooks:
+    def _add_hook(self, when: str, hook: Any, prepend: bool) -> Handle:
         if self._hooks is None:
             self._hooks = ModuleHooks()
-        return self._hooks
+        hooks = getattr(self._hooks, when)
+        return Handle(hooks, hooks.add(hook, prepend))
 
     # Parameters and submodules
 
@@ -165,15 +163,15 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """(dotted name, module) for this module, named `prefix`, and all below it, each once."""
-        return self._walk(prefix, set())
-
-    def _walk(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
-        if id(self) in seen:
-            return
-        seen.add(id(self))
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child._walk(f"{prefix}.{name}" if prefix else name, seen)
+        seen: set[int] = set()
+        pending = [(prefix, self)]
+        while pending:
+            path, module = pending.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                children = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
+                pending += reversed(children)
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
@@ -225,8 +223,7 @@ class Module:
         for module in self.modules():
             for name, parameter in module._own_parameters().items():
                 if not requires_grad and type(parameter.node) is Leaf:
-                    module._frozen()[name] = parameter.node
-                    parameter.node = None
+                    module._frozen()[name], parameter.node = parameter.node, None
                 elif requires_grad and parameter.node is None:
                     leaf = module._frozen().pop(name, None)
                     array = parameter._data
@@ -282,7 +279,6 @@ class Module:
         The parameters stay the same objects, so that an optimizer keeps working. After an error nothing has changed.
 
         Args:
-            state_dict: arrays or tensors by parameter name.
             strict: whether the names must be exactly the module's.
 
         Raises:
@@ -291,22 +287,20 @@ class Module:
         parameters = dict(self.named_parameters())
         missing = [name for name in parameters if name not in state_dict]
         unexpected = [name for name in state_dict if name not in parameters]
-        wrong: list[str] = []
-        if strict:
-            wrong += [f"missing: {name} {parameters[name].shape}" for name in missing]
-            wrong += [f"unexpected: {name}" for name in unexpected]
+        wrong = [f"missing: {name} {parameters[name].shape}" for name in missing if strict]
+        wrong += [f"unexpected: {name}" for name in unexpected if strict]
         arrays: dict[str, Array] = {}
         for name, parameter in parameters.items():
-            if name in state_dict:
-                value = state_dict[name]
-                array = value._data if isinstance(value, Tensor) else value
-                if not is_array(array) or array.dtype.kind not in "fiub":
-                    got = getattr(array, "dtype", type(array).__name__)
-                    wrong.append(f"{name}: got {got}, want an array of real numbers")
-                elif tuple(array.shape) != parameter.shape:
-                    wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
-                else:
-                    arrays[name] = _converted(array, backend_of(parameter._data), parameter.dtype)
+            if name not in state_dict:
+                continue
+            array = state_dict[name]._data if isinstance(state_dict[name], Tensor) else state_dict[name]
+            if not is_array(array) or array.dtype.kind not in "fiub":
+                got = getattr(array, "dtype", type(array).__name__)
+                wrong.append(f"{name}: got {got}, want an array of real numbers")
+            elif tuple(array.shape) != parameter.shape:
+                wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
+            else:
+                arrays[name] = _converted(array, backend_of(parameter._data), parameter.dtype)
         if wrong:
             raise ValueError(f"{type(self).__name__}.load_state_dict: state_dict: " + "; ".join(wrong))
         for name, array in arrays.items():
@@ -371,8 +365,7 @@ class ModuleList(Module):
         if isinstance(selected, Module):
             return selected
         part = type(self).__new__(type(self))
-        for k, module in enumerate(selected):
-            setattr(part, str(k), module)
+        vars(part).update((str(k), module) for k, module in enumerate(selected))
         return part
 
 

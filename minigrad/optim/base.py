@@ -164,16 +164,15 @@ class Optimizer:
         if got != want or len(state) != sum(want):
             raise ValueError(f"{wrong}got groups of {got} parameters and {len(state)} entries, want groups of {want}")
         options = []
+        members = []
         for k, (own, group) in enumerate(zip(self.param_groups, groups)):
             if group.keys() != own.keys():
                 raise ValueError(f"{wrong}group {k}: got options {sorted(group)}, want {sorted(own)}")
             options.append({n: tuple(v) if isinstance(v, list) else v for n, v in group.items() if n != "params"})
             self._check(options[-1])
-        new_state = {}
-        members = [(p, o) for own, o in zip(self.param_groups, options) for p in own["params"]]
-        for k, ((p, o), entry) in enumerate(zip(members, state)):
-            if entry:
-                new_state[p] = self._loaded(f"{wrong}parameter {k}: ", p, o, entry)
+            members += [(p, options[-1]) for p in own["params"]]
+        pairs = enumerate(zip(members, state))
+        new_state = {p: self._loaded(f"{wrong}parameter {k}: ", p, o, s) for k, ((p, o), s) in pairs if s}
         for own, o in zip(self.param_groups, options):
             own.update(o)
         self.state = new_state

@@ -37,16 +37,15 @@ def clip_grad_norm(
         raise ValueError(f"clip_grad_norm: max_norm: got {max_norm!r}, want a number of at least 0")
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm: norm_type: got {norm_type!r}, want a number above 0, or inf")
-    holders = _with_gradients(parameters)
-    if not holders:
+    gradients = _gradients(parameters)
+    if not gradients:
         return Tensor(default_backend().xp.zeros((), "float32"))
-    gradients = [p.grad._data for p in holders if p.grad is not None]
-    xp = backend_of(gradients[0]).xp
-    total = _norm(xp, xp.stack([_norm(xp, g, float(norm_type)) for g in gradients]), float(norm_type))
+    xp = backend_of(gradients[0][1]).xp
+    total = _norm(xp, xp.stack([_norm(xp, g, float(norm_type)) for _, g in gradients]), float(norm_type))
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {float(total)}, want a finite one")
     factor = xp.minimum(float(max_norm) / (total + 1e-6), 1.0)
-    for p, g in zip(holders, gradients):
+    for p, g in gradients:
         _change(p, lambda out, g=g: xp.multiply(g, factor.astype(g.dtype), out=out))
     return Tensor(xp.asarray(total))
 
@@ -60,16 +59,15 @@ def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) ->
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value: clip_value: got {clip_value!r}, want a number of at least 0")
     bound = float(clip_value)
-    for p in _with_gradients(parameters):
-        assert p.grad is not None
-        g = p.grad._data
+    for p, g in _gradients(parameters):
         xp = backend_of(g).xp
         _change(p, lambda out, g=g, xp=xp: xp.clip(g, -bound, bound, out=out))
 
 
-def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Array]]:
+    """Return each tensor that has a gradient, once, with the gradient's array."""
     tensors = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p for p in {id(p): p for p in tensors}.values() if p.grad is not None]
+    return [(p, p.grad._data) for p in {id(p): p for p in tensors}.values() if p.grad is not None]
 
 
 def _norm(xp: Any, g: Array, p: float) -> Array:

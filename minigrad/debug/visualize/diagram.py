@@ -56,20 +56,13 @@ def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
         f"{len(rows) - leaves} operations on {leaves} leaves; an arrow goes from a value to its use.",
     )
     parts = parts_of(rows, fold)
-    shown = {}
-    for part in parts:
-        for index in range(part.start, part.start + part.length):
-            for step in range(part.times):
-                shown[index + step * part.length] = index
+    shown = {i: part.start + (i - part.start) % part.length for part in parts for i in range(part.start, part.stop)}
     for part in parts:
         if part.folded:
             diagram.groups.append(f"t = {part.steps[0]} … {part.steps[-1]}  (× {part.times})")
         for k in range(part.length):
             row = rows[part.start + k]
-            if part.folded:
-                group: int | None = len(diagram.groups) - 1
-            else:
-                group = _group_of_step(diagram, rows, part.start + k)
+            group = len(diagram.groups) - 1 if part.folded else _group_of_step(diagram, rows, part.start + k)
             diagram.boxes.append(_box(row, group, row.number == len(rows)))
             diagram.arrows += _arrows(diagram, rows, parts, shown, part, k, group)
     diagram.arrows = _merged(diagram.arrows)
@@ -90,9 +83,8 @@ def _group_of_step(diagram: Diagram, rows: list[Row], index: int) -> int | None:
 def _box(row: Row, group: int | None, last: bool) -> Box:
     detail = str(row.shape) if len(row.shapes) == 1 else f"{row.shape} … {len(row.shapes)} outputs"
     if row.op == "leaf":
-        return Box(row.number, "leaf", row.name or "leaf", detail)
-    title = row.op + (f" → {row.name}" if row.name else "")
-    return Box(row.number, "result" if last else "op", title, detail, group)
+        return Box(row.number, "leaf", row.title, detail)
+    return Box(row.number, "result" if last else "op", row.title, detail, group)
 
 
 def _arrows(
@@ -104,14 +96,10 @@ def _arrows(
     constants: list[str] = []
     for j, number in enumerate(row.inputs):
         slot = "" if row.slots[j] is None else f"[{row.slots[j]}]"
-        source = part.sources[k][j] if part.folded else None
-        if source is not None and source[0] == "back" and source[1] < part.times:
-            sign = "−" if part.steps[-1] > part.steps[0] else "+"
-            start = rows[part.start + source[2]].number
-            arrows.append(Arrow(start, row.number, f"{slot} t{sign}{source[1]}".strip(), "back"))
+        first = ""
+        if (earlier := part.recurrent_input(k, j)) is not None:
+            arrows.append(Arrow(rows[earlier[0]].number, row.number, f"{slot} {earlier[1]}".strip(), "back"))
             first = f"t = {part.steps[0]}"
-        else:
-            first = ""
         if number is None:
             constants.append(first)
         elif number - 1 in shown:
@@ -130,7 +118,7 @@ def _which(index: int, user: Part, parts: list[Part]) -> str:
     part = parts[bisect_right(parts, index, key=lambda p: p.start) - 1]
     if not part.folded or part is user:
         return ""
-    return f"t = {part.steps[part.step_of(index)]}"
+    return f"t = {part.steps[(index - part.start) // part.length]}"
 
 
 def _merged(arrows: list[Arrow]) -> list[Arrow]:
@@ -141,10 +129,8 @@ def _merged(arrows: list[Arrow]) -> list[Arrow]:
     merged = []
     for (start, end, kind), labels in labels_between.items():
         different = list(dict.fromkeys(labels))
-        if len(labels) == 1:
-            label = labels[0]
-        elif len(different) == 1:
-            label = f"{different[0]} × {len(labels)}".strip()
+        if len(different) == 1:
+            label = different[0] if len(labels) == 1 else f"{different[0]} × {len(labels)}".strip()
         elif all(label.startswith("t = ") for label in different):
             label = f"every t (× {len(labels)})"
         else:

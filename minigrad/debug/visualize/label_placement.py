@@ -70,9 +70,8 @@ def _of_line(line: Line) -> list[Label]:
 def _of_frame(frame: Frame) -> list[Label]:
     w = text_width(frame.label, 12) + 8
     room = frame.right - frame.left - w - 16
-    return [
-        Label(frame.label, frame.left + 8 + room * part, frame.top + 4, w, 18.0) for part in (0, 1, 0.5, 0.25, 0.75)
-    ]
+    lefts = [frame.left + 8 + room * part for part in (0, 1, 0.5, 0.25, 0.75)]
+    return [Label(frame.label, left, frame.top + 4, w, 18.0) for left in lefts]
 
 
 class _Near:

@@ -69,18 +69,11 @@ def placement_of(diagram: Diagram) -> Layout:
     arrows = [a for a in diagram.arrows if a.kind == "plain"]
     boxes, arrows, layers = repeated(diagram.boxes, arrows, layers_of(diagram.boxes, arrows))
     bands = bands_of(boxes, arrows, layers)
-    places = {
-        box.key: Place(
-            box,
-            layers[box.key],
-            max(44.0, text_width(box.title, 13) + 28, text_width(box.detail, 11) + 22),
-            bands[box.key],
-            box.group,
-        )
-        for box in boxes
-    }
+    places: dict[int, Place] = {}
     rows: list[list[Place]] = [[] for _ in range(max(layers.values(), default=0) + 1)]
-    for place in places.values():
+    for box in boxes:
+        width = max(44.0, text_width(box.title, 13) + 28, text_width(box.detail, 11) + 22)
+        places[box.key] = place = Place(box, layers[box.key], width, bands[box.key], box.group)
         rows[place.layer].append(place)
     paths = [bent(places[a.start], places[a.end], rows) for a in arrows]
     put_in_order(rows)
@@ -92,7 +85,7 @@ def placement_of(diagram: Diagram) -> Layout:
     lower, upper = _ports(places.values(), "down"), _ports(places.values(), "up")
     lines = [Line(_points(path, lower, upper), arrow) for path, arrow in zip(paths, arrows)]
     lines += _back_lines(back, places, frames)
-    return _moved_into_view([*places.values()], lines, [f for f in frames if f is not None])
+    return _moved_into_view([*places.values()], lines, [*frames.values()])
 
 
 def _places(rows: list[list[Place]]) -> None:
@@ -148,10 +141,7 @@ class Pull(NamedTuple):
         """Return the x that the place would have without gaps to keep."""
         if not self.near:
             return p.x
-        total = 0.0
-        for q, part in self.near:
-            total += part * q.x
-        return total
+        return sum(part * q.x for q, part in self.near)
 
 
 def _pull(p: Place, near: Sequence[Place]) -> Pull:
@@ -163,13 +153,12 @@ def _pull(p: Place, near: Sequence[Place]) -> Pull:
     return Pull(parts, (total or 0.1) * (0.01 if p.source else 1.0))
 
 
-def _settle(rows: list[list[Place]], frames: Sequence[Frame | None]) -> None:
+def _settle(rows: list[list[Place]], frames: Mapping[int | None, Frame]) -> None:
     """Move what is in no frame nearer to its neighbours, as the frames beside it allow."""
     frames_in: list[list[Frame]] = [[] for _ in rows]
-    for f in frames:
-        if f is not None:
-            for n in _layers(f):
-                frames_in[n].append(f)
+    for f in frames.values():
+        for n in _layers(f):
+            frames_in[n].append(f)
     pulls = [[_pull(p, [*p.up, *p.down]) for p in row] for row in rows]
     numbers = range(len(rows))
     still = 0
@@ -178,8 +167,8 @@ def _settle(rows: list[list[Place]], frames: Sequence[Frame | None]) -> None:
         for n in numbers if sweep % 2 == 0 else reversed(numbers):
             row, fixed = rows[n], frames_in[n]
             # (target x, weight, half a width, gap, who): frames stay, and so does what runs inside of them
-            items = [((f.left + f.right) / 2, 1e9, (f.right - f.left) / 2, GAP, None) for f in fixed]
-            moved: list[tuple[float, float, float, float, Place | None]] = [*items]
+            moved: list[tuple[float, float, float, float, Place | None]]
+            moved = [((f.left + f.right) / 2, 1e9, (f.right - f.left) / 2, GAP, None) for f in fixed]
             for p, pull in zip(row, pulls[n]):
                 if p.group is None and not any(f.left <= p.x <= f.right for f in fixed):
                     moved.append((pull.target(p), pull.weight, p.width / 2, GAP if p.box else NARROW, p))
@@ -219,22 +208,20 @@ def spread(targets: Sequence[float], weights: Sequence[float], gaps: Sequence[fl
     return [mean + offset for mean, offset in zip(means, offsets)]
 
 
-def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | None, int]) -> list[Frame | None]:
-    """Move bands to the right until no frame covers anything outside its group; return the frames."""
+def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | None, int]) -> dict[int | None, Frame]:
+    """Move bands to the right until no frame covers anything outside its group; return the frames by group."""
+    bands: dict[int, list[Place]] = {}
     for n, row in enumerate(rows):
         for p in row:
             p.y = n * PITCH + HEIGHT / 2
-    bands: dict[int, list[Place]] = {}
-    for row in rows:
-        for p in row:
             bands.setdefault(p.band, []).append(p)
-    frames: list[Frame | None] = [None] * len(labels)
+    frames: dict[int | None, Frame] = {}
     # in each layer, the right edge of what is placed so far
     boxes, bends, framed = ([-math.inf] * len(rows) for _ in range(3))
     for band, here in sorted(bands.items()):
-        group = band // 2 if band % 2 else None
-        inside = [p for p in here if p.box is not None and p.group == group] if group is not None else []
-        frame = _frame(labels[group], inside, rails[group]) if inside and group is not None else None
+        group = band // 2
+        inside = [p for p in here if p.box is not None and p.group == group] if band % 2 else []
+        frame = _frame(labels[group], inside, rails[group]) if inside else None
         shift = 0.0
         for p in here:
             n = p.layer
@@ -250,7 +237,7 @@ def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | 
             p.x += shift
             ends = bends if p.box is None else boxes
             ends[p.layer] = max(ends[p.layer], p.right)
-        if frame is not None and group is not None:
+        if frame is not None:
             frames[group] = frame = frame._replace(left=frame.left + shift, right=frame.right + shift)
             for n in _layers(frame):
                 framed[n] = max(framed[n], frame.right)
@@ -286,17 +273,16 @@ def _ports(places: Iterable[Place], side: str) -> Ports:
     return ports
 
 
-def _back_lines(arrows: Sequence[Arrow], places: dict[int, Place], frames: Sequence[Frame | None]) -> list[Line]:
+def _back_lines(arrows: Sequence[Arrow], places: dict[int, Place], frames: Mapping[int | None, Frame]) -> list[Line]:
     """Return the arrows to a later step: out below the box, up at the right inside the frame, in from above."""
-    used: dict[int, int] = {}
+    used: Counter[int | None] = Counter()
     lines = []
     for arrow in sorted(arrows, key=lambda a: places[a.end].y - places[a.start].y):  # the longest outside
         start, end = places[arrow.start], places[arrow.end]
-        frame = frames[end.group] if end.group is not None else None
-        if frame is None:
+        if (frame := frames.get(end.group)) is None:
             continue
-        k = used.get(end.group or 0, 0)
-        used[end.group or 0] = k + 1
+        k = used[end.group]
+        used[end.group] += 1
         rail = frame.right - FRAME - RAIL * k
         below, above = start.y + HEIGHT / 2 + 10 + 3 * k, end.y - HEIGHT / 2 - 14 - 3 * k
         a, b = start.x + start.width * 0.3, end.x + end.width * 0.36

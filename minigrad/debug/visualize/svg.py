@@ -79,8 +79,7 @@ def _box(place: Place) -> list[str]:
     x, y, w = place.left, place.y - HEIGHT / 2, place.width
     look = f'fill="{FILL[box.kind]}" stroke="{EDGE[box.kind]}"'
     if box.kind == "const":
-        in_, top, bottom = x + 9, y + DENT, y + HEIGHT - DENT
-        out = x + w - 9
+        in_, out, top, bottom = x + 9, x + w - 9, y + DENT, y + HEIGHT - DENT
         corners = [(in_, top), (out, top), (x + w, place.y), (out, bottom), (in_, bottom), (x, place.y)]
         shape = f'<polygon points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}" {look}/>'
     else:
@@ -91,16 +90,12 @@ def _box(place: Place) -> list[str]:
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{HEIGHT:.0f}" rx="{radius:.0f}" {look} '
             f'stroke-width="{stroke}"{dashes}/>'
         )
-    lines = [shape]
-    title_y = place.y - 2 if box.detail else place.y + 4
-    small = box.kind == "const"
-    lines.append(_text(box.title, place.x, title_y, 11 if small else 13, "#6d6d66" if small else "#1d2733", not small))
-    if box.detail:
-        lines.append(_text(box.detail, place.x, place.y + 13, 11, "#5b6673", False))
-    return lines
+    size, color = (11, "#6d6d66") if box.kind == "const" else (13, "#1d2733")
+    title = _text(box.title, place.x, place.y - 2 if box.detail else place.y + 4, size, color, box.kind != "const")
+    return [shape, title, *([_text(box.detail, place.x, place.y + 13, 11, "#5b6673")] if box.detail else [])]
 
 
-def _text(text: str, x: float, y: float, size: int, color: str, bold: bool) -> str:
+def _text(text: str, x: float, y: float, size: int, color: str, bold: bool = False) -> str:
     weight = ' font-weight="600"' if bold else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}"{weight} fill="{color}" text-anchor="middle">'
@@ -144,7 +139,7 @@ def _towards(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, flo
 
 def _label(label: Label, kind: str) -> str:
     middle = label.left + label.width / 2
-    text = _text(label.text, middle, label.top + 12.5, 11, BACK if kind == "back" else "#5b6673", False)
+    text = _text(label.text, middle, label.top + 12.5, 11, BACK if kind == "back" else "#5b6673")
     return (
         f'<rect x="{label.left:.1f}" y="{label.top:.1f}" width="{label.width:.1f}" height="{label.height:.0f}" rx="4" '
         f'fill="#fcfcfa" fill-opacity="0.9"/>{text}'
