@@ -184,7 +184,8 @@ class detect_anomaly(ObserverContext):
         """Report a node's gradient `g` if it holds a NaN or Inf that no contribution held; once for each node."""
         uses = contributions.pop(serial, [])
         kinds = {kind for _, kind in uses}
-        if not uses or "NaN" in kinds or not (kind := nonfinite_kind(g)) or (kind == "Inf" and "Inf" in kinds):
+        arrays = arrays_in(g) if uses else []
+        if "NaN" in kinds or nonfinite_kind(arrays) in ("", *kinds):
             return
         metadata = get_metadata(node)
         hooked = metadata is not None and metadata.hooks.get(serial)
@@ -194,7 +195,6 @@ class detect_anomaly(ObserverContext):
         names = [_use(user) for user, _ in uses]
         more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
         note = "".join(f"\n  from: {name}" for name in names[:SHOWN] + more)
-        arrays = arrays_in(g)
         unknown = "outside detect_anomaly" if node.parents else "a leaf"
         anomaly = describe_nonfinite(next(a for a in arrays if not all_finite(a)))
         line = _line_of(node) or (lines[0] if lines and not node.parents else None)

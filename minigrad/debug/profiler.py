@@ -23,7 +23,7 @@ _inner: ContextVar[list[float] | None] = ContextVar(
 _module: ContextVar[str] = ContextVar("minigrad label of the running module", default="")
 KEY = ("operation", "time step", "module")
 """What is measured, as a key of the sums."""
-NOTHING = [0, 0.0, 0, 0.0, 0]
+NOTHING = (0, 0.0, 0, 0.0, 0)
 """The amounts of `Spent` to begin with."""
 HEAD = ("calls", "forward ms", "backward ms", "saved bytes", "share")
 
@@ -186,10 +186,7 @@ class profile(ObserverContext):
         between = max(0.0, self.wall - total.seconds)
         widths = [max(map(len, column)) for column in zip(*lines)]
         widths[0] = max(widths[0], len("between the operations"))
-        text = [
-            "  ".join(cell.rjust(w) if c else cell.ljust(w) for c, (cell, w) in enumerate(zip(line, widths)))
-            for line in lines
-        ]
+        text = ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]) for first, *rest in lines]
         label = "between the operations".ljust(widths[0])
         text.append(f"{label}  {1e3 * between:,.3f} ms of {1e3 * self.wall:,.3f} ms")
         return "\n".join(line.rstrip() for line in text)

@@ -293,7 +293,8 @@ class Module:
         for name, parameter in parameters.items():
             if name not in state_dict:
                 continue
-            array = state_dict[name]._data if isinstance(state_dict[name], Tensor) else state_dict[name]
+            value = state_dict[name]
+            array = value._data if isinstance(value, Tensor) else value
             if not is_array(array) or array.dtype.kind not in "fiub":
                 got = getattr(array, "dtype", type(array).__name__)
                 wrong.append(f"{name}: got {got}, want an array of real numbers")

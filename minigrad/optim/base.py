@@ -191,11 +191,11 @@ class Optimizer:
         return s
 
     def __repr__(self) -> str:
-        lines = []
+        lines = ""
         for k, group in enumerate(self.param_groups):
             options = ", ".join(f"{name}={value!r}" for name, value in group.items() if name != "params")
-            lines.append(f"  group {k}: {len(group['params'])} parameters, {options}\n")
-        return f"{self._name}(\n{''.join(lines)})"
+            lines += f"  group {k}: {len(group['params'])} parameters, {options}\n"
+        return f"{self._name}(\n{lines})"
 
 
 def _python_number(value: Any) -> Any:

@@ -69,11 +69,9 @@ def draw(
             "that equal steps are drawn once; draw a tensor nearer to the leaves; use mg.tape_table(result); or pass "
             "limit=None"
         )
-    if format == "dot":
-        return Drawing(dot_of(diagram))
-    if format == "mermaid":
-        return Drawing(mermaid_of(diagram))
-    return Drawing(svg_of(diagram, placement_of(diagram)))
+    if format == "svg":
+        return Drawing(svg_of(diagram, placement_of(diagram)))
+    return Drawing(dot_of(diagram) if format == "dot" else mermaid_of(diagram))
 
 
 DOT_STYLE = {

@@ -36,6 +36,11 @@ class Label(NamedTuple):
         )
 
 
+def on_straight(a: Point, b: Point, u: float) -> Point:
+    """Return the point at u, from 0 to 1, of the line from a to b."""
+    return a[0] + u * (b[0] - a[0]), a[1] + u * (b[1] - a[1])
+
+
 def on_smooth(a: Point, b: Point, u: float) -> Point:
     """Return the point at u, from 0 to 1, of a curve from a to b that is vertical at both ends."""
     return a[0] + (3 * u * u - 2 * u**3) * (b[0] - a[0]), a[1] + (1.5 * u * (1 - u) + u**3) * (b[1] - a[1])
@@ -88,11 +93,8 @@ class _Near:
                 strips = [k for k in _strips(min(a[1], b[1]), max(a[1], b[1])) if k in self.lines]
                 if not strips or abs(b[1] - a[1]) > 4 * PITCH:  # a piece this long runs behind everything
                     continue
-                straight = line.arrow.kind == "back"
-                us = [k / POINTS for k in range(POINTS + 1)]
-                points = [
-                    (a[0] + u * (b[0] - a[0]), a[1] + u * (b[1] - a[1])) if straight else on_smooth(a, b, u) for u in us
-                ]
+                point_at = on_straight if line.arrow.kind == "back" else on_smooth
+                points = [point_at(a, b, k / POINTS) for k in range(POINTS + 1)]
                 for k in strips:
                     self.lines[k].append((n, points))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import count, pairwise
 
 from .diagram import Arrow, Box
 
@@ -80,21 +80,19 @@ def repeated(
 
     Otherwise its arrows would run behind everything, and cost most of the time.
     """
-    boxes, arrows, layers = list(boxes), list(arrows), dict(layers)
+    arrows, layers = list(arrows), dict(layers)
     far = {a.start for a in arrows if layers[a.end] - layers[a.start] > LONG}
     leaves = {box.key: box for box in boxes if box.kind == "leaf" and box.key in far}
-    free = max((box.key for box in boxes), default=0) + 1
-    copies: dict[tuple[int, int], int] = {}
+    keys = count(max((box.key for box in boxes), default=0) + 1)
+    copies: dict[tuple[int, int], Box] = {}
     for i, a in enumerate(arrows):
         layer = layers[a.end] - 1
         if a.start in leaves and layer > layers[a.start]:
-            key = copies.setdefault((a.start, layer), free)
-            if key == free:
-                free += 1
-                boxes.append(replace(leaves[a.start], key=key, kind="again"))
-                layers[key] = layer
-            arrows[i] = replace(a, start=key)
-    return boxes, arrows, layers
+            if (a.start, layer) not in copies:
+                copies[a.start, layer] = copy = replace(leaves[a.start], key=next(keys), kind="again")
+                layers[copy.key] = layer
+            arrows[i] = replace(a, start=copies[a.start, layer].key)
+    return [*boxes, *copies.values()], arrows, layers
 
 
 def bands_of(boxes: Sequence[Box], arrows: Sequence[Arrow], layers: dict[int, int]) -> dict[int, int]:

@@ -92,7 +92,8 @@ def _box(place: Place) -> list[str]:
         )
     size, color = (11, "#6d6d66") if box.kind == "const" else (13, "#1d2733")
     title = _text(box.title, place.x, place.y - 2 if box.detail else place.y + 4, size, color, box.kind != "const")
-    return [shape, title, *([_text(box.detail, place.x, place.y + 13, 11, "#5b6673")] if box.detail else [])]
+    detail = [_text(box.detail, place.x, place.y + 13, 11, "#5b6673")] if box.detail else []
+    return [shape, title, *detail]
 
 
 def _text(text: str, x: float, y: float, size: int, color: str, bold: bool = False) -> str:
