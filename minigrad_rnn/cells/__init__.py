@@ -8,7 +8,7 @@ from .lengths import Lengths
 from .lstm import LSTMCell
 from .mgu import MGUCell
 from .rnn import RNNCell
-from .unroll import NO_MASKS, CellMasks, unroll
+from .unroll import NO_MASKS, CellMasks
 
 __all__ = ["Cell", "GRUCell", "IndRNNCell", "LayerNormGRUCell", "LayerNormLSTMCell", "LayerNormRNNCell", "Lengths"]
-__all__ += ["NO_MASKS", "CellMasks", "LSTMCell", "MGUCell", "RNNCell", "unroll"]
+__all__ += ["NO_MASKS", "CellMasks", "LSTMCell", "MGUCell", "RNNCell"]

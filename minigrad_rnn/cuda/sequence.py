@@ -14,11 +14,11 @@ from minigrad import Tensor
 from minigrad.backend import Backend, Kernels
 from minigrad.engine.gradient_pool import PerStepSum
 
-from ..cells import Cell, Lengths, unroll
+from ..cells import Cell, Lengths
 from ..cells.cell import KernelSpec
 from ..cells.fused_sequence import map_sums
 from ..cells.lengths import ReadOrder
-from ..cells.unroll import rule_through_graph
+from ..cells.unroll import rule_through_graph, unroll
 from .launches import Inputs, OutputGradients, Sequences
 from .planner import OP_BY_OP, PassPlan, Plan, Shape, plan
 

@@ -1,4 +1,4 @@
-"""The lecture's classics by hand: time-delay net, NARX, Jordan, Elman and state-space model (slides 16–54).
+"""The lecture's classics by hand: time-delay net, NARX, Jordan, Elman, state space (slides 16–28, 31–44, 47–49, 51–54).
 
 Every function has the form `…_reference(parameters, xs, state, divergence_gradient, **options) -> ReferenceResult`:
     parameters: NumPy arrays under the module's own names; a missing bias counts as none.

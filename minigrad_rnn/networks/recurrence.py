@@ -13,7 +13,8 @@ from minigrad import Tensor, nn
 from minigrad.backend import Backend, backend_of
 from minigrad.validation import check_array, check_choice, check_like, check_probability
 
-from ..cells import NO_MASKS, Cell, CellMasks, Lengths, unroll
+from ..cells import NO_MASKS, Cell, CellMasks, Lengths
+from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
 from ..validation import check_cell_type, check_depths, check_masks, check_series, check_zoneout, options_of

@@ -259,7 +259,7 @@ def test_nothing_is_kept_of_arrays_that_are_gone() -> None:
 
 
 def test_gradcheck_refuses_float32() -> None:
-    with pytest.raises(TypeError, match="got float32, want float64: a step of 1e-06 drowns in rounding"):
+    with pytest.raises(TypeError, match="got float32, want float64: a step of 1e-06 is lost in rounding"):
         mg.gradcheck(mg.tanh, [mg.tensor(noise(3).astype(np.float32), requires_grad=True)])
 
 
