@@ -73,9 +73,8 @@ class Attention(nn.Module):
         name = type(self).__name__
         memory = as_tensor(name, "memory", memory)
         if memory.ndim != 3 or memory.shape[2] != self.key_size or not memory.shape[0]:
-            raise ValueError(
-                f"{name}: memory: got shape {memory.shape}, want (S, B, {self.key_size}) with S at least 1"
-            )
+            want = f"(S, B, {self.key_size}) with S at least 1"
+            raise ValueError(f"{name}: memory: got shape {memory.shape}, want {want}")
         if memory.dtype.kind != "f":
             raise TypeError(f"{name}: memory: got dtype {memory.dtype}, want floating point")
         valid = None
@@ -117,8 +116,7 @@ class AdditiveAttention(Attention):
     """v · tanh(Wq q + Wk m) (Bahdanau et al. 2015, appendix A.1.2).
 
     Args:
-        query_size, key_size: Q and K.
-        attention_size: A, the rows of Wq (A, Q) and Wk (A, K), and the length of v.
+        query_size, key_size, attention_size: Q, K and A; Wq is (A, Q), Wk (A, K), and v has length A.
         rng: for the initial weights, uniform as in `Linear`: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
     """
@@ -146,11 +144,9 @@ class AdditiveAttention(Attention):
 
 
 class DotAttention(Attention):
-    """q · m (Luong et al. 2015, equation 8), or if `scaled` q · m / √K (Vaswani et al. 2017). No parameters.
+    """q · m (Luong et al. 2015, equation 8) of vectors of Q = K = `size` numbers. No parameters.
 
-    Args:
-        size: Q = K.
-        scaled: whether to divide by √K, which keeps the scores' variance at 1 for large K.
+    If `scaled`, q · m / √K (Vaswani et al. 2017), which keeps the scores' variance at 1 for large K.
     """
 
     def __init__(self, size: int, scaled: bool = False) -> None:

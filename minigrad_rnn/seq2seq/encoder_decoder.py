@@ -12,8 +12,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import Backend, backend_of, is_array
-from minigrad.validation import check_choice
+from minigrad.backend import Backend, backend_of
+from minigrad.validation import as_array, check_choice
 
 from ..cells import Lengths
 from ..networks.named import LSTM
@@ -103,10 +103,8 @@ class Bridge(nn.Module):
         parts = parts_of(state)
         B = parts[0].shape[1]
         rows = mg.concatenate([part[k] for part in parts for k in range(part.shape[0])], axis=-1)
-        arrays = [
-            mg.reshape(mg.tanh(getattr(self, name)(rows)), (B, *shape)) for name, shape in zip(self.names, self.shapes)
-        ]
-        return tuple(mg.swapaxes(array, 0, 1) for array in arrays)
+        layers = [mg.tanh(getattr(self, name)(rows)) for name in self.names]
+        return tuple(mg.swapaxes(mg.reshape(s, (B, *shape)), 0, 1) for s, shape in zip(layers, self.shapes))
 
 
 class Decoder(nn.Module):
@@ -276,22 +274,19 @@ class EncoderDecoder(nn.Module):
         rng = nn.init.as_generator(rng, "EncoderDecoder")
         attention, size = decoder.attention, encoder.output_size
         if attention is not None and attention.key_size != size:
-            raise ValueError(
-                f"EncoderDecoder: decoder: got an attention with key_size {attention.key_size}, want {size}, the "
-                "encoder's output_size"
-            )
-        if bridge == "copy":
+            got = f"an attention with key_size {attention.key_size}"
+            raise ValueError(f"EncoderDecoder: decoder: got {got}, want {size}, the encoder's output_size")
+        if bridge == "linear":
+            bridge = Bridge(encoder.recurrence, decoder.recurrence, rng=rng, dtype=dtype)
+        elif bridge == "copy":
             shapes = [[cell.state_sizes for cell in net.recurrence.cells] for net in (encoder, decoder)]
             if shapes[0] != shapes[1]:
-                raise ValueError(
-                    f"EncoderDecoder: bridge: got 'copy' for states {shapes[0]} and {shapes[1]}, want equal"
-                )
-        elif bridge != "linear" and not isinstance(bridge, nn.Module):
+                got = f"'copy' for states {shapes[0]} and {shapes[1]}"
+                raise ValueError(f"EncoderDecoder: bridge: got {got}, want equal")
+        elif not isinstance(bridge, nn.Module):
             raise ValueError(f"EncoderDecoder: bridge: got {bridge!r}, want 'linear', 'copy' or a Module")
         self.encoder, self.decoder, self.batch_first = encoder, decoder, batch_first
-        self.bridge: nn.Module | None = bridge if isinstance(bridge, nn.Module) else None
-        if bridge == "linear":
-            self.bridge = Bridge(encoder.recurrence, decoder.recurrence, rng=rng, dtype=dtype)
+        self.bridge = bridge if isinstance(bridge, nn.Module) else None
 
     def start(self, source: Any, source_lengths: Any = None) -> DecoderState:
         """Return the decoder's state before its first step."""
@@ -311,10 +306,10 @@ class EncoderDecoder(nn.Module):
         forced: Any = None,
         draws: Any = None,
     ) -> tuple[Tensor, Tensor | None]:
-        forced, draws = (None if x is None else self._swap_axes(x) for x in (forced, draws))
         state = self.start(source, source_lengths)
-        logits, weights, _ = self.decoder(self._swap_axes(target), state, target_lengths, forced, draws)
-        return self._swap_axes(logits), None if weights is None else self._swap_axes(weights)
+        target, forced, draws = map(self._swap_axes, (target, forced, draws))
+        logits, weights, _ = self.decoder(target, state, target_lengths, forced, draws)
+        return self._swap_axes(logits), self._swap_axes(weights)
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See `Decoder.step`."""
@@ -325,10 +320,10 @@ class EncoderDecoder(nn.Module):
         return self.decoder.select(state, rows)
 
     def _swap_axes(self, x: Any) -> Any:
-        """Exchange the time and batch axes if the model is batch_first."""
-        if not self.batch_first:
+        """Exchange the time and batch axes of x, if there is one, if the model is batch_first."""
+        if x is None or not self.batch_first:
             return x
-        return (x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)).swapaxes(0, 1)
+        return (x if isinstance(x, Tensor) else as_array(x)).swapaxes(0, 1)
 
 
 def _choose_tokens(xp: Any, logits: Array, draws: Array | None) -> Array:
@@ -349,8 +344,7 @@ def _check_ids(
     name: str, argument: str, ids: Any, lengths: Any, backend: Backend, limit: int
 ) -> tuple[Array, Lengths | None]:
     """Ids (T, B), 0 at padding, on the model's backend; ids from the host are checked against V = limit."""
-    array = ids._data if isinstance(ids, Tensor) else ids
-    array = array if is_array(array) else np.asarray(array)
+    array = as_array(ids)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want integers")
     if array.ndim != 2 or not array.size:

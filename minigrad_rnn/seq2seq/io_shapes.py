@@ -35,7 +35,7 @@ class OneToOne(nn.Module):
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
-        x = _check_ndim("OneToOne", "x", x, "(B, I)")
+        x = _check_ndim("OneToOne", "x", x, 2)
         if self.recurrence is None:
             if state is not None:
                 raise ValueError("OneToOne: state: got one, want None: there is no recurrence")
@@ -74,14 +74,13 @@ class OneToMany(nn.Module):
     def forward(
         self, x: Any, steps: int, state: State = None, lengths: Any = None, targets: Any = None, forced: Any = None
     ) -> tuple[Tensor, State]:
-        net, x = self.recurrence, _check_ndim("OneToMany", "x", x, "(B, I)")
+        net, x = self.recurrence, _check_ndim("OneToMany", "x", x, 2)
         check_integer("OneToMany", steps=steps)
         xp, B, batch_first = backend_of(x._data).xp, x.shape[0], net.batch_first
         if self.feedback in ("input", "zeros"):
             if targets is not None or forced is not None:
-                raise ValueError(
-                    f"OneToMany: targets: got some with feedback={self.feedback!r}, want 'output' or a Module"
-                )
+                got = f"some with feedback={self.feedback!r}"
+                raise ValueError(f"OneToMany: targets: got {got}, want 'output' or a Module")
             later = x if self.feedback == "input" else Tensor(xp.zeros(x.shape, dtype=x.dtype))
             xs = mg.concatenate([x[None], mg.broadcast_to(later, (steps - 1, *x.shape))]) if steps > 1 else x[None]
             hs, state = net(mg.swapaxes(xs, 0, 1) if batch_first else xs, state, lengths=lengths)
@@ -156,7 +155,7 @@ class ManyToOne(nn.Module):
         self.recurrence, self.readout, self.pool = recurrence, readout, pool
 
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> Tensor:
-        _check_ndim("ManyToOne", "xs", xs, "three axes: time, batch and features", 3)
+        _check_ndim("ManyToOne", "xs", xs, 3)
         hs, final = self.recurrence(xs, state, lengths=lengths)
         if self.pool == "last":
             h = parts_of(final)[0]
@@ -168,16 +167,14 @@ class ManyToOne(nn.Module):
     def _over_time(self, hs: Tensor, lengths: Any) -> Tensor:
         """The mean or maximum of hs over each sequence's own steps."""
         hs = mg.swapaxes(hs, 0, 1) if self.recurrence.batch_first else hs
-        T, B = hs.shape[:2]
         backend = backend_of(hs._data)
-        spans = None if lengths is None else Lengths(lengths, T, B, backend, "ManyToOne")
+        spans = None if lengths is None else Lengths(lengths, hs.shape[0], hs.shape[1], backend, "ManyToOne")
         if self.pool == "max":
             hs = hs if spans is None or spans.full else fill(hs, spans.valid, -np.inf)
             return mg.max(hs, axis=0)
         if spans is None:
             return mg.mean(hs, axis=0)
-        mean: Tensor = mg.sum(hs, axis=0) / backend.from_numpy(spans.host.astype(hs.dtype)[:, None])
-        return mean
+        return mg.divide(mg.sum(hs, axis=0), backend.from_numpy(spans.host.astype(hs.dtype)[:, None]))
 
 
 class ManyToMany(nn.Module):
@@ -191,7 +188,7 @@ class ManyToMany(nn.Module):
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
-        _check_ndim("ManyToMany", "xs", xs, "three axes: time, batch and features", 3)
+        _check_ndim("ManyToMany", "xs", xs, 3)
         hs, state = self.recurrence(xs, state, lengths=lengths)
         return _zero_padding("ManyToMany", self.readout(hs), lengths, self.recurrence.batch_first), state
 
@@ -244,8 +241,9 @@ def _zero_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> Ten
     return ys if spans.full else fill(ys, spans.valid.swapaxes(0, 1) if batch_first else spans.valid, 0)
 
 
-def _check_ndim(name: str, argument: str, value: Any, want: str, ndim: int = 2) -> Tensor:
+def _check_ndim(name: str, argument: str, value: Any, ndim: int) -> Tensor:
     x = as_tensor(name, argument, value)
     if x.ndim != ndim:
+        want = "(B, I)" if ndim == 2 else "three axes: time, batch and features"
         raise ValueError(f"{name}: {argument}: got shape {x.shape}, want {want}")
     return x

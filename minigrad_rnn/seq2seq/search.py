@@ -176,11 +176,11 @@ def beam_search(
     with inference(model):
         for length in range(1, max_length + 1):
             log_probs, state = _step("beam_search", model, last, state, end)
-            V, survivors, rows = log_probs.shape[1], [], []
+            V, survivors = log_probs.shape[1], []
             for b in sorted({b for b, _, _ in alive}):
                 own_rows = [row for row, (sequence, _, _) in enumerate(alive) if sequence == b]
                 totals = (np.array([alive[row][2] for row in own_rows])[:, None] + log_probs[own_rows]).ravel()
-                continued: list[tuple[int, tuple[int, list[int], float]]] = []
+                continued: list[tuple[int, int, list[int], float]] = []  # the row that it continues comes first
                 for index in np.argsort(-totals, kind="stable")[:beam_width]:
                     total, token, row = float(totals[index]), int(index % V), own_rows[int(index) // V]
                     if total == -math.inf:
@@ -189,18 +189,16 @@ def beam_search(
                     if token == end or length == max_length:
                         best[b].append(_hypothesis(tokens, total, alpha, end))
                     else:
-                        continued.append((row, (b, tokens, total)))
+                        continued.append((row, b, tokens, total))
                 best[b] = _ranked(best[b])[:n_best]
                 # The penalty is largest at max_length, so no continuation can score better than this.
-                bound = max((total for _, (_, _, total) in continued), default=-math.inf)
-                bound /= length_penalty(max_length, alpha)
+                bound = max((total for *_, total in continued), default=-math.inf) / length_penalty(max_length, alpha)
                 if len(best[b]) < n_best or bound > best[b][-1].score:
-                    rows += [row for row, _ in continued]
-                    survivors += [hypothesis for _, hypothesis in continued]
-            alive = survivors
-            if not alive:
+                    survivors += continued
+            if not survivors:
                 break
-            state = model.select(state, np.array(rows, np.int64))
+            alive = [(b, tokens, total) for _, b, tokens, total in survivors]
+            state = model.select(state, np.array([row for row, *_ in survivors], np.int64))
             last = np.array([tokens[-1] for _, tokens, _ in alive], np.int64)
     return best
 
