@@ -72,7 +72,9 @@ def classics(input_size: int, hidden_size: int) -> list[Case]:
     """The lecture's classics, plain, deep and with learned initial states, and its figures as tables."""
     I, H, O = input_size, hidden_size, 2
     mg.manual_seed(0)
-    models = [
+    sizes = {"h": H, "h1": H, "h2": H, "y": O}
+    layers = [{"x": I, **{h: size for h, size in sizes.items() if h in table}} for table in FIGURES.values()]
+    return [
         Case(TDNN(I, H, O, delays=3)),
         Case(TDNN(I, (H, H), O, delays=2, output_nonlinearity="softmax")),
         Case(NARX(I, H, O, 1, 2)),
@@ -82,12 +84,8 @@ def classics(input_size: int, hidden_size: int) -> list[Case]:
         Case(Elman(I, H, O)),
         Case(StateSpace(I, H, O)),
         Case(StateSpace(I, H, O, initial_state="learned", output_nonlinearity="softmax")),
+        *(Case(GeneralRecurrence(sizes, table)) for sizes, table in zip(layers, FIGURES.values())),
     ]
-    sizes = {"h": H, "h1": H, "h2": H, "y": O}
-    for table in FIGURES.values():
-        layers = {"x": I, **{name: size for name, size in sizes.items() if name in table}}
-        models.append(Case(GeneralRecurrence(layers, table)))
-    return models
 
 
 def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
@@ -100,16 +98,14 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
     def make(layers: Any = 2, **options: Any) -> Recurrence:
         return kind(input_size, hidden_size, layers, **options)
 
-    models = [
-        Case(make(layers, bidirectional=both, bias=bias))
-        for layers, both, bias in itertools.product((1, 2, 3), (False, True), (True, False))
-    ]
-    models.append(Case(make(initial_state="learned", batch_first=True)))
+    grid = itertools.product((1, 2, 3), (False, True), (True, False))
     fitting = [options for options in VARIANTS.get(name, []) if options.get("proj_size", 0) < hidden_size]
-    for options, lengths in itertools.product(fitting, (False, True)):
-        models.append(Case(make(bidirectional=True, **options), lengths=lengths))
+    variants = itertools.product(fitting, (False, True))
     dropping: dict[str, Any] = {"dropout": 0.4, "recurrent_dropout": 0.3, "zoneout": 0.2}
-    models += [
+    return [
+        *(Case(make(layers, bidirectional=both, bias=bias)) for layers, both, bias in grid),
+        Case(make(initial_state="learned", batch_first=True)),
+        *(Case(make(bidirectional=True, **options), lengths=lengths) for options, lengths in variants),
         Case(make(bidirectional=True), lengths=True),
         Case(make(bidirectional=True, initial_state="learned"), lengths=True),
         Case(make(bidirectional=True, dropout=0.4), masks=True),
@@ -123,7 +119,6 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
         Case(make(**dropping), masks=True, truncation=Truncation(4)),
         Case(make(initial_state="learned"), lengths=True, truncation=Truncation(2)),
     ]
-    return models
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -150,12 +145,10 @@ def verify(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _line(v: Verification, same: tuple[str, ...]) -> str:
+def _line(v: Verification, same: tuple[str, str]) -> str:
     """A model's errors and its title without the parts common to all; on a terminal, long lines are wrapped."""
     numeric = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
-    title = v.title + ("" if v.passed else "  FAILED")
-    for part in same:
-        title = title.replace(part, "")
+    title = v.title.replace(same[0], "").replace(same[1], "") + ("" if v.passed else "  FAILED")
     indent = f"{v.largest:10.1e}  {numeric:>10}  "
     if not sys.stdout.isatty():
         return indent + title

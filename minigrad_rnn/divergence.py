@@ -13,9 +13,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, losses
-from minigrad.backend import Backend, backend_of, is_array
+from minigrad.backend import Backend, backend_of
 from minigrad.losses import REDUCTIONS
-from minigrad.validation import as_tensor, check_choice
+from minigrad.validation import as_array, as_tensor, check_choice
 
 from .cells import Lengths
 
@@ -50,8 +50,7 @@ def kl(log_probs: Tensor, target: Any) -> Tensor:
     if isinstance(target, Tensor) and target.requires_grad:
         raise ValueError("kl: target: got a tensor that requires a gradient, want a constant")
     entropy = d * xp.log(xp.where(d > 0, d, xp.ones_like(d)))
-    result: Tensor = entropy - mg.where(d > 0, log_probs, xp.zeros((), dtype=log_probs.dtype)) * d
-    return result
+    return mg.subtract(entropy, mg.where(d > 0, log_probs, xp.zeros((), dtype=log_probs.dtype)) * d)
 
 
 def binary_cross_entropy(logits: Tensor, targets: Any) -> Tensor:
@@ -60,11 +59,7 @@ def binary_cross_entropy(logits: Tensor, targets: Any) -> Tensor:
 
 
 LOCAL: dict[str, Local] = {
-    "cross_entropy": cross_entropy,
-    "squared_error": squared_error,
-    "absolute_error": absolute_error,
-    "kl": kl,
-    "binary_cross_entropy": binary_cross_entropy,
+    function.__name__: function for function in (cross_entropy, squared_error, absolute_error, kl, binary_cross_entropy)
 }
 
 
@@ -113,20 +108,18 @@ def local_divergence(
     if not isinstance(terms, Tensor) or terms.shape[:2] != (T, B):
         raise ValueError(f"{name}: local: got {_shape_or_type(terms)}, want a tensor ({T}, {B}) or ({T}, {B}, F)")
     w = xp.ones((T, B), dtype=terms.dtype) if weights is None else _weights(name, weights, y, batch_first)
-    if spans is not None and not spans.full:
-        w = xp.where(spans.valid[:, :, 0], w, xp.zeros((), dtype=w.dtype))
+    w = _without_padding(w, spans)
     if classes:
         w = xp.where(d == -100, xp.zeros((), dtype=w.dtype), w)
     w = w.reshape((T, B) + (1,) * (terms.ndim - 2))
     weighted = terms * w
     if reduction == "none":
         return mg.swapaxes(weighted, 0, 1) if batch_first else weighted
-    total: Tensor = mg.sum(weighted)
+    total = mg.sum(weighted)
     if reduction == "sum":
         return total
     count = xp.sum(xp.broadcast_to(w, terms.shape))
-    mean: Tensor = total / xp.where(count == 0, xp.ones_like(count), count)
-    return mean
+    return mg.divide(total, xp.where(count == 0, xp.ones_like(count), count))
 
 
 def general_divergence(
@@ -205,25 +198,25 @@ def _outputs(name: str, outputs: Any, lengths: Any, batch_first: bool) -> tuple[
     T, B = y.shape[:2]
     if not T or not B:
         raise ValueError(f"{name}: outputs: got T = {T} steps and B = {B} sequences, want at least one of each")
-    backend = backend_of(y._data)
-    spans = None if lengths is None else Lengths(lengths, T, B, backend, name)
-    if spans is not None and not spans.full:
-        y = mg.where(spans.valid, y, backend.xp.zeros((), dtype=y.dtype))
-    return y, spans
+    spans = None if lengths is None else Lengths(lengths, T, B, backend_of(y._data), name)
+    return _without_padding(y, spans), spans
 
 
 def _targets(name: str, targets: Any, y: Tensor, spans: Lengths | None, batch_first: bool) -> Any:
     """The targets time first, on the outputs' backend, with zeros at padding."""
-    backend = backend_of(y._data)
-    d = _on_backend(name, "targets", targets, y.dtype, backend)
+    d = _on_backend(name, "targets", targets, y.dtype, backend_of(y._data))
     d = d.swapaxes(0, 1) if batch_first else d
     if tuple(d.shape) not in (y.shape[:2], y.shape):
         raise ValueError(f"{name}: targets: got (T, B, …) = {tuple(d.shape)}, want {y.shape[:2]} or {y.shape}")
+    return _without_padding(d, spans)
+
+
+def _without_padding(a: Any, spans: Lengths | None) -> Any:
+    """A tensor or an array (T, B) or (T, B, F) with zeros at padding."""
     if spans is None or spans.full:
-        return d
-    valid = spans.valid if d.ndim == 3 else spans.valid[:, :, 0]
-    zero = backend.xp.zeros((), dtype=d.dtype)
-    return mg.where(valid, d, zero) if isinstance(d, Tensor) else backend.xp.where(valid, d, zero)
+        return a
+    xp, valid = spans.backend.xp, spans.valid if a.ndim == 3 else spans.valid[:, :, 0]
+    return (mg if isinstance(a, Tensor) else xp).where(valid, a, xp.zeros((), dtype=a.dtype))
 
 
 def _weights(name: str, weights: Any, y: Tensor, batch_first: bool) -> Array:
@@ -233,13 +226,10 @@ def _weights(name: str, weights: Any, y: Tensor, batch_first: bool) -> Array:
         raise ValueError(f"{name}: weights: got a tensor that requires a gradient, want constants")
     w = w.astype(y.dtype)
     T, B = y.shape[:2]
-    if tuple(w.shape) == (T,):
-        w = w[:, None]
-    elif tuple(w.shape) == ((B, T) if batch_first else (T, B)):
-        w = w.swapaxes(0, 1) if batch_first else w
-    else:
-        want = f"({T},) or {(B, T) if batch_first else (T, B)}"
-        raise ValueError(f"{name}: weights: got shape {tuple(w.shape)}, want {want}")
+    layout = (B, T) if batch_first else (T, B)
+    if tuple(w.shape) not in ((T,), layout):
+        raise ValueError(f"{name}: weights: got shape {tuple(w.shape)}, want ({T},) or {layout}")
+    w = w[:, None] if w.ndim == 1 else w.swapaxes(0, 1) if batch_first else w
     return backend_of(w).xp.broadcast_to(w, (T, B))
 
 
@@ -247,8 +237,7 @@ def _on_backend(name: str, argument: str, value: Any, dtype: Any, backend: Backe
     """A tensor that requires a gradient as it is; else an array on that backend, floating point in that dtype."""
     if isinstance(value, Tensor) and value.requires_grad:
         return value
-    array = value._data if isinstance(value, Tensor) else value
-    array = array if is_array(array) else np.asarray(array)
+    array = as_array(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want numbers")
     if array.dtype.kind == "f":

@@ -30,10 +30,9 @@ PACKAGES = ("numpy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy", "to
 
 def test_models() -> Iterator[Recurrence]:
     """Yield small networks, the plainest first."""
-    for kind in (RNN, LSTM, GRU):
-        yield kind(5, 8)
-    for kind in (RNN, LSTM, GRU):
-        yield kind(5, 8, 2, bidirectional=True, initial_state="learned")
+    kinds = (RNN, LSTM, GRU)
+    yield from (kind(5, 8) for kind in kinds)
+    yield from (kind(5, 8, 2, bidirectional=True, initial_state="learned") for kind in kinds)
 
 
 def run_checks(print_fn: Callable[[str], None] = print, backends: tuple[str, ...] = BACKENDS) -> dict[str, bool | None]:
@@ -98,13 +97,10 @@ def _check_model(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tupl
     model = model.to(name)
     verification = verify_bptt(model, xs)
     error = float(np.abs(model(mg.tensor(inputs, backend=name))[0].numpy() - expected).max())
-    implementation = model.implementation
     backend = get_backend(name)
     if backend.kernels is not None:
         check(backend.kernels())
     title = verification.title.partition(", T=")[0]
-    report = (
-        f"{title}\n    worst difference {verification.largest:.1e}, in float32 {error:.1e}, "
-        f"implementation {implementation}"
-    )
+    differences = f"worst difference {verification.largest:.1e}, in float32 {error:.1e}"
+    report = f"{title}\n    {differences}, implementation {model.implementation}"
     return verification.passed and error <= FLOAT32_TOLERANCE, report

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.validation import as_tensor, check_integer
+from minigrad.validation import check_integer
 
 from .loss import check_integer_type, check_lengths, check_log_probs
 
@@ -157,26 +157,18 @@ def _scores_after(
     """The weighted scores of every label after a prefix (C,), computed once while the prefix stays in the beam."""
     if prefix in known:
         return known[prefix]
-    scores = np.zeros(C)
-    for label in range(C):
-        if label != blank:
-            score = float(language_model(prefix, label))
-            if not score < math.inf:  # False for NaN, too
-                raise ValueError(
-                    f"prefix_beam_search: language_model: got {score} for label {label} after {prefix}, want a number "
-                    "below inf"
-                )
-            scores[label] = score * weight
-    return scores
+    scores = np.array([float(language_model(prefix, c)) if c != blank else 0.0 for c in range(C)])
+    if not np.all(scores < math.inf):  # False for NaN, too
+        c = int(np.argmin(scores < math.inf))
+        got = f"{scores[c]} for label {c} after {prefix}"
+        raise ValueError(f"prefix_beam_search: language_model: got {got}, want a number below inf")
+    return scores * weight
 
 
 def _frames(name: str, log_probs: Any, input_lengths: Any, blank: Any) -> tuple[Sequence[Floats], bool, int]:
     """Return each sequence's rows (length, C) in float64 on the host; whether there was no batch axis; the blank."""
-    log_probs = as_tensor(name, "log_probs", log_probs)
-    blank = check_log_probs(name, log_probs, blank)
+    log_probs, single, blank = check_log_probs(name, log_probs, blank)
     host = log_probs.numpy().astype(np.float64)
-    single = host.ndim == 2
-    host = host[:, None] if single else host
     T, B, _ = host.shape
     counts = np.full(B, T) if input_lengths is None else check_lengths(name, "input_lengths", input_lengths, B, T, "T")
     frames = [host[:n, b] for b, n in enumerate(counts)]

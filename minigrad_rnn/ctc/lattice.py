@@ -35,13 +35,11 @@ class Lattice:
     inside: Array
     """(T, W, B) booleans: frame t is before the sequence's end, and the state is one of its own."""
     skip: Array
-    """(W, B), 0 where a state can be reached from two before it, else −inf."""
-    skip_back: Array
-    """(W, B), the same of the lattice read from its end: states in reverse order."""
+    """(W, 2B), 0 where a state can be reached from two before it, else −inf; from column B on, the same of the lattice
+    read from its end: states in reverse order."""
     start: Array
-    """(W + 2, B), 0 where a path starts before the first frame, else −inf; two extra rows as in `sums_over_paths`."""
-    start_back: Array
-    """(W + 2, B), the same of the lattice read from its end."""
+    """(W + 2, 2B), 0 where a path starts before the first frame, else −inf; columns as in `skip`, and two extra rows as
+    in `sums_over_paths`."""
     mirror: Array
     """(T, B) integers: n − 1 − t for the frames t before the sequence's end n: the frames in reverse."""
     frames: Array
@@ -78,10 +76,8 @@ def lattice_of(
     return Lattice(
         states=move(states),
         inside=move((t < frames)[:, None] & (np.arange(W)[:, None] <= final)),
-        skip=move(skips[:W].astype(dtype)),
-        skip_back=move(skips[:1:-1].astype(dtype)),
-        start=move(_starts(W, np.zeros_like(final)).astype(dtype)),
-        start_back=move(_starts(W, W - 1 - final).astype(dtype)),
+        skip=move(np.concatenate([skips[:W], skips[:1:-1]], axis=1).astype(dtype)),
+        start=move(_starts(W, np.concatenate([np.zeros_like(final), W - 1 - final])).astype(dtype)),
         mirror=move(np.where(t < frames, frames - 1 - t, t)),
         frames=move(frames),
         final=move(final),
@@ -150,12 +146,8 @@ def ctc_posterior(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, A
     def mirrored(a: Array) -> Array:
         return xp.swapaxes(a, 1, 2)[lattice.mirror, lattice.sequences].swapaxes(1, 2)[:, ::-1]
 
-    alphas, betas = sums_over_paths(
-        xp,
-        xp.concatenate([emissions, mirrored(emissions)], axis=2),
-        xp.concatenate([lattice.start, lattice.start_back], axis=1),
-        xp.concatenate([lattice.skip, lattice.skip_back], axis=1),
-    )
+    both = xp.concatenate([emissions, mirrored(emissions)], axis=2)
+    alphas, betas = sums_over_paths(xp, both, lattice.start, lattice.skip)
     ends = [alphas[lattice.frames, lattice.final + k, lattice.sequences] for k in (2, 1)]
     log_p = call_in(xp, mg.logsumexp, xp.stack(ends), axis=0)
     visits = alphas[1:, 2:, :B] + mirrored(betas[:, :, B:])
@@ -226,9 +218,9 @@ def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
     T, B, _ = log_probs.shape
     emissions = _emissions(mg, log_probs, lattice)
     nowhere = Tensor(xp.full((2, B), -math.inf, dtype=log_probs.dtype))
-    alpha = Tensor(lattice.start)
+    alpha, skip = Tensor(lattice.start[:, :B]), lattice.skip[:, :B]
     for t in range(T):
-        moved = mg.logsumexp(mg.stack([alpha[2:], alpha[1:-1], alpha[:-2] + lattice.skip]), axis=0)
+        moved = mg.logsumexp(mg.stack([alpha[2:], alpha[1:-1], alpha[:-2] + skip]), axis=0)
         new = mg.concatenate([nowhere, emissions[t] + moved])
         alpha = mg.where(t < lattice.frames, new, alpha)
     ends = mg.stack([alpha[lattice.final + k, lattice.sequences] for k in (2, 1)])

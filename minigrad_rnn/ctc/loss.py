@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import NUMPY, backend_of, is_array
+from minigrad.backend import NUMPY, backend_of
 from minigrad.losses import REDUCTIONS
-from minigrad.validation import as_tensor, check_choice, is_integer
+from minigrad.validation import as_array, as_tensor, check_choice, is_integer
 
 from .lattice import ctc_negative_log_likelihood, lattice_of
 
@@ -63,11 +63,7 @@ def ctc_loss(
         TypeError: log_probs is not floating point; targets or lengths are no integers, or live on a device.
     """
     check_choice("ctc_loss", REDUCTIONS, reduction=reduction)
-    log_probs = as_tensor("ctc_loss", "log_probs", log_probs)
-    blank = check_log_probs("ctc_loss", log_probs, blank)
-    single = log_probs.ndim == 2
-    if single:
-        log_probs = mg.expand_dims(log_probs, 1)
+    log_probs, single, blank = check_log_probs("ctc_loss", log_probs, blank)
     T, B, C = log_probs.shape
     frames = check_lengths("ctc_loss", "input_lengths", input_lengths, B, T, "T")
     labels, counts = _labels(targets, target_lengths, B, C, blank)
@@ -87,18 +83,12 @@ def ctc_loss(
 
 
 class CTCLoss(nn.Module):
-    """`ctc_loss` as a module, with torch.nn.CTCLoss's arguments.
-
-    Args:
-        blank, reduction, zero_infinity: as for `ctc_loss`.
-    """
+    """`ctc_loss` as a module, with torch.nn.CTCLoss's arguments."""
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__()
         check_choice("CTCLoss", REDUCTIONS, reduction=reduction)
-        self.blank = blank
-        self.reduction = reduction
-        self.zero_infinity = zero_infinity
+        self.blank, self.reduction, self.zero_infinity = blank, reduction, zero_infinity
 
     def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
         """The loss; shapes and errors as for `ctc_loss`."""
@@ -113,8 +103,9 @@ class CTCLoss(nn.Module):
 # What comes from the user
 
 
-def check_log_probs(name: str, log_probs: Tensor, blank: Any) -> int:
-    """Check that log_probs is (T, B, C) or (T, C), not empty, and blank one of its classes; return blank as an int."""
+def check_log_probs(name: str, log_probs: Any, blank: Any) -> tuple[Tensor, bool, int]:
+    """Return log_probs, (T, B, C) or (T, C), as (T, B, C); whether it was (T, C); and the blank, one of the classes."""
+    log_probs = as_tensor(name, "log_probs", log_probs)
     if log_probs.dtype.kind != "f":
         raise TypeError(f"{name}: log_probs: got dtype {log_probs.dtype}, want floating point")
     shape = log_probs.shape
@@ -123,7 +114,8 @@ def check_log_probs(name: str, log_probs: Tensor, blank: Any) -> int:
     check_integer_type(name, "blank", blank)
     if not 0 <= blank < shape[-1]:
         raise ValueError(f"{name}: blank: got {blank}, want a class from 0 to {shape[-1] - 1}")
-    return int(blank)
+    single = len(shape) == 2
+    return mg.expand_dims(log_probs, 1) if single else log_probs, single, int(blank)
 
 
 def check_integer_type(name: str, argument: str, value: Any) -> None:
@@ -147,16 +139,15 @@ def check_lengths(name: str, argument: str, value: Any, B: int, most: int, most_
 
 
 def _integers(name: str, argument: str, value: Any) -> Whole:
-    array = value._data if isinstance(value, Tensor) else value
-    if is_array(array) and backend_of(array) is not NUMPY:
-        raise TypeError(f"{name}: {argument}: got an array on {backend_of(array).name}, want integers on the host")
     try:
-        array = np.asarray(array)
+        array = as_array(value)
     except ValueError as error:
         raise ValueError(f"{name}: {argument}: got lists of different lengths, want a full array: {error}") from None
+    if backend_of(array) is not NUMPY:
+        raise TypeError(f"{name}: {argument}: got an array on {backend_of(array).name}, want integers on the host")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want integers")
-    return array.astype(np.int64)
+    return np.array(array, np.int64)
 
 
 def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tuple[Whole, Whole]:
@@ -166,10 +157,9 @@ def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tu
         raise ValueError(f"ctc_loss: targets: got shape {rows.shape}, want ({B}, S), or all in one row")
     most, of = (rows.shape[1], "S") if rows.ndim == 2 else (rows.shape[0], "the number of labels")
     counts = check_lengths("ctc_loss", "target_lengths", target_lengths, B, most, of)
-    if rows.ndim == 1 and counts.sum() != rows.shape[0]:
-        raise ValueError(
-            f"ctc_loss: targets: got {rows.shape[0]} labels in one row, want the sum of target_lengths, {counts.sum()}"
-        )
+    if rows.ndim == 1 and counts.sum() != most:
+        want = f"the sum of target_lengths, {counts.sum()}"
+        raise ValueError(f"ctc_loss: targets: got {most} labels in one row, want {want}")
     longest = int(counts.max())
     inside = np.arange(longest) < counts[:, None]
     labels = np.full((B, longest), blank, np.int64)
@@ -177,8 +167,6 @@ def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tu
     wrong = inside & ((labels < 0) | (labels >= C) | (labels == blank))
     if wrong.any():
         b, s = (int(k) for k in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"ctc_loss: targets: got {labels[b, s]} at batch entry {b}, label {s}, want a class from 0 to {C - 1} "
-            f"other than the blank, {blank}"
-        )
+        got, want = f"{labels[b, s]} at batch entry {b}, label {s}", f"a class from 0 to {C - 1}"
+        raise ValueError(f"ctc_loss: targets: got {got}, want {want} other than the blank, {blank}")
     return labels, counts

@@ -40,9 +40,7 @@ class Vocabulary:
             raise ValueError(f"Vocabulary: characters: got {codes.size}, {distinct} distinct, want each of them once")
         if unknown is not None and (len(unknown) != 1 or unknown not in characters):
             raise ValueError(f"Vocabulary: unknown: got {unknown!r}, want one of the characters or None")
-        self.characters = characters
-        self.unknown = unknown
-        self._codes = codes
+        self.characters, self.unknown, self._codes = characters, unknown, codes
         # From code point to id; the last entry serves every code point beyond the largest one in the vocabulary.
         missing = -1 if unknown is None else characters.index(unknown)
         self._table = np.full(int(codes.max()) + 2, missing, dtype=np.int32)
@@ -83,9 +81,8 @@ class Vocabulary:
         if ids.size and ids.min() < 0:
             position = int(np.argmax(ids < 0))
             got = f"{text[position]!r} (U+{ord(text[position]):04X}) at position {position}"
-            raise ValueError(
-                f"Vocabulary.encode: text: got {got}, want characters of the vocabulary: no unknown symbol"
-            )
+            want = "characters of the vocabulary: no unknown symbol"
+            raise ValueError(f"Vocabulary.encode: text: got {got}, want {want}")
         return ids
 
     def decode(self, ids: npt.ArrayLike) -> str:
@@ -220,9 +217,8 @@ def _read_file(path: str) -> str:
         reason = f"byte 0x{data[offset]:02x} at offset {offset}; convert it first, as with iconv -f latin1 -t utf-8"
         raise ValueError(f"read_corpus: path: {path} is not UTF-8: {reason}") from error
     if "\0" in text:
-        raise ValueError(
-            f"read_corpus: path: {path} has a zero byte at offset {data.index(0)}: it is binary, want text"
-        )
+        offset = data.index(0)
+        raise ValueError(f"read_corpus: path: {path} has a zero byte at offset {offset}: it is binary, want text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

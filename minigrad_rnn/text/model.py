@@ -26,11 +26,8 @@ class CharacterModel(nn.Module):
         logits: (T, B, vocab_size).
 
     Args:
-        vocab_size: V, the number of characters.
+        vocab_size, embedding_size, hidden_size, num_layers: V characters, E, H units in each of L layers.
         cell: "rnn", "lstm" or "gru".
-        embedding_size: E, the length of a character's embedding vector.
-        hidden_size: H, units in a layer.
-        num_layers: number of layers.
         dropout: probability of dropping a feature in training, between layers and before the readout.
         rng: for initial values and dropout masks: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
@@ -77,8 +74,7 @@ def bits_per_character(
     carries the state to its end. The model is in evaluation mode meanwhile; it synchronises with the device once.
 
     Args:
-        model: on any backend.
-        ids: the encoded text (N,), on the host.
+        ids: the encoded text (N,), on the host; the model may be on any backend.
         batch_size: the largest number of streams.
         steps: characters read at once; the result does not depend on it.
         limit: stop when about this many characters are predicted in all streams together; None for all of them.

@@ -73,20 +73,16 @@ class Streams:
         if ids.dtype.kind not in "iu":
             raise TypeError(f"Streams: ids: got {ids.dtype}, want integers")
         if ids.size < 2 * batch_size:
-            raise ValueError(
-                f"Streams: ids: got {ids.size} characters for batch_size {batch_size}, want at least {2 * batch_size}, "
-                "two per stream: one to read and one to predict"
-            )
+            want = f"at least {2 * batch_size}, two per stream: one to read and one to predict"
+            raise ValueError(f"Streams: ids: got {ids.size} characters for batch_size {batch_size}, want {want}")
         self.ids, self.batch_size, self.steps = ids, int(batch_size), int(steps)
         self.drop_last, self.rotate, self.seed = drop_last, rotate, seed
         self.epoch, self.chunk = 0, 0
         self._length = (ids.size - 1) // self.batch_size
         self._cut: tuple[int, IntArray, IntArray] | None = None
         if len(self) == 0:
-            raise ValueError(
-                f"Streams: steps: got {steps} for {self._length} characters to predict per stream, want at most "
-                f"{self._length} with drop_last"
-            )
+            got = f"{steps} for {self._length} characters to predict per stream"
+            raise ValueError(f"Streams: steps: got {got}, want at most {self._length} with drop_last")
 
     def __len__(self) -> int:
         """Return the number of chunks in an epoch."""
@@ -129,10 +125,8 @@ class Streams:
                 raise ValueError(f"Streams.load_state_dict: {name}: got {state[name]}, want {expected} as here")
         epoch, chunk = int(state["epoch"]), int(state["chunk"])
         if epoch < 0 or not 0 <= chunk < len(self):
-            raise ValueError(
-                f"Streams.load_state_dict: state: got chunk {chunk} of epoch {epoch}, want a chunk of 0 to "
-                f"{len(self) - 1} and an epoch of at least 0"
-            )
+            want = f"a chunk of 0 to {len(self) - 1} and an epoch of at least 0"
+            raise ValueError(f"Streams.load_state_dict: state: got chunk {chunk} of epoch {epoch}, want {want}")
         self.epoch, self.chunk = epoch, chunk
 
     def _layout(self) -> dict[str, int | bool]:
