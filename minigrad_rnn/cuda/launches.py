@@ -177,19 +177,14 @@ class Sequences:
             return self.read_pair([getattr(g, name) for g in gradients])
 
         dhs, dhT = both("dhs"), both("dhT")
-        implementation, W = self.plan.backward, self.pair(self.weights)
-        saved: tuple[Any, ...]
-        last: tuple[Any, ...]
-        results: tuple[Any, ...]
-        carried: tuple[Any, ...]
+        saved, last = [self._steps, self.X, self.C, self.S, *dhs, *both("dcs")], [*dhT, *both("dcT")]
+        results, carried = [dY, *self.pair(dZ)], [dh0, dc0]
         if published:
-            saved, last = (self._steps, self.X, self.S, *dhs), dhT
-            results, carried = (dN, dY, *self.pair(dZ)), (dh0,)
-        else:
-            saved, last = (self._steps, self.X, self.C, self.S, *dhs, *both("dcs")), (*dhT, *both("dcT"))
-            results, carried = (dY, *self.pair(dZ)), (dh0, dc0)
-        if implementation.name == PERSISTENT:
-            self._persistent("backward", implementation, (*W, *saved, *last, *results, *carried))
+            saved, last = [self._steps, self.X, self.S, *dhs], [*dhT]
+            results, carried = [dN, *results], [dh0]
+        if self.plan.backward.name == PERSISTENT:
+            arguments = (*self.pair(self.weights), *saved, *last, *results, *carried)
+            self._persistent("backward", self.plan.backward, arguments)
         else:
             self._backward_steps((*saved, *results), gradients, dY, dN, dh0, dc0)
         return (
@@ -259,9 +254,8 @@ class Sequences:
         return lambda arrays, s: launch(grid, STEP_THREADS, (*arrays, *self._sizes, np.int32(s)))
 
     def _compiled(self, file: str, name: str, macros: dict[str, int]) -> Launch:
-        launch = compiled(
-            self.kernels, file, name, self.cell, options(self.cell, self.H, self.plan.shape.itemsize, macros)
-        )
+        flags = options(self.cell, self.H, self.plan.shape.itemsize, macros)
+        launch = compiled(self.kernels, file, name, self.cell, flags)
         check(self.kernels)
         return launch
 

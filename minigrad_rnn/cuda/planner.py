@@ -182,33 +182,23 @@ def plan_pass(device: Device, shape: Shape, backward: bool) -> PassPlan:
     tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward)
     if tile is None:
         size = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
-        return PassPlan(
-            TWO_LAUNCHES,
-            f"{size * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors",
-        )
+        reason = f"{size * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors"
+        return PassPlan(TWO_LAUNCHES, reason)
     if estimated > cost_of_launches(device, shape, backward):
-        return PassPlan(
-            TWO_LAUNCHES, f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size"
-        )
-    grid = tile.grid(shape)
-    return PassPlan(
-        PERSISTENT,
-        f"{grid[0] * grid[1] * grid[2]} blocks of {tile.threads} threads, Wr in "
-        + ("registers" if tile.registers else "shared memory"),
-        tile,
-        grid,
-        tile.shared_memory(shape, backward),
-    )
+        reason = f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size"
+        return PassPlan(TWO_LAUNCHES, reason)
+    grid, place = tile.grid(shape), "registers" if tile.registers else "shared memory"
+    reason = f"{prod(grid)} blocks of {tile.threads} threads, Wr in {place}"
+    return PassPlan(PERSISTENT, reason, tile, grid, tile.shared_memory(shape, backward))
 
 
 @lru_cache(maxsize=256)
 def best_tile(device: Device, shape: Shape, backward: bool) -> tuple[Tile | None, float]:
     """The tiling of the least estimated cost, and that cost. B is rounded up to a power of two by the caller, so that
     batches of similar size share a compiled kernel."""
-    fitting = [
-        (cost(device, shape, backward, tile), k, tile) for k, tile in enumerate(tilings(device, shape, backward))
-    ]
-    return (None, inf) if not fitting else (min(fitting)[2], min(fitting)[0])
+    costs = [(cost(device, shape, backward, tile), tile) for tile in tilings(device, shape, backward)]
+    least, tile = min(costs, key=lambda pair: pair[0], default=(inf, None))
+    return tile, least
 
 
 def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
@@ -255,10 +245,8 @@ def multiply_adds(device: Device, itemsize: int) -> int:
 def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
     """Estimated clocks of one step."""
     size, warps = shape.itemsize, tile.threads // 32
-    blocks = prod(tile.grid(shape))
+    blocks, products, work = prod(tile.grid(shape)), shape.products(backward), 0.0
     rate = multiply_adds(device, size) * min(1.0, warps / 4)
-    products = shape.products(backward)
-    work = 0.0
     for rows, columns in products:
         wide = tile.padded(columns)
         multiplied = rows * tile.units * tile.batch * wide / rate
@@ -274,9 +262,7 @@ def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
 
 def cost_of_launches(device: Device, shape: Shape, backward: bool) -> float:
     """Estimated clocks of one step with the array library's products."""
-    multiplied = (
-        sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.B * shape.directions
-    )
-    products = len(shape.products(backward))
+    products = shape.products(backward)
+    multiplied = sum(rows * columns for rows, columns in products) * shape.H * shape.B * shape.directions
     whole_device = multiply_adds(device, shape.itemsize) * device.multiprocessors
-    return products * (shape.directions + 1) * LAUNCH / 2 + multiplied / (0.6 * whole_device)
+    return len(products) * (shape.directions + 1) * LAUNCH / 2 + multiplied / (0.6 * whole_device)

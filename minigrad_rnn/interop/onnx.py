@@ -64,7 +64,10 @@ def export_onnx(
         ValueError: an option that no ONNX node has: a projection, zoneout, the layer-normalised and other cells; or
             parts that do not fit together, or an argument out of range. No file is written then.
     """
-    onnx = _import_onnx()
+    try:
+        onnx: Any = importlib.import_module("onnx")
+    except ImportError as error:
+        raise ImportError("export_onnx: the package onnx is missing: pip install onnx") from error
     sizes = {"sequence_length": sequence_length, "batch": batch}
     check_integer("export_onnx", **{argument: size for argument, size in sizes.items() if size is not None})
     newest = onnx.defs.onnx_opset_version()
@@ -107,10 +110,9 @@ def _stages(model: Any, name: str) -> Iterator[Stage]:
         for k, part in enumerate(model):
             inner = list(_stages(part, f"{name}{k}."))
             if k + 1 < len(model) and any(isinstance(stage, Recurrence) for _, stage in inner):
-                raise ValueError(
-                    f"{location(f'{name}{k}.', part)}: got a recurrence that hands (output, state) to the next part of "
-                    "a Sequential, want it last, or a list in place of the Sequential"
-                )
+                got = "a recurrence that hands (output, state) to the next part of a Sequential"
+                where = location(f"{name}{k}.", part)
+                raise ValueError(f"{where}: got {got}, want it last, or a list in place of the Sequential")
             yield from inner
     elif kind is ManyToOne:
         if model.pool == "max":
@@ -127,17 +129,15 @@ def _stages(model: Any, name: str) -> Iterator[Stage]:
         for part in ("embedding", "recurrence", "readout"):
             yield from _stages(getattr(model, part), f"{name}{part}.")
     elif kind is not None or any(model is function for function in SINGLE_NODES):
-        if isinstance(model, Recurrence):
+        if kind is Recurrence:
             _check_supported(model, location(name, model))
         if isinstance(model, nn.LayerNorm) and len(model.normalized_shape) > 1:
             raise ValueError(f"{location(name, model)}: normalized_shape: got {model.normalized_shape}, want one axis")
         yield name, model
     else:
         got = getattr(model, "__name__", type(model).__name__)
-        raise TypeError(
-            f"{location(name)}: got {got}, want a Recurrence, CharacterModel, Sequential, a layer of minigrad.nn, or a "
-            "list of these, each reading the output of the one before"
-        )
+        want = "a Recurrence, CharacterModel, Sequential, a layer of minigrad.nn, or a list of these"
+        raise TypeError(f"{location(name)}: got {got}, want {want}, each reading the output of the one before")
 
 
 def _check_supported(module: Recurrence, where: str) -> None:
@@ -150,10 +150,3 @@ def _check_supported(module: Recurrence, where: str) -> None:
         raise ValueError(f"{where}: proj_size: got {proj_size}, want 0: ONNX's LSTM has no projection")
     if any(module.zoneout):
         raise ValueError(f"{where}: zoneout: got {module.zoneout}, want 0.0: no ONNX node mixes h(t) with h(t−1)")
-
-
-def _import_onnx() -> Any:
-    try:
-        return importlib.import_module("onnx")
-    except ImportError as error:
-        raise ImportError("export_onnx: the package onnx is missing: pip install onnx") from error

@@ -35,8 +35,8 @@ SINGLE_NODES: dict[Any, str] = {
 """Functions and modules that are one node with one input."""
 IDENTITIES = (nn.Dropout, nn.Identity)
 """Modules that do nothing in evaluation mode."""
-LAYERS = (nn.Embedding, nn.Linear, nn.LayerNorm, nn.Tanh, nn.Sigmoid, nn.ReLU, *IDENTITIES)
-SUPPORTED: tuple[type[nn.Module], ...] = (Recurrence, CharacterModel, ManyToOne, OneToOne, nn.Sequential, *LAYERS)
+SUPPORTED: tuple[type[nn.Module], ...] = (Recurrence, CharacterModel, ManyToOne, OneToOne, nn.Sequential)
+SUPPORTED += (nn.Embedding, nn.Linear, nn.LayerNorm, nn.Tanh, nn.Sigmoid, nn.ReLU, *IDENTITIES)
 
 
 class Graph:
@@ -128,9 +128,8 @@ class Graph:
         if isinstance(stage, nn.LayerNorm):
             gain = np.ones(stage.normalized_shape) if stage.weight is None else stage.weight.numpy()
             bias = "" if stage.bias is None else self.add_array(f"{name}bias", stage.bias.numpy())
-            inputs = [x, self.add_array(f"{name}weight", gain), bias]
-            y = self.add_node("LayerNormalization", inputs, f"{name}normalised", axis=-1, epsilon=stage.eps)
-            return y, width
+            inputs, y = [x, self.add_array(f"{name}weight", gain), bias], f"{name}normalised"
+            return self.add_node("LayerNormalization", inputs, y, axis=-1, epsilon=stage.eps), width
         if isinstance(stage, OneToOne) and self.nodes:
             raise ValueError(f"{location(name, stage)}: got {width} features as input, want it as the first part")
         if isinstance(stage, (*IDENTITIES, OneToOne)):
@@ -206,19 +205,17 @@ class Graph:
             sizes = [1] * len(module.cell_names)
         cells, columns = module.cells, []
         for part in module.cell_type.state_names:
-            if not self.state and cells[0].initial_state == "zeros":
-                columns.append([""] * len(sizes))
-                continue
             if self.state:
                 start = self.add_input(self.state_name(name, f"{part}_0"), self.float, self.state_shape(module))
+            elif cells[0].initial_state == "zeros":
+                start = ""
             else:
                 learned = np.stack([getattr(cell, f"{part}_init").numpy() for cell in cells])[:, None]
                 start = self.expand_learned(f"{name}{part}", learned, x, 0 if module.batch_first else 1)
-            if len(sizes) == 1:
-                columns.append([start])
-                continue
-            pieces = [f"{name}{part}_0.{k}" for k in range(len(sizes))]
-            self.add_node("Split", [start, self.add_array(f"{name}{part}_0.sizes", sizes)], *pieces, axis=0)
+            pieces = [start] * len(sizes)
+            if start and len(sizes) > 1:
+                pieces = [f"{name}{part}_0.{k}" for k in range(len(sizes))]
+                self.add_node("Split", [start, self.add_array(f"{name}{part}_0.sizes", sizes)], *pieces, axis=0)
             columns.append(pieces)
         yield from map(list, zip(*columns))
 

@@ -138,10 +138,9 @@ def recurrence_from_torch_state_dict(
     hidden_size = (recurrent if projection is None else projection).shape[1]
     gates = KINDS[kind].cell_type.gates
     if recurrent.shape[0] != gates * hidden_size:
-        raise ValueError(
-            f"{name}: state: {prefix}weight_hh_l0: got {recurrent.shape[0]} rows for {hidden_size} units, "
-            f"want {gates * hidden_size} in kind {kind!r}"
-        )
+        got = f"{recurrent.shape[0]} rows for {hidden_size} units"
+        want = f"{gates * hidden_size} in kind {kind!r}"
+        raise ValueError(f"{name}: state: {prefix}weight_hh_l0: got {got}, want {want}")
     layers = [match for key in names if (match := LAYER.fullmatch(key))]
     bias = "bias_ih_l0" in names
     if projection is not None and kind == "lstm":
@@ -190,17 +189,18 @@ def _entries(module: nn.Module, path: str, ancestors: tuple[int, ...] = ()) -> I
 
 
 def _cell_entries(cell: Cell, path: str, suffix: str) -> Iterator[Entry]:
-    _check_cell(cell, path)
-    bias_ih, bias_hh = f"{path}bias_ih{suffix}", f"{path}bias_hh{suffix}"
-    yield (f"{path}weight_ih{suffix}",), cell.Wc
-    yield (f"{path}weight_hh{suffix}",), cell.Wr
-    if cell.b is not None and cell.br is None:
-        yield (bias_ih, bias_hh), cell.b
-    elif cell.b is not None and cell.br is not None:
-        yield (bias_ih,), cell.b
-        yield (bias_hh,), cell.br
-    if isinstance(cell, LSTMCell) and cell.Wp is not None:
-        yield (f"{path}weight_hr{suffix}",), cell.Wp
+    """Yield a cell's parameters in torch's order. Raises ValueError for a cell or an option that torch lacks."""
+    if type(cell) not in CELLS:
+        _unsupported(cell, path, "cell", type(cell).__name__, "RNNCell, LSTMCell or GRUCell")
+    for option, default in (("peephole", False), ("reset_after", True), ("initial_state", "zeros")):
+        if (value := getattr(cell, option, default)) != default:
+            _unsupported(cell, path, option, value, repr(default))
+    biases = ("bias_ih", "bias_hh") if cell.br is None else ("bias_ih",)
+    parts = {("weight_ih",): cell.Wc, ("weight_hh",): cell.Wr, biases: cell.b, ("bias_hh",): cell.br}
+    parts[("weight_hr",)] = getattr(cell, "Wp", None)
+    for names, parameter in parts.items():
+        if parameter is not None:
+            yield tuple(f"{path}{name}{suffix}" for name in names), parameter
 
 
 def _check_recurrence(module: Recurrence, path: str) -> None:
@@ -211,14 +211,6 @@ def _check_recurrence(module: Recurrence, path: str) -> None:
         _unsupported(module, path, "merge", module.merge, "'concat'")
     if any(module.zoneout):
         _unsupported(module, path, "zoneout", module.zoneout, "0.0")
-
-
-def _check_cell(cell: Cell, path: str) -> None:
-    if type(cell) not in CELLS:
-        _unsupported(cell, path, "cell", type(cell).__name__, "RNNCell, LSTMCell or GRUCell")
-    for option, default in (("peephole", False), ("reset_after", True), ("initial_state", "zeros")):
-        if (value := getattr(cell, option, default)) != default:
-            _unsupported(cell, path, option, value, repr(default))
 
 
 def _unsupported(module: nn.Module, path: str, option: str, got: Any, want: str) -> None:
