@@ -73,7 +73,7 @@ def classics(input_size: int, hidden_size: int) -> list[Case]:
     I, H, O = input_size, hidden_size, 2
     mg.manual_seed(0)
     sizes = {"h": H, "h1": H, "h2": H, "y": O}
-    layers = [{"x": I, **{h: size for h, size in sizes.items() if h in table}} for table in FIGURES.values()]
+    layers = [{"x": I, **{name: size for name, size in sizes.items() if name in table}} for table in FIGURES.values()]
     return [
         Case(TDNN(I, H, O, delays=3)),
         Case(TDNN(I, (H, H), O, delays=2, output_nonlinearity="softmax")),
@@ -84,7 +84,7 @@ def classics(input_size: int, hidden_size: int) -> list[Case]:
         Case(Elman(I, H, O)),
         Case(StateSpace(I, H, O)),
         Case(StateSpace(I, H, O, initial_state="learned", output_nonlinearity="softmax")),
-        *(Case(GeneralRecurrence(sizes, table)) for sizes, table in zip(layers, FIGURES.values())),
+        *(Case(GeneralRecurrence(*figure)) for figure in zip(layers, FIGURES.values())),
     ]
 
 
@@ -134,10 +134,7 @@ def verify(arguments: argparse.Namespace) -> int:
         for case in cases(cell, arguments.input_size, arguments.hidden_size):
             case.model.to(arguments.backend)
             results.append(case.verify(xs, arguments.seed))
-            if arguments.tables:
-                print(results[-1], end="\n\n", flush=True)
-            else:
-                print(_line(results[-1], same), flush=True)
+            print(f"{results[-1]}\n" if arguments.tables else _line(results[-1], same), flush=True)
     if not arguments.tables:  # the table with the most rows among the models that have all implementations
         print("", max(results, key=lambda v: (v.rows[0].fused_reference is not None, len(v.rows))), "", sep="\n")
     failed = sum(not v.passed for v in results)

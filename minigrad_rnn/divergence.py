@@ -162,14 +162,12 @@ def general_divergence(
 def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
     """Return J (…, K, F), J[k, f] = ∂y_k / ∂z_f, of a vector activation y = activation(z) of the last axis (slide 86).
 
-    With dY as a row vector, dz = dY · J: the tape computes that product without forming J.
+    With dY as a row vector, dz = dY · J: the tape computes that product without forming J. Here J is a constant,
+    computed by K backward passes.
 
     Args:
         activation: returns y (…, K) for z (…, F), each vector from its own z alone.
         z: (…, F), floating point.
-
-    Returns:
-        A constant, computed by K backward passes.
     """
     leaf = mg.tensor(z._data if isinstance(z, Tensor) else z, requires_grad=True)
     y = activation(leaf)

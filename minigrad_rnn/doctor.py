@@ -97,9 +97,8 @@ def _check_model(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tupl
     model = model.to(name)
     verification = verify_bptt(model, xs)
     error = float(np.abs(model(mg.tensor(inputs, backend=name))[0].numpy() - expected).max())
-    backend = get_backend(name)
-    if backend.kernels is not None:
-        check(backend.kernels())
+    if (kernels := get_backend(name).kernels) is not None:
+        check(kernels())
     title = verification.title.partition(", T=")[0]
     differences = f"worst difference {verification.largest:.1e}, in float32 {error:.1e}"
     report = f"{title}\n    {differences}, implementation {model.implementation}"

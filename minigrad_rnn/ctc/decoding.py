@@ -29,18 +29,15 @@ class Labelling(NamedTuple):
 
 
 def best_path(log_probs: Any, input_lengths: Any = None, blank: int = 0) -> Any:
-    """Return the labelling of the most probable path: each frame's most probable class, collapsed.
+    """Return the `Labelling` of the most probable path: each frame's most probable class, collapsed.
 
     The most probable labelling may be another one, whose probability many paths share; `prefix_beam_search` searches
-    for it. Of equally probable classes the first is taken.
+    for it. Of equally probable classes the first is taken. For a batch the result is a list of B.
 
     Args:
         log_probs: (T, B, C), or (T, C) for one sequence: a Tensor or an array on any backend; −inf is allowed.
         input_lengths: (B,) integers on the host from 0 to T, or one for one sequence; None for T everywhere.
         blank: the class that stands for no label.
-
-    Returns:
-        A list of B `Labelling`s, or one for one sequence.
 
     Raises:
         ValueError: a shape that does not fit, a length or blank out of range, NaN or +inf within the length.
@@ -64,13 +61,14 @@ def prefix_beam_search(
     language_model: LanguageModel | None = None,
     weight: float = 1.0,
 ) -> Any:
-    """Return the best labellings that a search over prefixes finds, the best first.
+    """Return for each sequence a list of the best `Labelling`s that a search over prefixes finds, the best first.
 
     After Graves et al. 2006, section 3.2, and Hannun et al. 2014. Frame by frame it keeps the `beam_width` best
     prefixes, each with the log probability of all paths so far that collapse to it, one for those that end in a blank
     and one for the others. With a beam that holds all prefixes it finds every labelling with its exact probability.
     The language model takes part in ranking and pruning; it scores every prefix in the beam with every label, but not
-    the end of a labelling.
+    the end of a labelling. A list is shorter than beam_width, or empty, if fewer labellings have a probability above
+    zero. For one sequence without a batch axis the result is its list.
 
     Args:
         log_probs, input_lengths, blank: as for `best_path`.
@@ -78,10 +76,6 @@ def prefix_beam_search(
         language_model: `language_model(prefix, label)`, the log score of going on with that label after the prefix, a
             tuple of labels; −inf forbids it.
         weight: the factor of the language model's scores, at least 0. With 0 the model is not called.
-
-    Returns:
-        For each of the B sequences a list of at most beam_width `Labelling`s, or one such list for one sequence. It is
-        shorter, or empty, if fewer labellings have a probability above zero.
 
     Raises:
         ValueError: as `best_path`; a beam_width below 1, a weight that is negative or not finite, a language model's
@@ -134,10 +128,9 @@ def _search(
         if language_model is not None:
             scores = {prefix: _scores_after(language_model, prefix, C, blank, scores, weight) for prefix in prefixes}
             steps = np.array([scores[prefix] for prefix in prefixes]).reshape(K, C)
-        ranks = np.concatenate(
-            [np.logaddexp(stay_blanks, stay_others) + extra, (grown + extra[:, None] + steps).ravel()]
-        )
+        stay_ranks, grown_ranks = np.logaddexp(stay_blanks, stay_others) + extra, grown + extra[:, None] + steps
         # The first K ranks are those of prefixes that stay, the others of prefix and label in turn.
+        ranks = np.concatenate([stay_ranks, grown_ranks.ravel()])
         best = np.argsort(-ranks, kind="stable")[:beam_width]
         best = best[ranks[best] > -np.inf]
         source, label = np.divmod(best - K, C)

@@ -50,12 +50,9 @@ def ctc_loss(
         input_lengths: (B,) integers on the host from 0 to T; one integer for one sequence.
         target_lengths: (B,) integers on the host from 0 to S.
         blank: the class that stands for no label.
-        reduction: "none" for one loss per sequence, "sum", or "mean": each loss is divided by its target's length
-            (by 1 where that is 0), then averaged over the batch.
+        reduction: "none" for (B,), one loss per sequence; "sum"; or "mean": each loss is divided by its target's length
+            (by 1 where that is 0), then averaged over the batch. The result has the dtype of log_probs.
         zero_infinity: the loss is 0 where it would be inf.
-
-    Returns:
-        A scalar, or with "none" (B,); in the dtype of log_probs.
 
     Raises:
         ValueError: shapes that do not fit; a length out of range; a label that is the blank or no class; a target

@@ -213,9 +213,8 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
         groups = device.multiprocessors // (ceil(shape.H / units) * shape.directions)
         if not groups:
             continue
-        vectors = [v for v in (4, 2, 1) if v * shape.itemsize <= 16]
-        least = min(Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in vectors)
-        vectors = [v for v in vectors if Tile(1, 1, split, 1, 1, v, True).padded(columns) == least]
+        padded = {v: Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in (4, 2, 1) if v * shape.itemsize <= 16}
+        vectors = [v for v in padded if padded[v] == min(padded.values())]
         for batch in batches:
             if warp_units * batch > min(64, 32 * split):
                 continue

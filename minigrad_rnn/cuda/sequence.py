@@ -114,6 +114,7 @@ def _through_graph(call: Call, inputs: Sequence[Any], gs: Sequence[Any], needs: 
 
 def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
     xp, orders = run.xp, [call.order(run.T, d) for d in range(run.D)]
+    step = ReadOrder(run.T, False, None).rows  # of arrays in time order
     incoming = [
         OutputGradients(g[0], g[1], g[2] if call.states > 1 else None, order.turn(g[3]) if call.every_state else None)
         for order, g in zip(orders, call.by_direction(gs))
@@ -125,17 +126,12 @@ def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Seque
         labels, (T, B, I) = order.labels, inputs.xs.shape
         gradients.append(xp.matmul(dZ[d].reshape(T * B, -1), inputs.Wc).reshape(T, B, I) if needed[0] else None)
         gradients += [a[d] if need else None for a, need in zip((dh0, dc0), need_states)]
-        gradients.append(_product(xp, dZ[d], inputs.xs, labels, _step) if need_Wc else None)
+        gradients.append(_product(xp, dZ[d], inputs.xs, labels, step) if need_Wc else None)
         products = [_product(xp, left, right, labels, order.rows) for left, right in dY[d]] if need_Wr else [None]
         gradients.append(products[0] if len(products) == 1 else map_sums(lambda *a: xp.concatenate(a), *products))
-        gradients.append(_sum(dZ[d], labels, _step) if need_b else None)
+        gradients.append(_sum(dZ[d], labels, step) if need_b else None)
         gradients += [_sum(dY[d][0][0], labels, order.rows) if need else None for need in need_br]
     return tuple(gradients)
-
-
-def _step(label: int, a: Array) -> Array:
-    """(B, F): the rows of time step `label`, of (T, B, F) in time order."""
-    return a[label]
 
 
 def _product(xp: Any, left: Array, right: Array, labels: range, rows: Callable[[int, Array], Array]) -> PerStepSum:

@@ -84,10 +84,8 @@ class Graph:
         helper, outputs = self.onnx.helper, [self.outputs[-1], *self.outputs[:-1]]
         graph = helper.make_graph(self.nodes, "minigrad_rnn", self.inputs, outputs, [*self.arrays.values()])
         versions = [helper.make_opsetid("", opset)]
-        return helper.make_model(
-            graph, producer_name="minigrad_rnn", opset_imports=versions,
-            ir_version=helper.find_min_ir_version_for(versions),
-        )  # fmt: skip
+        file_format = helper.find_min_ir_version_for(versions)
+        return helper.make_model(graph, producer_name="minigrad_rnn", opset_imports=versions, ir_version=file_format)
 
     def add_model_input(self, stages: list[Stage], axes: list[Any]) -> tuple[str, int | None]:
         """Add the input that the first stage reads; return its name and number of features (None for ids)."""
@@ -144,12 +142,11 @@ class Graph:
         starts = self.initial_states(name, module, x)
         if module.batch_first:
             x = self.add_node("Transpose", [x], f"{name}time_major", perm=[1, 0, 2])
-        finals: list[list[str]] = [[] for _ in states]  # for each part of the state one value per node
+        finals: list[list[str]] = []  # for each node one value per part of the state
 
         def add_layer(label: str, cells: list[str], direction: str, x: str) -> str:
             hs, *ends = self.add_layer(f"{name}{label}", module, cells, direction, x, next(starts))
-            for values, end in zip(finals, ends):
-                values.append(end)
+            finals.append(ends)
             return hs
 
         for k, block in enumerate(module.blocks):
@@ -168,7 +165,7 @@ class Graph:
             x = self.merge_tops(f"{name}merged", module, tops)
         if module.batch_first:
             x = self.add_node("Transpose", [x], f"{name}batch_major", perm=[1, 0, 2])
-        for part, values in zip(states, finals):
+        for part, *values in zip(states, *finals):
             end = values[0] if len(values) == 1 else self.add_node("Concat", values, f"{name}all_{part}", axis=0)
             self.add_output(self.state_name(name, f"{part}_n"), end, self.state_shape(module))
             self.last_h = end if part == states[0] else self.last_h

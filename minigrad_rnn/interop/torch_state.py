@@ -136,11 +136,10 @@ def recurrence_from_torch_state_dict(
             raise ValueError(f"{name}: state: {prefix}{part}: got {got}, want a matrix; {hint}")
     projection, recurrent = first.get("weight_hr_l0"), first["weight_hh_l0"]
     hidden_size = (recurrent if projection is None else projection).shape[1]
-    gates = KINDS[kind].cell_type.gates
-    if recurrent.shape[0] != gates * hidden_size:
+    rows = KINDS[kind].cell_type.gates * hidden_size
+    if recurrent.shape[0] != rows:
         got = f"{recurrent.shape[0]} rows for {hidden_size} units"
-        want = f"{gates * hidden_size} in kind {kind!r}"
-        raise ValueError(f"{name}: state: {prefix}weight_hh_l0: got {got}, want {want}")
+        raise ValueError(f"{name}: state: {prefix}weight_hh_l0: got {got}, want {rows} in kind {kind!r}")
     layers = [match for key in names if (match := LAYER.fullmatch(key))]
     bias = "bias_ih_l0" in names
     if projection is not None and kind == "lstm":

@@ -12,7 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import Backend, backend_of
+from minigrad.backend import backend_of
 from minigrad.validation import as_array, check_choice
 
 from ..cells import Lengths
@@ -74,11 +74,10 @@ class Encoder(nn.Module):
         return top * 2 if net.bidirectional and net.merge == "concat" else top
 
     def forward(self, source: Any, lengths: Any = None) -> tuple[Tensor, State]:
-        if self.embedding is None:
-            return self.recurrence(source, lengths=lengths)
-        backend = backend_of(self.embedding.weight._data)
-        ids, _ = _check_ids("Encoder", "source", source, lengths, backend, self.embedding.num_embeddings)
-        return self.recurrence(self.embedding(ids), lengths=lengths)
+        if self.embedding is not None:
+            ids, _ = _check_ids("Encoder", "source", source, lengths, self.embedding)
+            source = self.embedding(ids)
+        return self.recurrence(source, lengths=lengths)
 
 
 class Bridge(nn.Module):
@@ -174,8 +173,7 @@ class Decoder(nn.Module):
         if not isinstance(state, DecoderState):
             raise TypeError(f"Decoder: state: got {type(state).__name__}, want a DecoderState")
         backend = backend_of(self.readout.weight._data)
-        xp = backend.xp
-        ids, spans = _check_ids("Decoder", "ids", ids, lengths, backend, self.embedding.num_embeddings)
+        ids, spans = _check_ids("Decoder", "ids", ids, lengths, self.embedding)
         T, B = ids.shape
         if state.recurrent[0].shape[1] != B:
             raise ValueError(f"Decoder: ids: got {B} sequences, want {state.recurrent[0].shape[1]} as in the state")
@@ -192,8 +190,8 @@ class Decoder(nn.Module):
             for t in range(T):
                 tokens = ids[t]
                 if t and forced is not None:
-                    own = _choose_tokens(xp, all_logits[-1]._data, None if draws is None else draws[t])
-                    tokens = xp.where(forced[t], tokens, own)
+                    own = _choose_tokens(backend.xp, all_logits[-1]._data, None if draws is None else draws[t])
+                    tokens = backend.xp.where(forced[t], tokens, own)
                 previous = state.recurrent
                 y, weights, state = self._advance(self.embedding(tokens)[None], state, None, at_step(masks, t))
                 if spans is not None and t >= spans.shortest:  # a sequence that has ended keeps its last state
@@ -341,10 +339,10 @@ def _check_time_major(name: str, recurrence: Recurrence) -> None:
 
 
 def _check_ids(
-    name: str, argument: str, ids: Any, lengths: Any, backend: Backend, limit: int
+    name: str, argument: str, ids: Any, lengths: Any, embedding: nn.Embedding
 ) -> tuple[Array, Lengths | None]:
-    """Ids (T, B), 0 at padding, on the model's backend; ids from the host are checked against V = limit."""
-    array = as_array(ids)
+    """Ids (T, B), 0 at padding, on the embedding's backend; ids from the host are checked to be below V."""
+    array, backend, V = as_array(ids), backend_of(embedding.weight._data), embedding.num_embeddings
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want integers")
     if array.ndim != 2 or not array.size:
@@ -353,7 +351,7 @@ def _check_ids(
     if spans is not None and not spans.full:
         array = array * backend_of(array).from_numpy(np.arange(array.shape[0])[:, None] < spans.host)
     if isinstance(array, np.ndarray):
-        if ((array < 0) | (array >= limit)).any():
-            raise ValueError(f"{name}: {argument}: got ids from {array.min()} to {array.max()}, want 0 to {limit - 1}")
+        if ((array < 0) | (array >= V)).any():
+            raise ValueError(f"{name}: {argument}: got ids from {array.min()} to {array.max()}, want 0 to {V - 1}")
         array = backend.from_numpy(array)
     return array, spans

@@ -202,14 +202,11 @@ def top_rows(net: Recurrence) -> list[int]:
 
 def at_step(masks: dict[str, CellMasks], t: int) -> dict[str, CellMasks]:
     """Return the part of a sequence's masks that belongs to step t."""
-    return {
-        name: CellMasks(
-            None if m.input is None else m.input[t : t + 1],
-            m.recurrent,
-            tuple(None if z is None else z[t : t + 1] for z in m.zoneout),
-        )
-        for name, m in masks.items()
-    }
+
+    def step(a: Any) -> Any:
+        return None if a is None else a[t : t + 1]
+
+    return {name: CellMasks(step(m.input), m.recurrent, tuple(map(step, m.zoneout))) for name, m in masks.items()}
 
 
 def parts_of(state: State) -> tuple[Tensor, ...]:

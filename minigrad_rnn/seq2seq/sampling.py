@@ -38,17 +38,15 @@ def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: nn.init.Rng = Non
 
     Args:
         logits: (V,), on the host.
-        temperature: at least 0.
         rng: for one uniform number: a generator, a seed, or None for the default generator. Unused at temperature 0.
     """
-    rng = nn.init.as_generator(rng, "draw")
+    generator = nn.init.as_generator(rng, "draw") or nn.default_generator()
     p = probabilities(logits, temperature)
     if temperature == 0:
         return int(p.argmax())
-    rng = rng if rng is not None else nn.default_generator()
     cumulative = np.cumsum(p)
     # Scaled by the sum, so that rounding cannot select an id beyond the last one with a positive probability.
-    return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+    return int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))
 
 
 def sample(
@@ -68,9 +66,8 @@ def sample(
     Args:
         model: called as `logits, state = model(ids, state)` with host ids (T, 1), for logits (T, 1, V).
         prime: ids (N,) to read first, at least one.
-        length: number of ids to draw, at least 1.
-        temperature: see `probabilities`.
-        rng: for the draws: a generator, a seed, or None for the default generator.
+        length: at least 1.
+        temperature, rng: as for `draw`, which takes one number for each id.
         state: the model's state before the prime; None for its initial one.
 
     Returns:

@@ -56,16 +56,13 @@ def length_penalty(length: int, alpha: float) -> float:
 def greedy_decode(
     model: StepModel, state: State, batch: int, begin: int, end: int | None = None, max_length: int = 100
 ) -> list[Hypothesis]:
-    """Choose the most probable token at each step, the first of equals.
+    """Return one hypothesis for each sequence: of the most probable token at each step, the first of equals.
 
     Args:
         model: see `StepModel`. A `Module` is in evaluation mode meanwhile; nothing is recorded.
         state: of `batch` sequences before the first step, such as from `EncoderDecoder.start`.
         begin: the token fed first. end: the token that ends a sequence; None if there is none.
         max_length: the largest number of tokens, at least 1.
-
-    Returns:
-        One hypothesis for each sequence.
 
     Raises:
         ValueError: batch or max_length below 1, an end that is no token, log probabilities that are not (N, V), are

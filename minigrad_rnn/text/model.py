@@ -75,7 +75,6 @@ def bits_per_character(
 
     Args:
         ids: the encoded text (N,), on the host; the model may be on any backend.
-        batch_size: the largest number of streams.
         steps: characters read at once; the result does not depend on it.
         limit: stop when about this many characters are predicted in all streams together; None for all of them.
 
