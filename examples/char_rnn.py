@@ -1,7 +1,7 @@
-"""A character model: which open source project wrote this?
+"""Train a character model on source code, compare it with baselines, and sample it.
 
-It reads a text one character at a time and predicts the next one. By default the text is the CPython standard library's
-own source; any text file or folder will do (UTF-8, any alphabet).
+The model reads a text one character at a time and predicts the next one. By default the text is the CPython standard
+library's own source; any text file or folder will do (UTF-8, any alphabet).
 
     python examples/char_rnn.py --demo      verify, train two minutes, compare
     python examples/char_rnn.py             one epoch of the standard library

@@ -35,7 +35,7 @@ from .debug.anomaly import (
 from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from .debug.profiler import profile as profile
 from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
-from .engine.differentiate import Ledger as Ledger, gradients as gradients, ledger as ledger
+from .differentiate import Ledger as Ledger, gradients as gradients, ledger as ledger
 from .engine.primitive import (
     JointRule as JointRule,
     call_in as call_in,
@@ -78,7 +78,7 @@ if TYPE_CHECKING:  # so that a checker reports a name that is not here
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import what draws when somebody draws."""
+        """Import `draw` and `Drawing` on first use."""
         if name not in ("Drawing", "draw"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from .debug.visualize import draw

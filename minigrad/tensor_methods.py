@@ -9,7 +9,7 @@ import numpy as np
 
 from . import numpy_protocol, ops
 from .backend import Backend, backend_of, get_backend
-from .engine.differentiate import backward
+from .differentiate import backward
 from .engine.hooks import register_hook
 from .engine.primitive import record
 from .engine.tape import Node, mode

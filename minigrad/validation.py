@@ -28,7 +28,7 @@ def check_probability(caller: str, one: bool = False, **arguments: Any) -> None:
     for name, value in arguments.items():
         number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
         if not number or not (0 <= value < 1 or (one and value == 1)):
-            raise ValueError(f"{caller}: {name}: got {value!r}, want a probability in [0, 1{']' if one else ')'}")
+            raise ValueError(f"{caller}: {name}: got {value!r}, want a number in [0, 1{']' if one else ')'}")
 
 
 def check_choice(caller: str, choices: Collection[str | None], **arguments: Any) -> None:

@@ -7,17 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigrad import Tensor
-from minigrad.validation import as_tensor, check_integer, check_like, check_probability, is_integer
+from minigrad.validation import as_tensor, check_like, check_probability, is_integer
 
 from .cells import Cell, CellMasks
-
-__all__ = ["as_tensor", "check_cell_type", "check_depths", "check_masks", "check_whole", "check_zoneout", "options_of"]
-
-
-def check_whole(name: str, argument: str, value: Any) -> None:
-    """Raise ValueError for a value that is no integer of at least 1."""
-    check_integer(name, **{argument: value})
-
 
 RECURRENCE_OPTIONS = ("self", "input_size", "hidden_size", "bias", "initial_state", "rng", "dtype")
 """The parameters of a cell's constructor that a recurrence passes by itself."""

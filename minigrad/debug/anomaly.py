@@ -130,14 +130,14 @@ class detect_anomaly(ObserverContext):
         line = users_line() if node is None else ensure_metadata(node).line
         self._report("forward", op, f"'{op}'", anomaly, arrays_in(arrays), t, line, note)
 
-    def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+    def backward_pass(self, roots: Sequence[tuple[Node, Any]], run: Callable[[], dict[int, Any]]) -> dict[int, Any]:
         contributions = Contributions()
         contributions.line = users_line()
         for node, initial_grad in roots:
             contributions.setdefault(node.serial, []).append((None, nonfinite_kind(initial_grad)))
         outer = _contributions.set(contributions)
         try:
-            gradients = walk()
+            gradients = run()
         finally:
             _contributions.reset(outer)
         for node, gradient, _ in gradients.values():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of
-from ..engine.differentiate import gradients
+from ..differentiate import gradients
 from ..engine.tensor import Tensor, tensor
 
 

@@ -40,7 +40,7 @@ class Hooks(dict[int, Any]):
 
 
 class Handle:
-    """What registering a hook returns: `remove()` takes the hook away, and so does the end of a `with` block."""
+    """Removes a registered hook: by `remove()`, or at the end of a `with` block."""
 
     __slots__ = ("_after", "_hooks", "_key")
 

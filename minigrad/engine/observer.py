@@ -27,9 +27,9 @@ class Observer:
         """The backward pass has come to the node. The value returned takes the place of its rules."""
         return rules  # type: ignore[no-any-return]
 
-    def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
-        """Run a whole backward pass from `roots`, pairs of a node and its gradient; return what `walk()` returns."""
-        return walk()
+    def backward_pass(self, roots: Sequence[tuple[Node, Any]], run: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+        """Run a whole backward pass from `roots`, pairs of a node and its gradient; return what `run()` returns."""
+        return run()
 
     def inside(self, module: Any) -> AbstractContextManager[Any]:
         """Return a context manager for the forward pass of a module."""
@@ -52,8 +52,8 @@ class ObserverChain(Observer):
     def rules(self, node: Node, rules: Any) -> tuple[Rule, ...] | Rule:
         return self.outer.rules(node, self.inner.rules(node, rules))
 
-    def walk(self, roots: Sequence[tuple[Node, Any]], walk: Callable[[], dict[int, Any]]) -> dict[int, Any]:
-        return self.outer.walk(roots, partial(self.inner.walk, roots, walk))
+    def backward_pass(self, roots: Sequence[tuple[Node, Any]], run: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+        return self.outer.backward_pass(roots, partial(self.inner.backward_pass, roots, run))
 
     def inside(self, module: Any) -> AbstractContextManager[Any]:
         stack = ExitStack()

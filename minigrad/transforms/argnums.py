@@ -98,4 +98,4 @@ def recorded_pullback(run: Trace, outputs: Sequence[Tensor]) -> tuple[list[Tenso
     for y in outputs:
         xp = backend_of(y._data).xp
         weights.append(Tensor(xp.zeros(y.shape, dtype=y.dtype), variable_like(y.shape, y.dtype, xp)))
-    return weights, run.walk(outputs, weights, create_graph=True)
+    return weights, run.pull_back(outputs, weights, create_graph=True)

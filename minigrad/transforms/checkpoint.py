@@ -2,8 +2,8 @@
 
 The function is run recorded, and of what it wrote on the tape only the ends are kept: its inputs, and the outside
 entries that it refers to. They become the parents of a single entry, `checkpoint`, whose rule runs the function again,
-cuts the new graph off at these ends, and walks it. In a recorded backward pass the rule is itself a checkpoint, so
-that memory falls at every order. (Chen et al. 2016; Griewank & Walther 2000.)
+cuts the new graph off at these ends, and differentiates it. In a recorded backward pass the rule is itself a
+checkpoint, so that memory falls at every order. (Chen et al. 2016; Griewank & Walther 2000.)
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from .. import ops
 from ..backend import fingerprint, is_array
+from ..differentiate import run_backward
 from ..engine import tape
-from ..engine.differentiate import walk_back
 from ..engine.gradient_pool import PerStepSum
 from ..engine.mutation import Fingerprint, FingerprintedSources
 from ..engine.tape import GraphError, Leaf, Node
@@ -37,7 +37,7 @@ def checkpoint(
 ) -> Callable[..., Any]:
     """Return the same function with only its inputs and outputs kept on the tape; the backward pass runs it again.
 
-    The values between exist while they are computed and while they are walked, not in between. A chain of T steps in
+    The values between exist in the forward and in the backward pass, not in between. A chain of T steps in
     √T checkpoints of √T steps needs the memory of about 2√T steps, for one more forward pass. Values, derivatives of
     every order and the ledger's time steps do not change. Tensors that the function refers to, such as a module's
     parameters, are found and receive their gradients.
@@ -219,9 +219,9 @@ class _Recompute:
         """The contribution to each target, as the outputs of a checkpoint of their own."""
         n = len(inputs)
 
-        def run(given: Sequence[Tensor]) -> list[Tensor]:
-            like = [*given[:n], *self.outer]
-            grads = self.pull(given[:n], given[n:], targets, tape.mode().recording)
+        def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+            like = [*tensors[:n], *self.outer]
+            grads = self.pull(tensors[:n], tensors[n:], targets, tape.mode().recording)
             return [_zeros_like(like[k]) if g is None else g for k, g in zip(targets, grads)]
 
         first = next(tape.serials)
@@ -238,7 +238,7 @@ class _Recompute:
         create_graph: bool,
         lines: Lines | None = None,
     ) -> list[Tensor | None]:
-        """Run again and walk the new graph: the gradients of the targets among the inputs and the outer entries."""
+        """Run again and differentiate: the gradients of the targets among the inputs and the outer entries."""
         for node in self.outer:
             if type(node) is Leaf and node.written_at > self.first:
                 name = function_name(self.function)
@@ -267,7 +267,7 @@ class _Recompute:
         serials = [nodes[k].serial for k in targets]  # type: ignore[union-attr]
         book: Any = None if lines is None else {serial: [] for serial in serials}
         live = [(y, g) for y, g in zip(outputs, seeds) if y.node is not None]
-        grads = walk_back(
+        grads = run_backward(
             "backward", [y for y, _ in live], [g for _, g in live], set(serials), create_graph, create_graph, book
         )
         if lines is not None:
@@ -275,7 +275,7 @@ class _Recompute:
         return [grads.get(serial) for serial in serials]
 
     def _cut(self, outputs: Sequence[Tensor], first: int, own: set[int], stand_ins: dict[int, Any]) -> list[Tensor]:
-        """End the graph that was just recorded at the stand-ins, so that a walk goes no further.
+        """End the graph that was just recorded at the stand-ins, so that the backward pass goes no further.
 
         Entries older than `first` existed before this run. Each must have a stand-in, which takes its place as a parent
         of the new entries.
@@ -309,7 +309,7 @@ def _zeros_like(x: Any) -> Tensor:
 
 
 class _LazySteps:
-    """The time steps of a contribution, computed only when somebody asks."""
+    """The time steps of a contribution, computed on first access."""
 
     def __init__(self, by_time_step: Callable[[], dict[int | None, Any]]) -> None:
         self._by_time_step = by_time_step

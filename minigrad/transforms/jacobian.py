@@ -32,9 +32,9 @@ def jacobian(
 ) -> Callable[..., Any]:
     """Return the function that computes all derivatives of all results of `function`.
 
-    One graph is walked many times. Where there are no more results (numbers, in total) than inputs, it is walked once
-    for each result, which gives a row. Where there are fewer inputs, or results are complex, the recorded backward pass
-    g ↦ Jᵀg is itself walked once for each input, which gives a column (see `jvp`).
+    One graph is differentiated many times. Where there are no more results (numbers, in total) than inputs, each result
+    takes one backward pass, which gives a row. Where there are fewer inputs, or results are complex, the recorded
+    backward pass g ↦ Jᵀg is itself differentiated once for each input, which gives a column (see `jvp`).
 
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: x * x)(mg.tensor([1.0, 2.0])).tolist()
@@ -78,7 +78,7 @@ def hessian(
 def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None) -> Callable[..., Any]:
     """Return the function that computes all second derivatives of `function`: the jacobian of the jacobian.
 
-    For a scalar of n inputs this is a recorded backward pass, which is then walked n times.
+    For a scalar of n inputs this is a recorded backward pass, which is then differentiated n times.
 
     >>> import minigrad as mg
     >>> mg.hessian(lambda x: x[0] ** 2 * x[1])(mg.tensor([3.0, 5.0])).tolist()
@@ -127,7 +127,7 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
     vs = directions("hvp", "vector", run, along, several)
     run.record_if_on_tape(vs)
     value = run.scalar(run.result)
-    back = run.walk([value], [None], create_graph=True)
+    back = run.pull_back([value], [None], create_graph=True)
     products = run.split(run.gradients(*on_tape(back, vs), run.recorded), plain=True)
     return tuple(products) if several else products[0]
 

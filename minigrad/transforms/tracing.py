@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, fingerprint, is_array
+from ..differentiate import run_backward
 from ..engine import tape
-from ..engine.differentiate import walk_back
 from ..engine.mutation import fingerprint_saved
 from ..engine.primitive import JointRule, record
 from ..engine.tensor import Parameter, Tensor, tensor
@@ -239,7 +239,7 @@ class Trace:
                 )
         return [leaf for _, leaf in leaves], tree
 
-    def walk(
+    def pull_back(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool, retain: bool = False
     ) -> list[Tensor | None]:
         """Jᵀ·seeds for each variable; None where the outputs do not depend on it."""
@@ -248,8 +248,8 @@ class Trace:
     def gradients(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool, retain: bool = False
     ) -> list[Tensor]:
-        """As `walk`, with zeros in place of None."""
-        grads = self.walk(outputs, seeds, create_graph, retain)
+        """As `pull_back`, with zeros in place of None."""
+        grads = self.pull_back(outputs, seeds, create_graph, retain)
         return [zeros_like(x) if g is None else g for g, x in zip(grads, self.inputs)]
 
 
@@ -296,7 +296,7 @@ def pull(
     targets = [None if x.node is None else x.node.serial for x in towards]
     if not live or not any(targets):
         return [None] * len(towards)
-    grads = walk_back(
+    grads = run_backward(
         caller,
         [outputs[k] for k in live],
         [seeds[k] for k in live],

@@ -71,7 +71,7 @@ class GRUCell(Cell):
         )
 
     def kernel_spec(self) -> KernelSpec:
-        kind = "gru" if self.reset_after else "gru_published"
+        kind = "gru" if self.reset_after else "gru_reset_first"
         step = partial(gru_step, reset_after=self.reset_after)
         return KernelSpec(kind, "", lambda: (self.Wc, self.Wr, self.b, self.br), step)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import Tensor, nn
+from minigrad.validation import check_probability
 
 from .base import Past, States
 from .one_hidden_layer import OneHiddenLayer
@@ -54,8 +53,7 @@ class Jordan(OneHiddenLayer):
         output_nonlinearity: str | None = None, bias: bool = True, batch_first: bool = False, rng: nn.init.Rng = None,
         dtype: Any = "float32",
     ) -> None:  # fmt: skip
-        if isinstance(mu, bool) or not isinstance(mu, (int, float, np.floating)) or not 0 <= mu < 1:
-            raise ValueError(f"Jordan: mu: got {mu!r}, want a number in [0, 1)")
+        check_probability("Jordan", mu=mu)
         super().__init__(
             input_size, hidden_size, output_size, nonlinearity, output_nonlinearity, bias, batch_first, rng, dtype
         )  # fmt: skip

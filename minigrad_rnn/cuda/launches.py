@@ -23,7 +23,7 @@ Array = Any
 NOTHING = np.uint64(0)
 """The null pointer."""
 STEP_THREADS = 256
-SAVED = {"lstm": 4, "gru": 4, "gru_published": 3}
+SAVED = {"lstm": 4, "gru": 4, "gru_reset_first": 3}
 """Number of arrays (T, B, H) that the forward pass saves for BPTT beside h and c: the gates' values."""
 
 
@@ -125,14 +125,14 @@ class Sequences:
             self.C = self.empty(D, T + 1, B, H)
             for d, inputs in enumerate(self.inputs):
                 self.C[d, 0] = inputs.c0
-        elif self.cell == "gru_published":
+        elif self.cell == "gru_reset_first":
             self.C = self.unwritten(D, T, B, H)
         if self.cell in SAVED:
             self.S = self.empty(SAVED[self.cell], D, T, B, H)
         # Where read order is time order and nothing is padded, X itself holds the outputs.
         out = [self.empty(T, B, H) if self.padded or self.reads_backward(d) else None for d in range(D)]
         biases = [*self.read_pair([inputs.b for inputs in self.inputs])]
-        if self.cell != "gru_published":
+        if self.cell != "gru_reset_first":
             biases += self.read_pair([inputs.br for inputs in self.inputs])
         arrays = (self._steps, self.X, self.C, self.S, *self.pair(out))
         if self.plan.forward.name == PERSISTENT:
@@ -144,7 +144,7 @@ class Sequences:
     def _forward_steps(self, arguments: tuple[Any, ...]) -> None:
         """Launch per step one kernel after the product Wr h(t−1); for the published GRU a second one after Wr_n q."""
         file, H, stages = "steps.cu", self.H, [("forward_step", self.X, slice(None))]
-        if self.cell == "gru_published":
+        if self.cell == "gru_reset_first":
             file = "gru_reset_first_steps.cu"
             stages = [("gates_step", self.X, slice(2 * H)), ("candidate_step", self.C, slice(2 * H, None))]
         launches = [
@@ -165,7 +165,7 @@ class Sequences:
     ) -> tuple[Array, Array, list[Array], list[list[tuple[Array, Array]]]]:
         """Return dh(−1) and dc(−1) (D, B, H), and dZ and dY of each direction (see the class)."""
         T, B, H, D = self.T, self.B, self.H, self.D
-        rows, published = self.inputs[0].Wc.shape[0], self.cell == "gru_published"
+        rows, published = self.inputs[0].Wc.shape[0], self.cell == "gru_reset_first"
         dY = self.unwritten(D, T, B, 2 * H if published else rows)
         dN: Any = self.unwritten(D, T, B, H) if published else NOTHING
         own = self.cell.startswith("gru") or self.padded  # elsewhere dZ is dY, unless the direction is read backward
@@ -203,7 +203,7 @@ class Sequences:
         dh: Array,
         dc: Array,
     ) -> None:
-        published, H = self.cell == "gru_published", self.H
+        published, H = self.cell == "gru_reset_first", self.H
         file, names, rows = "steps.cu", ["backward_step"], slice(None)
         if published:
             file, names, rows = (
@@ -237,7 +237,7 @@ class Sequences:
 
     def _persistent(self, name: str, implementation: PassPlan, arguments: tuple[Any, ...]) -> None:
         assert implementation.tile is not None
-        file = "gru_reset_first.cu" if self.cell == "gru_published" else f"{name}.cu"
+        file = "gru_reset_first.cu" if self.cell == "gru_reset_first" else f"{name}.cu"
         launch = self._compiled(file, name, implementation.tile.macros())
         launch(
             implementation.grid,

@@ -21,7 +21,7 @@ from minigrad.backend import Device
 from minigrad.validation import check_choice, check_integer
 
 PERSISTENT, TWO_LAUNCHES, OP_BY_OP = "persistent", "two launches a step", "op by op"
-CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_published")
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_first")
 LARGEST_BATCH = 128
 OLDEST = (7, 0)
 """The first compute capability with loads and stores whose order between multiprocessors is defined."""
@@ -62,7 +62,7 @@ class Shape:
         """(rows per unit, columns) of the resident matrix of each product of a step."""
         H = self.H
         gates = {"lstm": 4, "gru": 3}.get(self.cell, 1)
-        if self.cell == "gru_published":
+        if self.cell == "gru_reset_first":
             return ((1, H), (1, 2 * H)) if backward else ((2, H), (1, H))
         return ((1, gates * H),) if backward else ((gates, H),)
 
@@ -103,7 +103,7 @@ class Tile:
         products = shape.products(backward)
         gathered = sum(self.batch * self.padded(columns) for _, columns in products)
         part = max(self.split * rows * self.pairs for rows, _ in products)
-        carried = (1 if shape.cell == "gru_published" else 2) * self.tiles * self.pairs
+        carried = (1 if shape.cell == "gru_reset_first" else 2) * self.tiles * self.pairs
         resident = 0 if self.registers else sum(rows * self.units * self.padded(columns) for rows, columns in products)
         return shape.itemsize * (gathered + part + carried + resident)
 

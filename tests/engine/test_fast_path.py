@@ -56,18 +56,18 @@ FAST_CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("kind", [Tensor, Parameter])
-@pytest.mark.parametrize("lane", FAST_CALLS)
-def test_small_operations_on_numpy_go_by_the_fast_path(lane: str, kind: Any) -> None:
+@pytest.mark.parametrize("operation", FAST_CALLS)
+def test_small_operations_on_numpy_go_by_the_fast_path(operation: str, kind: Any) -> None:
     host = np.array([0.5, 1.5], np.float32)
     x, y = (mg.tensor(host, requires_grad=True) if kind is Tensor else Parameter(mg.tensor(host)) for _ in range(2))
-    FAST_CALLS[lane](x, y)  # whatever is done only once
-    names = functions_called(lambda: FAST_CALLS[lane](x, y))
+    FAST_CALLS[operation](x, y)  # whatever is done only once
+    names = functions_called(lambda: FAST_CALLS[operation](x, y))
     assert "operation" in names
     assert not {"general", "finish", "record"} & set(names)
-    assert ("number_as_array" in names) == ("a number" in lane)
-    assert FAST_CALLS[lane](x, y).dtype == np.float32
+    assert ("number_as_array" in names) == ("a number" in operation)
+    assert FAST_CALLS[operation](x, y).dtype == np.float32
     held = x.data, y.data  # now the user could write into them
-    assert "general" in functions_called(lambda: FAST_CALLS[lane](x, y))
+    assert "general" in functions_called(lambda: FAST_CALLS[operation](x, y))
     del held
 
 

@@ -22,7 +22,7 @@ __all__ += ["argmax", "argmin", "argsort", "nanargmax", "nanargmin"]
 __all__ += ["arange", "ones", "ones_like", "zeros", "zeros_like"]
 
 
-def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
+def off_tape(name: str, pick: Any = ...) -> Callable[..., Tensor]:
     """Return the array library's function of this name for tensors; its result, or one of several, is off the tape."""
 
     def function(*args: Any, **options: Any) -> Tensor:
@@ -39,28 +39,28 @@ def _constant(name: str, pick: Any = ...) -> Callable[..., Tensor]:
     return nondifferentiable(function)
 
 
-less, less_equal = _constant("less"), _constant("less_equal")
-greater, greater_equal = _constant("greater"), _constant("greater_equal")
-equal, not_equal = _constant("equal"), _constant("not_equal")
-sign, floor, isnan, isfinite = _constant("sign"), _constant("floor"), _constant("isnan"), _constant("isfinite")
-trunc, ceil, rint = _constant("trunc"), _constant("ceil"), _constant("rint")
+less, less_equal = off_tape("less"), off_tape("less_equal")
+greater, greater_equal = off_tape("greater"), off_tape("greater_equal")
+equal, not_equal = off_tape("equal"), off_tape("not_equal")
+sign, floor, isnan, isfinite = off_tape("sign"), off_tape("floor"), off_tape("isnan"), off_tape("isfinite")
+trunc, ceil, rint = off_tape("trunc"), off_tape("ceil"), off_tape("rint")
 fix = trunc
-round, around = _constant("round"), _constant("around")
-floor_divide, heaviside, frexp_exponent = _constant("floor_divide"), _constant("heaviside"), _constant("frexp", 1)
-signbit, isinf, isclose = _constant("signbit"), _constant("isinf"), _constant("isclose")
-isneginf, isposinf = _constant("isneginf"), _constant("isposinf")
-isreal, iscomplex = _constant("isreal"), _constant("iscomplex")
-logical_xor, gcd, lcm = _constant("logical_xor"), _constant("gcd"), _constant("lcm")
-bitwise_and, bitwise_or, bitwise_xor = _constant("bitwise_and"), _constant("bitwise_or"), _constant("bitwise_xor")
-invert, bitwise_count = _constant("invert"), _constant("bitwise_count")
-left_shift, right_shift = _constant("left_shift"), _constant("right_shift")
+round, around = off_tape("round"), off_tape("around")
+floor_divide, heaviside, frexp_exponent = off_tape("floor_divide"), off_tape("heaviside"), off_tape("frexp", 1)
+signbit, isinf, isclose = off_tape("signbit"), off_tape("isinf"), off_tape("isclose")
+isneginf, isposinf = off_tape("isneginf"), off_tape("isposinf")
+isreal, iscomplex = off_tape("isreal"), off_tape("iscomplex")
+logical_xor, gcd, lcm = off_tape("logical_xor"), off_tape("gcd"), off_tape("lcm")
+bitwise_and, bitwise_or, bitwise_xor = off_tape("bitwise_and"), off_tape("bitwise_or"), off_tape("bitwise_xor")
+invert, bitwise_count = off_tape("invert"), off_tape("bitwise_count")
+left_shift, right_shift = off_tape("left_shift"), off_tape("right_shift")
 bitwise_not = bitwise_invert = invert
 bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
-logical_and, logical_or, logical_not = _constant("logical_and"), _constant("logical_or"), _constant("logical_not")
-argmax, argmin, argsort = _constant("argmax"), _constant("argmin"), _constant("argsort")
-nanargmax, nanargmin = _constant("nanargmax"), _constant("nanargmin")
-all, any, count_nonzero = _constant("all"), _constant("any"), _constant("count_nonzero")
-zeros_like, ones_like = _constant("zeros_like"), _constant("ones_like")
+logical_and, logical_or, logical_not = off_tape("logical_and"), off_tape("logical_or"), off_tape("logical_not")
+argmax, argmin, argsort = off_tape("argmax"), off_tape("argmin"), off_tape("argsort")
+nanargmax, nanargmin = off_tape("nanargmax"), off_tape("nanargmin")
+all, any, count_nonzero = off_tape("all"), off_tape("any"), off_tape("count_nonzero")
+zeros_like, ones_like = off_tape("zeros_like"), off_tape("ones_like")
 
 
 @nondifferentiable

@@ -144,7 +144,7 @@ def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
 
 
 def _times_density(xp: Any, x: Array) -> Array:
-    """x times the normal distribution's density. It is 0 beyond 40, so x is clipped lest its square overflow."""
+    """x times the normal distribution's density. It is 0 beyond 40, so x is clipped, and its square cannot overflow."""
     x = xp.clip(x, -40.0, 40.0)
     return x * (1 / math.sqrt(2 * math.pi)) * xp.exp(-0.5 * (x * x))
 

@@ -11,13 +11,13 @@ from ...engine.primitive import call_in, composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor
 from ..arrays.conversion import as_tensor
 from ..arrays.shape import along, ravel
-from ..elementwise.nondifferentiable import _constant
+from ..elementwise.nondifferentiable import off_tape
 from ..indexing.gather import add_along_axis, in_order
 
 Array = Any
 __all__ = ["argpartition", "digitize", "kthvalue", "lexsort", "partition", "searchsorted", "sort", "topk", "unique"]
 
-argpartition, searchsorted, digitize = _constant("argpartition"), _constant("searchsorted"), _constant("digitize")
+argpartition, searchsorted, digitize = off_tape("argpartition"), off_tape("searchsorted"), off_tape("digitize")
 
 
 @primitive

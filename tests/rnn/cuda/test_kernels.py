@@ -154,7 +154,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("kind", ["rnn_tanh", "gru_published"])
+@pytest.mark.parametrize("kind", ["rnn_tanh", "gru_reset_first"])
 def test_a_planted_fault_is_caught(kernels_on_cpu: Backend, launch_settings: Settings, kind: str, fault: str) -> None:
     want = exact(kind, 40, 6, 3, "both", None)
     launch_settings.change = FAULTS[fault]

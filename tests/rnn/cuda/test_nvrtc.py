@@ -36,7 +36,7 @@ def compile_offer(device: Device, shape: Shape) -> int:
             continue
         tile = implementation.tile
         assert tile is not None
-        file = "gru_reset_first.cu" if shape.cell == "gru_published" else f"{name}.cu"
+        file = "gru_reset_first.cu" if shape.cell == "gru_reset_first" else f"{name}.cu"
         source, told = program(file, shape.cell), options(shape.cell, shape.H, shape.itemsize, tile.macros())
         found = compiler.compile_for(architecture(device), source, told)[name]
         assert (found.spilled, found.stack) == (0, 0), (shape, tile, found)
@@ -55,7 +55,7 @@ def compile_offer(device: Device, shape: Shape) -> int:
         ("lstm", 32, 512, F32),
         ("lstm", 1, 256, F32),
         ("gru", 16, 256, F64),
-        ("gru_published", 32, 256, F32),
+        ("gru_reset_first", 32, 256, F32),
     ],
     ids=str,
 )
@@ -66,11 +66,11 @@ def test_persistent_kernels_spill_nothing(device: Device, cell: str, B: int, H: 
 @pytest.mark.parametrize("device", [A100, H100], ids=architecture)
 @pytest.mark.parametrize("cell", CELLS)
 def test_kernels_of_one_step(device: Device, cell: str) -> None:
-    file = "gru_reset_first_steps.cu" if cell == "gru_published" else "steps.cu"
+    file = "gru_reset_first_steps.cu" if cell == "gru_reset_first" else "steps.cu"
     for itemsize in (4, 8):
         told = options(cell, 1000, itemsize, {"K_VECTOR": 1})
         found = compiler.compile_for(architecture(device), program(file, cell), told)
-        assert len(found) == (4 if cell == "gru_published" else 2)
+        assert len(found) == (4 if cell == "gru_reset_first" else 2)
         assert all((kernel.spilled, kernel.stack) == (0, 0) for kernel in found.values())
 
 

@@ -150,7 +150,7 @@ def test_a_cell_of_ones_own_gets_everything(depth: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: RNN(I, H, zoneout=1.0), ValueError, r"RNN: zoneout: got 1.0, want a probability in \[0, 1\)"),
+        (lambda: RNN(I, H, zoneout=1.0), ValueError, r"RNN: zoneout: got 1.0, want a number in \[0, 1\)"),
         (lambda: RNN(I, H, recurrent_dropout=-0.1), ValueError, "RNN: recurrent_dropout: got -0.1"),
         (lambda: LSTM(I, H, zoneout=(0.1,)), ValueError, "LSTM: zoneout: got 1 probabilities, want one for each"),
         (lambda: RNN(I, H, impl="fused", zoneout=0.1), ValueError, "RNN: impl: got 'fused', but zoneout"),

@@ -20,7 +20,7 @@ KINDS: dict[str, Callable[..., Cell]] = {
     "rnn_relu": partial(RNNCell, nonlinearity="relu"),
     "lstm": LSTMCell,
     "gru": GRUCell,
-    "gru_published": partial(GRUCell, reset_after=False),
+    "gru_reset_first": partial(GRUCell, reset_after=False),
 }
 DIRECTIONS = {"forward": [False], "backward": [True], "both": [False, True]}
 I = 3

@@ -31,7 +31,7 @@ def main(folder: str, shift: int) -> None:
     in_shared, in_registers = Tile(2, 1, 2, 1, 3, 4, False), Tile(1, 3, 1, 4, 1, 1, True)
     for kind in ["rnn_tanh"] if shift else KINDS:
         results(kind, 12, 5, 3, "both", [5, 2, 3], np.float32, backend, in_shared)
-        if kind in ("lstm", "gru_published"):
+        if kind in ("lstm", "gru_reset_first"):
             results(kind, 5, 3, 2, "both", None, np.float64, backend, in_registers)
             results(kind, 5, 3, 2, "backward", [1, 3], np.float32, backend, None)
         print(kind, "is clean", flush=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
-from ..backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
-from . import backward_pass
-from .backward_pass import Gradient
-from .tape import GraphError, Leaf, Node, mode, recording
-from .tensor import Operand, Tensor, tensor_view
+from . import ops
+from .backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
+from .engine import backward_pass
+from .engine.backward_pass import Gradient
+from .engine.tape import GraphError, Leaf, Node, mode, recording
+from .engine.tensor import Operand, Tensor, tensor_view
 
 
 def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -32,7 +32,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
             written into.
     """
     retain = retain_graph or create_graph
-    gradient_of = _walk("backward", [output], [gradient], None, retain, create_graph, None)
+    gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, None)
     for item in gradient_of.values():
         leaf, value, _ = item
         assert isinstance(leaf, Leaf)
@@ -80,7 +80,7 @@ def gradients(
             raise GraphError(f"gradients: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
     wanted = {x.node.serial for x in ins if x.node is not None}
     retain = create_graph if retain_graph is None else retain_graph
-    gradient_of = _walk("gradients", outs, seeds, wanted, retain or create_graph, create_graph, None)
+    gradient_of = _pooled_gradients("gradients", outs, seeds, wanted, retain or create_graph, create_graph, None)
     results: list[Tensor | None] = []
     taken: set[int] = set()
     for k, x in enumerate(ins):
@@ -149,11 +149,11 @@ def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, r
         if x.node is None:
             raise GraphError(f"ledger: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
         lines[x.node.serial] = []
-    _walk("ledger", [output], [gradient], set(lines), retain_graph, False, lines)
+    _pooled_gradients("ledger", [output], [gradient], set(lines), retain_graph, False, lines)
     return Ledger({serial: [(t, Tensor(g)) for t, g in entries] for serial, entries in lines.items()})
 
 
-def walk_back(
+def run_backward(
     caller: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Operand],
@@ -163,13 +163,13 @@ def walk_back(
     lines: dict[int, list[tuple[int | None, Any]]] | None = None,
 ) -> dict[int, Tensor]:
     """Return the gradients of the nodes with the `wanted` serials, in memory of their own; for `transforms`."""
-    gradient_of = _walk(caller, outputs, seeds, wanted, retain, create_graph, lines)
+    gradient_of = _pooled_gradients(caller, outputs, seeds, wanted, retain, create_graph, lines)
     if create_graph:
         return {serial: _recorded_grad(item) for serial, item in gradient_of.items()}
     return {serial: Tensor(_owned_grad(item)) for serial, item in gradient_of.items()}
 
 
-def _walk(
+def _pooled_gradients(
     caller: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Operand],
@@ -190,7 +190,7 @@ def _walk(
         lift = _as_tensor if create_graph else None
         run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
         observer = mode().observer
-        return run() if observer is None else observer.walk(roots, run)
+        return run() if observer is None else observer.backward_pass(roots, run)
 
 
 def _as_tensor(array: Any, node: Node | None) -> Tensor:
