@@ -49,6 +49,7 @@ def test_the_tree_keeps_every_contract(tree: Path) -> None:
         ("debug", "minigrad/debug/graph", "from . import tape_table", "minigrad.debug.graph is not allowed"),
         ("minigrad_rnn", "minigrad_rnn/cells/rnn", "from ..networks import named", "minigrad_rnn.cells is not allowed"),
         ("minigrad_rnn", "minigrad_rnn/manual_bptt/lecture", "from ..text import corpus", "manual_bptt is not allowed"),
+        ("cells", "minigrad_rnn/cells/lengths", "from . import lstm", "minigrad_rnn.cells.lengths is not allowed"),
         ("text", "minigrad_rnn/text/corpus", "from . import streams", "minigrad_rnn.text.corpus is not allowed"),
         ("packages", "minigrad/optim/clip", "import minigrad_rnn.text.corpus", "minigrad is not allowed"),
         ("numpy-only", "minigrad_rnn/manual_bptt/lecture", "import minigrad", "manual_bptt.lecture -> minigrad"),
