@@ -356,7 +356,7 @@ def test_without_an_observer_nothing_is_called(monkeypatch: pytest.MonkeyPatch) 
     from minigrad.engine import observer
 
     for kind in (observer.Observer, mg.detect_anomaly):
-        for name in ("started", "finished", "rules", "walk", "inside"):
+        for name in ("started", "finished", "rules", "backward_pass", "inside"):
             monkeypatch.setattr(kind, name, lambda *_, **__: pytest.fail("observed"))
     layer, x = mg.nn.Linear(2, 1, dtype="float64"), mg.tensor(np.ones((3, 2)), requires_grad=True)
     loss = mg.tanh(layer(x)).sum()
