@@ -18,7 +18,7 @@ ALL: dict[str, Benchmark] = {
 
 
 def report(line: str) -> None:
-    """Print progress to the error stream, so that the tables alone can be redirected."""
+    """Print progress to stderr, so that stdout holds only the tables."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -30,7 +30,7 @@ WORKS: dict[str, list[tuple[str, Callable[..., Work], Sequence[Size]]]] = {
 
 
 def from_checkout(folder: str, make: Callable[..., Work], **size: int) -> Work:
-    """The work as the packages in `folder` do it. Must run in a process that has not imported them yet."""
+    """Return the work done by the packages in `folder`. Must run in a process that has not imported them yet."""
     sys.path.insert(0, folder)
     work = make(**size)
     source = Path(sys.modules["minigrad"].__file__ or "").resolve()
@@ -40,7 +40,7 @@ def from_checkout(folder: str, make: Callable[..., Work], **size: int) -> Work:
 
 
 def compared(name: str, other: str, plan: Plan) -> str:
-    """The table of one benchmark: this checkout's time, the other's time over it, and the geometric mean."""
+    """Return the table of one benchmark: this checkout's time, the ratio other / this, and its geometric mean."""
     here = str(Path(__file__).resolve().parents[1])
     rows, ratios = [], []
     for kind, make, sizes in WORKS[name]:

@@ -49,7 +49,7 @@ class Runner(Protocol):
         """Make the work for a size and run it twice; return the gradients and the seconds of the second run."""
 
     def turn(self, seconds: float, collector: bool) -> list[float]:
-        """Run for so many seconds, at least once; return the seconds of each call."""
+        """Run repeatedly for `seconds`, at least once; return the seconds of each call."""
 
     def close(self) -> None:
         """Release the work, or end the process."""

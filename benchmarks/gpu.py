@@ -293,7 +293,7 @@ def measured_on(backend: Any) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small size, to see that everything runs")
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
     parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/gpu.md")
     arguments = parser.parse_args(argv)
     import minigrad as mg

@@ -7,7 +7,7 @@ By default every contestant has a process of its own, and only one of them works
 disturb each other: the threads of OpenBLAS and OpenMP keep spinning for a while after a product, on cores that the
 other library then needs. For the same reason there is a pause between turns.
 
-A round counts if the machine was otherwise idle before and after it. Rounds are selected by that alone, never by what
+A round counts if the machine was otherwise idle before and after it. Only this selects rounds, never what
 they measured. If the machine does not become quiet, they count all the same, and the table says how many.
 """
 
@@ -35,7 +35,7 @@ class Plan:
         total: seconds of timed work that the fastest contestant gets at a size; slower ones get more.
         turn: seconds of timed work in one turn; at least one call.
         rounds: the least number of rounds.
-        restarts: the rounds of a size are spread over so many sets of fresh processes, because some influences on a
+        restarts: the rounds of a size are spread over this many sets of fresh processes, because some influences on a
             time, such as the memory layout, are fixed when a process starts.
         pause: seconds of rest between turns, in which thread pools go to sleep; OpenBLAS takes 0.1.
         limit: a contestant that would need more seconds than this at a size is left out, and the table says so.
@@ -61,7 +61,7 @@ QUICK = Plan(total=0.15, turn=0.03, rounds=3, restarts=1, patience=0.0)
 
 @dataclass
 class Result:
-    """A contestant's result at a size: the seconds of every call, by rounds, or a remark why there are none."""
+    """A contestant's result at a size: the seconds of every call, by rounds, or a remark that says why not."""
 
     name: str
     rounds: list[list[float]] = field(default_factory=list)

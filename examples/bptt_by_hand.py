@@ -1,4 +1,4 @@
-"""Back-propagation through time falls out of the graph: no network class, just Wc, Wr and b, used at every step.
+"""Compute BPTT with nothing but the graph: no network class, just Wc, Wr and b, used at every step.
 
 Run it: python examples/bptt_by_hand.py
 """

@@ -1,4 +1,4 @@
-"""Train a character model on source code, compare it with baselines, and sample it.
+"""Train a character model on a text, compare it with simple baselines, and sample from it.
 
 The model reads a text one character at a time and predicts the next one. By default the text is the CPython standard
 library's own source; any text file or folder will do (UTF-8, any alphabet).
@@ -63,7 +63,7 @@ class Stop:
 
 
 def train(run: Run, path: str) -> int | None:
-    """Train until the budget is used, or until a signal, whose number is returned. Either way a checkpoint is saved.
+    """Train until the budget is used or a signal arrives, then save a checkpoint. Return the signal's number, or None.
 
     NumPy's overflow warnings are silenced: `Run.fetch` reports a loss that is no longer finite.
     """
@@ -92,7 +92,7 @@ def train(run: Run, path: str) -> int | None:
 
 
 def merge_settings(command: Command, saved: dict[str, Any], ignore: Sequence[str] = ()) -> Settings:
-    """Return a checkpoint's settings with the command line's over them; ValueError where they contradict."""
+    """Return a checkpoint's settings updated by the command line's. Raises ValueError for a contradiction."""
     if wrong := contradictions(command.overrides, saved, ignore):
         raise ValueError("; ".join(wrong))
     return Settings.of(command.overrides, saved)

@@ -5,7 +5,7 @@ of an LSTM as it is usually initialised. With a forget bias of 3 the LSTM learns
 
     python examples/gradient_by_time_step.py [--output docs/gradient_by_time_step.svg]
 
-Needs matplotlib; without it the numbers are printed alone.
+The picture needs matplotlib; without it only the numbers are printed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MODELS: dict[str, Any] = {
 
 
 def contributions(model: Any) -> list[float]:
-    """‖contribution of step t to ∂L/∂Wr‖ for t = 0 … T−1 (step 0 reads h(−1) = 0); L reads the last output alone."""
+    """‖contribution of step t to ∂L/∂Wr‖ for t = 0 … T−1 (step 0 reads h(−1) = 0); L reads only the last output."""
     xs = np.random.default_rng(1).standard_normal((T, B, I))
     output, _ = model(xs)
     loss = (output[-1] ** 2).sum()
@@ -42,7 +42,7 @@ def contributions(model: Any) -> list[float]:
 
 
 def draw(norms: dict[str, list[float]], path: Path) -> None:
-    """Write the picture of all models' contributions, on a logarithmic axis."""
+    """Draw all models' contributions to a file, on a logarithmic axis."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="write a picture here (.svg, .png, .pdf)")
     options = parser.parse_args(arguments)
     norms = {name: contributions(make(np.random.default_rng(0))) for name, make in MODELS.items()}
-    print("‖contribution of step t to ∂L/∂Wr‖; the loss looks at step 99 alone")
+    print("‖contribution of step t to ∂L/∂Wr‖; the loss looks only at step 99")
     print(f"{'t':>20}" + "".join(f"{t:>10}" for t in SHOWN))
     for name, values in norms.items():
         print(f"{name:>20}" + "".join(f"{values[t]:>10.1e}" for t in SHOWN))

@@ -90,7 +90,7 @@ else:
 
 
 def _public() -> list[str]:
-    """Return what `from minigrad import *` imports and `help` shows: no name of Python's own, such as sum, max, abs."""
+    """Return the names for `from minigrad import *` and `help`, without those of builtins (sum, max, abs, …)."""
     names = {"Drawing", "draw", "losses", "nn", "ops", "optim", "serialize", *vars(ops)["__all__"]}
     names |= {name for name, value in globals().items() if getattr(value, "__module__", "").startswith("minigrad.")}
     return sorted(name for name in names if not name.startswith("_") and not hasattr(builtins, name))

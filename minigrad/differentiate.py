@@ -27,7 +27,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
         gradient: d(objective)/d(output), of output's shape.
 
     Raises:
-        ValueError: `output` is no scalar and has no `gradient`, or `gradient` has another shape.
+        ValueError: `output` is not a scalar and has no `gradient`, or `gradient` has another shape.
         GraphError: `output` is not on the tape, its graph was consumed before, or an array that a rule needs was
             written into.
     """
@@ -124,7 +124,7 @@ class Ledger:
 
     def __getitem__(self, x: Tensor) -> list[tuple[int | None, Tensor]]:
         if x.node is None or x.node.serial not in self._lines:
-            raise KeyError(f"Ledger: the tensor of shape {x.shape} was not among those that the ledger was kept for")
+            raise KeyError(f"Ledger: the tensor of shape {x.shape} is not among the inputs of this ledger")
         return self._lines[x.node.serial]
 
     def by_time_step(self, x: Tensor) -> dict[int | None, Tensor]:

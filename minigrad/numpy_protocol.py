@@ -140,7 +140,7 @@ def _on_constants(caller: str, function: Callable[..., Any], args: Any, options:
     leaves, structure = tree_flatten((args, options), is_leaf=is_no_container)
     if any(isinstance(x, Tensor) and x.node is not None for x in leaves):
         raise TypeError(
-            f"{caller}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it of "
+            f"{caller}: minigrad has no rule for it, and a tensor on the tape is among its arguments; compose it from "
             "functions that have one, write a @minigrad.primitive, or take .detach() where no gradient is needed"
         )
     args, options = tree_unflatten(structure, [_array(x) for x in leaves])

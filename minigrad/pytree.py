@@ -62,7 +62,7 @@ class TreeDef:
         return f"TreeDef({self.source()})"
 
     def source(self) -> str:
-        """The structure as written in Python, with a star for each leaf."""
+        """Return the structure as written in Python, with a star for each leaf."""
         inner = [child.source() for child in self.children]
         if self.is_leaf:
             return "*"
@@ -134,13 +134,13 @@ def register_pytree(
         unflatten: (data, children) to an instance. The children may be any objects.
 
     Raises:
-        TypeError: `kind` is no class. ValueError: it is a node already.
+        TypeError: `kind` is not a class. ValueError: it is already a node.
     """
     if not isinstance(kind, type):
         raise TypeError(f"register_pytree: kind: got {type(kind).__name__}, want a class")
     known = kind in (list, tuple, *_MAPPINGS, type(None)) or issubclass(kind, (Tensor, *_families))
     if known or kind in _registered:
-        raise ValueError(f"register_pytree: kind: {kind.__name__} is known to trees already")
+        raise ValueError(f"register_pytree: kind: {kind.__name__} is already a node of trees")
     _registered[kind] = flatten, unflatten
 
 
@@ -215,7 +215,7 @@ def _sorted_keys(value: dict[Any, Any]) -> tuple[Any, ...]:
 def flatten_with_paths(
     tree: Any, is_leaf: Callable[[Any], bool] | None = None, path: str = ""
 ) -> tuple[list[tuple[str, Any]], TreeDef]:
-    """(path, leaf) for every leaf, the path as written in Python, and the structure."""
+    """Return (path, leaf) for every leaf, the path as written in Python; and the structure."""
     leaves: list[tuple[str, Any]] = []
     return leaves, _flatten_into(leaves, tree, path, is_leaf)
 
@@ -233,7 +233,7 @@ def _flatten_into(
 
 
 def is_no_container(value: Any) -> bool:
-    """An `is_leaf` for trees of nothing but tuples, lists and dicts."""
+    """An `is_leaf` for trees that consist of tuples, lists and dicts only."""
     return not isinstance(value, (tuple, list, dict))
 
 
@@ -306,7 +306,7 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Calla
 
 
 def match_structure(caller: str, name: str, structure: TreeDef, value: Any) -> list[Any]:
-    """What `value` has in the places of the structure's leaves, in their order.
+    """Return the parts of `value` at the places of the structure's leaves, in order.
 
     Raises:
         ValueError: it has another structure. The message says where, what is there and what should be.

@@ -55,7 +55,7 @@ def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | No
     try:
         text = json.dumps(dict(metadata or {}))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"save: metadata: want what JSON can hold: {error}") from error
+        raise TypeError(f"save: metadata: want values that JSON can hold: {error}") from error
     write = _write_safetensors if _is_safetensors(path) else _write_npz
     with atomic_write(path) as file:
         write(file, hosts, {"format": FORMAT, "names": list(hosts), "metadata": json.loads(text)})
@@ -92,7 +92,7 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
     (['optimizer/state/0'], {'lr': 0.1, 'state': [{'$array': 'optimizer/state/0'}]})
 
     Raises:
-        TypeError: a dictionary's key is no string, or is "$array". ValueError: two arrays have the same path.
+        TypeError: a dictionary's key is not a string, or is "$array". ValueError: two arrays have the same path.
     """
     if isinstance(tree, Tensor) or is_array(tree):
         return {prefix: tree}, {REFERENCE: prefix}
@@ -108,7 +108,7 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
             raise TypeError(f"flatten: {prefix or 'tree'}: got the key {key!r}, want a string other than {REFERENCE!r}")
         inner, plain[key] = flatten(value, f"{prefix}/{key}" if prefix else str(key))
         if arrays.keys() & inner.keys():
-            raise ValueError(f"flatten: two arrays come to the path {min(arrays.keys() & inner.keys())!r}")
+            raise ValueError(f"flatten: two arrays have the path {min(arrays.keys() & inner.keys())!r}")
         arrays.update(inner)
     return arrays, plain if is_mapping else list(plain.values())
 
@@ -218,7 +218,7 @@ def _read_npz(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
             member = io.BytesIO(archive.read(f"{name}.npy"))
             arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
             if member.read(1):
-                raise ValueError(f"the array {name!r} is longer than it says")
+                raise ValueError(f"the array {name!r} is longer than its header says")
     return arrays, header["metadata"]
 
 
@@ -246,7 +246,7 @@ def _check_format(header: Any) -> None:
 
 
 def _explanation(content: bytes, path: Path) -> str:
-    """Why a file may not be readable."""
+    """Return the likely reason why a file cannot be read."""
     if not content:
         return "the file is empty"
     if _is_safetensors(path):

@@ -12,19 +12,19 @@ from .engine.tensor import Tensor, tensor_view
 
 
 def is_integer(value: Any) -> bool:
-    """Whether `value` is a Python or NumPy integer; a bool is none."""
+    """Whether `value` is a Python or NumPy integer, and not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def check_integer(caller: str, least: int = 1, **arguments: Any) -> None:
-    """Raise ValueError for an argument that is no integer of at least `least`."""
+    """Raise ValueError unless an argument is an integer of at least `least`."""
     for name, value in arguments.items():
         if not is_integer(value) or value < least:
             raise ValueError(f"{caller}: {name}: got {value!r}, want a whole number of at least {least}")
 
 
 def check_probability(caller: str, one: bool = False, **arguments: Any) -> None:
-    """Raise ValueError for an argument that is no number in [0, 1), or in [0, 1] where `one` is allowed."""
+    """Raise ValueError unless an argument is a number in [0, 1), or in [0, 1] where `one` is allowed."""
     for name, value in arguments.items():
         number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
         if not number or not (0 <= value < 1 or (one and value == 1)):
@@ -32,7 +32,7 @@ def check_probability(caller: str, one: bool = False, **arguments: Any) -> None:
 
 
 def check_choice(caller: str, choices: Collection[str | None], **arguments: Any) -> None:
-    """Raise ValueError for an argument that is none of `choices`, which are strings or None."""
+    """Raise ValueError unless an argument is one of `choices`, which are strings or None."""
     for name, value in arguments.items():
         if not (value is None or isinstance(value, str)) or value not in choices:
             raise ValueError(f"{caller}: {name}: got {value!r}, want one of {list(choices)}")
@@ -53,7 +53,7 @@ def check_array(caller: str, argument: str, value: Any) -> None:
 def as_tensor(caller: str, argument: str, value: Any, user_owned: bool = False) -> Tensor:
     """The tensor itself, or a constant on the array. Raises TypeError for anything else.
 
-    With `user_owned` the backward pass notices writes into the array, as into any array of the user's.
+    With `user_owned` the backward pass notices writes into the array, as into any array that the user holds.
     """
     if isinstance(value, Tensor):
         return value

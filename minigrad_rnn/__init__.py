@@ -1,4 +1,4 @@
-"""Recurrent networks whose back-propagation through time falls out of the graph."""
+"""Recurrent networks; back-propagation through time is the ordinary backward pass over their graph."""
 
 from minigrad import __version__ as __version__
 

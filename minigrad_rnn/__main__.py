@@ -45,7 +45,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 
 class Case(NamedTuple):
-    """A model, and which options `verify_bptt` gets beside xs."""
+    """A model, and the options that `verify_bptt` gets besides xs."""
 
     model: Recurrence | Classic
     lengths: bool = False
@@ -157,7 +157,7 @@ def examine(arguments: argparse.Namespace) -> int:
     results = doctor.run_checks(backends=tuple(arguments.backend or doctor.BACKENDS))
     failed = [name for name, passed in results.items() if passed is False]
     missing = [name for name, passed in results.items() if passed is None and arguments.backend]
-    print(f"\nnot well: {', '.join(failed + missing)}" if failed or missing else "\neverything that is here works")
+    print(f"\nfailed: {', '.join(failed + missing)}" if failed or missing else "\neverything available works")
     return 1 if failed or missing else 0
 
 

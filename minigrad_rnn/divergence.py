@@ -88,7 +88,7 @@ def local_divergence(
 
     Raises:
         ValueError: a shape, a length, an unknown name or reduction, weights that require a gradient.
-        TypeError: outputs that are not floating point, targets or weights that are no numbers, a local of another kind.
+        TypeError: outputs that are not floating point, targets or weights that are not numbers, another kind of local.
     """
     name = "local_divergence"
     check_choice(name, REDUCTIONS, reduction=reduction)
@@ -139,7 +139,7 @@ def general_divergence(
         reduction: "mean" or "sum" over the sequences, or "none" for (B,).
 
     Raises:
-        ValueError: a shape, a length, an unknown reduction, a function whose result is no scalar.
+        ValueError: a shape, a length, an unknown reduction, a function whose result is not a scalar.
     """
     name = "general_divergence"
     check_choice(name, REDUCTIONS, reduction=reduction)
@@ -166,7 +166,7 @@ def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
     computed by K backward passes.
 
     Args:
-        activation: returns y (…, K) for z (…, F), each vector from its own z alone.
+        activation: returns y (…, K) for z (…, F), each vector from its own z only.
         z: (…, F), floating point.
     """
     leaf = mg.tensor(z._data if isinstance(z, Tensor) else z, requires_grad=True)

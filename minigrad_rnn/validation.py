@@ -96,7 +96,7 @@ def check_series(
     """`xs` as (T, B, features), and whether it came without a batch axis.
 
     Raises:
-        TypeError: no tensor and no array, or another dtype than the parameter's. BackendError: on another backend.
+        TypeError: not a tensor or an array, or another dtype than the parameter's. BackendError: on another backend.
         ValueError: another shape, T = 0 or B = 0.
     """
     shape = tuple(as_tensor(caller, argument, xs).shape)

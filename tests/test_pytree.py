@@ -161,7 +161,7 @@ def test_the_wrong_number_of_leaves() -> None:
 
 def test_registering() -> None:
     for known in (list, dict, Pair, mg.Tensor, nn.Linear, type(None)):
-        with pytest.raises(ValueError, match="is known to trees already"):
+        with pytest.raises(ValueError, match="is already a node of trees"):
             mg.register_pytree(known, lambda t: ((), None), lambda data, children: None)
     with pytest.raises(TypeError, match="register_pytree: kind: got int, want a class"):
         mg.register_pytree(3, lambda t: ((), None), lambda data, children: None)  # type: ignore[arg-type]

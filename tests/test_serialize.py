@@ -141,8 +141,8 @@ def test_the_same_content_gives_the_same_bytes(path: Path) -> None:
         ({3: np.zeros(2)}, {}, "save: arrays: got the name 3"),
         ({"a\0b": np.zeros(2)}, {}, "save: arrays: got the name 'a\\x00b'"),
         ({"__metadata__": np.zeros(2)}, {}, "save: arrays: got the name '__metadata__'"),
-        ({}, {"a": np.zeros(2)}, "save: metadata: want what JSON can hold"),
-        ({}, {"a": {1, 2}}, "save: metadata: want what JSON can hold"),
+        ({}, {"a": np.zeros(2)}, "save: metadata: want values that JSON can hold"),
+        ({}, {"a": {1, 2}}, "save: metadata: want values that JSON can hold"),
     ],
 )
 def test_what_cannot_be_saved_is_refused(path: Path, arrays_: Any, metadata: Any, message: str) -> None:
@@ -253,7 +253,7 @@ def test_foreign_zip_files(tmp_path: Path) -> None:
         ([], {}, "its format is"),
         (good, {}, "not those that its header lists"),
         (good, {"a.npy": whole.getvalue(), "b.npy": whole.getvalue()}, "not those that its header lists"),
-        (good, {"a.npy": whole.getvalue() + b"x"}, "'a' is longer than it says"),
+        (good, {"a.npy": whole.getvalue() + b"x"}, "'a' is longer than its header says"),
         (good, {"a.npy": whole.getvalue()[:-1]}, "damaged"),
         (good, {"a.npy": pickled.getvalue()}, "pickle"),
     ]:
@@ -322,5 +322,5 @@ def test_trees_with_arrays() -> None:
         serialize.flatten({1: a})
     with pytest.raises(TypeError, match="got the key '\\$array'"):
         serialize.flatten({"$array": a})
-    with pytest.raises(ValueError, match="two arrays come to the path 'a/b'"):
+    with pytest.raises(ValueError, match="two arrays have the path 'a/b'"):
         serialize.flatten({"a": {"b": a}, "a/b": a})

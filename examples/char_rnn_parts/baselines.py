@@ -83,7 +83,7 @@ def ngram_probabilities(
 
 
 def lzma_bits(train_text: str, test_text: str, *, limit: int = 12_000_000) -> float:
-    """Return the bits that LZMA (the compressor of .xz files) spends on a character of a text after another one.
+    """Return the bits per character that LZMA (the compressor of .xz files) needs for a text after another one.
 
     That is the compressed size of both texts minus that of the first, over the characters of the second. The
     compressor's dictionary is as long as both together, so it can refer to everything before.

@@ -31,9 +31,9 @@ def content_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise serialize.CheckpointError(f"{path}: its content does not fit together: {error!r}") from error
+        raise serialize.CheckpointError(f"{path}: its parts do not fit together: {error!r}") from error
 
 
 def previous(path: str) -> str:
-    """Where an earlier run's checkpoint is moved to."""
+    """Return the path that an earlier run's checkpoint is moved to."""
     return os.path.join(os.path.dirname(path), "previous.npz")

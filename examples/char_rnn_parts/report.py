@@ -118,7 +118,7 @@ def compare(run: Run, text: Text) -> None:
 
 
 def format_count(count: int) -> str:
-    """Return a number of characters for reading."""
+    """Format a number of characters: 12,345 or 1.2 million."""
     return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
 
 

@@ -158,7 +158,7 @@ class Run:
         self.saved = os.path.realpath(path)
 
     def owns(self, path: str) -> bool:
-        """Whether writing to `path` replaces no other run's checkpoint."""
+        """Whether the file at `path` is this run's checkpoint or does not exist yet."""
         return self.saved == os.path.realpath(path) or not os.path.exists(path)
 
     def restore(self, arrays: dict[str, Any], metadata: dict[str, Any], backend: str) -> None:

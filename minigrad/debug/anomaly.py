@@ -247,7 +247,7 @@ def _with_source(line: SourceLine) -> str:
 
 
 def _use(node: Node | None) -> str:
-    """Return where a contribution came from, as the message puts it."""
+    """Return the message's text for where a contribution came from."""
     if node is None:
         return "the gradient that the backward pass began with"
     at = "" if node.time_step is None else f" at time step {node.time_step}"

@@ -110,7 +110,7 @@ def _row(node: Node, numbers: dict[int, int], name_of: dict[int, str]) -> Row:
 
 
 def inputs_of(node: Node) -> list[int]:
-    """Return the positions of the inputs: what has a node, a rule of its own, or was saved. The others are options."""
+    """Return the positions of the arguments that are inputs: those with a node, a rule or a saved array."""
     ruled = node.rules if isinstance(node.rules, tuple) else ()
     saved = {k for array, k in zip(node.saved, node.sources) if is_array(array)}
     return [

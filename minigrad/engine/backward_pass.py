@@ -122,7 +122,7 @@ def run(
         for parent, rule in zip(parents, rules):
             if parent is None or (wanted is not None and parent.serial not in nodes):
                 continue
-            if count == 1:  # written out: a call with a star costs as much again
+            if count == 1:  # written out: a call with * costs twice as much
                 contribution = rule(node_xp, g, saved[0])
             elif count == 2:
                 contribution = rule(node_xp, g, saved[0], saved[1])
@@ -164,7 +164,7 @@ POOLED = frozenset((OuterProduct, RowSum, IndexedSlice, Pool))
 
 
 def pooled(waiting: Any, keep_factors: bool) -> tuple[Any, bool]:
-    """Return the sum of what waits for a node, and whether its memory is its own; a single array is only borrowed."""
+    """Return the sum of a node's contributions, and whether it owns its memory (a single array is borrowed)."""
     kind = type(waiting)
     if kind is Pool:
         total: tuple[Any, bool] = waiting.result(keep_factors)

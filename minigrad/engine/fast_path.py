@@ -1,9 +1,9 @@
 """Fast paths for operations of one, two and three NumPy tensors. They halve the overhead of small operations.
 
-`fast_operation` builds them all from one template: a helper that they shared at run time would cost a Python call for
-each operation, 3–4 % of a small one. The fast path decides nothing that `primitive` does not decide too. Special cases
-(another backend, lists and NumPy scalars, arrays that the user holds, an observer, an error) go to `general`, the
-operation for any inputs; a result that is no plain array or is not recorded goes to `finish`.
+`fast_operation` builds them all from one template: a shared helper would cost a Python call for each operation, 3–4 %
+of a small one. The fast path decides nothing that `primitive` does not decide too. Special cases (another backend,
+lists and NumPy scalars, arrays that the user holds, an observer, an error) go to `general`, the operation for any
+inputs; a result that is not a plain array or is not recorded goes to `finish`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hooks: functions of the user that the backward pass calls with a tensor's complete gradient."""
+"""Hooks: user functions that the backward pass calls with a tensor's complete gradient."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ hooked: weakref.WeakSet[NodeMetadata] = weakref.WeakSet()
 
 
 class Hooks(dict[int, Any]):
-    """Functions in calling order, by the key that their handle knows."""
+    """A node's hooks in calling order, by the key that their handle holds."""
 
     __slots__ = ("__weakref__",)
 
@@ -78,7 +78,7 @@ def add_hook(node: Node, hook: Hook) -> Handle:
 
 
 def move_hooks(old: Node, new: Node) -> None:
-    """Move the hooks of a leaf to the one that takes its place."""
+    """Move the hooks of a leaf to its replacement."""
     metadata = get_metadata(old)
     if metadata is not None and metadata.hooks:
         new.metadata = metadata
@@ -86,7 +86,7 @@ def move_hooks(old: Node, new: Node) -> None:
 
 
 def apply_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:
-    """Return the gradient after the node's hooks, and whether no one else holds its memory: a hook may keep it."""
+    """Return the gradient after the node's hooks, and whether nothing else holds its memory, as a hook may."""
     metadata = get_metadata(node)
     hooks = None if metadata is None else metadata.hooks.get(node.serial)
     if not hooks:

@@ -1,4 +1,4 @@
-"""Per-node metadata that few nodes have: hooks, the source line, the module. It dies with the node."""
+"""Per-node metadata (hooks, source line, module), which few nodes have and which is freed with the node."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .tape import Mode, ModeContext, Node, Rule
 
 
 class Observer:
-    """Base class of observers. Every method may be left as it is."""
+    """Base class of observers. A subclass overrides the methods that it needs."""
 
     def started(self, op: str) -> Any:
         """An operation begins. The value returned comes back in `finished`, unless the operation raises."""

@@ -1,4 +1,4 @@
-"""`@primitive` turns a function on arrays, value and rule side by side, into an operation on tensors.
+"""`@primitive` turns a function on arrays, which returns a value and its derivative rule, into an operation on tensors.
 
 A primitive is written once, against a namespace `xp`:
 

@@ -102,7 +102,7 @@ class Pick(Node):
 
 
 class TransposeNode(Node):
-    """The node of `W.T`: factors of a contribution pass through it to the weight, exchanged."""
+    """The node of `W.T`: it passes the factors of a contribution on to the weight, exchanged."""
 
     __slots__ = ()
     keeps_factors = True

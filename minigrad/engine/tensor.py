@@ -87,7 +87,7 @@ class Tensor(TensorMethods):
         self._expose()
 
     def _expose(self) -> None:
-        """Fingerprint the array, since the user holds it from now on and may write into it unseen."""
+        """Fingerprint the array, since the user can write into it from now on."""
         if isinstance(self._data, np.ndarray):
             expose(self._data, fingerprint)
 

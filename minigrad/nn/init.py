@@ -20,7 +20,7 @@ _default = np.random.default_rng()
 
 
 def default_generator() -> np.random.Generator:
-    """The generator that layers draw from by default. Always the same object."""
+    """Return the generator that layers draw from by default, always the same object."""
     return _default
 
 
@@ -31,7 +31,7 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 
 def as_generator(rng: Rng, caller: str) -> np.random.Generator | None:
-    """The argument `rng` as a generator, a new one for a seed; None stays None, for the default generator.
+    """Convert the argument `rng` to a generator, a new one for a seed; None, for the default generator, stays None.
 
     A caller that draws more than once converts once, so that a seed does not give the same numbers every time.
 

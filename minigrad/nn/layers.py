@@ -16,7 +16,7 @@ from .module import Module, ModuleList
 
 
 def _check_input(caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None) -> None:
-    """Refuse an input that is no array, does not end in `trailing` axes, or has another dtype than the parameter."""
+    """Raise unless an input is an array, ends in the `trailing` axes, and has the parameter's dtype."""
     x = as_tensor(caller, "x", value)
     if x.shape[max(0, x.ndim - len(trailing)) :] != trailing:
         want = ", ".join(["...", *map(str, trailing)])
@@ -76,7 +76,7 @@ class Embedding(Module):
 
     Raises:
         ValueError: a size is not a positive whole number, `padding_idx` or an id is out of range.
-        TypeError: ids that are no integers.
+        TypeError: ids that are not integers.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Dropout(Module):
     Call: x of any shape gives the same shape and dtype. (Srivastava et al. 2014.)
 
     Raises:
-        ValueError: p is no probability.
+        ValueError: p is not a probability.
     """
 
     def __init__(self, p: float = 0.5, rng: init.Rng = None) -> None:
@@ -163,7 +163,7 @@ class LayerNorm(Module):
     """`(x − mean) / √(variance + eps) · weight + bias` over the last axes (Ba, Kiros & Hinton 2016).
 
     Args:
-        normalized_shape: the shape of those axes; a number for the last one alone.
+        normalized_shape: the shape of those axes; a number for the last one only.
         elementwise_affine: whether there are `weight` and `bias`.
         bias: whether there is a `bias` beside the weight.
         dtype: of the parameters, and so of x.

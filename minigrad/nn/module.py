@@ -22,7 +22,7 @@ R = TypeVar("R", covariant=True)
 
 
 class HasForward(Protocol[P, R]):
-    """What a type checker needs to know of a module to check its calls."""
+    """What a type checker needs to check a module's calls: the signature of `forward`."""
 
     @property
     def forward(self) -> Callable[P, R]: ...
@@ -64,7 +64,7 @@ class Module:
 
         @property
         def __call__(self: HasForward[P, R]) -> Callable[P, R]:
-            """Take `forward`'s arguments and return its result; hooks and observers see both."""
+            """Call `forward` and return its result; hooks and observers see the arguments and the result."""
 
     else:
 
@@ -150,7 +150,7 @@ class Module:
         return {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) for each module that is an attribute of this one; a shared one once."""
+        """Yield (name, module) for each module that is an attribute of this one; a shared one once."""
         seen: set[int] = set()
         for name, value in list(vars(self).items()):
             if isinstance(value, Module) and id(value) not in seen:
@@ -158,11 +158,11 @@ class Module:
                 yield name, value
 
     def children(self) -> Iterator[Module]:
-        """The modules that are attributes of this one."""
+        """Yield the modules that are attributes of this one."""
         return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(dotted name, module) for this module, named `prefix`, and all below it, each once."""
+        """Yield (dotted name, module) for this module, named `prefix`, and all below it, each once."""
         seen: set[int] = set()
         pending = [(prefix, self)]
         while pending:
@@ -174,11 +174,11 @@ class Module:
                 pending += reversed(children)
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
+        """Yield this module and all below it."""
         return (module for _, module in self.named_modules())
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter) for this module and all below it; a shared parameter once, under its first name."""
+        """Yield (dotted name, parameter) of this module and all below it; a shared one once, under its first name."""
         seen: set[int] = set()
         for path, module in self.named_modules(prefix):
             for name, parameter in module._own_parameters().items():
@@ -187,7 +187,7 @@ class Module:
                     yield (f"{path}.{name}" if path else name), parameter
 
     def parameters(self) -> Iterator[Parameter]:
-        """The parameters of this module and all below it, each once."""
+        """Yield the parameters of this module and all below it, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def num_parameters(self) -> int:
@@ -203,7 +203,7 @@ class Module:
         return self
 
     def eval(self: M) -> M:
-        """`train(False)`."""
+        """Switch to evaluation mode: `train(False)`."""
         return self.train(False)
 
     def zero_grad(self) -> None:
@@ -217,8 +217,8 @@ class Module:
         """Freeze the parameters of this module and all below it (False), or unfreeze them (True).
 
         A frozen parameter is a constant: it is not recorded on the tape, has no `.grad`, and an optimizer skips it. Its
-        entry is kept aside with the gradient so far, and is put back when the parameter is unfrozen; a graph recorded
-        before still ends in that entry. Returns the module.
+        leaf is kept aside with the gradient so far, and is put back when the parameter is unfrozen; a graph recorded
+        before still ends in that leaf. Returns the module.
         """
         for module in self.modules():
             for name, parameter in module._own_parameters().items():
@@ -232,7 +232,7 @@ class Module:
         return self
 
     def _frozen(self) -> dict[str, Leaf]:
-        """The entries of parameters frozen by `requires_grad_(False)`."""
+        """The leaves of parameters frozen by `requires_grad_(False)`."""
         leaves: dict[str, Leaf] = vars(self).setdefault("_frozen_leaves", {})
         return leaves
 
@@ -309,7 +309,7 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
-        """A module with parameters of its own, without gradients; frozen ones stay frozen."""
+        """Return a copy with its own parameters, without gradients; frozen ones stay frozen."""
         for parameter in self._own_parameters().values():
             if id(parameter) not in memo:
                 backend: Any = backend_of(parameter._data)
@@ -322,7 +322,7 @@ class Module:
         return module
 
     def extra_repr(self) -> str:
-        """The text that `repr` shows between the brackets besides submodules: usually the constructor's arguments."""
+        """Return what `repr` shows in the brackets besides submodules, usually the constructor's arguments."""
         return ""
 
     def __repr__(self) -> str:
@@ -344,7 +344,7 @@ class ModuleList(Module):
         """Add a module at the end; return the list.
 
         Raises:
-            TypeError: it is no Module.
+            TypeError: it is not a Module.
         """
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}: module: got {type(module).__name__}, want a Module")

@@ -47,7 +47,7 @@ def call_with_hooks(module: Any, hooks: ModuleHooks, args: tuple[Any, ...], kwar
 
 
 class _HookedCall:
-    """One call of a module with backward hooks: an entry before it and one after it pass gradients to them."""
+    """One call of a module with backward hooks: a node before it and one after it pass gradients to them."""
 
     def __init__(self, module: Any, hooks: Sequence[Callable[..., Any]]) -> None:
         self.module, self.hooks = module, hooks
@@ -101,13 +101,13 @@ def _on_tape(values: Sequence[Any]) -> list[int]:
 
 
 def _pass_through(op: str, values: Sequence[Any], positions: list[int], rule: Callable[..., Any]) -> list[Any]:
-    """The same values, with the tensors at `positions` as outputs of an entry with this rule."""
+    """The same values, with the tensors at `positions` as outputs of a node with this rule."""
     values = list(values)
     if not positions:
         return values
     arrays = tuple(values[k]._data for k in positions)
     nodes = [values[k].node for k in positions]
-    views = tuple(a.view() for a in arrays)  # so that a write into a leaf is noticed behind the entry too
+    views = tuple(a.view() for a in arrays)  # so that a write into a leaf is noticed behind the node too
     xp = backend_of(arrays[0]).xp
     outputs = record(op, ManyNode(), xp, views, (), JointRule(rule), arrays, nodes, mode().time_step)
     for k, y in zip(positions, outputs):

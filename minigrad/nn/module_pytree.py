@@ -57,7 +57,7 @@ def _twin(value: Any, twins: dict[int, Any]) -> Any:
 def _replacement(parameter: Parameter, value: Any) -> Any:
     """What stands in a parameter's place: a constant becomes a parameter, trainable unless the old one is frozen.
 
-    A tensor on the tape stays on it, so that gradients pass. What is no floating-point array is put there as it is.
+    A tensor on the tape stays on it, so that gradients pass. Anything but a floating-point array is put there as it is.
     """
     if isinstance(value, Parameter):
         return value

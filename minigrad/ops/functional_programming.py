@@ -44,7 +44,7 @@ def apply_over_axes(func: Callable[[Any, int], Any], x: Any, axes: Any) -> Any:
         y = func(x, axis)
         x = expand_dims(y, axis) if ndim(y) == n - 1 else y
         if ndim(x) != n:
-            raise ValueError(f"apply_over_axes: func gave shape {shape(y)} for {n} axes, want as many or one less")
+            raise ValueError(f"apply_over_axes: func returned shape {shape(y)}, want {n} axes or one less")
     return x
 
 

@@ -21,7 +21,7 @@ __all__ = ["interp", "polyval", "vander"]
 
 @composed
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None) -> Tensor:
-    """The piecewise linear function through the nodes (xp, fp), xp increasing, at `x`: NumPy's, in the inputs' dtype.
+    """Evaluate the piecewise linear function through the nodes (xp, fp), xp increasing, at `x`, in the inputs' dtype.
 
     Outside the nodes it is `left` and `right`, by default the values at the first and the last node; with a `period` it
     is periodic instead, and the nodes may be in any order. Differentiable by x, xp and fp; at a node the slope is that
@@ -29,7 +29,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     """
     x, nodes, values = _floating(x, xp, fp)
     if nodes.ndim != 1 or nodes.shape != values.shape or not nodes.size:
-        raise ValueError(f"interp: xp, fp: got shapes {nodes.shape} and {values.shape}, want one or more of each")
+        raise ValueError(f"interp: xp, fp: got shapes {nodes.shape} and {values.shape}, want equal lengths above 0")
     if period is not None:
         x, nodes, values = _to_one_period(x, nodes, values, abs(period))
         left = right = None
@@ -60,7 +60,7 @@ def _interval(x: Tensor, nodes: Tensor) -> Tensor:
 def _to_one_period(x: Tensor, nodes: Tensor, values: Tensor, period: float) -> tuple[Tensor, Tensor, Tensor]:
     """x and the nodes reduced to one period, the nodes sorted, with one more before and one after them."""
     if period == 0:
-        raise ValueError("interp: period: got 0, want another number")
+        raise ValueError("interp: period: got 0, want a number other than 0")
 
     def within_period(t: Tensor) -> Tensor:
         return t - floor(t / period) * period

@@ -34,7 +34,7 @@ class Optimizer:
 
     Raises:
         ValueError: there is no parameter, one is given twice, or an option is unknown or out of range.
-        TypeError: something that is no tensor made with requires_grad=True.
+        TypeError: something other than a tensor made with requires_grad=True.
     """
 
     def __init__(self, params: Params, **options: Any) -> None:
@@ -60,8 +60,8 @@ class Optimizer:
         known = {id(p) for p in self._parameters()}
         for k, p in enumerate(members):
             if not isinstance(p, Tensor) or not (type(p.node) is Leaf or isinstance(p, Parameter)):
-                got = "a tensor that is no leaf or requires no gradient" if isinstance(p, Tensor) else type(p).__name__
-                raise TypeError(f"{self._name}: params[{k}]: got {got}, want a Parameter or a leaf that requires one")
+                got = "a computed tensor or a constant" if isinstance(p, Tensor) else type(p).__name__
+                raise TypeError(f"{self._name}: params[{k}]: got {got}, want a Parameter or a leaf that requires grad")
             if id(p) in known:
                 raise ValueError(f"{self._name}: params[{k}]: the parameter of shape {p.shape} is given twice")
             known.add(id(p))
@@ -76,7 +76,7 @@ class Optimizer:
         return (p for group in self.param_groups for p in group["params"])
 
     def _check(self, o: Mapping[str, Any]) -> None:
-        """Refuse options out of range. All numbers must be at least 0, and those called betas or alpha below 1."""
+        """Raise for options out of range. All numbers must be at least 0, and those called betas or alpha below 1."""
         for name, value in o.items():
             if name == "params" or isinstance(value, bool):
                 continue
@@ -89,11 +89,11 @@ class Optimizer:
     # The formula
 
     def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
-        """The names of the arrays that `update` keeps under these options, and the initial value of each."""
+        """Return the arrays that `update` keeps with these options: the name and initial value of each."""
         return {}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
-        """Step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read."""
+        """Take step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read."""
         raise NotImplementedError(f"{self._name}: update: this optimizer does not define its formula")
 
     def step(self) -> None:

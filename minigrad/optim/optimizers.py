@@ -20,7 +20,7 @@ def _move_towards(mean: Array, value: Array, share: float) -> None:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum as torch.optim.SGD has it (Sutskever et al. 2013).
+    """Stochastic gradient descent, with momentum, as torch.optim.SGD (Sutskever et al. 2013).
 
     g ← g + weight_decay · w;  v ← momentum · v + (1 − dampening) · g, at the first step v ← g;
     w ← w − lr · v, or with nesterov w ← w − lr · (g + momentum · v)
@@ -61,7 +61,7 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """The gradient over the root of its running mean square (Tieleman & Hinton 2012), as torch.optim.RMSprop has it.
+    """Divide the gradient by the root of its running mean square (Tieleman & Hinton 2012), as torch.optim.RMSprop.
 
     g ← g + weight_decay · w;  q ← alpha · q + (1 − alpha) · g²;  centered: m ← alpha · m + (1 − alpha) · g
     d ← g / (√(q − m²) + eps);  v ← momentum · v + d;  w ← w − lr · v
@@ -105,7 +105,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """The gradient over the root of the sum of its squares so far (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad.
+    """Divide the gradient by the root of its summed squares (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad.
 
     g ← g + weight_decay · w;  q ← q + g²;  w ← w − lr / (1 + (t − 1) · lr_decay) · g / (√q + eps)
     """
@@ -138,7 +138,7 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """Running means of the gradient and its square, their bias corrected (Kingma & Ba 2015), as torch.optim.Adam.
+    """Step by bias-corrected running means of the gradient and its square (Kingma & Ba 2015), as torch.optim.Adam.
 
     g ← g + weight_decay · w;  m ← β₁ · m + (1 − β₁) · g;  v ← β₂ · v + (1 − β₂) · g²
     w ← w − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps);  amsgrad takes the largest v so far (Reddi et al. 2018)
@@ -184,7 +184,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the decay apart from the gradient, w ← (1 − lr · weight_decay) · w (Loshchilov & Hutter 2019)."""
+    """Adam with decoupled weight decay, w ← (1 − lr · weight_decay) · w (Loshchilov & Hutter 2019)."""
 
     decoupled = True
 

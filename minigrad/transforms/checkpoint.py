@@ -1,9 +1,9 @@
 """Checkpoints trade time for memory: intermediate values are dropped and computed again in the backward pass.
 
-The function is run recorded, and of what it wrote on the tape only the ends are kept: its inputs, and the outside
-entries that it refers to. They become the parents of a single entry, `checkpoint`, whose rule runs the function again,
-cuts the new graph off at these ends, and differentiates it. In a recorded backward pass the rule is itself a
-checkpoint, so that memory falls at every order. (Chen et al. 2016; Griewank & Walther 2000.)
+The function is recorded, but the tape keeps only the ends of its graph: its inputs, and the outside nodes that it
+refers to. They become the parents of a single node, `checkpoint`, whose rule runs the function again, cuts the new
+graph off at these ends, and runs backward over it. In a recorded backward pass the rule is itself a checkpoint, so
+that memory falls at every order. (Chen et al. 2016; Griewank & Walther 2000.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def checkpoint(
 ) -> Callable[..., Any]:
     """Return the same function with only its inputs and outputs kept on the tape; the backward pass runs it again.
 
-    The values between exist in the forward and in the backward pass, not in between. A chain of T steps in
+    Intermediate values exist only while they are computed, and again during their backward pass. A chain of T steps in
     √T checkpoints of √T steps needs the memory of about 2√T steps, for one more forward pass. Values, derivatives of
     every order and the ledger's time steps do not change. Tensors that the function refers to, such as a module's
     parameters, are found and receive their gradients.
@@ -60,7 +60,7 @@ def checkpoint(
         rng: further generators that the function draws from, itself or in a checkpoint inside it.
 
     Raises:
-        TypeError: `function` is no function, or `rng` no generator or sequence of them.
+        TypeError: `function` is not a function, or `rng` not a generator or a sequence of them.
     Raises (from the backward pass):
         GraphError: a parameter or an array was written into since, or the function, run again, returned other tensors
             or referred to others.
@@ -98,10 +98,10 @@ def checkpoint(
         def run(inputs: Sequence[Tensor]) -> list[Tensor]:
             again = call(inputs)[0]
             if len(again) != count or any(not isinstance(again[k], Tensor) for k in live):
-                raise GraphError(_differs(function, f"returned {len(again)} values, before {count}"))
+                raise GraphError(_differs(function, f"returned {len(again)} values where it first returned {count}"))
             for k, shape in zip(live, shapes):
                 if (again[k].shape, again[k].dtype) != shape:
-                    raise GraphError(_differs(function, f"returned {again[k].shape} {again[k].dtype}, before {shape}"))
+                    raise GraphError(_differs(function, f"returned {again[k].shape} {again[k].dtype}, first {shape}"))
             return [again[k] for k in live]
 
         inner, outer = recorded_since([outputs[k].node for k in live], first, variables)
@@ -125,9 +125,9 @@ def _differs(function: Any, what: str) -> str:
 
 
 class _OutputDigest:
-    """What an output was, in two numbers: a fingerprint, and a weighted sum of its elements.
+    """A summary of an output in two numbers: a fingerprint, and a weighted sum of its elements.
 
-    The last digits of a recomputed output may differ, where threads share a matrix product in another way. So an
+    The last digits of a recomputed output may differ if threads divide a matrix product differently. So an
     output with another fingerprint still agrees if its weighted sum is the same up to rounding. The weights rise with
     the position, so that elements that changed places are noticed.
     """
@@ -156,9 +156,9 @@ class _OutputDigest:
 
 
 class _Recompute:
-    """A piece of computation that can be run again, `run`, and the outside entries that it refers to, `outer`.
+    """A piece of computation that can be run again, `run`, and the outside nodes that it refers to, `outer`.
 
-    `digests` say what its outputs were at first, and `fingerprints` what was in the arrays of the user's that it saved.
+    `digests` describe its first outputs, `fingerprints` the content of the user's arrays that it saved.
     """
 
     digests: Sequence[_OutputDigest] = ()
@@ -177,13 +177,13 @@ class _Recompute:
         self.first, self.time_step = first, time_step
 
     def entry(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], others: Sequence[Any] = ()) -> list[Tensor]:
-        """The outputs, as those of one entry of the tape. `others` are constant arguments, which may be arrays."""
+        """Return the outputs as those of one node. `others` are constant arguments, which may be arrays."""
         constants = [x for x in others if isinstance(x, Tensor) or is_array(x)]
         single, n = len(outputs) == 1, len(inputs)
 
         def rule(xp: Any, g: Any, needs: Sequence[bool], *_: Any) -> list[Any]:
             positions = [k for k, needed in enumerate(needs) if needed]
-            targets = [k if k < n else k - len(constants) for k in positions]  # among inputs and outer entries
+            targets = [k if k < n else k - len(constants) for k in positions]  # among inputs and outer nodes
             pull = self._recorded if xp is ops else self._first_order
             contributions: list[Any] = [None] * len(needs)
             for k, contribution in zip(positions, pull(inputs, [g] if single else list(g), targets)):
@@ -238,7 +238,7 @@ class _Recompute:
         create_graph: bool,
         lines: Lines | None = None,
     ) -> list[Tensor | None]:
-        """Run again and differentiate: the gradients of the targets among the inputs and the outer entries."""
+        """Run again, then backward over the new graph; return the targets' gradients (inputs and outer nodes)."""
         for node in self.outer:
             if type(node) is Leaf and node.written_at > self.first:
                 name = function_name(self.function)
@@ -275,10 +275,10 @@ class _Recompute:
         return [grads.get(serial) for serial in serials]
 
     def _cut(self, outputs: Sequence[Tensor], first: int, own: set[int], stand_ins: dict[int, Any]) -> list[Tensor]:
-        """End the graph that was just recorded at the stand-ins, so that the backward pass goes no further.
+        """End the graph that was just recorded at the stand-ins, so that a backward pass goes no further.
 
-        Entries older than `first` existed before this run. Each must have a stand-in, which takes its place as a parent
-        of the new entries.
+        Nodes older than `first` existed before this run. Each must have a stand-in, which takes its place as a parent
+        of the new nodes.
         """
 
         def end(node: Node) -> Node:
@@ -309,7 +309,7 @@ def _zeros_like(x: Any) -> Tensor:
 
 
 class _LazySteps:
-    """The time steps of a contribution, computed on first access."""
+    """The time steps of a contribution, computed on first use."""
 
     def __init__(self, by_time_step: Callable[[], dict[int | None, Any]]) -> None:
         self._by_time_step = by_time_step

@@ -47,7 +47,7 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
             too; then it must be written in minigrad's functions.
 
     Raises (when it is called):
-        TypeError: there is no rule, the function returns something else than tensors, or it refers to a tensor on the
+        TypeError: there is no rule, the function returns something other than tensors, or it refers to a tensor on the
             tape that is not among its arguments and to which no rule brings a gradient.
     Raises (from the backward pass):
         ValueError: the rule returns another number, structure or shape of gradients than there are arguments.
@@ -122,7 +122,7 @@ class CustomRule:
         structure: TreeDef,
         residuals: Any,
     ) -> list[Tensor]:
-        """The outputs; those that are not integers as outputs of one entry of the tape."""
+        """The outputs; those that are not integers as outputs of one node."""
         positions = [k for k, x in enumerate(leaves) if isinstance(x, Tensor) or is_array(x)]
         inputs = [leaves[k] for k in positions]
         live = [k for k, y in enumerate(outputs) if y.dtype.kind in "fc"]

@@ -1,6 +1,6 @@
 """Derivatives of functions: of any trees of tensors, arrays, numbers and modules, to any order.
 
-All transformations have in common:
+These rules hold for all transformations:
 
 - Every tensor, array and Python float in a differentiated argument is a variable, which the function receives as a
   tensor (float32 for a Python float, as everywhere; arrays and NumPy's numbers keep their dtype). A module is passed
@@ -8,7 +8,7 @@ All transformations have in common:
   dict by the parameters' names stands in the module's place; `tree_map` accepts it beside the module, and
   `assign_gradients` passes it to an optimizer. Frozen parameters stay constants: their derivative is zero. Other
   arguments are passed unchanged.
-- Nesting is exact, and so is reference to tensors on the caller's tape: a result can be differentiated again with
+- Nesting is exact, and so are references to tensors on the caller's tape: a result can be differentiated again with
   respect to whatever it depends on. For that the backward pass is recorded, at two to four times its cost, but only
   where there is something on the tape to depend on: an argument, or a tensor that the function refers to. Parameters
   that are differentiated do not count, so that a training step is a plain backward pass; `create_graph=True` counts
@@ -76,8 +76,8 @@ def grad(
         module; for several `argnums` it is a tuple of these.
 
     Raises (from that function):
-        TypeError: something in the arguments at `argnums`, or the result, is no floating-point number.
-        ValueError: `argnums` is out of range, or the result is no scalar.
+        TypeError: something in the arguments at `argnums`, or the result, is not a floating-point number.
+        ValueError: `argnums` is out of range, or the result is not a scalar.
     """
     both = _value_and_grad("grad", function, argnums, has_aux, create_graph)
 

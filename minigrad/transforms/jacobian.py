@@ -32,9 +32,9 @@ def jacobian(
 ) -> Callable[..., Any]:
     """Return the function that computes all derivatives of all results of `function`.
 
-    One graph is differentiated many times. Where there are no more results (numbers, in total) than inputs, each result
-    takes one backward pass, which gives a row. Where there are fewer inputs, or results are complex, the recorded
-    backward pass g ↦ Jᵀg is itself differentiated once for each input, which gives a column (see `jvp`).
+    Many backward passes run over one graph. With no more results (numbers, in total) than inputs, one pass for each
+    result gives a row. With fewer inputs, or complex results, the backward pass g ↦ Jᵀg is recorded, and one pass over
+    it for each input gives a column (see `jvp`).
 
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: x * x)(mg.tensor([1.0, 2.0])).tolist()
@@ -46,7 +46,7 @@ def jacobian(
         (*result's shape, *input's shape). With `has_aux` it is a pair of this and the function's other results.
 
     Raises (from that function):
-        TypeError: something in the arguments at `argnums`, or the value, is no floating-point number.
+        TypeError: something in the arguments at `argnums`, or the value, is not a floating-point number.
         ValueError: `argnums` is out of range.
     """
     check_function("jacobian", function)
@@ -58,7 +58,7 @@ def jacobian(
         value, aux = split_aux(run, has_aux)
         outputs, structure = run.tensors(value)
         fewer_inputs = sum(x.size for x in run.inputs) < sum(y.size for y in outputs)
-        # A row of a complex result cannot be had in one backward pass, which gives its real part.
+        # One backward pass gives only the real part of a complex result's row.
         by_columns = fewer_inputs or any(y.dtype.kind == "c" for y in outputs)
         with tape.recording(run.recorded):
             blocks = _columns(run, outputs) if by_columns else _rows(run, outputs)
@@ -78,7 +78,7 @@ def hessian(
 def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None) -> Callable[..., Any]:
     """Return the function that computes all second derivatives of `function`: the jacobian of the jacobian.
 
-    For a scalar of n inputs this is a recorded backward pass, which is then differentiated n times.
+    For a scalar of n inputs this is a recorded backward pass, over which n further ones run.
 
     >>> import minigrad as mg
     >>> mg.hessian(lambda x: x[0] ** 2 * x[1])(mg.tensor([3.0, 5.0])).tolist()
@@ -114,8 +114,8 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
         A tuple of products, one for each primal; for an only argument that was not in a tuple or list, its product.
 
     Raises:
-        ValueError: the vector has another structure or shape, or the function's result is no scalar.
-        TypeError: something in the primals, or the result, is no floating-point number.
+        ValueError: the vector has another structure or shape, or the function's result is not a scalar.
+        TypeError: something in the primals, or the result, is not a floating-point number.
     """
     check_function("hvp", function)
     several = isinstance(primals, (tuple, list))

@@ -15,7 +15,7 @@ from ..nn.module import Module
 
 
 def generators_of(values: Iterable[Any]) -> list[np.random.Generator]:
-    """The generators among `values`, and those that are attributes of modules among them or of their submodules."""
+    """Return the generators among `values`, and those in attributes of modules among them and of submodules."""
     modules = [module for value in values if isinstance(value, Module) for module in value.modules()]
     attributes = [attribute for module in modules for attribute in vars(module).values()]
     return [value for value in (*values, *attributes) if isinstance(value, np.random.Generator)]
@@ -32,12 +32,12 @@ class RngSnapshot:
         self._states = [(get, put, get()) for get, put in accessors]
 
     def prune(self) -> None:
-        """Forget the generators that were not drawn from since."""
+        """Drop the generators that were not drawn from since."""
         self._states = [s for s in self._states if pickle.dumps(s[0]()) != pickle.dumps(s[2])]
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Put the generators back to these states inside the block; afterwards they are as before it."""
+        """Restore these states inside the block; afterwards restore those from before it."""
         current = [get() for get, _, _ in self._states]
         for _, put, state in self._states:
             put(state)

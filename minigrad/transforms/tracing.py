@@ -1,10 +1,10 @@
 """Run a function on variables of its own, and compute gradients from its results to these variables.
 
-A transformation never differentiates with respect to the tensors in its arguments. It makes a variable for each: an
-entry of the tape of the same value, newer than everything recorded before. The backward pass ends at these entries, so
-a function may refer to anything else on the tape, its caller's variables included, and derivatives with respect to one
-never mix with those with respect to another. A variable may be tied to the tensor it stands for; then a recorded
-backward pass can be differentiated again with respect to that tensor.
+A transformation never differentiates with respect to the tensors in its arguments. It makes a variable for each: a node
+of the same value, newer than everything recorded before. The backward pass ends at these nodes, so a function may refer
+to anything else on the tape, its caller's variables included, and derivatives with respect to one never mix with those
+with respect to another. A variable may be tied to the tensor it stands for; then a recorded backward pass can be
+differentiated again with respect to that tensor.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Array = Any
 
 
 class Variable(tape.Leaf):
-    """The entry of a transformation's variable. The user, who did not create it, does not see it as a leaf."""
+    """The node of a transformation's variable. The user, who did not create it, does not see it as a leaf."""
 
     __slots__ = ()
 
     def tie(self, node: tape.Node) -> None:
-        """Let gradients pass on to the entry that the variable stands for."""
+        """Pass gradients on to the node that the variable stands for."""
         self.parents, self.rules = (node,), (_pass_on,)
 
 
@@ -40,7 +40,7 @@ def _pass_on(xp: Any, g: Any) -> Any:
 
 
 def variable_like(shape: tuple[int, ...], dtype: Any, xp: Any, node: tape.Node | None = None) -> Variable:
-    """A new entry, tied to `node` if there is one."""
+    """Return a new node, tied to `node` if there is one."""
     entry = Variable()
     entry.serial = next(tape.serials)
     entry.op, entry.parents, entry.rules, entry.saved, entry.sources = "variable", (), (), (), ()
@@ -52,12 +52,12 @@ def variable_like(shape: tuple[int, ...], dtype: Any, xp: Any, node: tape.Node |
 
 
 def variable(x: Tensor, node: tape.Node | None = None) -> Tensor:
-    """A tensor of x's value with an entry of its own. Its array is a view, so that a write into x's is noticed."""
+    """Return a tensor of x's value with a node of its own. Its array is a view, so that a write into x's is noticed."""
     return Tensor(x._data[...], variable_like(x.shape, x.dtype, backend_of(x._data).xp, node))
 
 
 def constant(x: Tensor) -> Tensor:
-    """A tensor of x's value off the tape, read-only on the host."""
+    """Return a tensor of x's value off the tape, read-only on the host."""
     if x.node is None:
         return x
     array = x._data[...]
@@ -69,9 +69,9 @@ def constant(x: Tensor) -> Tensor:
 def recorded_since(
     roots: Iterable[tape.Node], first: int, variables: Iterable[Tensor]
 ) -> tuple[list[tape.Node], dict[int, tape.Node]]:
-    """What `roots` were computed from: the entries recorded from serial `first` on, and the nearest older ones.
+    """Return what `roots` were computed from: the nodes recorded from serial `first` on, and the nearest older ones.
 
-    Leaves count as older wherever they come from. The entries of `variables` count as neither.
+    Leaves count as older wherever they come from. The nodes of `variables` count as neither.
     """
     seen = {v.node.serial for v in variables if v.node is not None}
     inner: list[tape.Node] = []
@@ -94,7 +94,7 @@ def recorded_since(
 
 
 def function_name(function: Any) -> str:
-    """A function's name in messages."""
+    """Return a function's name for messages."""
     return str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -102,7 +102,7 @@ def floating(caller: str, path: str, leaf: Any) -> Tensor:
     """Return a leaf of a differentiated argument as a tensor.
 
     Raises:
-        TypeError: it is no floating-point number, array or tensor.
+        TypeError: it is not a floating-point number, array or tensor.
     """
     kind = "f" if type(leaf) is float else getattr(getattr(leaf, "dtype", None), "kind", "")
     numeric = isinstance(leaf, (Tensor, float, np.generic)) or is_array(leaf)
@@ -216,13 +216,13 @@ class Trace:
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"{self.caller}: {name} returned {type(value).__name__}, want a scalar Tensor, computed by minigrad's "
-                "functions: no gradient comes through anything else"
+                "functions: no gradient flows through anything else"
             )
         if value.dtype.kind != "f":
             raise TypeError(f"{self.caller}: {name} returned dtype {value.dtype}, want a floating-point scalar")
         if value.size != 1:
             raise ValueError(
-                f"{self.caller}: {name} returned shape {value.shape}, want a scalar; for other shapes there are "
+                f"{self.caller}: {name} returned shape {value.shape}, want a scalar; for other shapes use "
                 "jacobian and vjp"
             )
         return value
@@ -262,9 +262,9 @@ def record_outputs(
     outer: Sequence[tape.Node] = (),
     save_outputs: bool = False,
 ) -> list[Tensor]:
-    """Record one entry of the tape with these outputs and a joint rule, which saves the inputs; return the outputs.
+    """Record one node with these outputs and a joint rule, which saves the inputs; return the outputs.
 
-    The inputs are tensors, or arrays of the user's: writes into these are noticed. `outer` are further parents.
+    The inputs are tensors, or user-owned arrays: writes into these are noticed. `outer` are further parents.
     """
     arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
     parents = [*(x.node if isinstance(x, Tensor) else None for x in inputs), *outer]
@@ -291,7 +291,7 @@ def pull(
     create_graph: bool,
     retain: bool = False,
 ) -> list[Tensor | None]:
-    """The gradients of `outputs`, weighted by `seeds`, with respect to `towards`; None where there is no dependence."""
+    """The gradients of `outputs`, weighted by `seeds`, with respect to `towards`; None where nothing depends on it."""
     live = [k for k, y in enumerate(outputs) if y.node is not None]
     targets = [None if x.node is None else x.node.serial for x in towards]
     if not live or not any(targets):

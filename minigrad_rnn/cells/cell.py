@@ -23,14 +23,14 @@ Parts = tuple[Any, ...]
 
 @dataclass(frozen=True, eq=False)
 class KernelSpec:
-    """What a kernel needs to know of a cell to run its whole sequence."""
+    """Description of a cell, from which a kernel can run its whole sequence."""
 
     kind: str
     """The cell's name among the kernels, one of `cuda.planner.CELLS`."""
     refused: str
     """Why no kernel serves the cell's options, or ""."""
     weights: Callable[[], tuple[Any, ...]]
-    """Returns Wc, Wr, b and, for a cell that adds a bias to Wr h(t−1) alone, br; the biases may be None."""
+    """Returns Wc, Wr, b and, for a cell that adds a bias only to Wr h(t−1), br; the biases may be None."""
     step: Callable[..., tuple[Tensor, ...]]
     """`step(x, state, h, *weights)`: one step op by op."""
 
@@ -148,7 +148,7 @@ class Cell(nn.Module):
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 
     def kernel_spec(self) -> KernelSpec | None:
-        """What a kernel needs to know of the cell; None where no kernel is written for it."""
+        """The cell's description for a kernel; None where no kernel is written for it."""
         return None
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
@@ -161,11 +161,11 @@ class Cell(nn.Module):
         return tuple(Tensor(xp.zeros((batch, size), dtype=weights.dtype)) for _, size in parts)
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
-        """One step. x (B, I); returns the output h(t) (B, H) and the state to hand to the next step.
+        """Run one step: from x (B, I) return the output h(t) (B, H) and the state for the next step.
 
         Raises:
             ValueError: x or the state has the wrong shape.
-            TypeError: x or the state is no array, or its dtype is not the parameters'.
+            TypeError: x or the state is not an array, or its dtype is not the parameters'.
         """
         name, dtype = type(self).__name__, self.reference_parameter().dtype
         check_array(name, "x", x)

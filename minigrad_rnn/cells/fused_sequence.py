@@ -1,4 +1,4 @@
-"""What every fused sequence needs: read order, feature-major buffers, products, and the gradients pooled over time."""
+"""The parts that all fused sequences share: read order, feature-major buffers, products, gradients pooled over time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class FusedSequence(ReadOrder):
         return W
 
     def product(self, W: Array) -> Product:
-        """The product with W as it lies: a vector's method has the least overhead, matmul takes strided blocks."""
+        """The product with W as stored: a vector's method has the least overhead, matmul takes strided blocks."""
         return W.dot if self.B == 1 else partial(self.xp.matmul, W)
 
     def product_with_copy(self, W: Array) -> Product:
@@ -91,7 +91,7 @@ class FusedSequence(ReadOrder):
         return self.turn(a)
 
     def last(self, a: Array) -> Array:
-        """What (T, B, F) holds at each sequence's last step (B, F): a copy, which keeps no sequence's memory alive."""
+        """The values of (T, B, F) at each sequence's last step (B, F): a copy, which keeps no sequence alive."""
         return a[-1].copy() if self.lengths is None else self.lengths.last_valid(a)
 
     # Backward
@@ -124,7 +124,7 @@ class FusedSequence(ReadOrder):
         return copy
 
     def initial_gradient(self, dh: Array) -> Array:
-        """What is carried at the end, as (B, H)."""
+        """The carried gradient after BPTT, as (B, H)."""
         return dh.reshape(-1, self.B).T
 
     def input_gradient(self, dz: Array, Wc: Array, needed: bool) -> Array | None:

@@ -11,7 +11,7 @@ The fused sequence works on blocks of H rows, one column per example:
     q  Wr_n h(t−1) + br_n; in the published form r · h(t−1)
     a  the arguments of the gates r, z and of n, as they are added up (scratch)
     K  the factors of BPTT (`gru_factors`): of dz_n, to give dq and dz_r; of dh, to give dz_z, dz_n and z · dh
-    D  what comes of it: dq, dz_r, dz_z, dz_n, z · dh
+    D  the resulting gradients: dq, dz_r, dz_z, dz_n, z · dh
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def gru_forward(
     xp, T, B, I, H = run.xp, run.T, run.B, xs.shape[2], h0.shape[1]
     v, h = run.stacked_inputs(xs, h0, True)
     current = current_product(run, v[:T], I, Wc, b)
-    # The published form multiplies q with dz_n over all steps at the end, which wants a time buffer.
+    # The published form multiplies q with dz_n over all steps at the end, which needs a time buffer.
     S = xp.empty((T, 4 * H, B), xs.dtype) if reset_after else run.buffer(4 * H)
     W = weight_buffer(xp, 3 * H, H + 1, B, Wr.dtype)
     W[:, 0] = 0 if br is None else br

@@ -27,7 +27,7 @@ class Lengths:
         name: the caller's name, for error messages.
 
     Raises:
-        TypeError: `steps` are no whole numbers.
+        TypeError: `steps` are not whole numbers.
         ValueError: `steps` has another shape than (B,), or one of them is not in 1 … T.
     """
 
@@ -78,7 +78,7 @@ class Lengths:
         return a[::-1] if self.full else a[self._mirror_index]
 
     def last_valid(self, a: Array) -> Array:
-        """(B, F): what (T, B, F) holds at each sequence's last step. A copy."""
+        """(B, F): the values of (T, B, F) at each sequence's last step. A copy."""
         return a[self._last_index]
 
     def add_at_last(self, a: Array, g: Array) -> None:
@@ -86,7 +86,7 @@ class Lengths:
         a[self._last_index] += g
 
     def positions(self, t: int) -> tuple[Array, Array]:
-        """The index (steps (n,), sequences (n,)) where `mirrored` puts step t of the n sequences that are so long."""
+        """The index (steps (n,), sequences (n,)) where `mirrored` puts step t of the n sequences that have it."""
         sequences = np.flatnonzero(self.host > t)
         return self.backend.from_numpy(self._mirror[t, sequences]), self.backend.from_numpy(sequences)
 

@@ -11,8 +11,8 @@ The fused sequence works on blocks of H rows, one column per example:
     S  saved by the forward pass, a row of blocks per step: i, f, o, g, c(t−1), tanh(c(t))
     m  o · tanh(c(t)): h(t) itself, or what the projection reads
     P  the products that several factors share: i·g, f·c(t−1), o·tanh(c(t))
-    K  the factors of BPTT: what dc(t) and dh(t) are multiplied with (`lstm_factors`)
-    D  what comes of it: dc(t−1), dz_i, dz_f, dz_g, dz_o
+    K  the factors of BPTT, which multiply dc(t) and dh(t) (`lstm_factors`)
+    D  the resulting gradients: dc(t−1), dz_i, dz_f, dz_g, dz_o
 
 S stores o before g, so that the three σ gates are neighbours and one call serves them; weights and dz keep i f g o.
 """
@@ -192,7 +192,7 @@ def lstm_forward(
     S = xp.empty((T + 1, 6 * H, B), xs.dtype)
     S[0, 4 * H : 5 * H] = c0.T
     m = h[1:] if Wp is None else run.buffer(H)
-    # Views of S, one array per step: all four gates, the σ gates, i and f, o alone; g with c(t−1), and so on.
+    # Views of S, one array per step: all four gates, the σ gates, i and f, only o; g with c(t−1), and so on.
     by_step = per_step(S)
     z, ifo, i_f, o = by_step[:, : 4 * H], by_step[:, : 3 * H], by_step[:, : 2 * H], by_step[:, 2 * H : 3 * H]
     g_c, c, tanh_c = by_step[:, 3 * H : 5 * H], by_step[:, 4 * H : 5 * H], by_step[:, 5 * H :]

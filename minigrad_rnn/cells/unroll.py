@@ -49,7 +49,7 @@ def unroll(
     Args:
         states: how many of `inputs` are the initial state's arrays (B, H); the rest are the weights.
         xs: (T, B, I).
-        every_state: whether to return all state arrays of every step, not the first alone.
+        every_state: whether to return all state arrays of every step, not only the first.
 
     Returns:
         (the outputs (T, B, H), *the state's arrays after each sequence's last step, and with `every_state` *the
@@ -87,7 +87,7 @@ def rule_through_graph(
     `sequence(*inputs)` returns the same outputs as the fused primitive. This costs as much as the graph implementation,
     and is correct at every order.
     """
-    # Fresh nodes for the inputs: the inner backward pass ends there, and returns this sequence's contribution alone.
+    # Fresh nodes for the inputs: the inner backward pass ends there, and returns only this sequence's contribution.
     leaves = [None if x is None else mg.reshape(x, x.shape) for x in inputs]
     needed = [x for x, need in zip(leaves, needs) if need and x is not None]
     gradients = iter(mg.gradients(sequence(*leaves), needed, gs, create_graph=True, allow_unused=True))

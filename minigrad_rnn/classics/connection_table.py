@@ -9,7 +9,7 @@ from typing import NamedTuple
 FORM = re.compile(r"\s*(?P<source>[^\W\d]\w*)\s*(\[\s*t\s*((?P<sign>[+-])\s*(?P<lag>\d+)\s*)?\]\s*)?")
 
 FIGURES: dict[str, dict[str, list[str]]] = {
-    # Finite response and feedback of the output alone: slides 16–28 and 31–44
+    # Finite response, and feedback of the output only: slides 16–28 and 31–44
     "time-delay network": {"h": ["x", "x[t-1]", "x[t-2]", "x[t-3]"], "y": ["h"]},
     "NARX": {"h": ["x", "x[t-1]", "y[t-1]", "y[t-2]"], "y": ["h"]},
     # The state-space model, one hidden layer and several: slides 51–53 and 54
@@ -99,7 +99,7 @@ def read_table(
     for layer in sizes:
         if layer not in reaching:
             raise ValueError(
-                f"{name}: connections: got none that lead from {layer!r} to the output {output!r}, want a way"
+                f"{name}: connections: got none that lead from {layer!r} to the output {output!r}, want a path"
             )
     return {layer: reads[layer] for layer in _order(name, sizes, reads, input)}
 

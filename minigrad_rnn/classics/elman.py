@@ -38,7 +38,7 @@ class Elman(OneHiddenLayer):
     Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:
-        ValueError: an argument, a shape, T = 0 or B = 0. TypeError: xs or the state is no array, or of another dtype.
+        ValueError: a bad argument or shape, T = 0 or B = 0. TypeError: xs or the state is not an array of `dtype`.
     """
 
     def _run(self, xs: Any, start: States) -> tuple[Tensor, States]:

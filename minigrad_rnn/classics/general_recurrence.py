@@ -61,9 +61,9 @@ class GeneralRecurrence(Classic):
 
     Raises:
         ValueError: an unknown layer, a cycle inside one step (which is named), a connection into the input or forward
-            in time, a connection given twice, a layer that reads nothing or from which no way leads to the output,
-            text of another form; another argument, a shape, T = 0 or B = 0.
-        TypeError: a connection that is no text; xs or the state is no array, or of another dtype.
+            in time, a connection given twice, a layer that reads nothing or from which no path leads to the output,
+            text of another form; another bad argument or shape, T = 0 or B = 0.
+        TypeError: a connection that is not text; xs or the state is not an array of `dtype`.
     """
 
     def __init__(

@@ -54,8 +54,8 @@ class NARX(WindowedMLP):
         or None beside targets.
 
     Raises:
-        ValueError: an argument, a shape, T = 0 or B = 0; no initial outputs where they are to be given; targets where
-            K = 0 feeds nothing back. TypeError: something is no array, or of another dtype.
+        ValueError: a bad argument or shape, T = 0, B = 0; no initial outputs where they are to be given; targets where
+            K = 0 feeds nothing back. TypeError: something is not an array of `dtype`.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class NARX(WindowedMLP):
             xs: (n, B, I), the inputs of those steps; None for input_size = 0.
 
         Raises:
-            ValueError: n is no whole number of at least 1, xs has another number of steps, or is missing.
+            ValueError: n is not a whole number of at least 1, xs has another number of steps, or is missing.
         """
         check_integer("NARX.forecast", n=n)
         if self.input_size:

@@ -42,7 +42,7 @@ class TDNN(WindowedMLP):
     Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`. All steps are computed at once.
 
     Raises:
-        ValueError: an argument, a shape, T = 0 or B = 0. TypeError: xs or the state is no array, or of another dtype.
+        ValueError: a bad argument or shape, T = 0 or B = 0. TypeError: xs or the state is not an array of `dtype`.
     """
 
     def __init__(

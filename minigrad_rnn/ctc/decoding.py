@@ -41,7 +41,7 @@ def best_path(log_probs: Any, input_lengths: Any = None, blank: int = 0) -> Any:
 
     Raises:
         ValueError: a shape that does not fit, a length or blank out of range, NaN or +inf within the length.
-        TypeError: log_probs is not floating point, or the lengths are no integers on the host.
+        TypeError: log_probs is not floating point, or the lengths are not integers on the host.
     """
     frames, single, blank = _frames("best_path", log_probs, input_lengths, blank)
     labellings = []
@@ -80,7 +80,7 @@ def prefix_beam_search(
     Raises:
         ValueError: as `best_path`; a beam_width below 1, a weight that is negative or not finite, a language model's
             score of NaN or +inf.
-        TypeError: as `best_path`; a beam_width that is no integer, a language model that cannot be called.
+        TypeError: as `best_path`; a beam_width that is not an integer, a language model that cannot be called.
     """
     name = "prefix_beam_search"
     check_integer_type(name, "beam_width", beam_width)

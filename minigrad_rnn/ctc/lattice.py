@@ -92,8 +92,8 @@ def lattice_of(
 def _skips(states: Whole) -> npt.NDArray[np.float64]:
     """(W + 2, B): 0 at every label that differs from the one before it, else −inf.
 
-    The first label may be reached from before the start. Likewise the state behind the last label may be reached from
-    it: so a path begins that is read from its end.
+    The first label may be reached from before the start, and the state behind the last label from that label: this is
+    where a path begins in the lattice read from its end.
     """
     W, B = states.shape
     skip = np.full((W + 2, B), -np.inf)
@@ -103,7 +103,7 @@ def _skips(states: Whole) -> npt.NDArray[np.float64]:
 
 
 def _starts(W: int, first: Whole) -> npt.NDArray[np.float64]:
-    """(W + 2, B): 0 one state before each sequence's first, from where that is a step and its label a skip."""
+    """(W + 2, B): 0 one state before each sequence's first, which from there is a step away, its label a skip."""
     start = np.full((W + 2, len(first)), -np.inf)
     start[first + 1, np.arange(len(first))] = 0
     return start

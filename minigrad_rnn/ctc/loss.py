@@ -57,7 +57,7 @@ def ctc_loss(
     Raises:
         ValueError: shapes that do not fit; a length out of range; a label that is the blank or no class; a target
             longer than its input without `zero_infinity`; an unknown reduction.
-        TypeError: log_probs is not floating point; targets or lengths are no integers, or live on a device.
+        TypeError: log_probs is not floating point; targets or lengths are not integers, or are on a device.
     """
     check_choice("ctc_loss", REDUCTIONS, reduction=reduction)
     log_probs, single, blank = check_log_probs("ctc_loss", log_probs, blank)
@@ -107,7 +107,7 @@ def check_log_probs(name: str, log_probs: Any, blank: Any) -> tuple[Tensor, bool
         raise TypeError(f"{name}: log_probs: got dtype {log_probs.dtype}, want floating point")
     shape = log_probs.shape
     if len(shape) not in (2, 3) or 0 in shape:
-        raise ValueError(f"{name}: log_probs: got shape {shape}, want (T, B, C) or (T, C), nothing of them 0")
+        raise ValueError(f"{name}: log_probs: got shape {shape}, want (T, B, C) or (T, C), no axis of length 0")
     check_integer_type(name, "blank", blank)
     if not 0 <= blank < shape[-1]:
         raise ValueError(f"{name}: blank: got {blank}, want a class from 0 to {shape[-1] - 1}")
@@ -116,7 +116,7 @@ def check_log_probs(name: str, log_probs: Any, blank: Any) -> tuple[Tensor, bool
 
 
 def check_integer_type(name: str, argument: str, value: Any) -> None:
-    """Raise TypeError for a value that is no integer."""
+    """Raise TypeError unless a value is an integer."""
     if not is_integer(value):
         raise TypeError(f"{name}: {argument}: got {type(value).__name__}, want an integer")
 

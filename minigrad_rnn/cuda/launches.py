@@ -29,7 +29,7 @@ SAVED = {"lstm": 4, "gru": 4, "gru_reset_first": 3}
 
 @dataclass
 class Inputs:
-    """The inputs of one direction; biases may be None, and c0 is for the LSTM alone."""
+    """The inputs of one direction; biases may be None, and only the LSTM has c0."""
 
     xs: Array
     h0: Array
@@ -57,7 +57,7 @@ class Sequences:
     X (D, T + 1, B, H) holds h(−1) and every h in read order, C the same of c (for the published GRU r · h(t−1),
     (D, T, B, H)), S the gates (arrays, D, T, B, H). `ys` are the outputs of each direction, (T, B, H) in time order.
     For each direction `dZ` is the gradient of Wc x(t), (T, B, G·H) in time order, and `dY` that of the recurrent
-    products, in read order: pairs of it and of the value that was multiplied, one for each block of rows of Wr.
+    products, in read order: pairs (gradient, value that was multiplied), one for each block of rows of Wr.
 
     Raises:
         TypeError: inputs of several dtypes.
@@ -272,11 +272,11 @@ def _module(kernels: Kernels, file: str, cell: str, options: tuple[str, ...]) ->
 
 
 def check(kernels: Kernels) -> None:
-    """Raise BackendError if an earlier kernel gave up waiting; what it computed is NaN from that step on."""
+    """Raise BackendError if an earlier kernel gave up waiting; its results are NaN from that step on."""
     if kernels.flags[0]:
         kernels.synchronize()  # blocks that are still waiting would report it again
         kernels.flags[0] = 0
         raise BackendError(
-            f"{kernels.device.name}: a recurrent kernel gave up waiting for values of another block, and left NaN in "
+            f"{kernels.device.name}: a recurrent kernel gave up waiting for values of another block and left NaN in "
             "their place; is the device shared with a program that stops it, such as a debugger?"
         )

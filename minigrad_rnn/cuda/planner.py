@@ -41,7 +41,7 @@ LAUNCH = 20_000.0
 
 @dataclass(frozen=True)
 class Shape:
-    """What the planner needs to know of a sequence. `cell` is one of `CELLS`. The number of steps has no influence."""
+    """What the planner uses of a sequence's shape. `cell` is one of `CELLS`. The number of steps has no influence."""
 
     cell: str
     B: int
@@ -226,7 +226,7 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
 
 
 def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
-    """Whether a block fits a multiprocessor, and there are at least as many multiprocessors as blocks."""
+    """Whether a block fits into a multiprocessor, and there are at least as many multiprocessors as blocks."""
     return (
         tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
         and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory

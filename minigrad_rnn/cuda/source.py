@@ -1,4 +1,4 @@
-"""Assemble a kernel's text: its file with every header inlined, so that the compiler needs one string alone."""
+"""Assemble a kernel's text: its file with every header inlined, so that the compiler needs only one string."""
 
 from __future__ import annotations
 

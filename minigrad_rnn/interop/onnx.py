@@ -45,7 +45,7 @@ def export_onnx(
 
     Args:
         model: a Recurrence with RNN, LSTM or GRU cells, a CharacterModel, or a list of modules, each of which reads the
-            output of the one before; of a Recurrence in the list that is its output without the state. Besides
+            output of the one before (of a Recurrence, the output without the state). Besides
             recurrences the list may hold Embedding (first), Linear, LayerNorm over the last axis, Dropout, Tanh,
             Sigmoid, ReLU, Identity and Sequential, the functions mg.softmax, log_softmax, tanh, sigmoid and relu, a
             ManyToOne with pool "last" or "mean", or first a OneToOne without a recurrence.

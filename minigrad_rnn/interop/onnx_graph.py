@@ -276,7 +276,7 @@ class Graph:
 
 
 def supported_class(model: Any) -> type[nn.Module] | None:
-    """Return the class whose forward the model runs; None for a forward of its own and for what is no module."""
+    """Return the class whose forward the model runs; None for a forward of its own and for anything but a module."""
     return next((kind for kind in SUPPORTED if isinstance(model, kind) and type(model).forward is kind.forward), None)
 
 

@@ -101,7 +101,7 @@ def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: s
 def recurrence_from_torch_state_dict(
     kind: str, state: Mapping[str, Any], prefix: str = "", **options: Any
 ) -> Recurrence:
-    """Return our RNN, LSTM or GRU with torch's weights, built from the state alone.
+    """Return our RNN, LSTM or GRU with torch's weights, built from nothing but the state.
 
     Sizes, layers, directions, biases and projection are read off the arrays. RNN and LSTM keep torch's two biases
     unless `two_biases=False`, and the parameters have the state's dtype unless `dtype` is passed (bfloat16 becomes
@@ -153,7 +153,7 @@ def recurrence_from_torch_state_dict(
         1 + max(int(match[1]) for match in layers),
         bias=bias,
         bidirectional=any(match[2] for match in layers),
-        rng=np.random.default_rng(0),  # the weights are replaced below, so no generator of the user's advances
+        rng=np.random.default_rng(0),  # the weights are replaced below, so no generator that the user holds advances
         **{"dtype": first["weight_ih_l0"].dtype, **options},
     )
     module.rng = rng

@@ -1,4 +1,4 @@
-"""The reference BPTT: every recurrence of the library differentiated by hand, on NumPy alone.
+"""The reference BPTT: every recurrence of the library differentiated by hand, in NumPy only.
 
 `lecture` holds the slides' own procedures. `stack` is the reference that `verify_bptt` compares with: it runs a cell
 through layers, directions, lengths, masks and truncation; `plain_cells` and `normalized_cells` say what each cell does

@@ -33,7 +33,7 @@ DivergenceGradient: TypeAlias = Callable[[Array, Any], tuple[Array, Any]]
 
 # --- Small mathematics -----------------------------------------------------------------------------------------------
 def nonlinear(z: Array, name: str | None) -> Array:
-    """f(z) by its name; softmax takes each row for itself, and None is the identity."""
+    """f(z) by its name; softmax is taken of each row, and None is the identity."""
     functions: dict[str | None, Callable[[Array], Array]] = {
         None: lambda z: z, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0), "sigmoid": sigma, "softmax": softmax
     }  # fmt: skip
@@ -60,7 +60,7 @@ def affine(p: Parameters, W: str, b: str | None, v: Array) -> Array:
 
 
 def affine_back(p: Parameters, pooled: Grads, W: str, b: str | None, v: Array, dz: Array) -> Array:
-    """This step's share of dW and db goes to the pool; returns dv."""
+    """Add this step's share of dW and db to the pool; return dv."""
     pooled[W] += dz.T @ v
     if b is not None and b in p:
         pooled[b] += dz.sum(axis=0)
@@ -87,7 +87,7 @@ def initial_arrays(p: Parameters, state: Any, sizes: Sizes, B: int, dtype: Any) 
 
 
 def pack_state(parts: Grads) -> Any:
-    """The state in the form in which it is handed around."""
+    """The state in the form that the module takes and returns."""
     return None if not parts else next(iter(parts.values())) if len(parts) == 1 else tuple(parts.values())
 
 
@@ -140,7 +140,7 @@ def perceptron_back(
 
 
 def window(a: AtTime, t: int, lags: range) -> Array:
-    """[a(t − k) for k in lags], beside each other."""
+    """[a(t − k) for k in lags], side by side."""
     return np.concatenate([a[t - k] for k in lags], axis=1)
 
 

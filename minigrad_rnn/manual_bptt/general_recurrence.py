@@ -99,7 +99,7 @@ def _in_order(arrows: Mapping[str, Sequence[tuple[str, str, int]]], input: str) 
                 break
         else:
             raise ValueError(
-                f"manual_bptt: connections: got layers {sorted(set(arrows) - set(order))} that wait for each other, "
-                "want an order"
+                f"manual_bptt: connections: got layers {sorted(set(arrows) - set(order))} in a cycle within one step, "
+                "want none"
             )
     return order

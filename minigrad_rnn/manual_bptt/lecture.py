@@ -34,7 +34,7 @@ def activation(z: Array, nonlinearity: str) -> Array:
         return np.tanh(z)
     if nonlinearity == "relu":
         return np.maximum(z, 0.0)
-    raise ValueError(f"activation: nonlinearity is {nonlinearity!r}; it wants 'tanh' or 'relu'")
+    raise ValueError(f"activation: nonlinearity: got {nonlinearity!r}, want 'tanh' or 'relu'")
 
 
 def activation_jacobian(h: Array, z: Array, nonlinearity: str) -> Array:
@@ -48,7 +48,7 @@ def sigma(z: Array) -> Array:
 
 
 def softmax(zo: Array) -> Array:
-    """Y_i = exp(zo_i) / Σ_j exp(zo_j), each row of (B, O) for itself."""
+    """Y_i = exp(zo_i) / Σ_j exp(zo_j), for each row of (B, O)."""
     e = np.exp(zo - zo.max(axis=-1, keepdims=True))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 

@@ -21,7 +21,7 @@ def layer_norm_rnn_step(p: Parameters, x: Array, hr: Array, before: States) -> t
 
 
 def layer_norm_rnn_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
-    """dz meets the gain, then the normalisation, then both weights."""
+    """Back through the step: dz passes the gain, then the normalisation, then both weights."""
     x, hr, y, s, h = saved
     dz = d[0] * (1.0 - h * h)
     da = layer_norm_back(dz * p["gain"], y, s)
@@ -44,7 +44,7 @@ def layer_norm_lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> 
 
 
 def layer_norm_lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
-    """h(t) reads c(t) through its normalisation; c(t+1) reads c(t) itself."""
+    """Back through the step: h(t) reads c(t) through its normalisation; c(t+1) reads c(t) itself."""
     x, hr, c0, yc, sc, yr, sr, i, f, g, o, yh, sh, v = saved
     dh, dc = d
     dv = dh * o * (1.0 - v * v)
@@ -75,7 +75,7 @@ def layer_norm_gru_step(p: Parameters, x: Array, hr: Array, before: States) -> t
 
 
 def layer_norm_gru_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
-    """Four normalisations, each left by its own rows of the gains."""
+    """Back through the step: four normalisations, each with its own rows of the gains."""
     x, hr, h0, yc, sc, yr, sr, ync, snc, ynr, snr, r, z, un, n = saved
     dh, H = d[0], hr.shape[1]
     rz, last = slice(0, 2 * H), slice(2 * H, None)

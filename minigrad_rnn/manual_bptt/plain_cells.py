@@ -78,7 +78,7 @@ def lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[A
 
 # --- GRU, rows r z n: h = (1 − z) n + z h(t−1) -----------------------------------------------------------------------
 def gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
-    """The form of cuDNN and torch, where r meets Wr h: n = tanh(Wc_n x + b_n + r (Wr_n h(t−1) + br_n))."""
+    """The form of cuDNN and torch, where r multiplies Wr h: n = tanh(Wc_n x + b_n + r (Wr_n h(t−1) + br_n))."""
     h0 = before[0]
     ar, az, an = np.split(x @ p["Wc"].T + bias(p, "b"), 3, axis=1)
     ur, uz, un = np.split(hr @ p["Wr"].T + bias(p, "br"), 3, axis=1)
@@ -100,7 +100,7 @@ def gru_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Ar
 
 
 def gru_reset_first_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
-    """As published (Cho et al. 2014), where r meets h: n = tanh(Wc_n x + b_n + Wr_n (r h(t−1)))."""
+    """As published (Cho et al. 2014), where r multiplies h: n = tanh(Wc_n x + b_n + Wr_n (r h(t−1)))."""
     h0, H = before[0], hr.shape[1]
     Wr_rz, Wr_n = p["Wr"][: 2 * H], p["Wr"][2 * H :]
     ar, az, an = np.split(x @ p["Wc"].T + bias(p, "b"), 3, axis=1)

@@ -145,7 +145,7 @@ def make_layers(
     """The checked layers by name, in the order of the state's rows, and their sizes (H, P)."""
     names = [name for block in blocks for stack in block for name in stack]
     if unknown := sorted(n for n in parameters if n.rpartition(".")[0] not in names):
-        raise ValueError(f"manual_bptt: parameters: got {unknown}, want those of {names} alone")
+        raise ValueError(f"manual_bptt: parameters: got {unknown}, want only those of {names}")
     if unknown := sorted(set(masks) - set(names)):
         raise ValueError(f"manual_bptt: masks: got {unknown}, want names among {names}")
     own = {name: {n.rpartition(".")[2]: a for n, a in parameters.items() if n.startswith(f"{name}.")} for name in names}

@@ -17,7 +17,7 @@ def describe(a: Any) -> str:
 
 
 def is_integer(n: Any) -> bool:
-    """Whether n is a Python or NumPy integer; a bool is none."""
+    """Whether n is a Python or NumPy integer, and not a bool."""
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
@@ -48,9 +48,9 @@ def check_inputs(
 
 
 def check_sizes(step: Step, name: str, parameters: Mapping[str, Array]) -> tuple[int, int]:
-    """(H, P), as the shapes of the first cell's recurrent weights say."""
+    """(H, P), read off the shapes of the first cell's recurrent weights."""
     if "Wr" not in parameters:
-        raise ValueError(f"manual_bptt: parameters: got no '{name}.Wr', only {sorted(parameters)}, want it")
+        raise ValueError(f"manual_bptt: parameters: got no '{name}.Wr' among {sorted(parameters)}, want one")
     return step.sizes(parameters)
 
 
@@ -63,11 +63,11 @@ def check_layer(
     for part, shape in want.items():
         if part not in parameters and (part not in step.optional or (part == "Wp" and H != P)):
             raise ValueError(
-                f"manual_bptt: parameters: got no '{name}.{part}', only {sorted(parameters)}, want it of shape {shape}"
+                f"manual_bptt: parameters: got no '{name}.{part}' among {sorted(parameters)}, want one of {shape}"
             )
     for part, a in parameters.items():
         if part not in want:
-            raise ValueError(f"manual_bptt: parameters: got '{name}.{part}', want {' '.join(want)} alone")
+            raise ValueError(f"manual_bptt: parameters: got '{name}.{part}', want only {' '.join(want)}")
         check_array(f"parameters['{name}.{part}']", a, want[part], dtype)
 
 

@@ -69,7 +69,7 @@ class Recurrence(nn.Module):
     Raises:
         ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T, masks for an unknown cell, or masks that
             act inside the steps with impl="fused".
-        TypeError: a dtype that is not the parameters', or lengths that are no whole numbers.
+        TypeError: a dtype that is not the parameters', or lengths that are not whole numbers.
         BackendError: xs or the state is on another backend than the parameters.
     """
 
@@ -276,8 +276,8 @@ class Recurrence(nn.Module):
     def draw_masks(self, T: int, B: int, rng: nn.init.Rng = None) -> dict[str, CellMasks]:
         """Draw the masks of one forward pass over T steps of B sequences, on the host, by the name of the cell.
 
-        In evaluation there are none but the probabilities of zoneout. The same generator in the same state gives the
-        same masks; passing them to several calls makes the network deterministic, as gradient checks need it.
+        In evaluation the only masks are zoneout's probabilities. The same generator in the same state gives the same
+        masks; passing them to several calls makes the network deterministic, as gradient checks need it.
         """
         if not any(self.zoneout) and not (self.training and (self.dropout or self.recurrent_dropout)):
             return {}

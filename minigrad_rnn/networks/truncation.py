@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time: the state goes on from window to window, its gradient does not."""
+"""Truncated back-propagation through time: the state is carried from window to window, its gradient is not."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _to_backend(rnn: Recurrence, a: Array) -> Any:
 
 
 def _run(rnn: Recurrence, xs: Any, state: State, masks: Masks | None, left: Array | None) -> tuple[Tensor, State]:
-    """As `rnn(xs, state)`. left (B,): how many steps each sequence still has, which may be none or fewer than none."""
+    """As `rnn(xs, state)`. left (B,): how many steps each sequence still has; it may be zero or negative."""
     if left is None:
         return rnn(xs, state, masks=masks)
     batch_first = rnn.batch_first and xs.ndim == 3
@@ -90,7 +90,7 @@ class Window(NamedTuple):
 
 
 class Truncation:
-    """BPTT(k2; k1): after every k1 steps, look back at most k2 steps (Williams & Peng 1990; Sutskever 2013).
+    """BPTT(k2; k1): after every k1 steps, go back at most k2 steps (Williams & Peng 1990; Sutskever 2013).
 
     >>> import numpy as np
     >>> from minigrad_rnn import RNN, Truncation
@@ -112,7 +112,7 @@ class Truncation:
         k2: steps that a gradient travels at most, a multiple of k1; k1 by default.
 
     Raises:
-        ValueError: k1 below 1, or a k2 that is no multiple of it.
+        ValueError: k1 below 1, or a k2 that is not a multiple of it.
     """
 
     def __init__(self, k1: int, k2: int | None = None) -> None:
@@ -136,7 +136,7 @@ class Truncation:
 
         Raises:
             ValueError: the recurrence reads in two directions, or as its own call.
-            TypeError: rnn is no recurrence, or as its own call.
+            TypeError: rnn is not a recurrence, or as its own call.
         """
         axis, T, B = _axis_and_sizes(rnn, xs)
         if masks is not None:

@@ -41,7 +41,7 @@ class Memory(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Base class. A subclass defines `scores`, and `project` if its keys are not the memory itself.
+    """Base class of attention. A subclass defines `scores`, and `project` if its keys are not the memory itself.
 
     Call: `context, weights = attention(query, memory, lengths)`.
         query: (T, B, Q), or (B, Q) for one step.

@@ -50,7 +50,7 @@ def inverse_sigmoid_schedule(k: float = 1000.0) -> Schedule:
 
 
 class TeacherForcing:
-    """Draws for each token whether the truth is fed.
+    """Draw for each token whether the true one is fed to the decoder.
 
     Args:
         schedule: from the training step, which starts at 0, to the probability of feeding the truth.

@@ -65,7 +65,7 @@ def greedy_decode(
         max_length: the largest number of tokens, at least 1.
 
     Raises:
-        ValueError: batch or max_length below 1, an end that is no token, log probabilities that are not (N, V), are
+        ValueError: batch or max_length below 1, an end that is not a token, log probabilities that are not (N, V), are
             above 0 or NaN.
     """
     return _decode("greedy_decode", model, state, batch, begin, end, max_length, lambda row: int(row.argmax()))

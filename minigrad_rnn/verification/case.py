@@ -62,7 +62,7 @@ class VerificationCase(ABC):
         return a[:, None] if self.values["xs"].ndim == 2 else self.to_model(a, is_state)
 
     def twin(self, implementation: str) -> Any:
-        """The model that takes this implementation."""
+        """The model that runs this implementation."""
         return self.model
 
     def leaves(self, values: Mapping[str, Array], requires_grad: bool) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ class VerificationCase(ABC):
         return gradients | self._outcomes(output.numpy(), [end.numpy() for end in ends])
 
     def by_hand(self) -> Gradients:
-        """The same by the reference."""
+        """The same as `on_the_tape`, by the reference BPTT."""
         result, gradients = self.reference()
         ends = [self.to_model(end, is_state=True) for end in unpack(result.final_state)]
         return gradients | self._outcomes(self.to_model(result.output), ends)
@@ -91,7 +91,7 @@ class VerificationCase(ABC):
         return {"output": output} | {f"final {name}": end for name, end in zip(self.state_names, ends)}
 
     def divergence_gradient(self, output: Array, final: Any) -> tuple[Array, Any]:
-        """The divergence's own gradients, with which the procedures by hand begin."""
+        """The divergence's gradients, from which the BPTT by hand starts."""
         arrays = [self.to_model(output), *(self.to_model(end, is_state=True) for end in unpack(final))]
         leaves = self.leaves({str(k): a for k, a in enumerate(arrays)}, requires_grad=True)
         first, *rest = leaves.values()

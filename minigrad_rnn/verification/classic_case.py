@@ -34,7 +34,7 @@ CLASSIC_REFERENCES: dict[type[Classic], Callable[..., Any]] = {
 
 
 class ClassicCase(VerificationCase):
-    """A classic; `values` are xs, unless it is learned the state (lags, B, features), and targets (T, B, O) if any."""
+    """The case of a classic; `values`: xs, the state (lags, B, features) unless learned, targets (T, B, O) if any."""
 
     @staticmethod
     def of(

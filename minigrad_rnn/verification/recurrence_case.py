@@ -39,14 +39,14 @@ REFERENCED: dict[type[Cell], str] = {
     MGUCell: "mgu",
     IndRNNCell: "indrnn",
 }
-"""The cells that a BPTT by hand is written for, under the reference's names."""
+"""The cells that have a BPTT by hand, under the reference's names."""
 OPTIONS = ("nonlinearity", "reset_after")
 """The cells' attributes that are options of the reference; the rest shows in the parameters."""
 
 
 @dataclass
 class RecurrenceCase(VerificationCase):
-    """A recurrence with its lengths, masks and truncation; `values` are xs and, unless it is learned, h(−1) (c(−1))."""
+    """The case of a recurrence with lengths, masks, truncation; `values`: xs and, unless learned, h(−1) (and c(−1))."""
 
     lengths: list[int] | None
     masks: dict[str, CellMasks]

@@ -41,7 +41,7 @@ class Row:
 
     @property
     def exact(self) -> list[float]:
-        """The errors between those that must agree to `EXACT`."""
+        """The errors between the implementations that must agree to `EXACT`."""
         return [e for e in (self.graph_reference, self.fused_reference, self.graph_fused) if e is not None]
 
     @property
@@ -69,7 +69,7 @@ class Verification:
 
     @property
     def largest_difference(self) -> float | None:
-        """The largest relative error against finite differences; None where there are none to compare with."""
+        """The largest relative error against finite differences; None without any."""
         return max((row.finite_difference for row in self.rows if row.finite_difference is not None), default=None)
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Verification:
             mark = "" if row.passed else "  ← fails"
             lines.append(f"  {row.name:{width}}  {row.shape!s:{shapes}}  {cells}{mark}")
         verdict = "passed" if self.passed else "FAILED"
-        lines.append(f"  {verdict}: wants ≤ {EXACT:.0e} between the three, ≤ {DIFFERENCES:.0e} to finite differences")
+        lines.append(f"  {verdict}: want ≤ {EXACT:.0e} between the three, ≤ {DIFFERENCES:.0e} to finite differences")
         return "\n".join(lines)
 
 
@@ -107,16 +107,16 @@ def verify_bptt(
     is drawn at random, or the learned one is used.
 
     Args:
-        model: any recurrence whose cell a BPTT by hand is written for: RNN, LSTM, GRU, their layer-normalised forms,
+        model: any recurrence whose cell has a BPTT by hand: RNN, LSTM, GRU, their layer-normalised forms,
             MGU, IndRNN, with any options; and the classics: TDNN, NARX, Jordan, Elman, StateSpace, GeneralRecurrence.
-        xs: (T, B, I) in the model's own layout, any floating dtype; a classic takes no other layout than this.
+        xs: (T, B, I) in the model's own layout, any floating dtype; a classic takes this layout only.
         state: the initial state as the model takes it, or None.
         divergence: maps the output (T, B, D·H) and the final state's arrays to a scalar; by default a function of all
-            outputs and final states at once that is no sum over time, the general case of slide 70.
+            outputs and final states at once that is not a sum over time, the general case of slide 70.
         seed: of the random directions, states and weights of the divergence.
         lengths: (B,), as the model takes them.
         masks: dropout masks, as `model.draw_masks` gives them; without them dropout is off.
-        truncation: cut gradients as it does, with k2 = k1; there is no finite difference of that.
+        truncation: cut gradients as this `Truncation` does, with k2 = k1; no finite differences then.
         targets: (T, B, O), true outputs that a NARX is fed with.
 
     Raises:

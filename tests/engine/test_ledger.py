@@ -35,7 +35,7 @@ def test_the_ledgers_lines_are_each_their_own(xp: Any) -> None:
     book = mg.ledger(y.sum(), [w])
     assert [(t, g.tolist()) for t, g in book[w]] == [(None, [1.0, 1.0]), (0, [3.0, 3.0])]
     assert list(book.by_time_step(w)) == [0, None]
-    with pytest.raises(KeyError, match="not among those"):
+    with pytest.raises(KeyError, match="not among the inputs of this ledger"):
         book[mg.tensor([1.0])]
     with pytest.raises(GraphError, match="not on the tape"):
         mg.ledger((w * 2).sum(), [mg.tensor([1.0])])

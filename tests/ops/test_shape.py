@@ -192,7 +192,7 @@ def test_lists_and_arrays_beside_tensors(xp: Any) -> None:
         (lambda x: mg.linspace(x, x, -1), "num: got -1"),
         (lambda x: mg.meshgrid(x[0], indexing="yx"), "indexing: got 'yx'"),
         (lambda x: mg.apply_along_axis(mg.sum, 1, x[:0]), "apply_along_axis: got shape"),
-        (lambda x: mg.apply_over_axes(lambda a, k: a[0, 0], x, 0), "apply_over_axes: func gave shape"),
+        (lambda x: mg.apply_over_axes(lambda a, k: a[0, 0], x, 0), "apply_over_axes: func returned shape"),
         (lambda x: mg.vectorize(mg.sin)(x[:0]), "vectorize: got arrays of shape"),
         (lambda x: mg.insert(x, 9, 1.0), "index 9 is out of bounds"),
         (lambda x: mg.delete(x, 9), "index 9 is out of bounds"),

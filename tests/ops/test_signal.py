@@ -270,9 +270,9 @@ X, W3 = np.ones((2, 4, 6)), np.ones((4, 2, 3))
         (lambda: mg.fft.fftn(mg.tensor(X), s=(2, 3), axes=(0,)), "s: got 2 lengths"),
         (lambda: mg.sliding_window_view(mg.tensor(X), 7, 2), "does not fit in an axis of 6"),
         (lambda: mg.sliding_window_view(mg.tensor(X), (2, 2), 0), "want a size for each of the axes"),
-        (lambda: mg.sliding_window_view(mg.tensor(X), -1, 0), "size of 0 or more"),
-        (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3)), "groups is 1"),
-        (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3), groups=3), "groups is 3"),
+        (lambda: mg.sliding_window_view(mg.tensor(X), -1, 0), "want size ≥ 0"),
+        (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3)), "groups = 1"),
+        (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3), groups=3), "groups = 3"),
         (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3), mg.tensor(np.ones(3)), groups=2), r"want b of shape \(4,\)"),
         (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3), stride=2, padding="same", groups=2), "stride of 1"),
         (lambda: mg.conv1d(mg.tensor(X), mg.tensor(W3), dilation=3, groups=2), "does not fit in an axis of 6"),
@@ -293,7 +293,7 @@ X, W3 = np.ones((2, 4, 6)), np.ones((4, 2, 3))
         (lambda: mg.interp(mg.tensor(X), [0.0, 1.0], [1.0]), r"got shapes \(2,\) and \(1,\)"),
         (lambda: mg.interp(mg.tensor(X), [0.0], [1.0], period=0), "period: got 0"),
         (lambda: mg.vander(mg.tensor(X)), "want a vector"),
-        (lambda: mg.embedding([0], mg.tensor(X[0], requires_grad=True), padding_idx=4), "want one of 4 rows"),
+        (lambda: mg.embedding([0], mg.tensor(X[0], requires_grad=True), padding_idx=4), "index of one of 4 rows"),
     ],
 )
 def test_what_does_not_fit_is_named(xp: Any, call: Any, words: str) -> None:

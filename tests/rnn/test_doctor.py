@@ -23,7 +23,7 @@ def test_it_reports_every_backend(capsys: pytest.CaptureFixture[str], monkeypatc
     assert "strict: usable" in out
     assert out.count("right: ") == 12
     assert "implementation fused" in out
-    assert "everything that is here works" in out
+    assert "everything available works" in out
     assert all(len(line) < 80 for line in out.splitlines()[3:])
 
 
@@ -39,7 +39,7 @@ def test_a_missing_backend_is_reported_and_fails_only_if_requested(
     assert main(["doctor"]) == 0
     assert "cupy: not usable\n  backend 'cupy': no GPU at all" in capsys.readouterr().out
     assert main(["doctor", "--backend", "cupy"]) == 1
-    assert "not well: cupy" in capsys.readouterr().out
+    assert "failed: cupy" in capsys.readouterr().out
 
 
 def test_a_wrong_gradient_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_a_wrong_gradient_is_reported(capsys: pytest.CaptureFixture[str], monkey
     assert main(["doctor", "--backend", "numpy"]) == 1
     out = capsys.readouterr().out
     assert "WRONG: " in out
-    assert "not well: numpy" in out
+    assert "failed: numpy" in out
 
 
 def test_wrong_outputs_in_float32_are_reported(

@@ -154,7 +154,7 @@ def _pull(p: Place, near: Sequence[Place]) -> Pull:
 
 
 def _settle(rows: list[list[Place]], frames: Mapping[int | None, Frame]) -> None:
-    """Move what is in no frame nearer to its neighbours, as the frames beside it allow."""
+    """Move the places outside all frames nearer to their neighbours, as far as the frames beside them allow."""
     frames_in: list[list[Frame]] = [[] for _ in rows]
     for f in frames.values():
         for n in _layers(f):
@@ -166,7 +166,7 @@ def _settle(rows: list[list[Place]], frames: Mapping[int | None, Frame]) -> None
         moves = False
         for n in numbers if sweep % 2 == 0 else reversed(numbers):
             row, fixed = rows[n], frames_in[n]
-            # (target x, weight, half a width, gap, who): frames stay, and so does what runs inside of them
+            # (target x, weight, half a width, gap, place or None for a frame): frames and what is inside them stay
             moved: list[tuple[float, float, float, float, Place | None]]
             moved = [((f.left + f.right) / 2, 1e9, (f.right - f.left) / 2, GAP, None) for f in fixed]
             for p, pull in zip(row, pulls[n]):

@@ -28,7 +28,7 @@ def copy(xp: Any, x: Array) -> Any:
 
 
 def array(object: Any, dtype: Any = None) -> Tensor:
-    """One tensor from nested lists of tensors, arrays and numbers, all of one shape; a copy of an array or a tensor.
+    """Make a tensor from nested lists of tensors, arrays and numbers, all of one shape, or copy an array or a tensor.
 
     Gradients flow to the tensors. Numbers take the dtype of the tensors and arrays in the lists; lists of numbers alone
     become float32 and int64, as in `tensor`.
@@ -122,7 +122,7 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Te
 def _fractions(ends: Any, num: int, endpoint: bool) -> Any:
     """The fractions 0 to 1 of `num` equal steps, along a new first axis before those of `ends`."""
     if num < 0:
-        raise ValueError(f"linspace: num: got {num}, want no negative number")
+        raise ValueError(f"linspace: num: got {num}, want at least 0")
     steps = num - 1 if endpoint else num
     fractions = np.arange(num) / steps if steps else np.zeros(num)
     dtypes = [e.dtype for e in ends if hasattr(e, "dtype") and e.dtype.kind == "f"]
@@ -164,7 +164,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, axis:
 
 @composed
 def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Tensor, ...]:
-    """One grid for each vector, which varies along an axis of its own; `sparse` keeps the other axes at length one.
+    """A coordinate grid for each vector, which varies along its own axis; `sparse` keeps the other axes at length one.
 
     The axes are in the order of the vectors for `indexing="ij"`; for "xy" the first two are exchanged. Views.
     """

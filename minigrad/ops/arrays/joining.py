@@ -188,7 +188,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """
     n = shape(x)[axis_in(axis, ndim(x), "split: axis")]
     if _is_count(indices_or_sections) and (indices_or_sections < 1 or n % indices_or_sections):
-        raise ValueError(f"split: got {indices_or_sections} sections of {n} elements, want equal ones")
+        raise ValueError(f"split: got {indices_or_sections} sections of {n} elements, want sections of equal length")
     return array_split(x, indices_or_sections, axis)
 
 

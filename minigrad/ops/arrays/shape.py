@@ -146,7 +146,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
     n = ndim(x)
     sources, targets = axes_in(source, n, "source"), axes_in(destination, n, "destination")
     if len(sources) != len(targets):
-        raise ValueError(f"moveaxis: got {len(sources)} axes as source and {len(targets)} as destination, want as many")
+        raise ValueError(f"moveaxis: got {len(sources)} axes as source and {len(targets)} as destination, want equal")
     order = [k for k in range(n) if k not in sources]
     for target, axis in sorted(zip(targets, sources)):
         order.insert(target, axis)

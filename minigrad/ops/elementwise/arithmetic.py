@@ -137,7 +137,7 @@ absolute = abs
 
 @primitive
 def fabs(xp: Any, x: Array) -> Any:
-    """The absolute value of a real number, as a float even of an integer; the derivative at 0 is 0."""
+    """The absolute value of a real number, a float even for an integer; the derivative at 0 is 0."""
     return xp.fabs(x), (x,), lambda xp, g, x: g * xp.sign(x)
 
 
@@ -175,7 +175,7 @@ def fmin(xp: Any, a: Array, b: Array) -> Any:
 
 
 def _wins_or_nan(a: Array, b: Array, like: Array) -> Array:
-    """`_wins`, and 1 where b alone is NaN."""
+    """`_wins`, and 1 where only b is NaN."""
     return ((a > b) + 0.5 * (a == b) + (b != b) * (a == a)).astype(like.dtype)
 
 

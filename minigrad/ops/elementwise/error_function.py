@@ -65,7 +65,7 @@ BLOCK = 1 << 15
 
 
 def in_blocks(xp: Any, function: Callable[[Any, Array], Array], x: Array) -> Array:
-    """Return `function(xp, x)` of a function that makes many passes; on the host it gets `BLOCK` elements at a time."""
+    """Wrap a function that makes many passes, so that on the host it gets `BLOCK` elements at a time."""
     if xp is not np or x.size <= BLOCK:
         return function(xp, x)
     flat = x.reshape(-1)

@@ -23,7 +23,7 @@ __all__ = ["choose", "compress", "extract", "getitem", "take", "take_along_axis"
 BASIC = frozenset((int, bool, slice, type(None), type(...)))
 """An index made of these types only picks every element at most once."""
 FEW = 1024
-"""Up to so many elements `np.add.at` with the index itself is faster than computing flat positions first."""
+"""Up to this many elements `np.add.at` with the index itself is faster than computing flat positions first."""
 BLOCK = 1 << 14
 """Elements that are added at once: their flat positions take eight bytes each."""
 
@@ -221,7 +221,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
 
 
 def in_order(x: Any, order: Array, axis: int) -> Tensor:
-    """`take_along_axis` for an order of the library's own that names no position twice."""
+    """`take_along_axis` for indices that the library made and that name no position twice."""
     return _take_along_axis(x, indices=order, axis=axis, unique=True)
 
 
@@ -267,7 +267,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     if mode != "raise":
         numbers = _within_bounds("choose", numbers, len(choices), mode)
     elif type(numbers) is np.ndarray and numbers.size and not 0 <= numbers.min() <= numbers.max() < len(choices):
-        raise ValueError(f"choose: got numbers from {numbers.min()} to {numbers.max()} of {len(choices)} choices")
+        raise ValueError(f"choose: a: got {numbers.min()} to {numbers.max()}, want 0 to {len(choices) - 1}")
     chosen: Tensor = choices[0]
     for k, choice in enumerate(choices[1:], 1):
         chosen = where(less(numbers, k), chosen, choice)

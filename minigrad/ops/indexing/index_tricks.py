@@ -57,7 +57,7 @@ def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
 
 @nondifferentiable
 def ix_(*args: Any) -> tuple[Tensor, ...]:
-    """The index to all combinations of several vectors of positions or masks. Masks synchronise with the device."""
+    """The index of all combinations of several vectors of positions or masks. Masks synchronise with the device."""
     vectors = []
     for k, arg in enumerate(args):
         a = as_array(arg)
@@ -73,13 +73,13 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
 
 @nondifferentiable
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:
-    """The index to the main diagonal of an array with `ndim` axes of length n."""
+    """The index of the main diagonal of an array with `ndim` axes of length n."""
     return _tensors([default_backend().xp.arange(n)] * ndim)
 
 
 @nondifferentiable
 def diag_indices_from(x: Any) -> tuple[Tensor, ...]:
-    """The index to the main diagonal of an array like `x`, with at least two axes, all of one length."""
+    """The index of the main diagonal of an array like `x`, with at least two axes, all of one length."""
     if ndim(x) < 2 or len(set(shape(x))) > 1:
         raise ValueError(f"diag_indices_from: got shape {shape(x)}, want at least two axes, all of one length")
     return diag_indices(shape(x)[0], ndim(x))
@@ -88,26 +88,26 @@ def diag_indices_from(x: Any) -> tuple[Tensor, ...]:
 # Triangles are made on the host, since their element count would synchronise with a device.
 @nondifferentiable
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
-    """The index to the lower triangle of an (n, m) matrix, up to the `k`-th diagonal above the main one."""
+    """The index of the lower triangle of an (n, m) matrix, up to the `k`-th diagonal above the main one."""
     return _tensors(map(default_backend().from_numpy, np.tril_indices(n, k, m)))
 
 
 @nondifferentiable
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
-    """The index to the upper triangle of an (n, m) matrix, from the `k`-th diagonal above the main one."""
+    """The index of the upper triangle of an (n, m) matrix, from the `k`-th diagonal above the main one."""
     return _tensors(map(default_backend().from_numpy, np.triu_indices(n, k, m)))
 
 
 @nondifferentiable
 def tril_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
-    """The index to the lower triangle of a matrix like `x`."""
+    """The index of the lower triangle of a matrix like `x`."""
     n, m = _matrix_shape(x)
     return tril_indices(n, k, m)
 
 
 @nondifferentiable
 def triu_indices_from(x: Any, k: int = 0) -> tuple[Tensor, ...]:
-    """The index to the upper triangle of a matrix like `x`."""
+    """The index of the upper triangle of a matrix like `x`."""
     n, m = _matrix_shape(x)
     return triu_indices(n, k, m)
 
@@ -181,7 +181,7 @@ class _Brackets:
     def _part(self, item: Any) -> Any:
         """A tensor, or a number or host array without a backend of its own."""
         if isinstance(item, str):
-            raise ValueError(f"{self.__name__}[...]: got {item!r} as a later item, want a directive as the first only")
+            raise ValueError(f"{self.__name__}[...]: got {item!r} after the first item, want directives only first")
         if isinstance(item, slice):
             start, step = item.start or 0, 1 if item.step is None else item.step
             if isinstance(step, complex):

@@ -22,13 +22,13 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     """For each element the choice that belongs to the first true condition, else `default`; all broadcast.
 
     Raises:
-        ValueError: there are no conditions, or not as many as choices.
+        ValueError: there are no conditions, or their number is not that of the choices.
     """
     if not len(condlist) or len(condlist) != len(choicelist):
-        raise ValueError(f"select: got {len(condlist)} conditions for {len(choicelist)} choices, want as many, and any")
+        raise ValueError(f"select: got {len(condlist)} conditions for {len(choicelist)} choices, want one for each")
     for condition in condlist:
         if hasattr(condition, "dtype") and condition.dtype.kind != "b":
-            raise TypeError(f"select: condlist: got a condition of {condition.dtype}, want truth values")
+            raise TypeError(f"select: condlist: got a condition of {condition.dtype}, want booleans")
     chosen = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):
         chosen = where(condition, choice, chosen)
@@ -49,7 +49,7 @@ def piecewise(x: Any, condlist: Sequence[Any], funclist: Sequence[Any], *args: A
     conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
     if len(funclist) not in (len(conditions), len(conditions) + 1):
         raise ValueError(
-            f"piecewise: got {len(funclist)} functions for {len(conditions)} conditions, want as many or one more"
+            f"piecewise: got {len(funclist)} functions for {len(conditions)} conditions, want equally many or one more"
         )
     if len(funclist) > len(conditions):
         conditions.append(logical_not(reduce(logical_or, conditions)))

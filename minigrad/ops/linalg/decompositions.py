@@ -140,7 +140,7 @@ def qr(a: Any, mode: Literal["reduced", "complete"] = "reduced") -> QRResult: ..
 @overload
 def qr(a: Any, mode: str) -> Any: ...
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """`(Q, R)` with orthonormal columns Q and an upper triangular R; `mode` is "reduced", "complete" or "r" (R alone).
+    """`(Q, R)` with orthonormal columns Q and an upper triangular R; `mode` is "reduced", "complete" or "r" (only R).
 
     Differentiable if the first min(m, n) columns of `a` are independent. Of the additional columns of a complete Q only
     the space that they span has a derivative.
@@ -189,7 +189,7 @@ def svd(a: Any, full_matrices: bool = True, *, compute_uv: Literal[False]) -> Te
 @overload
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any: ...
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """`(U, S, Vh)` with `a = U @ diag(S) @ Vh`, singular values in descending order; S alone without `compute_uv`.
+    """`(U, S, Vh)` with `a = U @ diag(S) @ Vh`, singular values in descending order; only S without `compute_uv`.
 
     Of the additional columns of full matrices only the space that they span has a derivative.
     """

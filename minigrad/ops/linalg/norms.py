@@ -121,7 +121,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
         axis = tuple(range(x.ndim))
     axis = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     if len(axis) not in (1, 2):
-        raise ValueError(f"norm: axis: got {len(axis)} of them, want one of vectors or two of matrices")
+        raise ValueError(f"norm: axis: got {len(axis)} axes, want one for vectors or two for matrices")
     axis = axes_in(axis, x.ndim, "norm: axis")
     return (_of_vectors if len(axis) == 1 else _of_matrices)(x, ord, axis, keepdims)
 

@@ -79,7 +79,7 @@ def _solve(xp: Any, a: Array, b: Array) -> Array:
 
 @primitive
 def solve(xp: Any, a: Array, b: Array) -> Any:
-    """The `x` with `a @ x = b`. A `b` of one axis is a vector, else a stack of matrices that broadcasts with `a`."""
+    """The solution `x` of `a @ x = b`. A `b` of one axis is a vector, else matrices that broadcast with `a`."""
     vector = b.ndim == 1
 
     def rule(xp: Any, g: Array, needs: Any, a: Array, x: Array) -> Any:

@@ -75,7 +75,7 @@ def pad(
     options = {"constant_values": constant_values, "end_values": end_values, "stat_length": stat_length}
     for name, value in {**options, "reflect_type": reflect_type}.items():
         if value is not None and name != OPTIONS[mode]:
-            raise ValueError(f"pad: {name}: mode {mode!r} has no such option")
+            raise ValueError(f"pad: {name}: mode {mode!r} does not take this option")
     if mode == "constant":
         constant_values = 0 if constant_values is None else constant_values
         if _is_number(constant_values):
@@ -109,7 +109,7 @@ def _widths(pad_width: Any, n: int) -> tuple[tuple[int, int], ...]:
     except ValueError:
         raise ValueError(f"pad: pad_width: got {pad_width}, want a number, a pair, or {n} pairs") from None
     if any(w < 0 for pair in widths for w in pair):
-        raise ValueError(f"pad: pad_width: got {pad_width}, want no negative number")
+        raise ValueError(f"pad: pad_width: got {pad_width}, want numbers of at least 0")
     return tuple((before, after) for before, after in widths)
 
 
@@ -130,13 +130,13 @@ def _pairs(values: Any, n: int) -> tuple[tuple[Any, Any], ...]:
         return ((values[0], values[-1]),) * n
     pairs = tuple((pair, pair) if _is_single(pair) else (pair[0], pair[-1]) for pair in values)
     if len(pairs) not in (1, n):
-        raise ValueError(f"pad: got {len(pairs)} pairs of values for {n} axes")
+        raise ValueError(f"pad: got {len(pairs)} pairs of values for {n} axes, want one or {n}")
     return pairs * n if len(pairs) == 1 else pairs
 
 
 def _pad_axis(x: Any, axis: int, width: tuple[int, int], mode: str, pair: Sequence[Any]) -> Tensor:
     if not shape(x)[axis] and mode != "constant":
-        raise ValueError(f"pad: axis {axis} of shape {shape(x)} is empty: there are no values for mode {mode!r}")
+        raise ValueError(f"pad: axis {axis} of shape {shape(x)} is empty: it has no values for mode {mode!r}")
     if mode in MIRRORS:
         before, after = _mirrored(x, axis, width, mode, pair[0])
     elif mode in STATISTICS:

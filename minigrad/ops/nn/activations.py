@@ -144,7 +144,7 @@ def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
 
 
 def _times_density(xp: Any, x: Array) -> Array:
-    """x times the normal distribution's density. It is 0 beyond 40, so x is clipped, and its square cannot overflow."""
+    """x times the normal distribution's density. It is 0 beyond 40, so x is clipped to keep x² finite."""
     x = xp.clip(x, -40.0, 40.0)
     return x * (1 / math.sqrt(2 * math.pi)) * xp.exp(-0.5 * (x * x))
 
@@ -262,5 +262,5 @@ def glu(x: Any, dim: int = -1) -> Tensor:
     """
     axis, n = dim % x.ndim, x.shape[dim]
     if n % 2:
-        raise ValueError(f"glu: x: got shape {x.shape}, want an even length along {dim}")
+        raise ValueError(f"glu: x: got shape {x.shape}, want an even length along axis {dim}")
     return multiply(x[along(axis, slice(None, n // 2))], sigmoid(x[along(axis, slice(n // 2, None))]))

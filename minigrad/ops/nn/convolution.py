@@ -166,13 +166,13 @@ def _geometry(x: Array, W: Array, b: Array, step: int, padding: Any, dilation: i
     if x.ndim not in (2, 3) or W.ndim != 3:
         raise ValueError("want x of shape (N, C, L) or (C, L), and W of shape (O, C / groups, K)")
     if groups < 1 or x.shape[-2] != W.shape[1] * groups or W.shape[0] % groups:
-        raise ValueError(f"want {W.shape[1]} · groups channels, and outputs that groups divide: groups is {groups}")
+        raise ValueError(f"want {W.shape[1]} · groups channels, and outputs divisible by groups = {groups}")
     if b is not None and tuple(b.shape) != W.shape[:1]:
         raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
     length, size = x.shape[-1], W.shape[2]
     if padding == "same":
         if step != 1:
-            raise ValueError("padding 'same' wants a stride of 1")
+            raise ValueError("padding 'same' needs a stride of 1")
         left, total = dilation * (size - 1) // 2, dilation * (size - 1)
     else:
         left = 0 if padding == "valid" else single(padding)

@@ -28,7 +28,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
         return rows
     count = weight.shape[0]
     if not -count <= padding_idx < count:
-        raise ValueError(f"embedding: padding_idx: got {padding_idx}, want one of {count} rows")
+        raise ValueError(f"embedding: padding_idx: got {padding_idx}, want the index of one of {count} rows")
     padding = ids.reshape((*ids.shape, *(1,) * (rows.ndim - ids.ndim))) == padding_idx % count
     return where(padding, rows.detach(), rows)
 

@@ -16,7 +16,7 @@ Array = Any
 __all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d"]
 
 FEW = 32
-"""Windows of up to so many values are processed value by value, each for all windows at once."""
+"""Windows of up to this many values are processed value by value, each for all windows at once."""
 
 
 @primitive

@@ -96,7 +96,7 @@ def window_count(n: int, size: int, step: int, dilation: int) -> int:
         ValueError: no window fits, or a number is out of range.
     """
     if size < 0 or step < 1 or dilation < 1:
-        raise ValueError(f"got size, step and dilation {size, step, dilation}, want a size of 0 or more, others of 1")
+        raise ValueError(f"got size, step and dilation {size, step, dilation}, want size ≥ 0, step ≥ 1, dilation ≥ 1")
     count = (n - (dilation * (size - 1) + 1 if size else 0)) // step + 1
     if count < 1:
         raise ValueError(f"a window of {size} values, {dilation} apart, does not fit in an axis of {n}")

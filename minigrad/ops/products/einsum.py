@@ -75,11 +75,11 @@ def _labels(
         every = [label for labels_a in labels for label in labels_a if not isinstance(label, _Dot)]
         return labels, (*dots, *sorted(label for label in set(every) if every.count(label) == 1))
     if dots and Ellipsis not in output:
-        raise ValueError("einsum: the result has no ellipsis for the axes that stand under one")
+        raise ValueError("einsum: the result has no ellipsis, want one for the axes under the arrays' ellipsis")
     result = tuple(label for part in output for label in (dots if part is Ellipsis else (part,)))
     for label in result:
         if result.count(label) > 1 or not any(label in labels_a for labels_a in labels):
-            raise ValueError(f"einsum: the result's subscript {label!r} is there twice, or in no array")
+            raise ValueError(f"einsum: the result's subscript {label!r} appears twice, or in no array")
     return labels, result
 
 

@@ -145,7 +145,7 @@ def _summed_axes(axes: Any, n: int, m: int) -> tuple[list[int], list[int]]:
         left, right = ([part] if isinstance(part, (int, np.integer)) else part for part in axes)
     left, right = [int(k) for k in left], [int(k) for k in right]
     if len(left) != len(right) or any(not -n <= k < n for k in left) or any(not -m <= k < m for k in right):
-        raise ValueError(f"axes: got {axes!r} for {n} and {m} axes, want pairs of axes that are there")
+        raise ValueError(f"axes: got {axes!r} for {n} and {m} axes, want pairs of existing axes")
     return [k % n for k in left], [k % m for k in right]
 
 
@@ -202,7 +202,7 @@ def vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
     """The inner products of vectors along `axis`; other axes broadcast, complex values of the first are conjugated."""
     x1, x2 = (_move_axis(_as_array(x), axis, -1, "vecdot: axis") for x in (x1, x2))
     if x1.shape[-1] != x2.shape[-1]:
-        raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, {axis=} last, want as many values along it")
+        raise ValueError(f"vecdot: got shapes {x1.shape} and {x2.shape}, {axis=}, want equal lengths along it")
     return _vecdot(_conjugate(x1), x2)
 
 

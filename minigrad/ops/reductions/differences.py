@@ -55,7 +55,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
     """The differences of neighbours in the flattened array, between `to_begin` and `to_end`."""
     ary = as_tensor(ary)
     if ary.dtype == bool:
-        raise TypeError("ediff1d: ary: got truth values, of which there are no differences")
+        raise TypeError("ediff1d: ary: got booleans, want numbers")
     y = _diff(reshape(ary, (-1,)), n=1, axis=0) if ary.size else reshape(ary, (-1,))
     begin, end = (None if part is None else reshape(_tensor_like(part, ary), (-1,)) for part in (to_begin, to_end))
     parts = [part for part in (begin, y, end) if part is not None]

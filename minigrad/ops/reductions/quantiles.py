@@ -141,7 +141,7 @@ def _quantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdi
     rows, keepdims_shape = _in_one_axis(x, axis)
     n = rows.shape[-1]
     if n == 0:
-        raise ValueError(f"a: got shape {x.shape}, want one value at least along axis {axis}")
+        raise ValueError(f"a: got shape {x.shape}, want at least one value along axis {axis}")
     low, high, weight = _neighbours(np, n, q.reshape(-1), method)
     low, high = low.astype(np.intp), high.astype(np.intp)
     array = rows._data

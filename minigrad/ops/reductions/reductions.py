@@ -49,7 +49,7 @@ def _spread(xp: Any, g: Array, keepdims_shape: tuple[int, ...], shape: tuple[int
 def want_inexact(x: Array, dtype: Any) -> None:
     """Raise TypeError if floats are to be reduced in an integer dtype, through which no gradient flows."""
     if dtype is not None and x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
-        raise TypeError(f"dtype: got {np.dtype(dtype)} for {x.dtype} values, want a dtype of floats, or x.astype first")
+        raise TypeError(f"dtype: got {np.dtype(dtype)} for {x.dtype} values, want a float dtype, or x.astype first")
 
 
 @primitive

@@ -79,7 +79,7 @@ def _squares(x: Tensor) -> Tensor:
 
 
 def _quiet_divide(total: Tensor, count: Any) -> Tensor:
-    """`total / count`; if the count, a number or a tensor, is not positive, as a division by 0, without a warning."""
+    """Return `total / count` without a warning; a count, number or tensor, that is not positive divides as 0."""
     if not isinstance(count, Tensor) and count > 0:
         return divide(total, count)
     none = astype(where(total == 0, math.nan, math.inf), total.dtype if total.dtype.kind == "f" else np.float64)
@@ -189,7 +189,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
         raise ValueError(f"bincount: got shapes {tuple(ids.shape)} and {weights.shape}, want two rows of one length")
     low, high = (int(xp.min(ids)), int(xp.max(ids))) if ids.size else (0, -1)
     if low < 0:
-        raise ValueError("bincount: x: got a negative number, want 0, 1, …")
+        raise ValueError("bincount: x: got a negative number, want at least 0")
     return sum_rows(weights, ids, n=high + 1 if high >= minlength else minlength)
 
 
@@ -226,7 +226,7 @@ def _rows(m: Any, y: Any, rowvar: bool, dtype: Any) -> Tensor:
 
 
 def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Tensor | None]:
-    """The product of both weights of each observation, and `aweights` alone. Values are checked on the host only."""
+    """The product of both weights of each observation, and `aweights`. Values are checked on the host only."""
     tensors: list[Tensor | None] = []
     for name, weights in (("fweights", fweights), ("aweights", aweights)):
         if weights is None:
@@ -235,11 +235,11 @@ def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Te
         w = as_tensor(array_like(weights, x))
         on_host = isinstance(w._data, np.ndarray)
         if on_host and name == "fweights" and np.any(w._data != np.rint(w._data)):
-            raise TypeError("cov: fweights: got fractions, want whole numbers; aweights takes others")
+            raise TypeError("cov: fweights: got fractions, want whole numbers; aweights takes fractions")
         if w.shape != x.shape[1:]:
             raise RuntimeError(f"cov: {name}: got shape {w.shape} for {x.shape[1]} observations, want one for each")
         if on_host and np.any(w._data < 0):
-            raise ValueError(f"cov: {name}: got a negative number")
+            raise ValueError(f"cov: {name}: got a negative number, want at least 0")
         w = w.detach() if name == "fweights" else w
         tensors.append(w if w.dtype.kind == "f" else astype(w, real(x).dtype))
     f, a = tensors
@@ -265,7 +265,7 @@ def cov(
     `dtype` is given; NumPy's result is float64.
 
     Raises:
-        ValueError: `ddof` is no whole number, or an array has more than two axes.
+        ValueError: `ddof` is not a whole number, or an array has more than two axes.
         RuntimeError: there is not one weight for each observation.
     """
     if ddof is not None and ddof != int(ddof):

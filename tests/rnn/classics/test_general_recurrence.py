@@ -198,7 +198,7 @@ def table(**changed: Any) -> dict[str, Any]:
         (table(h=["x", "h[t-1]", "h[t - 1]"]), {}, r"connections: h: got 'h\[t-1\]' twice, want it once"),
         (table(h=[]), {}, "connections: got none into 'h', want at least one"),
         ({"y": ["x"]}, {}, "connections: got none into 'h', want at least one"),
-        (table(y=["x"]), {}, "connections: got none that lead from 'h' to the output 'y', want a way"),
+        (table(y=["x"]), {}, "connections: got none that lead from 'h' to the output 'y', want a path"),
         (table(h=["h[t-1]"]), {}, "connections: got none that lead from 'x' to the output 'y'"),
         (table(), {"input": "u"}, "input: got 'u', want one of the layers"),
         (table(), {"output": "x"}, "output: got 'x', want another layer than the input"),

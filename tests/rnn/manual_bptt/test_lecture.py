@@ -114,5 +114,5 @@ def test_nothing_overflows_far_from_zero():
 
 
 def test_an_unknown_activation_is_an_error():
-    with pytest.raises(ValueError, match="nonlinearity is 'sigmoid'; it wants 'tanh' or 'relu'"):
+    with pytest.raises(ValueError, match="nonlinearity: got 'sigmoid', want 'tanh' or 'relu'"):
         lecture.activation(np.zeros((1, 1)), "sigmoid")

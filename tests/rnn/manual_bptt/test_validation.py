@@ -86,5 +86,5 @@ def test_an_lstm_wants_both_states() -> None:
 def test_a_parameter_of_another_name_is_named() -> None:
     case = Case("lstm", bidirectional=False)
     case.values["forward1.bias"] = np.zeros(16)
-    with pytest.raises(ValueError, match=r"parameters: got 'forward1\.bias', want Wc Wr b br p Wp alone"):
+    with pytest.raises(ValueError, match=r"parameters: got 'forward1\.bias', want only Wc Wr b br p Wp"):
         case.run()
