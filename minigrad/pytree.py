@@ -1,7 +1,7 @@
 """Trees of values: nested lists, tuples, dicts, named tuples, dataclasses, modules and registered classes.
 
 `tree_flatten` takes a tree apart into its leaves and its structure, `tree_unflatten` puts it together. Anything that
-is no node is a leaf: a tensor, an array, a number, any other object. None is a node without leaves.
+is not a node is a leaf: a tensor, an array, a number, any other object. None is a node without leaves.
 """
 
 from __future__ import annotations
@@ -288,17 +288,17 @@ def _build(tree: TreeDef, remaining: Iterator[Any], plain: bool) -> Any:
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
-    """Return a tree like `tree` of `function` applied to each leaf, and to what each of `rest` has in its place.
+    """Return a tree like `tree` of `function` applied to each leaf and the values in its place in each of `rest`.
 
-    The others may go on where `tree` ends: what they have in a leaf's place is passed whole. For a module the
-    others may be modules with the same parameters or dicts by their names, such as gradients and state dicts.
+    The others may be deeper than `tree`: the subtree in a leaf's place is passed whole. For a module the others
+    may be modules with the same parameters or dicts by their names, such as gradients and state dicts.
 
     >>> import minigrad as mg
     >>> mg.tree_map(lambda a, b: a - 0.5 * b, {"w": [4.0, 6.0]}, {"w": [2.0, 2.0]})
     {'w': [3.0, 5.0]}
 
     Raises:
-        ValueError: one of `rest` has another structure; the message says where.
+        ValueError: one of `rest` has a different structure; the message says where.
     """
     leaves, structure = tree_flatten(tree, is_leaf)
     others = [match_structure("tree_map", f"rest[{k}]", structure, other) for k, other in enumerate(rest)]

@@ -78,16 +78,16 @@ def local_divergence(
         local: a name of `LOCAL`, or a function of (outputs, targets) that returns one number for each step (T, B) or
             for each feature (T, B, F).
         outputs: Y (T, B, F), or (B, T, F) with batch_first.
-        targets: D (T, B, F) in the same layout. "cross_entropy" also takes integers (T, B), where −100 is a step that
-            does not count; so may your own function. Host arrays are moved to the outputs' backend; floating point,
-            and all numbers (T, B, F) for a name, are converted to the outputs' dtype.
+        targets: D (T, B, F) in the same layout. "cross_entropy" also takes integers (T, B), where −100 marks a step
+            that does not count; your own function may too. Host arrays are moved to the outputs' backend;
+            floating point, and all numbers (T, B, F) for a name, are converted to the outputs' dtype.
         lengths: (B,) whole numbers 1 … T; None where nothing is padded.
         weights: w, constants: (T,), one for each step, or (T, B) in the layout of the outputs; 1 where None.
         reduction: "sum"; "mean", which divides by the sum of the weights of all terms that count, so without weights by
             their number, as torch does; or "none" for the weighted terms, 0 at padding. The mean of no terms is 0.
 
     Raises:
-        ValueError: a shape, a length, an unknown name or reduction, weights that require a gradient.
+        ValueError: a bad shape or length, an unknown name or reduction, weights that require a gradient.
         TypeError: outputs that are not floating point, targets or weights that are not numbers, another kind of local.
     """
     name = "local_divergence"
@@ -139,7 +139,7 @@ def general_divergence(
         reduction: "mean" or "sum" over the sequences, or "none" for (B,).
 
     Raises:
-        ValueError: a shape, a length, an unknown reduction, a function whose result is not a scalar.
+        ValueError: a bad shape or length, an unknown reduction, a function whose result is not a scalar.
     """
     name = "general_divergence"
     check_choice(name, REDUCTIONS, reduction=reduction)

@@ -64,7 +64,7 @@ def check_masks(name: str, cells: Mapping[str, Cell], masks: Any, T: int, B: int
     Zoneout's may be (T, 1, 1), as they are in evaluation.
 
     Raises:
-        ValueError: an unknown cell, a shape, a number of zoneout masks.
+        ValueError: an unknown cell, a bad shape, a wrong number of zoneout masks.
         TypeError: masks of another kind, or another dtype.
     """
     if not isinstance(masks, Mapping) or not all(isinstance(mask, CellMasks) for mask in masks.values()):

@@ -65,11 +65,11 @@ class detect_anomaly(ObserverContext):
     """Context manager that raises at the first NaN or Inf and says where it appeared.
 
     A NaN is reported where the output of an operation, or the result of a rule, holds one and no input does; an Inf
-    where one appears and all inputs are finite. An Inf that comes in, such as a mask's −inf, and goes out again is not
-    reported; the NaN that Inf − Inf or 0 · Inf makes of it is. If the sum of finite contributions to a gradient
-    overflows, the sum is reported and the message lists where they came from. The message names the operation, its
-    inputs' shapes and dtypes, the user's line and the time step. For a fused sequence the time step is the first one,
-    in the order of reading, whose output is not finite.
+    where one appears and all inputs are finite. An Inf that only passes through, such as a mask's −inf, is not
+    reported; a NaN that results from it, as in Inf − Inf or 0 · Inf, is. If the sum of finite contributions to a
+    gradient overflows, the sum is reported and the message lists where they came from. The message names the operation,
+    its inputs' shapes and dtypes, the user's line and the time step. For a fused sequence the time step is the first
+    one, in the order of reading, whose output is not finite.
 
     Every operation of this thread and task is checked, which is slow: one reduction each, and on a device each of them
     synchronises. NumPy's own warnings are silenced inside. The backward pass of a graph that was recorded outside is

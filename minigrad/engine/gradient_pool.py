@@ -17,7 +17,7 @@ SMALL = 256
 BLOCK = 1 << 16
 """Elements of factors that a pool collects before it contracts them; more for a weight that is itself larger."""
 MANY = 256
-"""Rows of factors from which waiting for more gains nothing: a product of this many is at full speed, and the factors
+"""Rows of factors after which the pool stops collecting: a product of this many is at full speed, and the factors
 would keep a layer's arrays alive until the end of the backward pass."""
 NONE: list[Array] = []
 """Stands for a pool's lists until it has factors; most pools never have any."""

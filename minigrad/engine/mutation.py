@@ -86,8 +86,8 @@ def is_exposed(array: Array) -> bool:
 def source_positions(saved: Sequence[Any], arrays: Sequence[Any]) -> tuple[int | None, ...]:
     """Return for each saved array its position among `arrays`, the inputs followed by the outputs.
 
-    If two of them are one array (`x * x.detach()`), the saved arrays get both positions in order. So a rule that needs
-    only the second of two inputs has to save the first as well.
+    If two of them are the same array (`x * x.detach()`), the saved arrays get its two positions in order. So a rule
+    that needs only the second of two inputs has to save the first as well.
     """
     positions: list[int | None] = []
     for array in saved:

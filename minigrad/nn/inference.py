@@ -12,7 +12,7 @@ from .module import Module
 
 @contextmanager
 def inference(model: Any) -> Iterator[None]:
-    """Run the block unrecorded and `model`, if it is a Module, in evaluation mode; then restore each module's mode."""
+    """Run a block with no_grad and `model`, if it is a Module, in evaluation mode; then restore each module's mode."""
     modes = [(module, module.training) for module in model.modules()] if isinstance(model, Module) else []
     for module, _ in modes:
         module.training = False

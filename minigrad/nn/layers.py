@@ -38,7 +38,7 @@ class Linear(Module):
     Call: x (..., n) gives (..., m).
 
     Raises:
-        ValueError: a size is not a positive whole number, or x ends in another axis. TypeError: x's dtype is another.
+        ValueError: a size is not a positive whole number, or x's last axis differs. TypeError: x has another dtype.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Embedding(Module):
     """Look up a row of `weight` for each id.
 
     Args:
-        num_embeddings: K, how many rows there are.
+        num_embeddings: K, the number of rows.
         embedding_dim: n, their length.
         padding_idx: the id of a row that starts at zero and receives no gradient; negative ones count from the end.
         rng: where the initial values, standard normal, are drawn from: a generator, a seed, or None for the default.

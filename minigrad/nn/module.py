@@ -122,7 +122,7 @@ class Module:
         return self._add_hook("after", (hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-        """Call `hook(module, grad_input, grad_output)` when a backward pass has been through the module.
+        """Call `hook(module, grad_input, grad_output)` after a backward pass through the module.
 
         `grad_input` holds the gradient of each positional argument (None where it is not on the tape), `grad_output`
         that of each tensor in the output: of tuples and lists in order, of dicts by sorted keys, zeros for one that was

@@ -23,8 +23,8 @@ __all__ = ["interp", "polyval", "vander"]
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None) -> Tensor:
     """Evaluate the piecewise linear function through the nodes (xp, fp), xp increasing, at `x`, in the inputs' dtype.
 
-    Outside the nodes it is `left` and `right`, by default the values at the first and the last node; with a `period` it
-    is periodic instead, and the nodes may be in any order. Differentiable by x, xp and fp; at a node the slope is that
+    Outside the nodes its value is `left` or `right`, by default that of the first or last node; with a `period` it is
+    periodic instead, and the nodes may be in any order. Differentiable by x, xp and fp; at a node the slope is that
     of the interval on its right.
     """
     x, nodes, values = _floating(x, xp, fp)

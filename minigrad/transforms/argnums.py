@@ -28,7 +28,7 @@ def positions_of(caller: str, function: Any, argnums: Argnums, count: int) -> li
     """Return `argnums` counted from the front, for a call with `count` positional arguments.
 
     Raises:
-        TypeError: no whole numbers. ValueError: out of range, or one twice.
+        TypeError: not whole numbers. ValueError: out of range, or a repeated one.
     """
     positions = []
     for n in argnums if isinstance(argnums, (tuple, list)) else (argnums,):

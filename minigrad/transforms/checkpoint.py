@@ -98,10 +98,10 @@ def checkpoint(
         def run(inputs: Sequence[Tensor]) -> list[Tensor]:
             again = call(inputs)[0]
             if len(again) != count or any(not isinstance(again[k], Tensor) for k in live):
-                raise GraphError(_differs(function, f"returned {len(again)} values where it first returned {count}"))
+                raise GraphError(_differs(function, f"returned {len(again)} values, before {count}"))
             for k, shape in zip(live, shapes):
                 if (again[k].shape, again[k].dtype) != shape:
-                    raise GraphError(_differs(function, f"returned {again[k].shape} {again[k].dtype}, first {shape}"))
+                    raise GraphError(_differs(function, f"returned {again[k].shape} {again[k].dtype}, before {shape}"))
             return [again[k] for k in live]
 
         inner, outer = recorded_since([outputs[k].node for k in live], first, variables)

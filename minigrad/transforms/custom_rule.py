@@ -48,9 +48,9 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
 
     Raises (when it is called):
         TypeError: there is no rule, the function returns something other than tensors, or it refers to a tensor on the
-            tape that is not among its arguments and to which no rule brings a gradient.
+            tape that is not among its arguments and for which no rule returns a gradient.
     Raises (from the backward pass):
-        ValueError: the rule returns another number, structure or shape of gradients than there are arguments.
+        ValueError: the rule's gradients differ from the arguments in number, structure or shape.
     """
     if function is None:
         return functools.partial(custom_rule, rule=rule, keeps=keeps)
@@ -92,8 +92,8 @@ class CustomRule:
         for y in [*outputs, *tree_flatten(residuals)[0]]:
             if isinstance(y, Tensor) and y.node is not None:
                 raise TypeError(
-                    f"{self._name}: refers to a tensor on the tape that is not among its arguments, to which its rule "
-                    "brings no gradient; make it an argument, or .detach() it"
+                    f"{self._name}: refers to a tensor on the tape that is not among its arguments, for which its rule "
+                    "returns no gradient; make it an argument, or .detach() it"
                 )
         for y in outputs:
             if not isinstance(y, Tensor):

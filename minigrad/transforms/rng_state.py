@@ -15,7 +15,7 @@ from ..nn.module import Module
 
 
 def generators_of(values: Iterable[Any]) -> list[np.random.Generator]:
-    """Return the generators among `values`, and those in attributes of modules among them and of submodules."""
+    """Return the generators among `values`, and in the attributes of modules among them and of their submodules."""
     modules = [module for value in values if isinstance(value, Module) for module in value.modules()]
     attributes = [attribute for module in modules for attribute in vars(module).values()]
     return [value for value in (*values, *attributes) if isinstance(value, np.random.Generator)]

@@ -210,7 +210,7 @@ class Trace:
         """Return `value` if it is a floating-point scalar.
 
         Raises:
-            TypeError: no tensor, or not floating. ValueError: no scalar.
+            TypeError: not a floating-point tensor. ValueError: not a scalar.
         """
         name = function_name(self.function)
         if not isinstance(value, Tensor):

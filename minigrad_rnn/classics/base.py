@@ -35,8 +35,8 @@ class Classic(nn.Module):
 
     xs: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one series without a batch axis.
     output: (T, B, O), in the layout of xs.
-    state: what the net needs of the past, one array for each of `state_names`: that array if there is one, a tuple
-        if there are several, None if there is none. Each is (lags, B, features), oldest first, whatever
+    state: the past that the net reads, one array for each of `state_names`: the array itself if there is one, a tuple
+        for several, None for none. Each is (lags, B, features), oldest first, whatever
         batch_first says, and (lags, features) without a batch axis. None, also as a part of a tuple, is the declared
         initial state: zeros, or a parameter `{name}_init` that is learned. The state returned is the one to pass to
         the next call, which then continues the series.

@@ -28,7 +28,7 @@ Array = Any
 def planned(backend: Backend, cells: Sequence[Cell], B: int, directions: int) -> Plan | None:
     """The plan for sequences of B examples through the cells, one or two at a time; None if the backend has no kernels.
 
-    Where the kernels do not serve a cell or one of its options, the plan is "op by op" and names the reason.
+    If the kernels do not support a cell or one of its options, the plan is "op by op" and names the reason.
     """
     if backend.kernels is None:
         return None

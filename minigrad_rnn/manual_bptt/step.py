@@ -35,7 +35,7 @@ class Step:
     """One time step of a cell.
 
     `shapes(I, H, P)` gives every parameter's shape, where I is the input's width, H the hidden size and P the width
-    of h (H, but for a projected LSTM); those in `optional` may be absent. Wr holds `gates` blocks of H rows.
+    of h (H, except in a projected LSTM); those in `optional` may be absent. Wr holds `gates` blocks of H rows.
     """
 
     states: tuple[str, ...]

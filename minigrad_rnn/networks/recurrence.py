@@ -45,10 +45,10 @@ class Recurrence(nn.Module):
         merge: how the two directions' outputs are combined: "concat", "sum" or "mean".
         impl: the implementation: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's
             whole sequence as one primitive; "auto" takes "fused" where it can. `implementation` names the one that ran
-            last. "fused" does not support recurrent dropout, zoneout or a cell without a `sequence`; naming it for
-            those is an error. Its second derivatives run through the graph.
+            last. "fused" does not support recurrent dropout, zoneout or a cell without a `sequence`, and raises an
+            error for them. Its second derivatives run through the graph.
         initial_state: "zeros" or "learned" (slide 69).
-        cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on have theirs.
+        cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on set their own.
         rng: draws initial weights and dropout masks, on the host, so that a seed gives the same numbers on every
             backend: a generator, a seed, or None for the library's own generator.
         dtype: of the parameters.
@@ -67,8 +67,8 @@ class Recurrence(nn.Module):
         The returned state is that after each sequence's last step, in the form that the next call takes.
 
     Raises:
-        ValueError: a shape, T = 0 or B = 0, a length that is not in 1 … T, masks for an unknown cell, or masks that
-            act inside the steps with impl="fused".
+        ValueError: a bad shape, T = 0 or B = 0, a length that is not in 1 … T, masks for an unknown cell, or masks
+            that act inside the steps with impl="fused".
         TypeError: a dtype that is not the parameters', or lengths that are not whole numbers.
         BackendError: xs or the state is on another backend than the parameters.
     """

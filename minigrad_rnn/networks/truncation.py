@@ -109,7 +109,7 @@ class Truncation:
 
     Args:
         k1: steps between two windows' ends.
-        k2: steps that a gradient travels at most, a multiple of k1; k1 by default.
+        k2: the most steps that a gradient travels, a multiple of k1; k1 by default.
 
     Raises:
         ValueError: k1 below 1, or a k2 that is not a multiple of it.

@@ -52,7 +52,7 @@ class Attention(nn.Module):
 
     Raises:
         ValueError: a shape that does not fit, a length outside 1 … S.
-        TypeError: neither a tensor nor an array, a memory that is not floating point, a query of another dtype.
+        TypeError: something is not a tensor or an array, a memory that is not floating point, a query of another dtype.
     """
 
     def __init__(self, query_size: int, key_size: int) -> None:

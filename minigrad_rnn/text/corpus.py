@@ -24,7 +24,7 @@ class Vocabulary:
     outside the vocabulary, or None.
 
     Raises:
-        ValueError: no characters, one of them twice, a lone surrogate (not valid in UTF-8), unknown not among them.
+        ValueError: no characters, a repeated one, a lone surrogate (not valid in UTF-8), unknown not among them.
 
     >>> vocabulary = Vocabulary.from_text("banana", unknown=None)
     >>> vocabulary.characters, vocabulary.encode("nab").tolist()

@@ -100,7 +100,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     for more in ([], ["--sample-only"]):
         assert "readout.weight: got shape (2, 2)" in complaint(capsys, ["--resume", str(other), *more])
     serialize.save(other, arrays, {**metadata, "settings": {"cell": "lstm", "colour": "red"}})
-    assert "does not fit together" in complaint(capsys, ["--resume", str(other)])
+    assert "do not fit together" in complaint(capsys, ["--resume", str(other)])
 
     for more in ([], ["--sample-only"]):
         said = complaint(capsys, ["--resume", str(path), "--hidden-size", "64", "--layers", "2", *more])

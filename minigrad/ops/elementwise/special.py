@@ -1,7 +1,7 @@
 """The logarithm of the gamma function and its derivatives; modified Bessel functions.
 
 Approximations are accurate to the last digits of float64. Every branch is computed for every element, which avoids
-synchronising with a device; where another branch is chosen, a branch gets a harmless argument.
+synchronising with a device; a branch that is not chosen gets a harmless argument.
 """
 
 from __future__ import annotations

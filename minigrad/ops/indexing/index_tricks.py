@@ -137,7 +137,7 @@ def ravel_multi_index(multi_index: Any, dims: Any) -> Tensor:
 class _Brackets:
     """An object whose `[...]` joins its items; `directive` is the default directive of NumPy's kind.
 
-    A directive "axis,ndmin,start" joins along `axis`, after each part has got axes of length 1 until it has `ndmin`;
+    A directive "axis,ndmin,start" joins along `axis`, after padding each part with axes of length 1 to `ndmin` axes;
     its own axes begin at position `start`. Numbers and ranges take the dtype of the arrays in the brackets.
     """
 

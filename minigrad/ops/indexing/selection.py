@@ -25,7 +25,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         ValueError: there are no conditions, or their number is not that of the choices.
     """
     if not len(condlist) or len(condlist) != len(choicelist):
-        raise ValueError(f"select: got {len(condlist)} conditions for {len(choicelist)} choices, want one for each")
+        raise ValueError(f"select: got {len(condlist)} conditions for {len(choicelist)} choices, want equal, not 0")
     for condition in condlist:
         if hasattr(condition, "dtype") and condition.dtype.kind != "b":
             raise TypeError(f"select: condlist: got a condition of {condition.dtype}, want booleans")

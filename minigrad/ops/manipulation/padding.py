@@ -62,7 +62,7 @@ def pad(
 
     Modes: "constant" (`constant_values`, 0), "edge", "reflect", "symmetric" (both also with `reflect_type="odd"`),
     "wrap", "linear_ramp" (towards `end_values`, 0), and "maximum", "mean", "median", "minimum" (of `stat_length` values
-    at the edge, or of all). Gradients flow to the values of the options, and to `x` from everything made of it. The
+    at the edge, or of all). Gradients flow to the values of the options, and to `x` from all padding made of it. The
     dtype is that of `x`: a mean of integers is rounded.
 
     Raises:

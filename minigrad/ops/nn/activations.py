@@ -1,7 +1,7 @@
 """Activation functions with `torch.nn.functional`'s arguments and derivatives at kinks.
 
 A rule that chooses between two pieces evaluates the other piece at a harmless value, so that nothing overflows and no
-kink appears that the function does not have: second derivatives are right at 0 too.
+artificial kink appears: second derivatives are right at 0 too.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def cumprod(xp: Any, x: Array, axis: int | None = None, dtype: Any = None) -> An
 def _backward_recurrence(xp: Any, a: Array, b: Array) -> Array:
     """`s` with `s[k] = b[k] + a[k] * s[k + 1]` along the last axis; `a` is one shorter than `b`.
 
-    A parallel scan (Hillis and Steele, 1986): after each round every value includes twice as many of the values behind
+    A parallel scan (Hillis and Steele, 1986): after each round every value includes twice as many of the values after
     it, so n values need log₂ n steps, on a device and on the tape.
     """
     n, d = b.shape[-1], 1

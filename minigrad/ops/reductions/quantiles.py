@@ -37,7 +37,7 @@ def _in_one_axis(x: Tensor, axis: Any) -> tuple[Tensor, tuple[int, ...]]:
 def median(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The middle value along `axis`, or the mean of the two in the middle; NaN if a value is NaN.
 
-    The gradient flows to those one or two values; of equal values, to those that the partition puts there.
+    The gradient flows to these one or two values; among equal values, to those that the partition picks.
     """
     x = as_tensor(a)
     if x.size == 0:
@@ -50,7 +50,7 @@ def quantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
     """The value below which a fraction `q` of the values along `axis` lies, by any of NumPy's methods.
 
     `q` is a constant: a number, or an array, whose axes come first in the result. NaN if a value is NaN. The gradient
-    flows to the one or two neighbouring values; of equal values, to those that the partition puts there. The result has
+    flows to the one or two neighbouring values; among equal values, to those that the partition picks. The result has
     the dtype of `a`, whatever that of `q` is. Synchronises with the device if `q` is there.
 
     Raises:

@@ -55,7 +55,7 @@ def test_a_parameter_that_is_missing_or_unknown_is_named() -> None:
     [
         ("rnn", {"options": {"nonlinearity": "sigmoid"}}, "nonlinearity: got 'sigmoid', want 'tanh' or 'relu'"),
         ("rnn", {"num_layers": 3}, "parameters: got no 'forward2.Wc'"),
-        ("rnn", {"num_layers": 1}, r"parameters: got \['forward1.Wc', 'forward1.Wr'\], want those of"),
+        ("rnn", {"num_layers": 1}, r"parameters: got \['forward1.Wc', 'forward1.Wr'\], want only those of"),
         ("rnn", {"bidirectional": True}, "parameters: got no 'backward0.Wc'"),
         ("rnn", {"xs": np.zeros((4, 3))}, r"xs: got float64 \(4, 3\), want .* \(T, B, I\)"),
         ("rnn", {"xs": np.zeros((0, 3, 3))}, r"xs: got float64 \(0, 3, 3\)"),
