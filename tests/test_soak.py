@@ -35,5 +35,5 @@ def test_a_model_of_any_form_passes(seed: int) -> None:
         given["truncation"] = Truncation(int(rng.integers(1, T + 1)))
     given["lengths"] = one_of(None, rng.integers(1, T + 1, B))
     given["masks"] = one_of(None, model.draw_masks(T, B, rng))
-    found = verify_bptt(model, rng.standard_normal((B, T, I) if batch_first else (T, B, I)), seed=seed, **given)
-    assert found.passed, str(found)
+    result = verify_bptt(model, rng.standard_normal((B, T, I) if batch_first else (T, B, I)), seed=seed, **given)
+    assert result.passed, str(result)

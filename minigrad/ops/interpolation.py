@@ -80,14 +80,14 @@ def _floating(*inputs: Any) -> list[Tensor]:
     floats = [a.dtype for a in known if a.dtype.kind in "fc"]
     real = np.result_type(*floats).type(0).real.dtype if floats else np.dtype(np.float64)
 
-    def as_tensor(x: Any, array: Any) -> Tensor:
+    def to_tensor(x: Any, array: Any) -> Tensor:
         if not is_array(array):
             return Tensor(backend.from_numpy(np.asarray(array, real)))
         if array.dtype.kind not in "fc":
             return Tensor(array.astype(real))
         return x if isinstance(x, Tensor) else tensor_view(array)
 
-    return list(map(as_tensor, inputs, arrays))
+    return list(map(to_tensor, inputs, arrays))
 
 
 @primitive

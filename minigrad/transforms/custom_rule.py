@@ -137,12 +137,12 @@ class CustomRule:
         def rule(xp: Any, g: Any, needs: Sequence[bool], *saved: Any) -> list[Any]:
             recorded = xp is ops
             args = leaves if recorded else _constants(leaves)
-            grads = _by_position((g,) if single else g, live)
+            grads = _bind_keywords((g,) if single else g, live)
             result: Any
             if self._keeps:
                 result = self._run(tree, args, kwargs)[1] if recorded else residuals
             else:
-                by_position = _by_position(saved[-len(live) :], live) | integers
+                by_position = _bind_keywords(saved[-len(live) :], live) | integers
                 result = tree_unflatten(structure, [by_position[k] for k in range(count)])
             assert self._rule is not None
             answer = self._rule(
@@ -189,5 +189,5 @@ def _constants(leaves: Sequence[Any]) -> list[Any]:
     return [constant(x) if isinstance(x, Tensor) else x for x in leaves]
 
 
-def _by_position(values: Sequence[Any], positions: Sequence[int]) -> dict[int, Tensor]:
+def _bind_keywords(values: Sequence[Any], positions: Sequence[int]) -> dict[int, Tensor]:
     return {k: v if isinstance(v, Tensor) else Tensor(v) for k, v in zip(positions, values)}

@@ -26,7 +26,7 @@ DIFFERENCES = 1e-6
 
 
 @dataclass(frozen=True)
-class Row:
+class VerificationRow:
     """The relative errors of one quantity: a parameter's gradient, the input's, h(−1)'s, or the output itself.
 
     None where there is nothing to compare: no fused implementation, or no derivative, as of a truncated gradient.
@@ -55,7 +55,7 @@ class Verification:
     """The result of `verify_bptt`; prints as a table."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[VerificationRow, ...]
 
     @property
     def passed(self) -> bool:
@@ -145,7 +145,7 @@ def verify_bptt(
             numeric = _numeric_error(case, name, graph[name], rng)
         fused_reference = None if fused is None else _relative(fused[name], g)
         graph_fused = None if fused is None else _relative(graph[name], fused[name])
-        rows.append(Row(name, g.shape, _relative(graph[name], g), fused_reference, graph_fused, numeric))
+        rows.append(VerificationRow(name, g.shape, _relative(graph[name], g), fused_reference, graph_fused, numeric))
     return Verification(case.title, tuple(rows))
 
 

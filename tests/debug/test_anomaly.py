@@ -191,9 +191,9 @@ def test_a_gradient_that_was_infinite_before_its_sum_is_told_once() -> None:
             h = leaf(0.0, dtype="float32") * 1.0
             (h * np.float32(BIG) + h * np.float32(BIG)).sum().backward()
 
-    with pytest.warns(mg.AnomalyWarning) as said:
+    with pytest.warns(mg.AnomalyWarning) as message:
         careless()
-    assert len(said) == 1
+    assert len(message) == 1
 
 
 def test_a_graph_that_was_recorded_outside() -> None:
@@ -283,9 +283,9 @@ def test_warning_and_going_on() -> None:
             line, y = here(), mg.log(leaf(-1.0))
             return line, y * 2.0
 
-    with pytest.warns(mg.AnomalyWarning, match="'log' made the first NaN") as said:
+    with pytest.warns(mg.AnomalyWarning, match="'log' made the first NaN") as message:
         line, z = careless()
-    assert [(w.filename, w.lineno) for w in said] == [(__file__, line)]
+    assert [(w.filename, w.lineno) for w in message] == [(__file__, line)]
     assert np.isnan(z.item())
 
 
@@ -316,17 +316,17 @@ def test_the_first_line_outside_is_the_users() -> None:
 
 
 def test_another_thread_is_not_watched() -> None:
-    found: list[Any] = []
+    result: list[Any] = []
 
     def careless() -> None:
         with np.errstate(invalid="ignore"):
-            found.append(mg.log(leaf(-1.0)).item())
+            result.append(mg.log(leaf(-1.0)).item())
 
     with mg.detect_anomaly():
         thread = threading.Thread(target=careless)
         thread.start()
         thread.join()
-    assert len(found) == 1
+    assert len(result) == 1
 
 
 def test_tasks_are_watched_one_by_one() -> None:

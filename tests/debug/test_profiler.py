@@ -71,9 +71,9 @@ def test_its_bytes_are_the_tapes(kind: Any, impl: str) -> None:
     by_op: dict[str, int] = {}
     for row in table.rows:
         by_op[row.op] = by_op.get(row.op, 0) + row.saved_nbytes
-    found = {s.name: s.saved_nbytes for s in p.by() if s.name in on_the_tape}
-    assert {op: n for op, n in by_op.items() if op != "leaf"} == found
-    assert table.saved_nbytes == sum(found.values()) > 0
+    result = {s.name: s.saved_nbytes for s in p.by() if s.name in on_the_tape}
+    assert {op: n for op, n in by_op.items() if op != "leaf"} == result
+    assert table.saved_nbytes == sum(result.values()) > 0
 
 
 def test_by_time_step_and_by_module() -> None:

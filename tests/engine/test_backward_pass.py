@@ -200,9 +200,9 @@ def test_unused_inputs(xp: Any) -> None:
     y = (x * 2).sum()
     with pytest.raises(ValueError, match=r"inputs\[1\] of shape \(1,\) was not used"):
         mg.gradients(y, [x, other], retain_graph=True)
-    found = mg.gradients(y, [x, other], allow_unused=True)
-    assert found[0].tolist() == [2.0]
-    assert found[1] is None
+    result = mg.gradients(y, [x, other], allow_unused=True)
+    assert result[0].tolist() == [2.0]
+    assert result[1] is None
     with pytest.raises(GraphError, match=r"inputs\[0\].*not on the tape"):
         mg.gradients((x * 2).sum(), [mg.tensor([1.0])])
     with pytest.raises(ValueError, match="got 2, want one for each of 1 outputs"):
@@ -211,8 +211,8 @@ def test_unused_inputs(xp: Any) -> None:
 
 def test_several_outputs_to_gradients(xp: Any) -> None:
     x = leaf([1.0, 2.0])
-    found = mg.gradients([(x * 2).sum(), x * x], [x], [None, mg.tensor(np.array([1.0, 10.0]))])
-    assert found[0].tolist() == [4.0, 42.0]
+    result = mg.gradients([(x * 2).sum(), x * x], [x], [None, mg.tensor(np.array([1.0, 10.0]))])
+    assert result[0].tolist() == [4.0, 42.0]
 
 
 def test_gradients_walk_only_where_they_must(xp: Any) -> None:

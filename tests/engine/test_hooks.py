@@ -175,13 +175,13 @@ def test_in_threads_and_tasks_every_graph_has_its_own_hooks() -> None:
             h.sum().backward(retain_graph=True)
         return x.grad.tolist()
 
-    found: dict[int, Any] = {}
-    threads = [threading.Thread(target=lambda k=k: found.__setitem__(k, train(float(k)))) for k in range(4)]
+    result: dict[int, Any] = {}
+    threads = [threading.Thread(target=lambda k=k: result.__setitem__(k, train(float(k)))) for k in range(4)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert found == {k: [40.0 * k, 80.0 * k] for k in range(4)}
+    assert result == {k: [40.0 * k, 80.0 * k] for k in range(4)}
 
     async def in_task(k: int) -> Any:
         await asyncio.sleep(0)
@@ -190,7 +190,7 @@ def test_in_threads_and_tasks_every_graph_has_its_own_hooks() -> None:
     async def all_of_them() -> list[Any]:
         return await asyncio.gather(*(in_task(k) for k in range(4)))
 
-    assert asyncio.run(all_of_them()) == [found[k] for k in range(4)]
+    assert asyncio.run(all_of_them()) == [result[k] for k in range(4)]
 
 
 def test_module_to_hands_the_parameters_hooks_on() -> None:
@@ -286,8 +286,8 @@ def test_a_backward_hook_of_nested_outputs_and_a_recorded_walk() -> None:
     hs, (_, c) = rnn.forward(xs)  # without the hook
     (want,) = mg.gradients((hs * hs).sum() + (c**3).sum(), [xs], create_graph=True)
     np.testing.assert_allclose(g.numpy(), want.numpy(), rtol=1e-12)
-    found, second = (mg.gradients((part * part).sum(), [xs, *rnn.parameters()]) for part in (g, want))
-    for a, b in zip(found, second):
+    result, second = (mg.gradients((part * part).sum(), [xs, *rnn.parameters()]) for part in (g, want))
+    for a, b in zip(result, second):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-12)
 
 

@@ -20,14 +20,14 @@ from tests.engine.leaves import leaf, noise
 @pytest.mark.parametrize("make", [mg.no_grad, mg.detect_anomaly, mg.profile, lambda: mg.time_step(3)])
 def test_one_block_may_be_open_in_two_threads(make: Callable[[], Any]) -> None:
     block, first_in, second_in = make(), threading.Event(), threading.Event()
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
 
     def first() -> None:
         with mg.time_step(1):
             with block:
                 first_in.set()
                 second_in.wait()
-            found["first"] = mode().recording, mode().time_step, mode().observer
+            result["first"] = mode().recording, mode().time_step, mode().observer
 
     def second() -> None:
         first_in.wait()
@@ -35,14 +35,14 @@ def test_one_block_may_be_open_in_two_threads(make: Callable[[], Any]) -> None:
             with block:
                 second_in.set()
                 one.join()
-            found["second"] = mode().recording, mode().time_step, mode().observer
-        found["at last"] = mode().recording, mode().time_step, mode().observer
+            result["second"] = mode().recording, mode().time_step, mode().observer
+        result["at last"] = mode().recording, mode().time_step, mode().observer
 
     one, two = threading.Thread(target=first), threading.Thread(target=second)
     one.start()
     two.start()
     two.join()
-    assert found == {"first": (True, 1, None), "second": (False, None, None), "at last": (True, None, None)}
+    assert result == {"first": (True, 1, None), "second": (False, None, None), "at last": (True, None, None)}
 
 
 def test_a_generator_that_ends_inside_another_block_leaves_nothing_behind() -> None:
@@ -240,8 +240,8 @@ def test_a_fork_walks_its_copy_of_the_graph() -> None:
     ours, theirs = context.Pipe()
     child = context.Process(target=_walk_in_child, args=(theirs, loss, x))
     child.start()
-    found = ours.recv()
+    result = ours.recv()
     child.join()
     assert child.exitcode == 0
     loss.backward()
-    np.testing.assert_array_equal(found, x.grad.numpy())
+    np.testing.assert_array_equal(result, x.grad.numpy())

@@ -82,9 +82,9 @@ def test_second_derivatives_by_one_of_several_outputs(xp: Any, k: int) -> None:
 def test_gradients_of_one_of_several_outputs(xp: Any) -> None:
     x, y = leaf([1.0, 2.0]), leaf([0.5, 0.25])
     product, total = polar(x, y)
-    found = mg.gradients((product * total).sum(), [product, total, x])
-    np.testing.assert_allclose(found[0].numpy(), total.numpy())
-    np.testing.assert_allclose(found[1].numpy(), product.numpy())
+    result = mg.gradients((product * total).sum(), [product, total, x])
+    np.testing.assert_allclose(result[0].numpy(), total.numpy())
+    np.testing.assert_allclose(result[1].numpy(), product.numpy())
 
 
 def test_outputs_that_are_single_numbers(xp: Any) -> None:

@@ -46,9 +46,9 @@ def differentiable(tensors: list[Tensor]) -> list[Tensor]:
 
 def test_every_primitive_has_a_sample() -> None:
     for package in (mg, importlib.import_module("minigrad_rnn")):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.endswith("__main__"):
-                importlib.import_module(found.name)
+        for result in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not result.name.endswith("__main__"):
+                importlib.import_module(result.name)
     ours = {
         name
         for name, op in {**REGISTRY, **COMPOSED}.items()
@@ -78,13 +78,13 @@ def test_value_and_dtypes(xp: Any, sample: Sample, dtype: Any) -> None:
     with pytest.MonkeyPatch.context() if sample.waits else xp.no_sync():
         y = sample.call(mg, *tensors)
         seed = mg.tensor(seed_like(y))
-        found = mg.gradients(y, differentiable(tensors), seed)
+        result = mg.gradients(y, differentiable(tensors), seed)
     expected = np.asarray((sample.numpy or sample.call)(np, *sample.arrays(dtype)))
     assert y.backend == xp.name
     assert y.dtype == dtype
     assert y.shape == expected.shape
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-6)
-    for x, g in zip(differentiable(tensors), found):
+    for x, g in zip(differentiable(tensors), result):
         assert (g.dtype, g.shape, g.backend) == (dtype, x.shape, xp.name)
 
 
@@ -113,9 +113,9 @@ def test_against_torch(sample: Sample) -> None:
     y, their_y = sample.call(mg, *tensors), (sample.torch or sample.call)(torch, *theirs)
     np.testing.assert_allclose(y.numpy(), their_y.detach().numpy(), rtol=1e-12, atol=1e-14)
     seed = seed_like(y)
-    found = mg.gradients(y, differentiable(tensors), mg.tensor(seed))
+    result = mg.gradients(y, differentiable(tensors), mg.tensor(seed))
     their_found = torch.autograd.grad(their_y, [t for t in theirs if t.requires_grad], torch.tensor(seed))
-    for g, their_g in zip(found, their_found):
+    for g, their_g in zip(result, their_found):
         np.testing.assert_allclose(g.numpy(), their_g.numpy(), rtol=1e-11, atol=1e-13)
 
 
@@ -126,8 +126,8 @@ def test_against_autograd(sample: Sample) -> None:
     tensors, arrays = leaves(sample), sample.arrays()
     y = sample.call(mg, *tensors)
     seed = seed_like(y)
-    found = mg.gradients(y, differentiable(tensors), mg.tensor(seed))
+    result = mg.gradients(y, differentiable(tensors), mg.tensor(seed))
     places = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
-    for g, k in zip(found, places):
+    for g, k in zip(result, places):
         their_g = autograd.grad(lambda *xs: anp.sum(seed * (sample.numpy or sample.call)(anp, *xs)), k)(*arrays)
         np.testing.assert_allclose(g.numpy(), their_g, rtol=1e-10, atol=1e-12)

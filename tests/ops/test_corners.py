@@ -154,11 +154,11 @@ def test_statistics_of_too_few_are_numpys(name: str, options: dict[str, Any]) ->
                     getattr(mg, name)(mg.tensor(host), **options)
                 continue
             if not name.startswith("nan"):
-                found = getattr(mg, name)(mg.tensor(host), **options)
+                result = getattr(mg, name)(mg.tensor(host), **options)
         if name.startswith("nan"):
-            found = getattr(mg, name)(mg.tensor(host), **options)
-        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-13)
+            result = getattr(mg, name)(mg.tensor(host), **options)
+        assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_allclose(result.numpy(), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize(

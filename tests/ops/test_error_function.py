@@ -19,8 +19,8 @@ def test_integrals_of_the_bell_are_right_to_the_last_digits(
     """Nowhere more than a few units of the last digit from the C library's."""
     x = np.random.default_rng(0).uniform(low, min(high, 9.0) if dtype == np.float32 else high, 20000).astype(dtype)
     expected = np.array([getattr(math, name)(float(v)) for v in x])
-    found = getattr(mg, name)(mg.tensor(x)).numpy()
-    off = np.abs(found.astype(np.float64) - expected) / np.spacing(np.abs(expected.astype(dtype)))
+    result = getattr(mg, name)(mg.tensor(x)).numpy()
+    off = np.abs(result.astype(np.float64) - expected) / np.spacing(np.abs(expected.astype(dtype)))
     assert off.max() < 6
 
 
@@ -40,5 +40,5 @@ def test_integrals_of_the_bell_of_anything(xp: Any, name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_erfcx_falls_as_the_reciprocal_to_the_end(xp: Any, dtype: Any) -> None:
     x = np.array([1e10, 1e29, 3e30, 1e37, np.finfo(dtype).max ** 0.97, np.inf], dtype)
-    found = mg.erfcx(mg.tensor(x)).numpy()
-    np.testing.assert_allclose(found, dtype(1 / np.sqrt(np.pi)) / x, rtol=8 * np.finfo(dtype).eps)
+    result = mg.erfcx(mg.tensor(x)).numpy()
+    np.testing.assert_allclose(result, dtype(1 / np.sqrt(np.pi)) / x, rtol=8 * np.finfo(dtype).eps)

@@ -57,9 +57,9 @@ def test_an_error_that_is_made_of_more_than_words_keeps_its_kind() -> None:
     def refuses(xp: Any, x: Any, text: Any) -> Any:
         return text.decode("ascii"), (), (None, None)
 
-    with pytest.raises(ValueError, match=r"refuses: got \(\(2,\) float64.*can't decode") as found:
+    with pytest.raises(ValueError, match=r"refuses: got \(\(2,\) float64.*can't decode") as result:
         refuses(mg.tensor(np.ones(2)), text=b"\xff")
-    assert type(found.value) is ValueError
+    assert type(result.value) is ValueError
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,12 @@ import minigrad as mg
 def test_constants_are_off_the_tape(xp: Any, call: Any) -> None:
     host = np.random.default_rng(0).standard_normal((3, 4))
     with xp.no_sync():
-        found = call(mg, mg.tensor(host, requires_grad=True))
+        result = call(mg, mg.tensor(host, requires_grad=True))
     expected = np.asarray(call(np, host))
-    np.testing.assert_array_equal(found.numpy(), expected)
-    assert found.dtype == expected.dtype
-    assert found.backend == xp.name
-    assert not found.requires_grad
+    np.testing.assert_array_equal(result.numpy(), expected)
+    assert result.dtype == expected.dtype
+    assert result.backend == xp.name
+    assert not result.requires_grad
 
 
 def test_integers_are_constants(xp: Any) -> None:

@@ -105,13 +105,13 @@ def test_products_are_right_at_zeros_in_every_order(xp: Any, name: str, zeros: i
         return running[-1] if name == "prod" else mg.stack(running)
 
     def derivatives(function: Any) -> list[np.ndarray]:
-        x, found = mg.tensor(host, requires_grad=True), []
+        x, result = mg.tensor(host, requires_grad=True), []
         y = function(x)
         for order in range(3):
             weights = np.random.default_rng(order).standard_normal(y.shape)
             (y,) = mg.gradients(y, [x], mg.tensor(weights), create_graph=True)
-            found.append(y.numpy())
-        return found
+            result.append(y.numpy())
+        return result
 
     for ours, theirs in zip(derivatives(getattr(mg, name)), derivatives(by_hand)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
@@ -245,12 +245,12 @@ def test_constants_are_off_the_tape(xp: Any, call: Any) -> None:
     rng = np.random.default_rng(0)
     host, numbers = rng.standard_normal((3, 4)), rng.integers(0, 3, (3, 4))
     with xp.no_sync():
-        found = call(mg, mg.tensor(host, requires_grad=True), mg.tensor(numbers))
+        result = call(mg, mg.tensor(host, requires_grad=True), mg.tensor(numbers))
     expected = np.asarray(call(np, host, numbers))
-    np.testing.assert_allclose(found.numpy(), expected)
-    assert found.dtype == expected.dtype
-    assert found.backend == xp.name
-    assert not found.requires_grad
+    np.testing.assert_allclose(result.numpy(), expected)
+    assert result.dtype == expected.dtype
+    assert result.backend == xp.name
+    assert not result.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ def test_constants_are_off_the_tape(xp: Any, call: Any) -> None:
 def test_constants_for_which_the_device_is_waited_for(xp: Any, call: Any) -> None:
     rng = np.random.default_rng(0)
     host, numbers = rng.standard_normal((3, 4)), rng.integers(0, 3, (3, 4))
-    found, expected = call(mg, mg.tensor(host, requires_grad=True), mg.tensor(numbers)), call(np, host, numbers)
-    for ours, theirs in zip(found, expected) if isinstance(found, tuple) else [(found, expected)]:
+    result, expected = call(mg, mg.tensor(host, requires_grad=True), mg.tensor(numbers)), call(np, host, numbers)
+    for ours, theirs in zip(result, expected) if isinstance(result, tuple) else [(result, expected)]:
         np.testing.assert_array_equal(ours.numpy(), theirs)
         assert ours.dtype == theirs.dtype
         assert not ours.requires_grad

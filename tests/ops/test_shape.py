@@ -28,8 +28,8 @@ def check(call: Call, *hosts: np.ndarray) -> None:
     assert y.shape == expected.shape
     np.testing.assert_array_equal(y.numpy(), expected)
     seed, changes = noise(expected.shape, 1), [noise(h.shape, 2 + k) for k, h in enumerate(hosts)]
-    found = mg.gradients(y, xs, mg.tensor(seed), allow_unused=True)
-    slopes = [np.sum(g.numpy() * c) for g, c in zip(found, changes) if g is not None]
+    result = mg.gradients(y, xs, mg.tensor(seed), allow_unused=True)
+    slopes = [np.sum(g.numpy() * c) for g, c in zip(result, changes) if g is not None]
     np.testing.assert_allclose(sum(slopes), np.sum(seed * call(np, *changes)), atol=1e-12)
 
 

@@ -110,8 +110,8 @@ def check_against_torch(call: Callable[[Any, Any], Any], theirs: Any, hosts: lis
     assert y.shape == tuple(their_y.shape)
     np.testing.assert_allclose(y.numpy(), their_y.detach().numpy(), atol=1e-12)
     seed = noise(y.shape, 4)
-    found = mg.gradients(y, xs, mg.tensor(seed))
-    for g, their_g in zip(found, torch.autograd.grad(their_y, their_xs, torch.tensor(seed))):
+    result = mg.gradients(y, xs, mg.tensor(seed))
+    for g, their_g in zip(result, torch.autograd.grad(their_y, their_xs, torch.tensor(seed))):
         np.testing.assert_allclose(g.numpy(), their_g.numpy(), atol=1e-11)
 
 
@@ -207,8 +207,8 @@ def test_interpolation(xp: Any, nodes: Any, points: Any, bounds: Any, period: An
         lambda m, fp: np.interp(x, places, fp, *(b and 0.0 for b in bounds), period=period),
     )
     fp = noise(places.shape)
-    found = mg.interp(mg.tensor(x), mg.tensor(places), mg.tensor(fp), *bounds, period=period)
-    np.testing.assert_allclose(found.numpy(), np.interp(x, places, fp, *bounds, period=period), atol=1e-12)
+    result = mg.interp(mg.tensor(x), mg.tensor(places), mg.tensor(fp), *bounds, period=period)
+    np.testing.assert_allclose(result.numpy(), np.interp(x, places, fp, *bounds, period=period), atol=1e-12)
 
 
 def test_a_spectral_convolution_is_a_convolution(xp: Any) -> None:
@@ -303,5 +303,5 @@ def test_what_does_not_fit_is_named(xp: Any, call: Any, words: str) -> None:
 
 def test_no_differences_are_the_values_themselves(xp: Any) -> None:
     host = np.array([1.0, 4.0, 9.0])
-    found = mg.diff(mg.tensor(host), n=0, prepend=0.0, append=[1.0])
-    np.testing.assert_array_equal(found.numpy(), np.diff(host, n=0, prepend=0.0, append=[1.0]))
+    result = mg.diff(mg.tensor(host), n=0, prepend=0.0, append=[1.0])
+    np.testing.assert_array_equal(result.numpy(), np.diff(host, n=0, prepend=0.0, append=[1.0]))

@@ -33,8 +33,8 @@ def test_approximations_hold_over_their_range(xp: Any, name: str, dtype: str, rt
     special = pytest.importorskip("scipy.special")
     x = np.linspace(*RANGES[name], 1500).astype(dtype)
     expected = getattr(special, {"lgamma": "gammaln"}.get(name, name))(x.astype("f8"))
-    found = getattr(mg, name)(mg.tensor(x)).numpy()
-    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol / 10)
+    result = getattr(mg, name)(mg.tensor(x)).numpy()
+    np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol / 10)
 
 
 @pytest.mark.parametrize("name", ["lgamma", "digamma"])

@@ -66,8 +66,8 @@ def put(folder: Path, questions: str, planted: str = "") -> list[autograds_tests
 
 
 def became(outcomes: list[autograds_tests.Outcome], what: str, fault: str = "") -> set[str]:
-    found = [o.name.removeprefix("test_") for o in outcomes if o.status == what]
-    return {name.removesuffix(f"[{fault}]") for name in found if not fault or name.endswith(f"[{fault}]")}
+    result = [o.name.removeprefix("test_") for o in outcomes if o.status == what]
+    return {name.removesuffix(f"[{fault}]") for name in result if not fault or name.endswith(f"[{fault}]")}
 
 
 EVERY = {"backward", "forward", "second_order", "in_combinations", "in_containers", "gradient_itself"}
@@ -158,8 +158,8 @@ def test_broken(broken):
         ("def f(:", "not collected"),
     ],
 )
-def test_a_file_that_does_not_run_is_an_error(tmp_path, questions, said):
-    with pytest.raises(autograds_tests.BrokenRun, match=said):
+def test_a_file_that_does_not_run_is_an_error(tmp_path, questions, message):
+    with pytest.raises(autograds_tests.BrokenRun, match=message):
         put(tmp_path, questions)
 
 

@@ -26,13 +26,13 @@ def identity(function: Any) -> Any:
 
 def orders(objective: Callable[[], Any], inputs: list[Any]) -> list[np.ndarray]:
     """The objective, its gradient, that of a function of the gradient, and once more."""
-    found, value = [], objective()
+    result, value = [], objective()
     for order in range(3):
-        found.append(value)
+        result.append(value)
         parts = mg.gradients(value, inputs, create_graph=order < 2, allow_unused=True)
-        found += [g for g in parts if g is not None]
+        result += [g for g in parts if g is not None]
         value = sum((g * mg.sin(g)).sum() for g in parts if g is not None)
-    return [y.numpy() for y in found]
+    return [y.numpy() for y in result]
 
 
 def agree(mine: list[np.ndarray], want: list[np.ndarray]) -> None:

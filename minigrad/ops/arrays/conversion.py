@@ -19,7 +19,7 @@ def backend_at(x: Any) -> Backend:
     return backend_of(array) if is_array(array) else default_backend()
 
 
-def as_tensor(x: Any) -> Tensor:
+def to_tensor(x: Any) -> Tensor:
     """`x` itself if it is a tensor, else a constant: a view of an array, or a number or a list of numbers."""
     if isinstance(x, Tensor):
         return x
@@ -28,7 +28,7 @@ def as_tensor(x: Any) -> Tensor:
     return tensor_view(x)
 
 
-def as_array(x: Any, like: Any = None) -> Array:
+def to_array(x: Any, like: Any = None) -> Array:
     """The array of a tensor, or an array itself; numbers and lists become an array on the backend of `like`."""
     x = x._data if isinstance(x, Tensor) else x
     return x if is_array(x) else backend_at(like).from_numpy(np.asarray(x))

@@ -12,7 +12,7 @@ from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ...validation import check_choice
-from ..arrays.conversion import as_array, backend_at
+from ..arrays.conversion import backend_at, to_array
 from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
 from ..elementwise.arithmetic import clip, where
 from ..elementwise.nondifferentiable import less
@@ -205,7 +205,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 
 def _own_array(x: Any, indices: Any) -> Array:
     """Positions in `x` as a new array."""
-    return _constant_part(x, indices if isinstance(indices, (Tensor, list, tuple)) else as_array(indices, x))
+    return _constant_part(x, indices if isinstance(indices, (Tensor, list, tuple)) else to_array(indices, x))
 
 
 def _within_bounds(name: str, indices: Array, n: int, mode: str) -> Array:
@@ -292,7 +292,7 @@ def extract(condition: Any, x: Any) -> Tensor:
 
 
 def _true_positions(x: Any, condition: Any) -> Array:
-    condition = as_array(condition, x)
+    condition = to_array(condition, x)
     return backend_of(condition).xp.nonzero(condition)[0]
 
 

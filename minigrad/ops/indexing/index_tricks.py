@@ -9,7 +9,7 @@ import numpy as np
 from ...backend import backend_of, default_backend, is_array
 from ...engine.primitive import COMPOSED, nondifferentiable
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_array
+from ..arrays.conversion import to_array
 from ..arrays.creation import array
 from ..arrays.joining import concatenate
 from ..arrays.shape import ndim, reshape, shape, vector_shape
@@ -21,27 +21,27 @@ __all__ += ["unravel_index"]
 
 
 def _tensors(arrays: Any) -> tuple[Tensor, ...]:
-    return tuple(Tensor(as_array(a)) for a in arrays)
+    return tuple(Tensor(to_array(a)) for a in arrays)
 
 
 @nondifferentiable
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The indices of all elements that are not zero, one vector per axis. Synchronises with the device."""
-    x = as_array(x)
+    x = to_array(x)
     return _tensors(backend_of(x).xp.nonzero(x))
 
 
 @nondifferentiable
 def argwhere(x: Any) -> Tensor:
     """The indices of all elements that are not zero, one row for each. Synchronises with the device."""
-    x = as_array(x)
+    x = to_array(x)
     return Tensor(backend_of(x).xp.argwhere(x))
 
 
 @nondifferentiable
 def flatnonzero(x: Any) -> Tensor:
     """The positions in row-major order of all elements that are not zero. Synchronises with the device."""
-    return nonzero(as_array(x).reshape(-1))[0]
+    return nonzero(to_array(x).reshape(-1))[0]
 
 
 @nondifferentiable
@@ -60,7 +60,7 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
     """The index of all combinations of several vectors of positions or masks. Masks synchronise with the device."""
     vectors = []
     for k, arg in enumerate(args):
-        a = as_array(arg)
+        a = to_array(arg)
         if a.ndim != 1:
             raise ValueError(f"ix_: argument {k}: got shape {tuple(a.shape)}, want one axis")
         if a.dtype == bool:
@@ -121,7 +121,7 @@ def _matrix_shape(x: Any) -> tuple[int, ...]:
 @nondifferentiable
 def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     """Convert positions in row-major order to indices, one array for each axis of a shape."""
-    a = as_array(indices)
+    a = to_array(indices)
     return _tensors(backend_of(a).xp.unravel_index(a, shape))
 
 
@@ -130,7 +130,7 @@ def ravel_multi_index(multi_index: Any, dims: Any) -> Tensor:
     """Convert indices, one array for each axis of a shape, to positions in row-major order."""
     positions: Any = 0
     for index, n in zip(multi_index, dims):
-        positions = positions * n + as_array(index)
+        positions = positions * n + to_array(index)
     return Tensor(positions)
 
 

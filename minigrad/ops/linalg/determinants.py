@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.primitive import JointRule, call_in, composed, nondifferentiable, primitive, primitive_with_outputs
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_tensor
+from ..arrays.conversion import to_tensor
 from ..arrays.shape import shape
 from ..elementwise.arithmetic import astype, divide, multiply, where
 from ..elementwise.nondifferentiable import any as any_of, equal, greater, not_equal
@@ -171,7 +171,7 @@ def cond(x: Any, p: Any = None) -> Tensor:
 @nondifferentiable
 def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
     """The number of singular values above `tol` or above `rtol` times the largest, a constant; a vector has 0 or 1."""
-    A = as_tensor(A).detach()
+    A = to_tensor(A).detach()
     if A.ndim < 2:
         return astype(any_of(not_equal(A, 0)), np.int64)
     s = svdvals(A)

@@ -12,7 +12,7 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_tensor
+from ..arrays.conversion import to_tensor
 from ..arrays.shape import matrix_transpose as matrix_transpose, reshape, shape, size
 from ..elementwise.arithmetic import multiply, positive, where
 from ..manipulation import diagonals
@@ -29,7 +29,7 @@ __all__ += ["cross", "diagonal", "matmul", "matrix_transpose", "outer", "tensord
 @composed
 def matrix_power(a: Any, n: int) -> Tensor:
     """The product of `n` factors `a` by repeated squaring, of the inverse for negative n; for n = 0 a constant."""
-    a = as_tensor(a)
+    a = to_tensor(a)
     want_matrices("matrix_power", a, square=True)
     n = operator.index(n)
     if n == 0:
@@ -50,7 +50,7 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
     """The product of matrices in the cheapest order; the first and the last may be vectors."""
     if len(arrays) < 2:
         raise ValueError(f"multi_dot: arrays: got {len(arrays)}, want at least two")
-    arrays = [as_tensor(a) for a in arrays]
+    arrays = [to_tensor(a) for a in arrays]
     if len(arrays) == 2:
         return products.dot(*arrays)
     first, last = arrays[0].ndim == 1, arrays[-1].ndim == 1
@@ -98,7 +98,7 @@ def expm(a: Any) -> Tensor:
     Higham, The scaling and squaring method for the matrix exponential revisited (2005). The norm of each matrix decides
     how often it is halved, which synchronises with the device.
     """
-    a = as_tensor(a)
+    a = to_tensor(a)
     want_matrices("expm", a, square=True)
     if not a.size:
         return positive(a)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_tensor
+from ..arrays.conversion import to_tensor
 from ..arrays.joining import stack
 from ..arrays.shape import axes_in, expand_dims, squeeze, transpose
 from ..elementwise.arithmetic import abs as absolute, astype
@@ -103,7 +103,7 @@ def _as_float_tensor(x: Any) -> Any:
     """One tensor from an array or a list of numbers or tensors; integers become float64, as in NumPy's norms."""
     if isinstance(x, (list, tuple)) and len(x):
         return stack([_as_float_tensor(part) for part in x])
-    x = as_tensor(x)
+    x = to_tensor(x)
     return x if x.dtype.kind in "fc" else astype(x, np.float64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed, nondifferentiable
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_array
+from ..arrays.conversion import to_array
 from ..elementwise.arithmetic import where
 from ..indexing.gather import take
 
@@ -22,7 +22,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
 
     No gradient flows to the row `padding_idx`. The gradients of equal integers are added in a fixed order.
     """
-    ids = as_array(input, weight)
+    ids = to_array(input, weight)
     rows = take(weight, ids, axis=0)
     if padding_idx is None or not rows.requires_grad:
         return rows
@@ -39,7 +39,7 @@ def one_hot(input: Any, num_classes: int = -1) -> Tensor:
 
     By default there is one class more than the largest integer, which synchronises with the device.
     """
-    ids = as_array(input)
+    ids = to_array(input)
     xp = backend_of(ids).xp
     if num_classes == -1:
         num_classes = int(ids.max()) + 1 if ids.size else 0

@@ -9,7 +9,7 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_tensor
+from ..arrays.conversion import to_tensor
 from ..arrays.shape import vector_shape
 from ..elementwise.arithmetic import where
 from ..elementwise.nondifferentiable import isnan
@@ -104,7 +104,7 @@ def cummin(x: Any, axis: int = 0) -> Tensor:
 
 
 def _extremes(x: Any, axis: int, name: str) -> Tensor:
-    x = as_tensor(x)
+    x = to_tensor(x)
     array = x._data
     xp = backend_of(array).xp
     y = _accumulated(xp, getattr(xp, name), array, axis)
@@ -116,7 +116,7 @@ def _extremes(x: Any, axis: int, name: str) -> Tensor:
 
 def without_nan(x: Any, value: float) -> Tensor:
     """`x` with `value` in place of NaNs, which get no gradient."""
-    x = as_tensor(x)
+    x = to_tensor(x)
     return where(isnan(x), value, x) if x.dtype.kind in "fc" else x
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
-from ..arrays.conversion import array_like, as_tensor
+from ..arrays.conversion import array_like, to_tensor
 from ..arrays.joining import concatenate
 from ..arrays.shape import along, axes_in, broadcast_to, reshape, vector_shape, with_length
 from ..elementwise.arithmetic import astype
@@ -39,7 +39,7 @@ def _diff_back(xp: Any, g: Array, n: int, axis: int, length: int) -> Any:
 @composed
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """The n-th differences of neighbours along an axis, after values are prepended or appended."""
-    a = as_tensor(a)
+    a = to_tensor(a)
     if n == 0 or (prepend is None and append is None):
         return a if n == 0 else _diff(a, n=n, axis=axis)
     if not a.ndim:
@@ -53,7 +53,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 @composed
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
     """The differences of neighbours in the flattened array, between `to_begin` and `to_end`."""
-    ary = as_tensor(ary)
+    ary = to_tensor(ary)
     if ary.dtype == bool:
         raise TypeError("ediff1d: ary: got booleans, want numbers")
     y = _diff(reshape(ary, (-1,)), n=1, axis=0) if ary.size else reshape(ary, (-1,))
@@ -90,7 +90,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     `varargs` are the spacings: one number for all axes, or for each axis a number or coordinates, to which gradients
     flow too. For several axes (all by default) the result is a tuple.
     """
-    f = as_tensor(f)
+    f = to_tensor(f)
     axes = tuple(range(f.ndim)) if axis is None else axes_in(axis, f.ndim, "gradient: axis")
     if len(varargs) not in (0, 1, len(axes)) or (len(varargs) == 1 < len(axes) and not _is_number(varargs[0])):
         raise TypeError(f"gradient: varargs: got {len(varargs)} spacings, want one number or one for each of {axes}")
@@ -138,4 +138,4 @@ def _is_number(spacing: Any) -> bool:
 
 
 def _tensor_like(value: Any, a: Tensor) -> Tensor:
-    return as_tensor(array_like(value, a))
+    return to_tensor(array_like(value, a))

@@ -11,7 +11,7 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_host_array, as_tensor
+from ..arrays.conversion import as_host_array, to_tensor
 from ..arrays.shape import axes_in, broadcast_to, reshape, transpose
 from ..elementwise.arithmetic import add, astype, multiply, where
 from ..indexing.gather import in_order, take_along_axis
@@ -39,7 +39,7 @@ def median(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
     The gradient flows to these one or two values; among equal values, to those that the partition picks.
     """
-    x = as_tensor(a)
+    x = to_tensor(a)
     if x.size == 0:
         return mean(x, axis=axis, keepdims=keepdims)
     return _quantile(x, np.asarray(0.5), axis, "midpoint", keepdims)
@@ -56,31 +56,31 @@ def quantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
     Raises:
         ValueError: `q` is not within 0 to 1, the method is unknown, or there are no values.
     """
-    return _quantile(as_tensor(a), _fractions(q, method, 1.0), axis, method, keepdims)
+    return _quantile(to_tensor(a), _fractions(q, method, 1.0), axis, method, keepdims)
 
 
 @composed
 def percentile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """`quantile` with `q` in percent."""
-    return _quantile(as_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
+    return _quantile(to_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
 
 
 @composed
 def nanmedian(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """`median` of the values that are not NaN; NaN, without a warning, if there are none."""
-    return _nanquantile(as_tensor(a), np.asarray(0.5), axis, "midpoint", keepdims)
+    return _nanquantile(to_tensor(a), np.asarray(0.5), axis, "midpoint", keepdims)
 
 
 @composed
 def nanquantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """`quantile` of the values that are not NaN; NaN, without a warning, if there are none."""
-    return _nanquantile(as_tensor(a), _fractions(q, method, 1.0), axis, method, keepdims)
+    return _nanquantile(to_tensor(a), _fractions(q, method, 1.0), axis, method, keepdims)
 
 
 @composed
 def nanpercentile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """`percentile` of the values that are not NaN; NaN, without a warning, if there are none."""
-    return _nanquantile(as_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
+    return _nanquantile(to_tensor(a), _fractions(q, method, 100.0), axis, method, keepdims)
 
 
 def _continuous(alpha: float, beta: float) -> Callable[[Any, Array], Array]:

@@ -9,7 +9,7 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import call_in, composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor
-from ..arrays.conversion import as_tensor
+from ..arrays.conversion import to_tensor
 from ..arrays.shape import along, ravel
 from ..elementwise.nondifferentiable import off_tape
 from ..indexing.gather import add_along_axis, in_order
@@ -38,7 +38,7 @@ def sort(x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool
     Each value gets the gradient of its position in the result. With `stable=True` or `kind="stable"` equal values keep
     their order, otherwise their order is undefined. Other kinds have no effect.
     """
-    x, kind = as_tensor(x), "stable" if stable or kind in ("stable", "mergesort") else None
+    x, kind = to_tensor(x), "stable" if stable or kind in ("stable", "mergesort") else None
     return _sort(ravel(x), axis=0, kind=kind) if axis is None else _sort(x, axis=axis, kind=kind)
 
 
@@ -46,7 +46,7 @@ def sort(x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool
 def partition(x: Any, kth: Any, axis: int | None = -1) -> Tensor:
     """The values along `axis` with that of rank `kth` (or several) in its sorted position, no larger values before it
     and no smaller ones behind it."""
-    x = as_tensor(x)
+    x = to_tensor(x)
     x, axis = (ravel(x), 0) if axis is None else (x, axis)
     return in_order(x, argpartition(x, kth, axis=axis)._data, axis=axis)
 
@@ -57,7 +57,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
     The values are sorted even if `sorted` is false; a NaN counts as the largest value.
     """
-    x = as_tensor(input)
+    x = to_tensor(input)
     xp, array = backend_of(x._data).xp, x._data
     n = array.shape[dim]
     if not 0 <= k <= n:
@@ -76,7 +76,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 @composed
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The `k`-th smallest value along `dim`, counted from 1, and its position, as `torch.kthvalue`."""
-    x = as_tensor(input)
+    x = to_tensor(input)
     xp, array = backend_of(x._data).xp, x._data
     n = array.shape[dim]
     if not 1 <= k <= n:
@@ -90,10 +90,10 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[
 def lexsort(keys: Any, axis: int = -1) -> Tensor:
     """The positions that sort by the last of several keys, ties by the key before it, and so on. A constant."""
     if isinstance(keys, (tuple, list)):
-        arrays = [as_tensor(key)._data for key in keys]
+        arrays = [to_tensor(key)._data for key in keys]
         array = backend_of(arrays[0]).xp.stack(arrays)
     else:
-        array = as_tensor(keys)._data
+        array = to_tensor(keys)._data
     xp = backend_of(array).xp
     if xp is np:
         return Tensor(np.asarray(np.lexsort(array, axis=axis)))
@@ -117,6 +117,6 @@ def unique(
 ) -> Any:
     """The distinct values in ascending order, and optionally the first position of each, the number of the distinct
     value for each element, and the count of each. Constants. Synchronises with the device."""
-    array = as_tensor(x)._data
+    array = to_tensor(x)._data
     y = backend_of(array).xp.unique(array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
     return tuple(map(Tensor, y)) if isinstance(y, tuple) else Tensor(y)

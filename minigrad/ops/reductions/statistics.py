@@ -11,7 +11,7 @@ import numpy as np
 from ...backend import backend_of
 from ...engine.primitive import composed
 from ...engine.tensor import Tensor
-from ..arrays.conversion import array_like, as_tensor
+from ..arrays.conversion import array_like, to_tensor
 from ..arrays.joining import concatenate
 from ..arrays.shape import along, axis_in, broadcast_to, expand_dims, reshape, squeeze, transpose, vector_shape
 from ..elementwise.arithmetic import add, astype, clip, divide, multiply, sqrt, subtract, where
@@ -28,7 +28,7 @@ __all__ += ["nanvar", "trapezoid"]
 
 def _present(x: Any, dtype: Any = None) -> tuple[Tensor, Tensor | None]:
     """`x` as a tensor, in `dtype`, and where it is not NaN; None for an integer dtype."""
-    x = as_tensor(x)
+    x = to_tensor(x)
     if dtype is not None:
         want_inexact(x, dtype)
         x = astype(x, dtype)
@@ -155,11 +155,11 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     Raises:
         ValueError, TypeError: the weights have another shape.
     """
-    a = as_tensor(a)
+    a = to_tensor(a)
     if weights is None:
         y = mean(a, axis=axis, keepdims=keepdims)
         return (y, multiply(ones_like(y), float(_size(a, axis)))) if returned else y
-    weights = as_tensor(weights)
+    weights = to_tensor(weights)
     if weights.shape != a.shape:
         if axis is None:
             raise TypeError("Axis must be specified when shapes of a and weights differ.")
@@ -180,11 +180,11 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     The weights keep their dtype and are added in the same order on every run. Synchronises with the device, because the
     result's length depends on the largest number.
     """
-    ids = as_tensor(x)._data
+    ids = to_tensor(x)._data
     xp = backend_of(ids).xp
     if weights is None:
         return Tensor(xp.bincount(ids, minlength=minlength))
-    weights = as_tensor(weights)
+    weights = to_tensor(weights)
     if ids.ndim != 1 or weights.shape != ids.shape:
         raise ValueError(f"bincount: got shapes {tuple(ids.shape)} and {weights.shape}, want two rows of one length")
     low, high = (int(xp.min(ids)), int(xp.max(ids))) if ids.size else (0, -1)
@@ -196,13 +196,13 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
 @composed
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Tensor:
     """The integral of `y` along `axis` by the trapezoidal rule, over the points `x` or with a spacing of `dx`."""
-    y = as_tensor(y)
+    y = to_tensor(y)
     axis = axis_in(axis, y.ndim, "trapezoid: axis")
     low, high = along(axis, slice(None, -1)), along(axis, slice(1, None))
     pairs = add(getitem(y, high), getitem(y, low))
     if x is None:
         return sum(multiply(pairs, 0.5 * dx), axis=axis)
-    x = as_tensor(x)
+    x = to_tensor(x)
     if x.ndim == 1:
         x = reshape(x, vector_shape(axis, y.ndim))
     steps = subtract(getitem(x, high), getitem(x, low))
@@ -214,7 +214,7 @@ def _rows(m: Any, y: Any, rowvar: bool, dtype: Any) -> Tensor:
     parts = []
     for name, variables in (("m", m), ("y", y)):
         if variables is not None:
-            x = as_tensor(variables)
+            x = to_tensor(variables)
             if x.ndim > 2:
                 raise ValueError(f"{name}: got {x.ndim} axes, want at most 2")
             parts.append(reshape(x, (1, x.size)) if x.ndim < 2 else x if rowvar else transpose(x))
@@ -232,7 +232,7 @@ def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Te
         if weights is None:
             tensors.append(None)
             continue
-        w = as_tensor(array_like(weights, x))
+        w = to_tensor(array_like(weights, x))
         on_host = isinstance(w._data, np.ndarray)
         if on_host and name == "fweights" and np.any(w._data != np.rint(w._data)):
             raise TypeError("cov: fweights: got fractions, want whole numbers; aweights takes fractions")

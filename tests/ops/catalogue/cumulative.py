@@ -19,8 +19,8 @@ def running(name: str, axis: int | None, **how: Any) -> Sample:
 
 def accumulated(name: str, ufunc: str, axis: int) -> Sample:
     def torchs(m: Any, x: Any) -> Any:
-        found = getattr(m, name)(x, axis)
-        return found if name == "logcumsumexp" else found[0]
+        result = getattr(m, name)(x, axis)
+        return result if name == "logcumsumexp" else result[0]
 
     return running(name, axis, numpy=lambda m, x: getattr(np, ufunc).accumulate(x, axis=axis), torch=torchs)
 

@@ -7,9 +7,9 @@ from typing import Any
 from tests.ops.catalogue.sample import A, Sample
 
 
-def parts(m: Any, found: Any) -> Any:
+def parts(m: Any, result: Any) -> Any:
     """Several results in one array, each with its own weight."""
-    return m.concatenate([m.reshape(part, (-1,)) * (k + 1) for k, part in enumerate(found)])
+    return m.concatenate([m.reshape(part, (-1,)) * (k + 1) for k, part in enumerate(result)])
 
 
 def joiner(name: str, *shapes: tuple[int, ...], **how: Any) -> Sample:

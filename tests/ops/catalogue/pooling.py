@@ -25,21 +25,21 @@ def windows_of(x: Any, kernel_size: Any, stride: Any, padding: int, dilation: in
 
 def np_max_pool1d(m: Any, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                   ceil_mode: bool = False) -> Any:  # fmt: skip
-    found = []
+    result = []
     for begin, size, apart, _ in windows_of(x, kernel_size, stride, padding, dilation, ceil_mode):
         places = [begin + k * apart for k in range(size) if 0 <= begin + k * apart < x.shape[-1]]
-        found.append(np.max(x[..., places], axis=-1))
-    return np.stack(found, axis=-1)
+        result.append(np.max(x[..., places], axis=-1))
+    return np.stack(result, axis=-1)
 
 
 def np_avg_pool1d(m: Any, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                   count_include_pad: bool = True) -> Any:  # fmt: skip
-    found = []
+    result = []
     for begin, size, _, around in windows_of(x, kernel_size, stride, padding, 1, ceil_mode):
         seen = x[..., max(begin, 0) : begin + size]
         whole = min(begin + size, x.shape[-1] + around) - begin
-        found.append(np.sum(seen, axis=-1) / (whole if count_include_pad else seen.shape[-1]))
-    return np.stack(found, axis=-1)
+        result.append(np.sum(seen, axis=-1) / (whole if count_include_pad else seen.shape[-1]))
+    return np.stack(result, axis=-1)
 
 
 def np_adaptive(m: Any, x: Any, n: Any) -> Any:

@@ -107,7 +107,7 @@ def test_equal_to_its_steps_without_waiting(xp: Any, kind: str, backward: bool, 
             (outputs, mg.gradients(weighed(outputs), live(inputs)))
             for outputs in (fused(*inputs, backward=backward), unrolled(kind, *inputs, backward=backward))
         ]
-    for ours, expected in zip(*((*outputs, *found) for outputs, found in results)):
+    for ours, expected in zip(*((*outputs, *result) for outputs, result in results)):
         assert (ours.dtype, ours.shape, ours.backend) == (np.float32, expected.shape, xp.name)
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
 
@@ -131,8 +131,8 @@ def test_any_input_may_be_a_constant(xp: Any, kind: str) -> None:
     whole = mg.gradients(weighed(fused(*inputs)), live(inputs))
     for kept, want in zip(live(inputs), whole):
         alone = [x if x is kept or x is None else x.detach() for x in inputs]
-        (found,) = mg.gradients(weighed(fused(*alone)), [kept])
-        np.testing.assert_allclose(found.numpy(), want.numpy(), rtol=1e-12)
+        (result,) = mg.gradients(weighed(fused(*alone)), [kept])
+        np.testing.assert_allclose(result.numpy(), want.numpy(), rtol=1e-12)
 
 
 @kinds

@@ -276,9 +276,9 @@ def test_state_space_is_torchs_rnn_and_a_linear_layer(nonlinearity: str) -> None
     y = torch.softmax(linear(hs), dim=-1)
     ((y * torch.tensor(weights)).sum() + (end * end).sum()).backward()
     output, state = net(xs, h)
-    found = gradients_of(net, (output * weights).sum() + (state * state).sum())
+    result = gradients_of(net, (output * weights).sum() + (state * state).sum())
     assert_close(
-        found | {"output": output.numpy(), "state": state.numpy()},
+        result | {"output": output.numpy(), "state": state.numpy()},
         {n: p.grad.numpy() for n, p in theirs.items()}
         | {"output": y.detach().numpy(), "state": end.detach().numpy()},
     )  # fmt: skip

@@ -30,11 +30,11 @@ def collapsed(path: tuple[int, ...], blank: int) -> tuple[int, ...]:
 
 def over_all_paths(log_probs: np.ndarray, blank: int) -> dict[tuple[int, ...], float]:
     """The probability of every labelling, one path after another. log_probs (T, C)."""
-    found: dict[tuple[int, ...], float] = {}
+    result: dict[tuple[int, ...], float] = {}
     for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
         labels = collapsed(path, blank)
-        found[labels] = found.get(labels, 0.0) + float(np.exp(log_probs[range(len(path)), path].sum()))
-    return found
+        result[labels] = result.get(labels, 0.0) + float(np.exp(log_probs[range(len(path)), path].sum()))
+    return result
 
 
 def gradient_over_all_paths(log_probs: np.ndarray, target: tuple[int, ...], blank: int) -> np.ndarray:
@@ -205,7 +205,7 @@ def test_padding_has_no_influence(xp: Any) -> None:
 def padding_has_no_influence() -> None:
     """Neither frames beyond the input's length, NaN or inf as they may be, nor labels beyond the target's."""
     host = drawn(7, 3, 4)
-    found = []
+    result = []
     for beyond, label in ((0.0, 1), (np.nan, 0), (np.inf, -100), (-np.inf, 99)):
         padded, targets = host.copy(), TARGETS.copy()
         for b in range(3):
@@ -214,18 +214,18 @@ def padding_has_no_influence() -> None:
         x = mg.tensor(padded, requires_grad=True)
         loss = ctc_loss(x, targets, FRAMES, COUNTS, reduction="none")
         loss.backward(mg.tensor(np.ones(3)))
-        found.append((loss.numpy(), x.grad.numpy()))
+        result.append((loss.numpy(), x.grad.numpy()))
         for b in range(3):
             assert not x.grad.numpy()[FRAMES[b] :, b].any()
-    for loss, gradient in found[1:]:
-        np.testing.assert_array_equal(loss, found[0][0])
-        np.testing.assert_array_equal(gradient, found[0][1])
+    for loss, gradient in result[1:]:
+        np.testing.assert_array_equal(loss, result[0][0])
+        np.testing.assert_array_equal(gradient, result[0][1])
     for b in range(3):  # each alone, cut to its own length
         x = mg.tensor(host[: FRAMES[b], b].copy(), requires_grad=True)
         alone = ctc_loss(x, TARGETS[b, : COUNTS[b]], FRAMES[b], COUNTS[b], reduction="sum")
         alone.backward()
-        np.testing.assert_allclose(alone.item(), found[0][0][b], rtol=1e-14)
-        np.testing.assert_allclose(x.grad.numpy(), found[0][1][: FRAMES[b], b], rtol=0, atol=1e-14)
+        np.testing.assert_allclose(alone.item(), result[0][0][b], rtol=1e-14)
+        np.testing.assert_allclose(x.grad.numpy(), result[0][1][: FRAMES[b], b], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("zero_infinity", [False, True])

@@ -98,8 +98,8 @@ def test_memory_that_nobody_wrote_is_nan(kernels_on_cpu: Backend) -> None:
         ("int* out) { DYNAMIC_SHARED(bytes); bytes[256] = 1; }", "wrote beyond its shared memory"),
     ],
 )
-def test_faults_of_a_kernel(kernels_on_cpu: Backend, source: str, said: str) -> None:
-    with pytest.raises(KernelFault, match=said):
+def test_faults_of_a_kernel(kernels_on_cpu: Backend, source: str, message: str) -> None:
+    with pytest.raises(KernelFault, match=message):
         launched(kernels_on_cpu, source, xp.zeros(1, np.int32), shared=256)
 
 
@@ -113,14 +113,14 @@ def test_faults_of_a_kernel(kernels_on_cpu: Backend, source: str, said: str) -> 
         ((StrictArray(np.zeros((4, 4)).T), np.int32(2)), "is not contiguous"),
     ],
 )
-def test_faults_of_a_launch(kernels_on_cpu: Backend, args: tuple[Any, ...], said: str) -> None:
-    with pytest.raises(KernelFault, match=said):
+def test_faults_of_a_launch(kernels_on_cpu: Backend, args: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(KernelFault, match=message):
         launched(kernels_on_cpu, "int* out, int n) {}", *args)
 
 
 def sanitized(folder: Path, shift: int) -> subprocess.CompletedProcess[str]:
-    found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    runtime = found.stdout.strip()
+    result = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    runtime = result.stdout.strip()
     if not Path(runtime).is_absolute():
         pytest.skip("AddressSanitizer: g++ has no libasan.so")
     environment = {

@@ -87,13 +87,13 @@ def test_a_training_step_waits_for_nothing(kernels_on_cpu: Backend, kind: Any, o
 @models
 def test_derivatives_of_second_order(kernels_on_cpu: Backend, kind: Any, options: Any) -> None:
     xs = kernels_on_cpu.from_numpy(inputs())
-    found = []
+    result = []
     for backend, x in (("numpy", inputs()), ("strict", xs)):
         model = made(kind, options, bidirectional=True).to(backend)
         x = mg.tensor(x, requires_grad=True)
         (g,) = mg.gradients((model(x, lengths=STEPS)[0] ** 2).sum(), [x], create_graph=True)
-        found.append([p.numpy() for p in mg.gradients((g * g).sum(), [x, *model.parameters()])])
-    assert_same(*found)
+        result.append([p.numpy() for p in mg.gradients((g * g).sum(), [x, *model.parameters()])])
+    assert_same(*result)
 
 
 @models
@@ -123,14 +123,14 @@ def test_a_gradient_alone_is_what_it_is_among_others(kernels_on_cpu: Backend, ki
 
 
 def test_truncated_bptt(kernels_on_cpu: Backend) -> None:
-    found = []
+    result = []
     for backend in ("numpy", "strict"):
         model = made(GRU, {}).to(backend)
         xs = inputs() if backend == "numpy" else kernels_on_cpu.from_numpy(inputs())
         for window in Truncation(2).windows(model, xs, lengths=STEPS):
             (window.output**2).sum().backward()
-        found.append([p.grad.numpy() for p in model.parameters()])
-    assert_same(*found)
+        result.append([p.grad.numpy() for p in model.parameters()])
+    assert_same(*result)
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,9 @@ def test_the_names_exist_in_cupy() -> None:
         "runtime.deviceSynchronize",
         "alloc_pinned_memory",
     ):
-        found = cupy.cuda
+        result = cupy.cuda
         for part in name.split("."):
-            found = getattr(found, part)
+            result = getattr(result, part)
     assert hasattr(cupy.cuda.driver, "occupancyMaxActiveBlocksPerMultiprocessor")
     assert hasattr(cupy.cuda.function.Function, "ptr")
     kernel = cupy.RawKernel("", "kernel")

@@ -47,8 +47,8 @@ def trained(kind: str, backend: str, dtype: str, T: int, B: int, H: int) -> tupl
     output, state = model(xs, lengths=lengths)
     parts = [output, *(state if isinstance(state, tuple) else (state,))]
     loss = sum((y * mg.tensor(drawn(rng, *y.shape).astype(dtype), backend=backend)).sum() for y in parts)
-    found = [*parts, *mg.gradients(loss, [xs, *model.parameters()])]
-    return [y.numpy() for y in found], str(model.implementation)
+    result = [*parts, *mg.gradients(loss, [xs, *model.parameters()])]
+    return [y.numpy() for y in result], str(model.implementation)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -72,9 +72,9 @@ def test_float64_on_every_implementation(kernels_anywhere: Backend, kind: str) -
 
 
 def test_what_the_sanitizer_is_given(kernels_anywhere: Backend) -> None:
-    found = dict(cuda_on_gpu.checked(kernels_anywhere))
-    assert len(found) == 6 * len(KINDS)
-    assert all(found.values()), found
+    result = dict(cuda_on_gpu.checked(kernels_anywhere))
+    assert len(result) == 6 * len(KINDS)
+    assert all(result.values()), result
 
 
 def test_the_sanitizer_is_given_arrays_in_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_the_sanitizer_is_given_arrays_in_memory_of_their_own(monkeypatch: pytes
 @pytest.mark.parametrize("tile", [TILE, None], ids=["one launch", "two launches"])
 def test_biases_with_gaps_between_their_numbers(kernels_anywhere: Backend, kind: str, tile: Tile | None) -> None:
     """A kernel has their address alone."""
-    backend, found = kernels_anywhere, []
+    backend, result = kernels_anywhere, []
     for gaps in (False, True):
         cell = made_cell(kind, 12, 3, np.float64, backend.name)
         for name in ("b", "br"):
@@ -103,8 +103,8 @@ def test_biases_with_gaps_between_their_numbers(kernels_anywhere: Backend, kind:
         state = tuple(mg.tensor(backend.from_numpy(np.ones((2, 12)))) for _ in cell.state_names)
         plan = planned(kind, 12, 2, np.float64, 1, tile)
         ((y, *_),) = sequence.run(backend, plan, [cell], [(xs, state)], False, None, False)
-        found.append(y.numpy())
-    np.testing.assert_array_equal(*found)
+        result.append(y.numpy())
+    np.testing.assert_array_equal(*result)
 
 
 def test_cells_of_two_dtypes_are_refused(kernels_anywhere: Backend) -> None:
@@ -244,7 +244,7 @@ def test_a_trip_to_the_host_is_refused(trip: Any) -> None:
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_a_training_step_of_the_character_model_makes_no_trip(kernels_anywhere: Backend, cell: str) -> None:
     """And its gradients after a first step are the host's."""
-    found = []
+    result = []
     for backend in ("numpy", kernels_anywhere.name):
         model = CharacterModel(7, cell, 4, 12, 2, dropout=0.2, rng=np.random.default_rng(2)).to(backend)
         optimizer = mg.optim.Adam(model.parameters(), lr=1e-2)
@@ -265,7 +265,7 @@ def test_a_training_step_of_the_character_model_makes_no_trip(kernels_anywhere: 
             guard = no_sync() if backend == "strict" else no_trips(kernels_anywhere.array_type)
         with guard:
             step()
-        found.append([p.grad.numpy() for p in model.parameters()])
+        result.append([p.grad.numpy() for p in model.parameters()])
     assert model.recurrence.implementation.startswith(("persistent", "forward", "two launches"))
-    for ours, expected in zip(found[1], found[0]):
+    for ours, expected in zip(result[1], result[0]):
         assert np.abs(ours - expected).max() < 1e-3 * np.abs(expected).max()

@@ -194,12 +194,12 @@ def test_a_wait_that_never_ends_is_given_up_and_reported(kernels_on_cpu: Backend
 def test_what_late_blocks_report_is_the_same_trouble(kernels_on_cpu: Backend) -> None:
     """They find the flag while the host raises: it waits for them before it takes the flag down."""
     assert kernels_on_cpu.kernels is not None
-    found = kernels_on_cpu.kernels()
+    result = kernels_on_cpu.kernels()
 
     def late() -> None:
-        found.flags[0] = 1
+        result.flags[0] = 1
 
-    found.flags[0] = 1
+    result.flags[0] = 1
     with pytest.raises(BackendError, match="gave up waiting"):
-        check(dataclasses.replace(found, synchronize=late))
-    check(found)
+        check(dataclasses.replace(result, synchronize=late))
+    check(result)

@@ -38,10 +38,10 @@ def compile_offer(device: Device, shape: Shape) -> int:
         assert tile is not None
         file = "gru_reset_first.cu" if shape.cell == "gru_reset_first" else f"{name}.cu"
         source, told = program(file, shape.cell), options(shape.cell, shape.H, shape.itemsize, tile.macros())
-        found = compiler.compile_for(architecture(device), source, told)[name]
-        assert (found.spilled, found.stack) == (0, 0), (shape, tile, found)
-        assert found.registers * tile.threads <= device.registers
-        assert implementation.shared_memory + found.shared <= device.shared_memory
+        result = compiler.compile_for(architecture(device), source, told)[name]
+        assert (result.spilled, result.stack) == (0, 0), (shape, tile, result)
+        assert result.registers * tile.threads <= device.registers
+        assert implementation.shared_memory + result.shared <= device.shared_memory
         n += 1
     return n
 
@@ -69,9 +69,9 @@ def test_kernels_of_one_step(device: Device, cell: str) -> None:
     file = "gru_reset_first_steps.cu" if cell == "gru_reset_first" else "steps.cu"
     for itemsize in (4, 8):
         told = options(cell, 1000, itemsize, {"K_VECTOR": 1})
-        found = compiler.compile_for(architecture(device), program(file, cell), told)
-        assert len(found) == (4 if cell == "gru_reset_first" else 2)
-        assert all((kernel.spilled, kernel.stack) == (0, 0) for kernel in found.values())
+        result = compiler.compile_for(architecture(device), program(file, cell), told)
+        assert len(result) == (4 if cell == "gru_reset_first" else 2)
+        assert all((kernel.spilled, kernel.stack) == (0, 0) for kernel in result.values())
 
 
 @pytest.mark.soak

@@ -95,8 +95,8 @@ def test_what_is_not_offered_has_a_reason(
     ("wrong", "said"),
     [({"cell": "elman"}, "cell: got 'elman'"), ({"B": 0}, "B: got 0"), ({"directions": 0}, "directions: got 0")],
 )
-def test_a_shape_that_is_none_is_an_error(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_shape_that_is_none_is_an_error(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         plan(H100, replace(Shape("lstm", 1, 8, F32, 1), **wrong))
 
 

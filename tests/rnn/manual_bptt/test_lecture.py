@@ -81,15 +81,15 @@ def test_agrees_with_finite_differences(cell, nonlinearity, num_layers, bidirect
 # --- Manners ---------------------------------------------------------------------------------------------------------
 def test_imports_numpy_and_typing_only():
     allowed = {"__future__", "collections.abc", "dataclasses", "typing", "numpy", "numpy.typing"}
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(inspect.getsource(lecture))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add("." * node.level + (node.module or ""))
+            result.add("." * node.level + (node.module or ""))
         elif isinstance(node, ast.Name):
             assert node.id not in {"__import__", "exec", "eval"}
-    assert found <= allowed
+    assert result <= allowed
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one-way", "two-way"])

@@ -56,12 +56,12 @@ def answers(
     rng = np.random.default_rng(9)
     loss = sum((y * y * rng.standard_normal(y.shape)).sum() for y in (output, *ends))
     named = {"xs": leaf, **{f"state {k}": s for k, s in enumerate(state)}, **dict(model.named_parameters())}
-    found = mg.gradients(loss, list(named.values()), create_graph=second)
+    result = mg.gradients(loss, list(named.values()), create_graph=second)
     if second:
-        total = sum((g * g).sum() for g in found)
-        found = mg.gradients(total, list(named.values()), allow_unused=True)
+        total = sum((g * g).sum() for g in result)
+        result = mg.gradients(total, list(named.values()), allow_unused=True)
     values = {"output": output, **{f"final {k}": e for k, e in enumerate(ends)}}
-    return {n: y.numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, found)}
+    return {n: y.numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, result)}
 
 
 def agree(ours: dict[str, Any], want: dict[str, Any], tolerance: float = 1e-10) -> None:
@@ -105,11 +105,11 @@ def torch_answers(model: Any, xs: Any, start: list[Any], lengths: Any, second: b
     loss = sum((y * y * torch.tensor(rng.standard_normal(tuple(y.shape)))).sum() for y in (output, *ends))
     named = {"xs": leaf, **{f"state {k}": s for k, s in enumerate(state)}}
     named |= {n: theirs[n] for n, _ in model.named_parameters()}
-    found = torch.autograd.grad(loss, list(named.values()), create_graph=second)
+    result = torch.autograd.grad(loss, list(named.values()), create_graph=second)
     if second:
-        found = torch.autograd.grad(sum((g * g).sum() for g in found), list(named.values()))
+        result = torch.autograd.grad(sum((g * g).sum() for g in result), list(named.values()))
     values = {"output": output, **{f"final {k}": e for k, e in enumerate(ends)}}
-    return {n: y.detach().numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, found)}
+    return {n: y.detach().numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, result)}
 
 
 @pytest.mark.parametrize("implementation", ["graph", "fused"])

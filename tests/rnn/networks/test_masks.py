@@ -37,9 +37,9 @@ def drawn(*shape: int) -> Any:
 
 def slopes(loss: Any, tensors: list[Any], seed: int = 6, h: float = 1e-4) -> tuple[list[float], list[float]]:
     """Each tensor's gradient along a direction, and the central difference of fourth order along it."""
-    found = mg.gradients(loss(), tensors, allow_unused=True)
+    result = mg.gradients(loss(), tensors, allow_unused=True)
     analytic, numeric = [], []
-    for x, g in zip(tensors, found):
+    for x, g in zip(tensors, result):
         v = np.random.default_rng(seed).standard_normal(x.shape)
         at_rest = x.data.copy()
         ends = {}
@@ -95,15 +95,15 @@ def test_masks_are_what_they_say() -> None:
 def test_in_evaluation_zoneout_takes_the_expected_value_and_dropout_is_off() -> None:
     model = dropping(RNN, bidirectional=False, zoneout=0.25).eval()
     xs = drawn(T, B, I)
-    found = model(xs)[0].numpy()
-    np.testing.assert_array_equal(found, model(xs)[0].numpy())
+    result = model(xs)[0].numpy()
+    np.testing.assert_array_equal(result, model(xs)[0].numpy())
     h = [np.zeros((B, H)) for _ in range(2)]
     for t in range(T):
         x = xs[t]
         for layer, cell in enumerate(model.cells):
             new = np.tanh(x @ cell.Wc.numpy().T + h[layer] @ cell.Wr.numpy().T + cell.b.numpy())
             x = h[layer] = 0.25 * h[layer] + 0.75 * new
-        np.testing.assert_allclose(found[t], x, rtol=1e-12)
+        np.testing.assert_allclose(result[t], x, rtol=1e-12)
 
 
 def test_recurrent_dropout_acts_where_h_meets_the_weights_and_not_on_the_leak() -> None:

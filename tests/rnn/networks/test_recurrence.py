@@ -65,12 +65,12 @@ def ours(model: Any, xs: Any, state: list[Any], d_output: Any, d_final: list[Any
     for end, d in zip(ends, d_final):
         loss = loss + (end * d).sum()
     loss.backward()
-    found = {"output": output.numpy(), "dxs": leaf.grad.numpy()}
-    found |= {f"final{k}": e.numpy() for k, e in enumerate(ends)}
-    found |= {f"d_init{k}": s.grad.numpy() for k, s in enumerate(start)}
+    result = {"output": output.numpy(), "dxs": leaf.grad.numpy()}
+    result |= {f"final{k}": e.numpy() for k, e in enumerate(ends)}
+    result |= {f"d_init{k}": s.grad.numpy() for k, s in enumerate(start)}
     for suffix, cell in cells_of(model).items():
-        found |= {f"d{n}_{suffix}": p.grad.numpy() for n, p in cell.named_parameters()}
-    return found
+        result |= {f"d{n}_{suffix}": p.grad.numpy() for n, p in cell.named_parameters()}
+    return result
 
 
 def torchs(twin: Any, xs: Any, state: list[Any], d_output: Any, d_final: list[Any], torch: Any) -> dict[str, Any]:
@@ -82,15 +82,15 @@ def torchs(twin: Any, xs: Any, state: list[Any], d_output: Any, d_final: list[An
     for end, d in zip(ends, d_final):
         loss = loss + (end * torch.from_numpy(d)).sum()
     loss.backward()
-    found = {"output": output.detach().numpy(), "dxs": leaf.grad.numpy()}
-    found |= {f"final{k}": e.detach().numpy() for k, e in enumerate(ends)}
-    found |= {f"d_init{k}": s.grad.numpy() for k, s in enumerate(start)}
+    result = {"output": output.detach().numpy(), "dxs": leaf.grad.numpy()}
+    result |= {f"final{k}": e.detach().numpy() for k, e in enumerate(ends)}
+    result |= {f"d_init{k}": s.grad.numpy() for k, s in enumerate(start)}
     names = {"weight_ih": "dWc", "weight_hh": "dWr", "bias_ih": "db"}
     for name, p in twin.named_parameters():
         kind, _, suffix = name.rpartition("_l")
         if kind in names:
-            found[f"{names[kind]}_l{suffix}"] = p.grad.numpy()
-    return found
+            result[f"{names[kind]}_l{suffix}"] = p.grad.numpy()
+    return result
 
 
 def assert_same(a: dict[str, Any], b: dict[str, Any], tolerance: float = 1e-10) -> None:
@@ -127,19 +127,19 @@ def test_relu_and_batch_first_equal_torch(implementation: str) -> None:
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
 def test_implementations_agree_on_every_backend(kind: str, xp: Any) -> None:
-    found = []
+    result = []
     for implementation in IMPLEMENTATIONS:
         model = KINDS[kind](
             I, H, 2, bidirectional=True, impl=implementation, dtype="float64", rng=np.random.default_rng(3)
         )
         model.to(xp.name)
         xs, state, d_output, d_final = drawn(model, 5, 2)
-        found.append(ours(model, xs, state, xp.array(d_output), [xp.array(d) for d in d_final]))
+        result.append(ours(model, xs, state, xp.array(d_output), [xp.array(d) for d in d_final]))
     with mg.use_backend("numpy"):
         host = KINDS[kind](I, H, 2, bidirectional=True, dtype="float64", rng=np.random.default_rng(3))
-        found.append(ours(host, *drawn(host, 5, 2)))
-    assert_same(found[0], found[1])
-    assert_same(found[0], found[2])
+        result.append(ours(host, *drawn(host, 5, 2)))
+    assert_same(result[0], result[1])
+    assert_same(result[0], result[2])
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -241,7 +241,7 @@ def test_a_cell_is_one_step_of_its_net(cell_type: Any) -> None:
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
 def test_second_order_through_both_implementations(kind: str) -> None:
     """The gradient of a gradient's size: the fused implementation answers through the graph, and answers the same."""
-    found = []
+    result = []
     for implementation in IMPLEMENTATIONS:
         model = KINDS[kind](I, H, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
         xs = mg.tensor(np.random.default_rng(0).standard_normal((4, 2, I)), requires_grad=True)
@@ -249,24 +249,24 @@ def test_second_order_through_both_implementations(kind: str) -> None:
         leaves = [xs, *model.parameters()]
         first = mg.gradients((output * output).sum(), leaves, create_graph=True)
         size = sum((g * g).sum() for g in first)
-        found.append([g.numpy() for g in mg.gradients(size, leaves)])
-    for a, b in zip(*found):
+        result.append([g.numpy() for g in mg.gradients(size, leaves)])
+    for a, b in zip(*result):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_second_order_of_a_weight_shared_by_two_layers() -> None:
     """A fused rule that is recorded must give its own share only, not that of the layer below."""
-    found = []
+    result = []
     for implementation in IMPLEMENTATIONS:
         model = RNN(H, H, 1, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
         xs = np.random.default_rng(0).standard_normal((4, 2, H))
         output, _ = model(model(xs)[0])
         leaves = list(model.parameters())
         first = mg.gradients((output * output).sum(), leaves, create_graph=True)
-        found.append([g.numpy() for g in first])
+        result.append([g.numpy() for g in first])
         size = sum((g * g).sum() for g in first)
-        found[-1] += [g.numpy() for g in mg.gradients(size, leaves)]
-    for a, b in zip(*found):
+        result[-1] += [g.numpy() for g in mg.gradients(size, leaves)]
+    for a, b in zip(*result):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
@@ -318,7 +318,7 @@ def test_inputs_of_any_layout_are_read_and_left_alone() -> None:
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
 def test_a_carried_state_is_memory_of_its_own(kind: str, implementation: str) -> None:
     """Resetting the state that goes to the next window changes no output and no gradient of this one."""
-    found = []
+    result = []
     for reset in (False, True):
         model = KINDS[kind](I, H, impl=implementation, dtype="float64", rng=np.random.default_rng(5))
         output, state = model(np.random.default_rng(0).standard_normal((4, 2, I)))
@@ -326,6 +326,6 @@ def test_a_carried_state_is_memory_of_its_own(kind: str, implementation: str) ->
             parts = state if isinstance(state, tuple) else (state,)
             assert not any(np.shares_memory(output._data, part._data) for part in parts)
         (output * output).sum().backward()
-        found.append([p.grad.numpy() for p in model.parameters()])
-    for a, b in zip(*found):
+        result.append([p.grad.numpy() for p in model.parameters()])
+    for a, b in zip(*result):
         np.testing.assert_array_equal(a, b)

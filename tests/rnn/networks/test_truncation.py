@@ -35,7 +35,7 @@ def test_windows_are_graphs_cut_by_hand(kind: Any, implementation: str, k1: int,
     for window in Truncation(k1, k2).windows(model, xs):
         (window.output * weights[window.start : window.stop]).sum().backward()
         outputs.append(window.output.numpy())
-    found = sums(model)
+    result = sums(model)
     np.testing.assert_allclose(np.concatenate(outputs), model(xs)[0].numpy(), rtol=1e-12)
 
     model.zero_grad()
@@ -49,7 +49,7 @@ def test_windows_are_graphs_cut_by_hand(kind: Any, implementation: str, k1: int,
         hs, _ = model(xs[begin:stop], state)
         (hs[start - begin :] * weights[start:stop]).sum().backward()
     for name, g in sums(model).items():
-        np.testing.assert_allclose(found[name], g, rtol=1e-10, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(result[name], g, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 def test_a_window_as_long_as_the_sequence_is_full_bptt_and_a_shorter_one_is_not() -> None:
@@ -145,9 +145,9 @@ def peak(T: int) -> int:
     tracemalloc.start()
     for window in Truncation(50).windows(model, xs):
         window.output.sum().backward()
-    found = tracemalloc.get_traced_memory()[1]
+    result = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return found
+    return result
 
 
 def test_memory_is_that_of_one_window() -> None:

@@ -85,5 +85,5 @@ def test_a_cell_may_have_parameters_and_options_of_its_own(start: str) -> None:
         (lambda: Recurrence(3, 4, cell_type=Gaussian, width=2.0), "Recurrence(3, 4, cell_type=Gaussian, width=2.0"),
     ],
 )
-def test_a_net_shows_the_options_that_are_not_the_usual_ones(net: Any, said: str) -> None:
-    assert repr(net()).startswith(said)
+def test_a_net_shows_the_options_that_are_not_the_usual_ones(net: Any, message: str) -> None:
+    assert repr(net()).startswith(message)

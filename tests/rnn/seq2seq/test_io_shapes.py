@@ -158,12 +158,12 @@ def test_targets_at_padding_have_no_influence(feedback: str, tossed: bool) -> No
     model = OneToMany(network(), readout(H, I), readout(I, I) if feedback == "module" else "output")
     x, targets, outside = drawn(B, I), drawn(T, B, I), np.arange(T)[:, None] >= np.array(LENGTHS)
     coins = np.random.default_rng(0).random((T, B)) < 0.7 if tossed else None
-    found = []
+    result = []
     for padding in (0.0, np.nan):
         targets[outside] = padding
         ys, _ = model(x, T, lengths=LENGTHS, targets=targets, forced=coins)
-        found.append([ys.numpy(), *gradients(mg.sum(mg.square(ys)), *model.parameters())])
-    for mine, other in zip(*found):
+        result.append([ys.numpy(), *gradients(mg.sum(mg.square(ys)), *model.parameters())])
+    for mine, other in zip(*result):
         np.testing.assert_array_equal(mine, other)
 
 

@@ -43,8 +43,8 @@ class Table:
         return z - np.log(np.exp(z).sum())
 
     def step(self, tokens: Any, state: Any) -> Any:
-        state = [(*said, int(t)) for said, t in zip(state, tokens, strict=True)]
-        return np.stack([self.log_probs(said) for said in state]), state
+        state = [(*message, int(t)) for message, t in zip(state, tokens, strict=True)]
+        return np.stack([self.log_probs(message) for message in state]), state
 
     def select(self, state: Any, rows: Any) -> Any:
         return [state[k] for k in rows]
@@ -54,27 +54,27 @@ class Table:
 
     def everything(self, b: int, L: int, alpha: float) -> list[tuple[float, float, list[int]]]:
         """Each sequence that ends, or has length L: (score, log probability, tokens), the best first."""
-        found = []
+        result = []
         for n in range(1, L + 1):
-            for said in itertools.product(range(self.V), repeat=n):
-                if END in said[:-1] or (said[-1] != END and n < L):
+            for message in itertools.product(range(self.V), repeat=n):
+                if END in message[:-1] or (message[-1] != END and n < L):
                     continue
-                prefixes = [(b, BEGIN, *said[:k]) for k in range(n)]
-                total = sum(self.log_probs(p)[t] for p, t in zip(prefixes, said))
-                found.append((total / ((5 + n) / 6) ** alpha, total, list(said)))
-        return sorted(found, key=lambda f: -f[0])
+                prefixes = [(b, BEGIN, *message[:k]) for k in range(n)]
+                total = sum(self.log_probs(p)[t] for p, t in zip(prefixes, message))
+                result.append((total / ((5 + n) / 6) ** alpha, total, list(message)))
+        return sorted(result, key=lambda f: -f[0])
 
 
 @settings(max_examples=20)
 @given(st.integers(2, 3), st.integers(1, 4), st.sampled_from([0.0, 0.6, 1.5]), st.integers(0, 10**6))
 def test_a_beam_as_wide_as_everything_is_the_exhaustive_search(V: int, L: int, alpha: float, seed: int) -> None:
     model, n = Table(V, seed), min(5, V**L)
-    found = beam_search(model, model.start(2), 2, BEGIN, END, L, V**L, alpha, n)
+    result = beam_search(model, model.start(2), 2, BEGIN, END, L, V**L, alpha, n)
     for b in range(2):
         want = model.everything(b, L, alpha)[:n]
-        assert [h.tokens for h in found[b]] == [w[2] for w in want]
-        np.testing.assert_allclose([(h.score, h.log_prob) for h in found[b]], [w[:2] for w in want], rtol=1e-12)
-        assert all(h.finished == (h.tokens[-1] == END) for h in found[b])
+        assert [h.tokens for h in result[b]] == [w[2] for w in want]
+        np.testing.assert_allclose([(h.score, h.log_prob) for h in result[b]], [w[:2] for w in want], rtol=1e-12)
+        assert all(h.finished == (h.tokens[-1] == END) for h in result[b])
 
 
 @settings(max_examples=20)
@@ -158,11 +158,11 @@ def test_a_network_decodes_as_its_forward_says(xp: Any) -> None:
     source, lengths = rng.integers(0, 5, (6, 3)), [4, 6, 2]
     state = model.start(source, lengths)
     model.encoder.eval()  # as one may who trains the decoder alone
-    found = beam_search(model, state, 3, BEGIN, END, 5, 3, 0.6, 2)
+    result = beam_search(model, state, 3, BEGIN, END, 5, 3, 0.6, 2)
     assert model.training
     assert model.decoder.recurrence.training
     assert not model.encoder.recurrence.training
-    for b, mine in enumerate(found):
+    for b, mine in enumerate(result):
         for h in mine:
             target = np.array([BEGIN, *h.tokens[:-1]])[:, None]
             with mg.no_grad():
