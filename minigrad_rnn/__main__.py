@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import shutil
 import sys
 import textwrap
@@ -188,6 +189,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does; Python would fail again when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (mg.BackendError, ValueError) as error:
         print(f"python -m minigrad_rnn {arguments.command}: {error}", file=sys.stderr)
         return 2

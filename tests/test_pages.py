@@ -55,6 +55,15 @@ def test_the_pages_have_blocks() -> None:
     assert sum("guide" in name for name in ids) >= 20
 
 
+def test_the_tables_of_connections_on_the_pages_make_networks() -> None:
+    calls = [
+        call for page in PAGES for call in re.findall(r"`(GeneralRecurrence\(\{[^`]+\))`", page.read_text("utf-8"))
+    ]
+    assert calls
+    for call in calls:
+        assert isinstance(eval(call, vars(minigrad_rnn).copy()), minigrad_rnn.GeneralRecurrence)
+
+
 def anchors(page: Path) -> set[str]:
     """The names of a page's headings, as links refer to them."""
     text = FENCE.sub("", page.read_text(encoding="utf-8"))

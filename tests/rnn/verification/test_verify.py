@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ from minigrad_rnn.cells import gru, lstm, rnn
 from minigrad_rnn.cells.fused_sequence import FusedSequence
 from minigrad_rnn.networks import recurrence, truncation
 from minigrad_rnn.verification import recurrence_case
+
+ROOT = Path(__file__).resolve().parents[3]
 
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
@@ -327,3 +332,13 @@ def test_the_command_says_that_there_is_no_gpu(capsys: pytest.CaptureFixture[str
         assert "backend 'cupy'" in capsys.readouterr().err
     else:
         pytest.skip("there is a GPU")
+
+
+def test_a_reader_that_closes_the_pipe_early_gets_no_traceback() -> None:
+    command = [sys.executable, "-m", "minigrad_rnn", "verify", "--cell", "classics"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=120) == 1
