@@ -158,7 +158,7 @@ def examine(arguments: argparse.Namespace) -> int:
     results = doctor.run_checks(backends=tuple(arguments.backend or doctor.BACKENDS))
     failed = [name for name, passed in results.items() if passed is False]
     missing = [name for name, passed in results.items() if passed is None and arguments.backend]
-    print(f"\nfailed: {', '.join(failed + missing)}" if failed or missing else "\neverything available works")
+    print(f"\nfailed: {', '.join(failed + missing)}" if failed or missing else "\nall available backends passed")
     return 1 if failed or missing else 0
 
 
