@@ -100,6 +100,6 @@ def _check_model(name: str, model: Recurrence, xs: np.ndarray[Any, Any]) -> tupl
     if (kernels := get_backend(name).kernels) is not None:
         check(kernels())
     title = verification.title.partition(", T=")[0]
-    differences = f"gradients differ by {verification.largest:.1e}, float32 outputs from the host's by {error:.1e}"
+    differences = f"errors: gradients {verification.largest:.1e}, float32 outputs {error:.1e}"
     report = f"{title}\n    {differences}, implementation {model.implementation}"
     return verification.passed and error <= FLOAT32_TOLERANCE, report
