@@ -106,6 +106,7 @@ class Recurrence(nn.Module):
         check_cell_type(name, getattr(self, "cell_type", None), cell_options)
         depths = check_depths(name, num_layers, bidirectional)
         check_probability(name, dropout=dropout, recurrent_dropout=recurrent_dropout)
+        self.zoneout = check_zoneout(name, zoneout, self.cell_type.state_names)
         if dropout and max(depths) == 1:
             warnings.warn(
                 f"{name}: dropout={dropout!r} does nothing with num_layers={num_layers!r}: it acts between layers",
@@ -116,7 +117,6 @@ class Recurrence(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
-        self.zoneout = check_zoneout(name, zoneout, self.cell_type.state_names)
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
         self.rng = rng = nn.init.as_generator(rng, name)
         self._implementation: str | None = None

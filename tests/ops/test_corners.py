@@ -225,3 +225,17 @@ def test_the_largest_of_a_nan_is_nan_and_passes_no_gradient(extremum: Any, xp: A
     y.backward(xp.array([1.0, 1.0]))
     assert x.grad is not None
     np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: mg.linspace(0, 1, 3.0),
+        lambda: mg.geomspace(1, 2, np.float64(3)),
+        lambda: mg.quantile(np.ones(2), 0.5 + 1j),
+        lambda: mg.nanquantile(np.ones(2), 2 + 1j),
+    ],
+)
+def test_a_number_of_the_wrong_kind_is_a_type_error(call: Any) -> None:
+    with pytest.raises(TypeError):
+        call()

@@ -121,6 +121,7 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = np.float32) -> Te
 
 def _fractions(ends: Any, num: int, endpoint: bool) -> Any:
     """The fractions 0 to 1 of `num` equal steps, along a new first axis before those of `ends`."""
+    num = as_int(num)
     if num < 0:
         raise ValueError(f"linspace: num: got {num}, want at least 0")
     steps = num - 1 if endpoint else num

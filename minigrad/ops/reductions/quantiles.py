@@ -131,6 +131,8 @@ def _fractions(q: Any, method: str, scale: float) -> np.ndarray[Any, Any]:
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, want one of {', '.join(METHODS)}")
     q = as_host_array(q)
+    if q.dtype.kind == "c":
+        raise TypeError(f"q: got dtype {q.dtype}, want real numbers")
     fractions = np.asarray(q, np.float64) / scale
     if not np.all((fractions >= 0) & (fractions <= 1)):
         raise ValueError(f"q: got {q.tolist()}, want 0 to {scale:g}")
