@@ -151,7 +151,7 @@ def test_broken(broken):
 
 
 @pytest.mark.parametrize(
-    ("questions", "said"),
+    ("questions", "message"),
     [
         ("import nowhere", "not collected: .*nowhere"),
         ("", "no tests in test_questions.py"),

@@ -91,7 +91,7 @@ def test_memory_that_nobody_wrote_is_nan(kernels_on_cpu: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("int* out) { if (threadIdx.x == 5) return; __syncthreads(); }", "a thread left while others wait"),
         ("int* out) { if (threadIdx.x % 32) __syncwarp(); else __syncthreads(); }", "every thread waits at a barrier"),
@@ -104,7 +104,7 @@ def test_faults_of_a_kernel(kernels_on_cpu: Backend, source: str, message: str) 
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         ((), "got 0 arguments, want 2"),
         ((1, 2), "argument 0: got 1"),

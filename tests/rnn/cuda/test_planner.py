@@ -92,7 +92,7 @@ def test_what_is_not_offered_has_a_reason(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [({"cell": "elman"}, "cell: got 'elman'"), ({"B": 0}, "B: got 0"), ({"directions": 0}, "directions: got 0")],
 )
 def test_a_shape_that_is_none_is_an_error(wrong: dict[str, Any], message: str) -> None:

@@ -74,7 +74,7 @@ def test_a_cell_may_have_parameters_and_options_of_its_own(start: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "said"),
+    ("net", "message"),
     [
         (lambda: GRU(3, 4, reset_after=False), "GRU(3, 4, reset_after=False"),
         (lambda: GRU(3, 4, reset_after=True), "GRU(3, 4\n"),
