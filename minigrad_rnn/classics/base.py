@@ -64,7 +64,7 @@ class Classic(nn.Module):
 
     def _run(self, xs: Any, start: States) -> tuple[Tensor, States]:
         """The output (T, B, O) and the final state, from xs (T, B, I) and the initial state."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: a classic defines _run(xs, start)")
 
     def _unroll(
         self, inputs: Iterable[Any], start: States, step: Callable[[Any, Past], tuple[Tensor, States]]
