@@ -10,6 +10,7 @@ import numpy as np
 from . import numpy_protocol, ops
 from .backend import Backend, backend_of, get_backend
 from .differentiate import backward
+from .engine import pickling as pickling  # it binds itself to Tensor and Leaf
 from .engine.hooks import register_hook
 from .engine.primitive import record
 from .engine.tape import Node, mode

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import BackendError, backend_of
 from .metadata import NodeMetadata, ensure_metadata, get_metadata
-from .tape import GraphError, Node, serials
+from .tape import GraphError, Node
 from .tensor import Tensor
 
 Hook = Callable[[Any], Any]
@@ -21,14 +21,20 @@ hooked: weakref.WeakSet[NodeMetadata] = weakref.WeakSet()
 """The metadata of all living nodes with a hook: the backward pass looks for hooks only if there is one."""
 
 
-class Hooks(dict[int, Any]):
+class HookKey:
+    """What a handle finds its hook by. It is equal to itself alone, also after pickling, where numbers would meet."""
+
+    __slots__ = ()
+
+
+class Hooks(dict[HookKey, Any]):
     """A node's hooks in calling order, by the key that their handle holds."""
 
     __slots__ = ("__weakref__",)
 
-    def add(self, function: Any, first: bool = False) -> int:
+    def add(self, function: Any, first: bool = False) -> HookKey:
         """Add a function, last or first; return its key."""
-        key = next(serials)
+        key = HookKey()
         if first:
             others = dict(self)
             self.clear()
@@ -38,13 +44,16 @@ class Hooks(dict[int, Any]):
             self[key] = function
         return key
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return Hooks, (), None, None, iter(self.items())
+
 
 class Handle:
     """Removes a registered hook: by `remove()`, or at the end of a `with` block."""
 
     __slots__ = ("_after", "_hooks", "_key")
 
-    def __init__(self, hooks: Hooks, key: int, after: Callable[[], Any] | None = None) -> None:
+    def __init__(self, hooks: Hooks, key: HookKey, after: Callable[[], Any] | None = None) -> None:
         self._hooks, self._key, self._after = weakref.ref(hooks), key, after
 
     def remove(self) -> None:
@@ -52,6 +61,14 @@ class Handle:
         hooks = self._hooks()
         if hooks is not None and hooks.pop(self._key, None) is not None and self._after is not None:
             self._after()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Keep the handle with its hook where both are in one pickle or copy; alone it removes nothing."""
+        return Handle.__new__, (Handle,), (self._hooks(), self._key)
+
+    def __setstate__(self, state: tuple[Hooks | None, HookKey]) -> None:
+        hooks, self._key = state
+        self._hooks, self._after = weakref.ref(Hooks() if hooks is None else hooks), None
 
     def __enter__(self) -> Handle:
         return self
@@ -77,6 +94,19 @@ def add_hook(node: Node, hook: Hook) -> Handle:
     return Handle(hooks, hooks.add(hook), after_removal)
 
 
+def get_hooks(node: Node) -> Hooks | None:
+    """Return the node's hooks, or None."""
+    metadata = get_metadata(node)
+    return None if metadata is None else metadata.hooks.get(node.serial)
+
+
+def set_hooks(node: Node, hooks: Hooks) -> None:
+    """Give the node hooks that were another's."""
+    metadata = ensure_metadata(node)
+    metadata.hooks[node.serial] = hooks
+    hooked.add(metadata)
+
+
 def move_hooks(old: Node, new: Node) -> None:
     """Move the hooks of a leaf to its replacement."""
     metadata = get_metadata(old)
@@ -87,8 +117,7 @@ def move_hooks(old: Node, new: Node) -> None:
 
 def apply_hooks(node: Node, g: Any, owned: bool) -> tuple[Any, bool]:
     """Return the gradient after the node's hooks, and whether nothing else holds its memory, as a hook may."""
-    metadata = get_metadata(node)
-    hooks = None if metadata is None else metadata.hooks.get(node.serial)
+    hooks = get_hooks(node)
     if not hooks:
         return g, owned
     if hasattr(g, "dense"):
@@ -126,12 +155,18 @@ def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Han
             f"Tensor.register_hook: the tensor of shape {x.shape} is not on the tape; requires_grad is off"
         )
     caller = f"Tensor.register_hook: the hook {name_of(function)} on '{x.node.op}' {x.shape}"
+    return add_hook(x.node, TensorHook(function, caller))
 
-    def hook(g: Any) -> Any:
-        result = function(read_only_tensor(g))
-        return g if result is None else check_replacement(caller, result, g)
 
-    return add_hook(x.node, hook)
+class TensorHook:
+    """The user's function, and whom an error names. A class, since a pickle holds no local function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor | None], caller: str) -> None:
+        self.function, self.caller = function, caller
+
+    def __call__(self, g: Any) -> Any:
+        result = self.function(read_only_tensor(g))
+        return g if result is None else check_replacement(self.caller, result, g)
 
 
 def name_of(function: Any) -> str:

@@ -308,17 +308,11 @@ class Module:
             _write(parameters[name], array)
         return IncompatibleKeys(missing, unexpected)
 
-    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
-        """Return a copy with its own parameters, without gradients; frozen ones stay frozen."""
-        for parameter in self._own_parameters().values():
-            if id(parameter) not in memo:
-                backend: Any = backend_of(parameter._data)
-                memo[id(parameter)] = twin = Parameter(parameter._data, backend=backend)
-                if parameter.node is None:
-                    twin.node = None
-        memo[id(self)] = module = type(self).__new__(type(self))
-        attributes = {name: value for name, value in vars(self).items() if name != "_frozen_leaves"}
-        vars(module).update(copy.deepcopy(attributes, memo))
+    def __copy__(self: M) -> M:
+        """Return a module with the same parameters and submodules, whose attributes and hooks are its own."""
+        module = type(self).__new__(type(self))
+        own = ("_hooks", "_frozen_leaves")
+        vars(module).update({name: copy.copy(value) if name in own else value for name, value in vars(self).items()})
         return module
 
     def extra_repr(self) -> str:

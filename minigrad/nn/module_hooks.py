@@ -19,6 +19,12 @@ class ModuleHooks:
     def __init__(self) -> None:
         self.before, self.after, self.backward = Hooks(), Hooks(), Hooks()
 
+    def __copy__(self) -> ModuleHooks:
+        twin = ModuleHooks()
+        for name, hooks in vars(self).items():
+            vars(twin)[name].update(hooks)
+        return twin
+
 
 def call_with_hooks(module: Any, hooks: ModuleHooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call `module.forward` and its hooks."""

@@ -190,6 +190,12 @@ class Optimizer:
             s[name] = backend_of(p._data).from_numpy(np.array(to_numpy(array), dtype=p.dtype))
         return s
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Own the arrays of a pickled optimizer, which its loader may have mapped read-only, as joblib does."""
+        vars(self).update(state)
+        for s in self.state.values():
+            s.update({k: np.require(v, requirements=["W", "E"]) for k, v in s.items() if isinstance(v, np.ndarray)})
+
     def __repr__(self) -> str:
         lines = ""
         for k, group in enumerate(self.param_groups):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ Schedule = Callable[[int], float]
 def constant_schedule(p: float) -> Schedule:
     """Return ε_i = p. With p = 1 the truth is always fed, with p = 0 never."""
     _check_range("constant_schedule", "p", p, 0, 1)
-    return lambda step: p
+    return partial(_constant, p)
 
 
 def linear_schedule(start: float = 1.0, slope: float = 1e-4, least: float = 0.0) -> Schedule:
@@ -29,24 +30,39 @@ def linear_schedule(start: float = 1.0, slope: float = 1e-4, least: float = 0.0)
     _check_range("linear_schedule", "start", start, 0, 1)
     _check_range("linear_schedule", "slope", slope, 0, math.inf)
     _check_range("linear_schedule", "least", least, 0, start)
-    return lambda step: max(least, start - slope * step)
+    return partial(_linear, start, slope, least)
 
 
 def exponential_schedule(k: float = 0.999) -> Schedule:
     """Return ε_i = k^i, with k in [0, 1]."""
     _check_range("exponential_schedule", "k", k, 0, 1)
-    return lambda step: float(k**step)
+    return partial(_exponential, k)
 
 
 def inverse_sigmoid_schedule(k: float = 1000.0) -> Schedule:
     """Return ε_i = k / (k + exp(i / k)), with k ≥ 1."""
     _check_range("inverse_sigmoid_schedule", "k", k, 1, math.inf)
+    return partial(_inverse_sigmoid, k)
 
-    def schedule(step: int) -> float:
-        decay = k * math.exp(-step / k)  # exp(i / k) itself would overflow
-        return decay / (decay + 1)
 
-    return schedule
+# Functions of this module and not local ones, so that a `TeacherForcing` can be pickled.
+
+
+def _constant(p: float, step: int) -> float:
+    return p
+
+
+def _linear(start: float, slope: float, least: float, step: int) -> float:
+    return max(least, start - slope * step)
+
+
+def _exponential(k: float, step: int) -> float:
+    return float(k**step)
+
+
+def _inverse_sigmoid(k: float, step: int) -> float:
+    decay = k * math.exp(-step / k)  # exp(i / k) itself would overflow
+    return decay / (decay + 1)
 
 
 class TeacherForcing:
