@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Protocol, overload
 
-import numpy as np
-
 from ..engine.tensor import Tensor
-
-ArrayLike = Tensor | np.ndarray[Any, Any] | np.generic | float
+from ..nn.module import Module
 
 
 class Derivative(Protocol):
-    """A function whose derivative is a tensor for a tensor, an array or a number, and a tree for a tree."""
+    """A function whose derivative is a tensor for a tensor, and a tree for a tree.
+
+    For an array or a number it is an array, or a tensor where it stays on the tape, which no type can tell.
+    """
 
     @overload
-    def __call__(self, x: ArrayLike, /, *args: Any, **kwargs: Any) -> Tensor: ...
+    def __call__(self, x: Tensor, /, *args: Any, **kwargs: Any) -> Tensor: ...
     @overload
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -24,6 +24,8 @@ class ValueAndDerivative(Protocol):
     """A function that returns a scalar value and its `Derivative`."""
 
     @overload
-    def __call__(self, x: ArrayLike, /, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, x: Tensor, /, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]: ...
     @overload
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Any]: ...
+    def __call__(self, x: Module, /, *args: Any, **kwargs: Any) -> tuple[Tensor, dict[str, Any]]: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]: ...

@@ -2,12 +2,15 @@
 
 These rules hold for all transformations:
 
-- Every tensor, array and Python float in a differentiated argument is a variable, which the function receives as a
-  tensor (float32 for a Python float, as everywhere; arrays and NumPy's numbers keep their dtype). A module is passed
+- Every tensor, array and Python number in a differentiated argument is a variable, which the function receives as a
+  tensor (float64 for a Python number, as in NumPy; arrays and NumPy's numbers keep their dtype). A module is passed
   as a copy with variables for parameters (what `forward` assigns to its attributes stays in the copy). In a result a
   dict by the parameters' names stands in the module's place; `tree_map` accepts it beside the module, and
   `assign_gradients` passes it to an optimizer. Frozen parameters stay constants: their derivative is zero. Other
   arguments are passed unchanged.
+- Arrays in, arrays out: a derivative with respect to an array or a number is an array (a NumPy scalar if it has no
+  axes), one with respect to a tensor or a parameter a tensor, each in its place in the tree. Other results, such as the
+  value, are arrays if no tensor is among the arguments. What stays on the tape, by the next rule, is a tensor.
 - Nesting is exact, and so are references to tensors on the caller's tape: a result can be differentiated again with
   respect to whatever it depends on. For that the backward pass is recorded, at two to four times its cost, but only
   where there is something on the tape to depend on: an argument, or a tensor that the function refers to. Parameters
@@ -26,6 +29,7 @@ from ..engine import tape
 from ..engine.tape import Leaf
 from ..engine.tensor import Tensor
 from ..pytree import flatten_with_paths, match_structure, tree_unflatten
+from ..validation import as_tensor
 from .argnums import (
     Argnums,
     check_function,
@@ -38,7 +42,7 @@ from .argnums import (
     split_aux,
 )
 from .derivative_types import Derivative, ValueAndDerivative
-from .tracing import Trace, pull, zeros_like
+from .tracing import Trace, holds_tensor, pull, zeros_like
 
 
 @overload
@@ -125,7 +129,8 @@ def _value_and_grad(
         positions = positions_of(caller, function, argnums, len(args))
         run = Trace(caller, function, args, kwargs, positions, create_graph)
         value, aux = split_aux(run, has_aux)
-        grads = run.split(run.gradients([run.scalar(value)], [None], run.recorded), plain=True)
+        gradients = run.gradients([run.scalar(value)], [None], run.recorded)
+        grads = run.split(run.outward_gradients(gradients), plain=True)
         value = run.outward(value)
         return (value, run.outward(aux)) if has_aux else value, grads[0] if is_single(argnums) else tuple(grads)
 
@@ -170,7 +175,8 @@ def vjp(
         if create_graph is None and tape.mode().recording and any(g.node is not None for g in seeds):
             run.tie()
             recorded = True
-        return tuple(run.split(run.gradients(outputs, seeds, recorded, retain=True), plain=True))
+        gradients: Sequence[Any] = run.gradients(outputs, seeds, recorded, retain=True)
+        return tuple(run.split(gradients if recorded else run.outward_gradients(gradients), plain=True))
 
     return (run.outward(value), pullback, run.outward(aux)) if has_aux else (run.outward(value), pullback)
 
@@ -207,13 +213,14 @@ def jvp(
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: tangents: got {len(tangents)}, want one for each of {len(primals)} primals")
     run = Trace("jvp", function, list(primals), {}, range(len(primals)), create_graph)
+    run.without_tensors = run.without_tensors and not holds_tensor(tangents)
     along = directions("jvp", "tangents", run, tangents)
     run.record_if_on_tape(along)
     outputs, structure = run.tensors(run.result)
     weights, back = recorded_pullback(run, outputs)
     products = pull("jvp", *on_tape(back, along), weights, run.recorded)
     derivative = [zeros_like(y) if p is None else p for y, p in zip(outputs, products)]
-    return run.outward(run.result), tree_unflatten(structure, derivative)
+    return run.outward(run.result), run.outward(tree_unflatten(structure, derivative))
 
 
 def assign_gradients(tree: Any, gradients: Any) -> None:
@@ -241,4 +248,4 @@ def assign_gradients(tree: Any, gradients: Any) -> None:
             raise ValueError(f"assign_gradients: gradients{path}: got shape {g.shape}, want {x.shape}")
     for (_, x), g in zip(leaves, grads):
         if isinstance(x, Tensor) and type(x.node) is Leaf:
-            x.grad = g
+            x.grad = g if g is None else as_tensor("assign_gradients", "gradients", g)

@@ -62,7 +62,7 @@ def jacobian(
         by_columns = fewer_inputs or any(y.dtype.kind == "c" for y in outputs)
         with tape.recording(run.recorded):
             blocks = _columns(run, outputs) if by_columns else _rows(run, outputs)
-        rows = [run.split(row, plain=True) for row in blocks]
+        rows = [run.split(run.outward_gradients(row), plain=True) for row in blocks]
         result = tree_unflatten(structure, [row[0] if is_single(argnums) else tuple(row) for row in rows])
         return (result, run.outward(aux)) if has_aux else result
 
@@ -128,7 +128,7 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
     run.record_if_on_tape(vs)
     value = run.scalar(run.result)
     back = run.pull_back([value], [None], create_graph=True)
-    products = run.split(run.gradients(*on_tape(back, vs), run.recorded), plain=True)
+    products = run.split(run.outward_gradients(run.gradients(*on_tape(back, vs), run.recorded)), plain=True)
     return tuple(products) if several else products[0]
 
 

@@ -99,13 +99,15 @@ def function_name(function: Any) -> str:
 
 
 def floating(caller: str, path: str, leaf: Any) -> Tensor:
-    """Return a leaf of a differentiated argument as a tensor.
+    """Return a leaf of a differentiated argument as a tensor. A Python number becomes float64, as in NumPy.
 
     Raises:
         TypeError: it is not a floating-point number, array or tensor.
     """
-    kind = "f" if type(leaf) is float else getattr(getattr(leaf, "dtype", None), "kind", "")
-    numeric = isinstance(leaf, (Tensor, float, np.generic)) or is_array(leaf)
+    if type(leaf) is float or type(leaf) is int:
+        return tensor(leaf, dtype=np.float64)
+    kind = getattr(getattr(leaf, "dtype", None), "kind", "")
+    numeric = isinstance(leaf, (Tensor, np.generic)) or is_array(leaf)
     if not numeric or kind != "f":
         got = f"{leaf.dtype} of shape {tuple(np.shape(leaf))}" if numeric and kind else type(leaf).__name__
         raise TypeError(
@@ -113,6 +115,19 @@ def floating(caller: str, path: str, leaf: Any) -> Tensor:
             'argument out of argnums, or make it a dataclass\'s field(metadata={"static": True})'
         )
     return leaf if isinstance(leaf, Tensor) else tensor(leaf)
+
+
+def holds_tensor(tree: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in tree_flatten(tree)[0])
+
+
+def copy_of(x: Tensor) -> Array:
+    return backend_of(x._data).xp.array(x._data, copy=True)
+
+
+def to_array(x: Tensor) -> Array:
+    """The tensor's array; a NumPy scalar if it has no axes, as NumPy's functions return."""
+    return x._data if x.ndim else x._data[()]
 
 
 class Trace:
@@ -136,10 +151,13 @@ class Trace:
         self.caller, self.function = caller, function
         self.inputs: list[Tensor] = []
         self.trees: list[TreeDef] = []
+        self._in_arrays: list[bool] = []
         for k in positions:
             leaves, tree = flatten_with_paths(args[k], path=f"argument {k}")
             self.trees.append(tree)
             self.inputs += [floating(caller, path, leaf) for path, leaf in leaves]
+            self._in_arrays += [not isinstance(leaf, Tensor) for _, leaf in leaves]
+        self.without_tensors = all(self._in_arrays) and not holds_tensor((*args, *kwargs.values()))
         self._automatic = create_graph is None
         self.recorded = bool(create_graph)
         recording = tape.mode().recording
@@ -193,8 +211,19 @@ class Trace:
             start += tree.num_leaves
         return trees
 
+    def outward_gradients(self, gradients: Sequence[Tensor]) -> list[Any]:
+        """Gradients, one for each input, as the caller receives them: an array where the input was none of ours."""
+        if self.recorded:
+            return list(gradients)
+        return [to_array(g) if array else g for g, array in zip(gradients, self._in_arrays)]
+
     def outward(self, result: Any) -> Any:
-        """A result as the caller receives it: off the tape unless backward passes are recorded."""
+        """A result as the caller receives it: off the tape unless backward passes are recorded.
+
+        Then its tensors become arrays if the caller passed none.
+        """
+        if self.without_tensors and not self.recorded:
+            return tree_map(lambda x: to_array(Tensor(copy_of(x))) if isinstance(x, Tensor) else x, result)
         own = {id(v.node): x for v, x in zip(self.variables, self.inputs) if v.node is not None}
 
         def free(leaf: Any) -> Any:

@@ -50,13 +50,12 @@ F64 = np.float64
 )
 def test_nested(derivative: Callable[..., Any], at: float, want: float) -> None:
     found = derivative(F64(at))
-    assert found.dtype == np.float64
-    assert not found.requires_grad
-    np.testing.assert_allclose(found.numpy(), want, rtol=1e-12)
+    assert type(found) is np.float64  # a number in, a number out: off the tape
+    np.testing.assert_allclose(found, want, rtol=1e-12)
 
 
 def test_a_hessian_of_a_hessian() -> None:
-    found = mg.hessian(mg.hessian(lambda x: (x**4).sum() + x[0] ** 2 * x[1] ** 2))(np.array([1.0, 2.0])).numpy()
+    found = mg.hessian(mg.hessian(lambda x: (x**4).sum() + x[0] ** 2 * x[1] ** 2))(np.array([1.0, 2.0]))
     assert found.shape == (2, 2, 2, 2)
     want = np.zeros((2, 2, 2, 2))
     want[0, 0, 0, 0] = want[1, 1, 1, 1] = 24
@@ -109,9 +108,8 @@ def test_off_the_tape_when_asked() -> None:
         with mg.enable_grad():
             assert mg.gradients(g.sum(), [x])[0].tolist() == [12.0]  # type: ignore[union-attr]
         value, pullback = mg.vjp(lambda y: y * x, np.ones(1))
-        assert not value.requires_grad
-        assert not pullback(x)[0].requires_grad
-    assert not penalty(None, np.ones(1), np.ones(1)).requires_grad
+        assert (type(value), type(pullback(x)[0])) == (np.ndarray, np.ndarray)
+    assert type(penalty(None, np.ones(1), np.ones(1))) is np.ndarray
 
 
 def test_directions_and_cotangents_on_the_tape() -> None:

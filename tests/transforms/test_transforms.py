@@ -49,7 +49,7 @@ def test_any_tree_is_differentiated_as_it_is() -> None:
     assert [part.item() for part in g["point"]] == [50.0, 40.0]
     assert g["s"].rate.item() == 1080.0
     assert g["s"].steps == 3
-    assert [part.dtype for part in (g["list"][0], g["point"].y)] == [np.float64, np.float32]
+    assert [part.dtype for part in (g["list"][0], g["point"].y)] == [np.float64, np.float64]
     assert mg.tree_flatten(g)[1] == mg.tree_flatten(tree)[1]
 
 
@@ -60,7 +60,7 @@ def test_several_arguments_and_other_results() -> None:
     (gx, gy), aux = mg.grad(f, argnums=(0, -1), has_aux=True)(F64(2.0), 3, F64(5.0))
     assert (gx.item(), gy.item()) == (60.0, 8.0)
     assert (aux["n"], aux["twice"].item(), aux["x"].item()) == (3, 4.0, 2.0)
-    assert not aux["twice"].requires_grad
+    assert type(aux["twice"]) is np.float64
     (value, _), (gy,) = mg.value_and_grad(f, argnums=[2], has_aux=True)(F64(2.0), 3, F64(5.0))
     assert (value.item(), gy.item()) == (40.0, 8.0)
     value, pullback, aux = mg.vjp(lambda x: (x * x, x), F64(3.0), has_aux=True)
@@ -162,9 +162,9 @@ def test_a_jacobian_by_rows_is_one_by_columns() -> None:
         want = np.zeros((2, 3, 2, 3))
         for place in np.ndindex(2, 3):
             want[place + place] = (1 - np.tanh(a[place]) ** 2) * b[0]
-        np.testing.assert_allclose(found["y"][0].numpy(), want, rtol=1e-12)
-        np.testing.assert_allclose(found["y"][1].numpy()[..., 0], np.tanh(a), rtol=1e-12)
-        np.testing.assert_allclose(found["sum"][0].numpy(), np.cos(a), rtol=1e-12)
+        np.testing.assert_allclose(found["y"][0], want, rtol=1e-12)
+        np.testing.assert_allclose(found["y"][1][..., 0], np.tanh(a), rtol=1e-12)
+        np.testing.assert_allclose(found["sum"][0], np.cos(a), rtol=1e-12)
         assert found["sum"][1].tolist() == [0.0]
 
 
@@ -187,9 +187,9 @@ def test_complex_results(results: int) -> None:
 
     want = np.fft.fft(2 * x * v)[:results]
     y, moved = mg.jvp(f, [x], [v])
-    np.testing.assert_allclose(y.numpy(), np.fft.fft(x * x)[:results], rtol=1e-12)
-    np.testing.assert_allclose(moved.numpy(), want, rtol=1e-12)
-    np.testing.assert_allclose(mg.jacobian(f)(x).numpy() @ v, want, rtol=1e-12)
+    np.testing.assert_allclose(y, np.fft.fft(x * x)[:results], rtol=1e-12)
+    np.testing.assert_allclose(moved, want, rtol=1e-12)
+    np.testing.assert_allclose(mg.jacobian(f)(x) @ v, want, rtol=1e-12)
 
 
 def test_hvp_of_several_arguments() -> None:
@@ -241,7 +241,7 @@ def scalar(x: Any) -> Any:
         (lambda: mg.grad(scalar, (0, -1))(1.0), ValueError, r"argnums: got \(0, -1\), which names an argument twice"),
         (lambda: mg.jacobian(scalar, -2)(1.0), ValueError, r"jacobian: argnums: got -2, but scalar was called with 1"),
         (lambda: mg.grad(scalar, "x")(1.0), TypeError, r"grad: argnums: got 'x', want a whole number"),  # type: ignore[arg-type]
-        (lambda: mg.grad(scalar)(3), TypeError, "grad: argument 0: got int, want floating-point"),
+        (lambda: mg.grad(scalar)(True), TypeError, "grad: argument 0: got bool, want floating-point"),
         (
             lambda: mg.grad(scalar)(np.ones(2, int)),
             TypeError,
