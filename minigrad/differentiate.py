@@ -42,6 +42,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
             leaf.grad = Tensor(_owned_grad(item))
         elif leaf.grad.node is None:
             leaf.grad._data += value
+            leaf.grad.written()
         else:  # the earlier gradient is on the tape: leave what was recorded alone
             leaf.grad = Tensor(leaf.grad._data + value)
 

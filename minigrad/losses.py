@@ -41,7 +41,7 @@ def cross_entropy(
         BackendError: targets or weight live on another device than the logits.
     """
     check_choice("cross_entropy", REDUCTIONS, reduction=reduction)
-    logits = as_tensor("cross_entropy", "logits", logits, user_owned=True)
+    logits = as_tensor("cross_entropy", "logits", logits)
     if logits.ndim < 1 or not logits.shape[-1]:
         raise ValueError(f"cross_entropy: logits: got shape {logits.shape}, want (..., C) with at least one class")
     if logits.dtype.kind != "f":
@@ -89,7 +89,7 @@ def mse(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
         ValueError: shapes that differ (nothing is broadcast), no values to average, an unknown reduction.
         BackendError: the target lives on another device.
     """
-    prediction = as_tensor("mse", "prediction", prediction, user_owned=True)
+    prediction = as_tensor("mse", "prediction", prediction)
     target = _same_shape("mse", prediction, "prediction", target, "target")
     return _reduced("mse", ops.square(prediction - target), reduction)
 
@@ -107,7 +107,7 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
         ValueError: shapes that differ (nothing is broadcast), no values to average, an unknown reduction.
         BackendError: the targets live on another device.
     """
-    logits = as_tensor("bce_with_logits", "logits", logits, user_owned=True)
+    logits = as_tensor("bce_with_logits", "logits", logits)
     t = _same_shape("bce_with_logits", logits, "logits", targets, "targets")
     if pos_weight is None:
         loss = ops.softplus(logits) - logits * t

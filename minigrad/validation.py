@@ -50,15 +50,15 @@ def check_array(caller: str, argument: str, value: Any) -> None:
         raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
 
 
-def as_tensor(caller: str, argument: str, value: Any, user_owned: bool = False) -> Tensor:
-    """The tensor itself, or a constant on the array. Raises TypeError for anything else.
+def as_tensor(caller: str, argument: str, value: Any) -> Tensor:
+    """The tensor itself, or a constant on the user's array, in which the backward pass notices writes.
 
-    With `user_owned` the backward pass notices writes into the array, as into any array that the user holds.
+    Raises TypeError for anything else.
     """
     if isinstance(value, Tensor):
         return value
     if is_array(value):
-        return tensor_view(value) if user_owned else Tensor(value)
+        return tensor_view(value)
     raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
 
 

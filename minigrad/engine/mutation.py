@@ -1,43 +1,66 @@
 """Detect writes into arrays that the tape saved, in the backward pass, before they make a gradient wrong.
 
-A write by the library itself (an optimizer's step) leaves a serial number on the leaf. Arrays the user may still hold
-are fingerprinted when a node saves them; other arrays cannot change.
+What matters is memory, not names: a saved array may be a leaf's own, a view made under `no_grad`, or what any operation
+handed on. A write by the library itself (an optimizer's step) is noted for the array that owns the memory. Memory that
+the user may still hold is fingerprinted when a node saves it; other memory cannot change.
 """
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .tape import GraphError, Leaf, Node, serials
+from .tape import GraphError, Node, serials
 
 Array = Any
 Checksum = Callable[[Array], int | None]
 """`backend.fingerprint`: equal as long as the array's content is; None on a device."""
-VIEWS = frozenset(
-    (
-        "broadcast_to",
-        "diagonal",
-        "expand_dims",
-        "flip",
-        "getitem",
-        "imag",
-        "module_inputs",
-        "module_outputs",
-        "real",
-        "real_if_close",
-        "reshape",
-        "resized",
-        "split",
-        "squeeze",
-        "swapaxes",
-        "transpose",
-        "variable",
-        "windows",
-    )
-)
-"""Operations whose result may share its memory with the input."""
+
+
+class Write:
+    """The library's latest write into an array's memory. Does not keep the array alive."""
+
+    __slots__ = ("array", "owner", "serial")
+    latest = 0
+    """The serial number of the latest write into any memory."""
+    array: weakref.ref[Any] | None
+    """The array that was written into; None if there were several, which then count as all of the memory."""
+
+    def __init__(self, array: Array, owner: Array, serial: int, on_free: Callable[[Any], Any]) -> None:
+        self.array, self.owner, self.serial = weakref.ref(array), weakref.ref(owner, on_free), serial
+
+    def changed(self, array: Array, xp: Any) -> bool:
+        """Return whether it may have changed an array that has the same owner."""
+        written = None if self.array is None else self.array()
+        return written is None or written is array or bool(xp.may_share_memory(written, array))
+
+
+writes: dict[int, Write] = {}
+"""The latest write into each memory, by the id of the array that owns it."""
+_writing = threading.Lock()
+
+
+def note_write(array: Array) -> int:
+    """Note that an array was changed in place. Nodes older than this that saved any of its memory are now stale.
+
+    Returns:
+        The serial number of the write.
+    """
+    owner = owner_of(array)
+    key = id(owner)
+    with _writing:  # so that no thread replaces a serial number by an older one
+        serial = next(serials)
+        known = writes.get(key)
+        if known is None:
+            writes[key] = Write(array, owner, serial, lambda _: writes.pop(key, None))
+        else:
+            known.serial = serial
+            if known.array is not None and known.array() is not array:
+                known.array = None
+        Write.latest = serial
+    return serial
 
 
 class Fingerprint:
@@ -107,26 +130,27 @@ class FingerprintedSources(tuple[int | None, ...]):
     fingerprints: list[tuple[Array, Fingerprint]]
 
 
-def fingerprint_saved(
-    node: Node | None, op: str, arrays: Sequence[Array], own: Sequence[bool], fingerprint: Checksum
-) -> None:
-    """Fingerprint those inputs saved by the node that the user can write into: the user's `own`, or exposed ones."""
-    if node is None and op not in VIEWS:
-        return
+def fingerprint_saved(result: Any, arrays: Iterable[Any], fingerprint: Checksum) -> None:
+    """Fingerprint what an operation's node saved of memory that the user can write into.
+
+    Args:
+        result: the operation's output tensor, or a tuple of them.
+        arrays: its arguments that are the user's own. One whose memory is saved or handed on is marked.
+    """
+    outputs = result if type(result) is tuple else (result,)
+    node: Node | None = outputs[0].node
     if node is not None and node.slot is not None:
         node = node.parents[0]
-    fingerprints = []
-    for array, is_own in zip(arrays, own):
-        if not hasattr(array, "dtype"):
-            continue
-        owner = owner_of(array)
-        if is_own:
-            mark_user_owned(owner)  # so that views of it are fingerprinted as well
-        elif id(owner) not in exposed:
-            continue
-        for saved in () if node is None else node.saved:
-            if owner_of(saved) is owner:
-                fingerprints.append((saved, Fingerprint(saved, fingerprint)))
+    saved = () if node is None else node.saved
+    owners = [owner_of(array) for array in saved]
+    for array in arrays:
+        if hasattr(array, "dtype"):
+            owner = owner_of(array)
+            if any(other is owner for other in owners) or any(owner_of(y._data) is owner for y in outputs):
+                mark_user_owned(owner)  # so that views of it are fingerprinted as well
+    fingerprints = [
+        (array, Fingerprint(array, fingerprint)) for array, owner in zip(saved, owners) if id(owner) in exposed
+    ]
     if node is not None and fingerprints:
         node.sources = FingerprintedSources(node.sources)
         node.sources.fingerprints = fingerprints
@@ -153,9 +177,9 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
     Raises:
         GraphError: names the operation and the array's shape.
     """
-    if Leaf.last_written_at > next((serial for serial in order if nodes[serial].parents), Leaf.last_written_at):
-        _refuse_older_uses(nodes)
-    if not exposed:
+    oldest = next((serial for serial in order if nodes[serial].parents), Write.latest)
+    written = writes if Write.latest > oldest else {}
+    if not exposed and not written:
         return
     for serial in order:
         node = nodes[serial]
@@ -164,42 +188,12 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
                 if not fingerprint.unchanged():
                     raise GraphError(_stale_message(node, tuple(saved.shape)))
         for saved in node.saved:
-            exposure = exposed.get(id(owner_of(saved)))
+            key = id(owner_of(saved))
+            write, exposure = written.get(key), exposed.get(key)
+            if write is not None and write.serial > serial and write.changed(saved, node.xp):
+                raise GraphError(_stale_message(node, tuple(saved.shape)))
             if exposure is not None and exposure.serial > serial and not exposure.unchanged():
                 raise GraphError(_stale_message(node, tuple(saved.shape)))
-
-
-def _refuse_older_uses(nodes: dict[int, Node]) -> None:
-    """Refuse uses of a leaf older than a write into it. The leaf need not take part in the backward pass itself."""
-    graph, stack = dict(nodes), list(nodes.values())
-    while stack:
-        for parent in stack.pop().parents:
-            if parent is not None and parent.serial not in graph:
-                graph[parent.serial] = parent
-                stack.append(parent)
-    leaf_of: dict[int, Leaf] = {}  # the leaf whose memory a node's array shares
-    for serial in sorted(graph):
-        node = graph[serial]
-        if type(node) is Leaf:
-            leaf_of[serial] = node
-        for parent in node.parents:
-            leaf = None if parent is None else leaf_of.get(parent.serial)
-            if leaf is not None and serial < leaf.written_at:
-                if serial in nodes and _saves(node, parent):
-                    raise GraphError(_stale_message(node, leaf.shape))
-                if node.op in VIEWS:
-                    leaf_of[serial] = leaf
-
-
-def _saves(node: Node, parent: Node | None) -> bool:
-    """Return whether the node saved its parent's array; of a view, only one that still shares the leaf's memory."""
-    return any(
-        k is not None
-        and k < len(node.parents)
-        and node.parents[k] is parent
-        and (type(parent) is Leaf or getattr(array, "base", None) is not None)
-        for array, k in zip(node.saved, node.sources)
-    )
 
 
 def _stale_message(node: Node, shape: tuple[int, ...]) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from .fast_path import fast_operation
-from .mutation import VIEWS, exposed, fingerprint_saved, source_positions
+from .mutation import exposed, fingerprint_saved, source_positions
 from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
 
@@ -87,6 +87,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         odd = own = live = False  # an argument needs conversion; is the user's own; is on the tape
         if options:
             args, options = keywords_to_positions(function, args, options)
+            own = any(type(value) not in PLAIN for value in options.values())
         for arg in args:
             if isinstance(arg, Tensor):
                 node = arg.node
@@ -123,10 +124,9 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             result = constant(backend.xp, value)
         if now.observer is not None:
             now.observer.finished(token, name, arrays, options, result)
-        if (own or exposed) and (saved or name in VIEWS):
-            users = [not isinstance(arg, Tensor) for arg in args]
-            output = result[0] if type(result) is tuple else result
-            fingerprint_saved(output.node, name, arrays, users, fingerprint)
+        if own or (exposed and saved):
+            users = [array for arg, array in zip(args, arrays) if not isinstance(arg, Tensor)]
+            fingerprint_saved(result, (*users, *options.values()), fingerprint)
         return result
 
     def finish(

@@ -116,8 +116,6 @@ class Leaf(Node):
     grad: Any
     written_at: int
     """The serial number when the library last wrote into the array, as an optimizer does."""
-    last_written_at = 0
-    """The latest `written_at` of all leaves."""
 
 
 def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import NUMPY, Backend, backend_of, default_backend, fingerprint, get_backend, is_array, to_numpy
-from .mutation import expose, mark_user_owned
-from .tape import Leaf, Node, new_leaf, serials
+from .mutation import expose, mark_user_owned, note_write
+from .tape import Leaf, Node, new_leaf
 
 if TYPE_CHECKING:
     from .tensor_typing import TensorMethods
@@ -92,9 +92,13 @@ class Tensor(TensorMethods):
             expose(self._data, fingerprint)
 
     def written(self) -> None:
-        """Tell the tape that the array was changed in place: a backward pass of a node that saved it then raises."""
+        """Tell the tape that the array was changed in place.
+
+        A backward pass of an older node then raises if the node saved any of the array's memory, under whatever name.
+        """
+        serial = note_write(self._data)
         if type(self.node) is Leaf:
-            self.node.written_at = Leaf.last_written_at = next(serials)
+            self.node.written_at = serial
 
     @property
     def shape(self) -> tuple[int, ...]:

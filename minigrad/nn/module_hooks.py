@@ -113,7 +113,7 @@ def _pass_through(op: str, values: Sequence[Any], positions: list[int], rule: Ca
         return values
     arrays = tuple(values[k]._data for k in positions)
     nodes = [values[k].node for k in positions]
-    views = tuple(a.view() for a in arrays)  # so that a write into a leaf is noticed behind the node too
+    views = tuple(a.view() for a in arrays)
     xp = backend_of(arrays[0]).xp
     outputs = record(op, ManyNode(), xp, views, (), JointRule(rule), arrays, nodes, mode().time_step)
     for k, y in zip(positions, outputs):

@@ -84,5 +84,6 @@ def _change(p: Tensor, compute: Any) -> None:
     assert p.grad is not None
     if p.grad.node is None:
         compute(p.grad._data)
+        p.grad.written()
     else:
         p.grad = Tensor(compute(None))

@@ -303,8 +303,7 @@ def record_outputs(
     xp = backend_of(outputs[0]).xp
     recorded: Any = record(name, tape.Node(), xp, value, saved, JointRule(rule), sources, parents, time_step)
     tensors = [recorded] if len(outputs) == 1 else list(recorded)
-    user_owned = [not isinstance(x, Tensor) for x in inputs]
-    fingerprint_saved(tensors[0].node, name, arrays, user_owned, fingerprint)
+    fingerprint_saved(recorded, [x for x in inputs if not isinstance(x, Tensor)], fingerprint)
     return tensors
 
 

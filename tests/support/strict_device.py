@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Backend, register_backend
+from minigrad.engine.mutation import owner_of
 from tests.support.cupy_names import (
     PINNED_INSIDE,
     PINNED_METHODS,
@@ -106,15 +108,25 @@ def _is_mask(index: Any) -> bool:
     return any(isinstance(part, StrictArray) and part.dtype == bool for part in parts)
 
 
+_owners: weakref.WeakValueDictionary[int, StrictArray] = weakref.WeakValueDictionary()
+"""The array of the device that owns a memory, by the id of the host array that does."""
+
+
 class StrictArray:
     """An array of the stand-in device."""
 
-    __slots__ = ("__weakref__", "_host")
+    __slots__ = ("__weakref__", "_host", "base")
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: np.ndarray[Any, Any]) -> None:
         self._host = host
+        memory = host if host.base is None else owner_of(host)
+        owner = _owners.get(id(memory))
+        if owner is None and memory is host:
+            _owners[id(host)] = self
+        self.base: StrictArray | None = StrictArray(memory) if owner is None and memory is not host else owner
+        """The array of the device that owns the memory, the same one for every view; None for itself."""
 
     # Rejected conversions
 
@@ -174,10 +186,6 @@ class StrictArray:
     @property
     def T(self) -> StrictArray:
         return StrictArray(self._host.T)
-
-    @property
-    def base(self) -> StrictArray | None:
-        return None if self._host.base is None else StrictArray(self._host.base)
 
     def __len__(self) -> int:
         return len(self._host)

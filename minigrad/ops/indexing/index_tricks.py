@@ -9,7 +9,7 @@ import numpy as np
 from ...backend import backend_of, default_backend, is_array
 from ...engine.primitive import COMPOSED, nondifferentiable
 from ...engine.tensor import Tensor
-from ..arrays.conversion import to_array
+from ..arrays.conversion import to_array, to_tensor
 from ..arrays.creation import array
 from ..arrays.joining import concatenate
 from ..arrays.shape import ndim, reshape, shape, vector_shape
@@ -189,7 +189,7 @@ class _Brackets:
             return np.arange(start, item.stop, step)
         if isinstance(item, (Tensor, list, tuple)):
             return array(item) if _has_tensors(item) else np.asarray(item)
-        return Tensor(item) if is_array(item) else item
+        return to_tensor(item) if is_array(item) else item
 
 
 def _has_tensors(item: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 from ...validation import check_choice
-from ..arrays.conversion import backend_at
+from ..arrays.conversion import backend_at, to_tensor
 from ..arrays.joining import concatenate
 from ..arrays.shape import along, broadcast_to, ndim, shape, vector_shape, with_length
 from ..elementwise.arithmetic import astype
@@ -92,7 +92,7 @@ def pad(
     for axis, (width, pair) in enumerate(zip(widths, pairs)):
         if any(width):
             x = _pad_axis(x, axis, width, mode, pair)
-    return x if isinstance(x, Tensor) else Tensor(x)
+    return to_tensor(x)
 
 
 def _widths(pad_width: Any, n: int) -> tuple[tuple[int, int], ...]:
