@@ -125,7 +125,8 @@ def ctc_negative_log_likelihood(xp: Any, log_probs: Array, lattice: Lattice, zer
     def rule(xp: Any, g: Any, log_probs: Any) -> Any:
         if isinstance(g, Tensor):
             x = mg.reshape(log_probs, log_probs.shape)  # a fresh node: the inner backward pass ends there
-            return mg.gradients(_op_by_op(x, lattice), [x], [g], create_graph=True)[0]
+            grad = mg.gradients(mg.sum(_op_by_op(x, lattice)), [x], create_graph=True)[0]
+            return grad * mg.expand_dims(_per_path(mg, mg.sum(grad, axis=2), -g), 2)
         return _per_class(xp, visits, -g, lattice, log_probs)
 
     loss = xp.where(impossible, xp.zeros_like(log_p), 0 - log_p) if zero_infinity else 0 - log_p
@@ -147,23 +148,32 @@ def ctc_posterior(xp: Any, log_probs: Array, lattice: Lattice) -> tuple[Array, A
         return xp.swapaxes(a, 1, 2)[lattice.mirror, lattice.sequences].swapaxes(1, 2)[:, ::-1]
 
     both = xp.concatenate([emissions, mirrored(emissions)], axis=2)
-    alphas, betas = sums_over_paths(xp, both, lattice.start, lattice.skip)
+    alphas, betas, scales = sums_over_paths(xp, both, lattice.start, lattice.skip)
     ends = [alphas[lattice.frames, lattice.final + k, lattice.sequences] for k in (2, 1)]
-    log_p = call_in(xp, mg.logsumexp, xp.stack(ends), axis=0)
+    log_p = call_in(xp, mg.logsumexp, xp.stack(ends), axis=0) + scales[lattice.frames, lattice.sequences]
     visits = alphas[1:, 2:, :B] + mirrored(betas[:, :, B:])
-    visits -= xp.where(log_p == -math.inf, xp.zeros_like(log_p), log_p)
+    frame_scales = scales[1:, :B] + scales[:-1, B:][lattice.mirror, lattice.sequences]
+    visits -= (_finite(xp, log_p) - frame_scales)[:, None]
     return log_p, xp.exp(visits, out=visits)
 
 
-def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tuple[Array, Array]:
+SCALED_EVERY = 32
+"""Frames from one rescaling of the forward variables to the next: often enough that float32 keeps its digits."""
+
+
+def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tuple[Array, Array, Array]:
     """The log probability of all beginnings of paths, by the state they reach, with and without its emission.
+
+    Over long inputs these numbers grow to thousands, and their rounding with them. Therefore the largest of a frame is
+    taken out every few frames, and what was taken out is returned beside them.
 
     Args:
         emissions: (T, W, N), log probabilities of each state's class. start: (W + 2, N). skip: (W, N).
 
     Returns:
         With: (T + 1, W + 2, N), where [t + 1, s + 2] is state s at frame t; row 0 is `start`, and steps and skips into
-        the first states come from the two rows of −inf in front. Without: (T, W, N).
+        the first states come from the two rows of −inf in front. Without: (T, W, N). Scales: (T + 1, N), to be added to
+        the first result; row t also belongs to frame t of the second.
     """
     T, W, N = emissions.shape
     reached = xp.full((T + 1, W + 2, N), -math.inf, dtype=emissions.dtype)
@@ -174,7 +184,8 @@ def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tup
     stay, step, leap = moves
     most, shift = xp.empty_like(stay), xp.empty_like(stay)
     lowest = float(np.finfo(emissions.dtype).min)
-    for before, now, arriving in zip(reached, reached[1:, 2:], arrived):
+    taken_out = xp.zeros((T + 1, N), dtype=emissions.dtype)
+    for t, (before, now, arriving) in enumerate(zip(reached, reached[1:, 2:], arrived), start=1):
         xp.add(before[:-2], skip, out=leap)
         xp.maximum(before[2:], before[1:-1], out=most)
         xp.maximum(most, leap, out=most)
@@ -189,22 +200,43 @@ def sums_over_paths(xp: Any, emissions: Array, start: Array, skip: Array) -> tup
         xp.log(stay, out=stay)
         xp.add(stay, most, out=arriving)
         now += arriving
-    return reached, arrived
+        if t % SCALED_EVERY == 0:
+            taken_out[t] = _finite(xp, xp.max(now, axis=0))
+            now -= taken_out[t]
+    return reached, arrived, xp.cumsum(taken_out, axis=0)
+
+
+def _finite(xp: Any, log_p: Array) -> Array:
+    """Logarithms of probabilities, with 0 in place of −inf, so that −inf minus the result is −inf and not NaN."""
+    return xp.where(log_p == -math.inf, xp.zeros_like(log_p), log_p)
 
 
 def _per_class(xp: Any, visits: Array, factor: Array, lattice: Lattice, like: Array) -> Array:
     """The visits (T, W, B) times `factor` (B,), added up over the states of each class: (T, B, C).
 
-    A product adds up the visits of a repeated label, so that each element is written once and the order of the sum is
-    the same on every run, unlike with scattered additions.
+    A product adds up the visits of a
+    repeated label, so that each element is written once and the order of the sum is the same on every run, unlike with
+    scattered additions.
     """
-    total = xp.zeros(like.shape, dtype=like.dtype)
-    if lattice.names.shape[1]:
-        of_labels = xp.matmul(visits[:, 1::2].transpose(2, 0, 1), lattice.named)
-        total[:, lattice.sequences[:, None], lattice.names] = xp.swapaxes(of_labels, 0, 1) * factor[:, None]
+    result = xp.zeros(like.shape, dtype=like.dtype)
+    of_blank = xp.sum(visits[:, ::2], axis=1)
+    of_labels = xp.swapaxes(xp.matmul(visits[:, 1::2].transpose(2, 0, 1), lattice.named), 0, 1)
+    of_all = of_blank + xp.sum(of_labels, axis=2)
+    factor = _per_path(xp, of_all, factor)
+    result[:, lattice.sequences[:, None], lattice.names] = of_labels * factor[:, :, None]
     # Last, since `names` is padded with the blank.
-    total[:, :, lattice.blank] = xp.sum(visits[:, ::2], axis=1) * factor
-    return total
+    result[:, :, lattice.blank] = of_blank * factor
+    return result
+
+
+def _per_path(xp: Any, visits: Any, factor: Any) -> Any:
+    """`factor` (B,) divided by the visits of all states (T, B); 0 visits count as 1.
+
+    A path is in exactly one state at each frame, so the sum of all visits is 1 but for rounding; and over long inputs that
+    rounding, which all visits of a frame share, is the largest error of the gradient. It is 0 beyond a sequence's end,
+    and everywhere if no path leads through the lattice.
+    """
+    return factor / xp.where(visits == 0, xp.ones_like(visits), visits)
 
 
 def _emissions(xp: Any, log_probs: Any, lattice: Lattice) -> Any:
@@ -219,9 +251,13 @@ def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
     emissions = _emissions(mg, log_probs, lattice)
     nowhere = Tensor(xp.full((2, B), -math.inf, dtype=log_probs.dtype))
     alpha, skip = Tensor(lattice.start[:, :B]), lattice.skip[:, :B]
+    taken_out = xp.zeros(B, dtype=log_probs.dtype)
     for t in range(T):
         moved = mg.logsumexp(mg.stack([alpha[2:], alpha[1:-1], alpha[:-2] + skip]), axis=0)
         new = mg.concatenate([nowhere, emissions[t] + moved])
         alpha = mg.where(t < lattice.frames, new, alpha)
+        if t % SCALED_EVERY == 0:  # as in `sums_over_paths`; a constant that is added again at the end
+            largest = _finite(xp, xp.max(alpha._data, axis=0))
+            alpha, taken_out = alpha - largest, taken_out + largest
     ends = mg.stack([alpha[lattice.final + k, lattice.sequences] for k in (2, 1)])
-    return -mg.logsumexp(ends, axis=0)
+    return -(mg.logsumexp(ends, axis=0) + taken_out)
