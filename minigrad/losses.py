@@ -28,7 +28,7 @@ def cross_entropy(
         logits: (..., C), floating point, unnormalised.
         targets: (...), integers from 0 to C − 1, or `ignore_index`. They are checked on the host only: on a device
             that would synchronise with it.
-        weight: (C,), a constant weight for each class; None for 1.
+        weight: (C,), a weight for each class, which may require a gradient; None for 1.
         ignore_index: the target that does not count.
         reduction: "mean", "sum", or "none" for one loss per target, 0 where it is ignored.
 
@@ -61,19 +61,19 @@ def cross_entropy(
     if weight is None:
         total = xp.sum(counted, dtype=logits.dtype)
     else:
-        class_weights = _as_constant("cross_entropy", "weight", weight, logits)
+        class_weights = _in_dtype_of("cross_entropy", "weight", weight, logits)
         if tuple(class_weights.shape) != (classes,):
             raise ValueError(f"cross_entropy: weight: got shape {tuple(class_weights.shape)}, want ({classes},)")
-        target_weights = xp.take(class_weights, xp.where(counted, flat, 0)) * counted
+        target_weights = ops.take(class_weights, xp.where(counted, flat, 0)) * counted
         loss = loss * target_weights
-        total = xp.sum(target_weights)
+        total = ops.sum(target_weights)
     if reduction == "none":
         return ops.reshape(loss, tuple(ids.shape))
     loss_sum: Tensor = ops.sum(loss)
     if reduction == "sum":
         return loss_sum
     # The total stays on the device: looking whether it is zero would synchronise.
-    mean: Tensor = loss_sum / xp.asarray(xp.where(total == 0, xp.ones_like(total), total))
+    mean: Tensor = loss_sum / ops.where(total == 0, xp.ones((), dtype=logits.dtype), total)
     return mean
 
 
@@ -100,7 +100,7 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
     Args:
         logits: any shape, floating point.
         targets: the same shape, each from 0 to 1; an array on the host is moved to the logits' backend and dtype.
-        pos_weight: broadcasts to the logits; multiplies the loss of the positive part.
+        pos_weight: broadcasts to the logits; multiplies the loss of the positive part. It may require a gradient.
         reduction: "mean", "sum", or "none" for one loss per value.
 
     Raises:
@@ -112,7 +112,7 @@ def bce_with_logits(logits: Tensor, targets: Any, pos_weight: Any = None, reduct
     if pos_weight is None:
         loss = ops.softplus(logits) - logits * t
     else:
-        w = _as_constant("bce_with_logits", "pos_weight", pos_weight, logits)
+        w = _in_dtype_of("bce_with_logits", "pos_weight", pos_weight, logits)
         if any(n not in (1, m) for n, m in zip(w.shape[::-1], logits.shape[::-1])) or w.ndim > logits.ndim:
             raise ValueError(
                 f"bce_with_logits: pos_weight: got shape {tuple(w.shape)}, want one that broadcasts to {logits.shape}"
@@ -154,13 +154,13 @@ def _same_shape(caller: str, x: Tensor, x_name: str, target: Any, target_name: s
     shape = tuple(target.shape) if isinstance(target, Tensor) or is_array(target) else np.shape(target)
     if shape != x.shape:
         raise ValueError(f"{caller}: {target_name}: got shape {shape}, want {x.shape}, that of {x_name}")
-    if isinstance(target, Tensor) and target.requires_grad:
-        return target if target.dtype == x.dtype else ops.astype(target, x.dtype)
-    return _as_constant(caller, target_name, target, x)
+    return _in_dtype_of(caller, target_name, target, x)
 
 
-def _as_constant(caller: str, argument: str, value: Any, like: Tensor) -> Array:
-    """An array in the dtype and on the backend of a tensor."""
+def _in_dtype_of(caller: str, argument: str, value: Any, like: Tensor) -> Any:
+    """A value in the dtype and on the backend of a tensor: an array, or a tensor if it requires a gradient."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        return value if value.dtype == like.dtype else ops.astype(value, like.dtype)
     return _to_backend_of(caller, argument, as_array(value).astype(like.dtype), like)
 
 

@@ -69,6 +69,33 @@ def test_cross_entropy_of_nothing_is_zero(xp: Any, weight: Any, shape: tuple[int
     assert not logits.grad.numpy().any()
 
 
+@given(st.sampled_from([np.nan, np.inf, -np.inf]), st.sampled_from(["float16", "float32", "float64"]), st.booleans())
+def test_ignored_rows_may_hold_anything(xp: Any, value: float, dtype: str, weighted: bool) -> None:
+    """Loss, first and second derivative are those of the other rows alone, and 0 in the ignored ones (torch too)."""
+    host = np.random.default_rng(0).standard_normal((4, 3)).astype(dtype)
+    host[1], host[3, 2] = value, value
+    weight = [0.5, 1.0, 2.0] if weighted else None
+    results = []
+    for rows, targets in ((slice(None), [2, -100, 0, -100]), ([0, 2], [2, 0])):
+        x = mg.tensor(xp.array(host[rows]), requires_grad=True)
+        (g,) = mg.gradients(mg.cross_entropy(x, targets, weight=weight), [x], create_graph=True)
+        (h,) = mg.gradients(mg.sum(mg.square(g)), [x])
+        results.append((mg.cross_entropy(x, targets, weight=weight), g, h))
+    (loss, g, h), (want, want_g, want_h) = results
+    np.testing.assert_array_equal(loss.numpy(), want.numpy())
+    for part, want_part in ((g, want_g), (h, want_h)):
+        np.testing.assert_array_equal(part.numpy()[[1, 3]], 0)
+        np.testing.assert_array_equal(part.numpy()[[0, 2]], want_part.numpy())
+
+
+def test_the_loss_of_ignored_rows_is_torchs() -> None:
+    """torch's value; its gradient of such a row is NaN."""
+    torch = pytest.importorskip("torch")
+    host, targets = np.array([[1.0, 2, 3], [np.nan, np.inf, 0]]), np.array([0, -100])
+    want = torch.nn.functional.cross_entropy(torch.tensor(host), torch.tensor(targets)).item()
+    np.testing.assert_allclose(mg.cross_entropy(mg.tensor(host), targets).item(), want, rtol=1e-15)
+
+
 def test_cross_entropy_of_classes_without_weight_is_zero(xp: Any) -> None:
     logits = mg.tensor(xp.array(np.ones((2, 2))), requires_grad=True)
     assert mg.cross_entropy(logits, [0, 0], weight=[0.0, 1.0]).item() == 0
@@ -123,6 +150,30 @@ def test_gradients_flow_to_targets_too() -> None:
     single = mg.tensor(rng.random((3, 2)).astype("float32"), requires_grad=True)
     mg.mse(x, single).backward()
     assert single.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_gradients_flow_to_weights_too(reduction: str) -> None:
+    """Beside finite differences; of first order only to the weights of classes that occur."""
+    rng = np.random.default_rng(1)
+    x, w = mg.tensor(rng.random((4, 3)), requires_grad=True), mg.tensor(rng.random(3) + 0.5, requires_grad=True)
+    targets = [0, 1, -100, 1]
+    assert mg.gradgradcheck(lambda x, w: mg.cross_entropy(x, targets, weight=w, reduction=reduction), [x, w])
+    assert mg.gradgradcheck(lambda x, w: mg.bce_with_logits(x, x * 0.5, pos_weight=w, reduction=reduction), [x, w])
+    mg.sum(mg.cross_entropy(x, targets, weight=w, reduction=reduction)).backward()
+    assert w.grad.numpy()[2] == 0
+    single = mg.tensor(np.ones(3, "float32"), requires_grad=True)
+    mg.cross_entropy(x, targets, weight=single).backward()
+    assert single.grad.dtype == np.float32
+
+
+def test_the_gradient_of_pos_weight_is_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    host, target, weight = rng.standard_normal((3, 2)), rng.random((3, 2)), rng.random(2)
+    w, t = mg.tensor(weight, requires_grad=True), torch.tensor(weight, requires_grad=True)
+    theirs = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(host), torch.tensor(target), pos_weight=t)
+    agree(mg.bce_with_logits(mg.tensor(host), target, pos_weight=w), w, theirs, t)
 
 
 def test_dtypes_stay_and_nobody_waits(xp: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...engine.primitive import call_in, primitive
 from ..indexing.gather import add_at_rows
 
@@ -29,19 +31,31 @@ def log_softmax(xp: Any, x: Array, axis: int = -1) -> Any:
 
 @primitive
 def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index: int = -100) -> Any:
-    """`-log softmax(logits)[target]` for every row; 0 if the target is `ignore_index`.
+    """`-log softmax(logits)[target]` for every row; 0 if the target is `ignore_index`, even where the row is NaN or inf.
 
     Shapes: logits (N, C), integer targets (N,); the result (N,).
     """
     counted = targets != ignore_index
-    rows = xp.arange(targets.shape[0])
     safe = xp.where(counted, targets, 0)
-    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=-1))
-    value = (log_sum - shifted[rows, safe]) * counted
+    if isinstance(counted, np.ndarray) and counted.all():  # on a device, asking would synchronise with it
+        counted = None
+    x = logits if counted is None else call_in(xp, _counted_rows, logits, counted)
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    value = xp.log(xp.sum(xp.exp(shifted), axis=-1)) - shifted[xp.arange(targets.shape[0]), safe]
+    if counted is not None:
+        value *= counted
 
-    def rule(xp: Any, g: Array, logits: Array, safe: Array, counted: Array) -> Array:
-        g = g * counted
+    def rule(xp: Any, g: Array, logits: Array) -> Array:
+        if counted is not None:
+            g, logits = g * counted, call_in(xp, _counted_rows, logits, counted)
         return call_in(xp, add_at_rows, xp.expand_dims(g, -1) * call_in(xp, softmax, logits), -g, safe)
 
-    return value.astype(logits.dtype), (logits, safe, counted), (rule, None)
+    return value.astype(logits.dtype), (logits,), (rule, None)
+
+
+@primitive
+def _counted_rows(xp: Any, x: Array, counted: Array) -> Any:
+    """A copy of `x` (N, …) with zeros in the rows that do not count; a product with a mask would keep NaN and inf."""
+    y = x.copy()
+    y[~counted] = 0
+    return y, (), (lambda xp, g: call_in(xp, _counted_rows, g, counted), None)
