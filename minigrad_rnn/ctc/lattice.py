@@ -232,9 +232,9 @@ def _per_class(xp: Any, visits: Array, factor: Array, lattice: Lattice, like: Ar
 def _per_path(xp: Any, visits: Any, factor: Any) -> Any:
     """`factor` (B,) divided by the visits of all states (T, B); 0 visits count as 1.
 
-    A path is in exactly one state at each frame, so the sum of all visits is 1 but for rounding; and over long inputs that
-    rounding, which all visits of a frame share, is the largest error of the gradient. It is 0 beyond a sequence's end,
-    and everywhere if no path leads through the lattice.
+    A path is in exactly one state at each frame, so the sum of all visits is 1 but for rounding. Over long inputs that
+    rounding, which all visits of a frame share, is the largest error of the gradient. The sum is 0 beyond a sequence's
+    end, and everywhere if no path leads through the lattice.
     """
     return factor / xp.where(visits == 0, xp.ones_like(visits), visits)
 
@@ -260,4 +260,5 @@ def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
             largest = _finite(xp, xp.max(alpha._data, axis=0))
             alpha, taken_out = alpha - largest, taken_out + largest
     ends = mg.stack([alpha[lattice.final + k, lattice.sequences] for k in (2, 1)])
-    return -(mg.logsumexp(ends, axis=0) + taken_out)
+    loss: Tensor = -(mg.logsumexp(ends, axis=0) + taken_out)
+    return loss

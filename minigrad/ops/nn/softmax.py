@@ -31,7 +31,7 @@ def log_softmax(xp: Any, x: Array, axis: int = -1) -> Any:
 
 @primitive
 def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index: int = -100) -> Any:
-    """`-log softmax(logits)[target]` for every row; 0 if the target is `ignore_index`, even where the row is NaN or inf.
+    """`-log softmax(logits)[target]` for every row; 0 where that is `ignore_index`, even in rows of NaN or inf.
 
     Shapes: logits (N, C), integer targets (N,); the result (N,).
     """
