@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from numbers import Rational
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from .fast_path import fast_operation
+from .host_array import host_array, operand
 from .mutation import exposed, fingerprint_saved, source_positions
 from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
 from .tensor import Tensor
@@ -45,6 +47,7 @@ FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
 """Types that pass through an operation unchanged. Python numbers stay weak: they never change a dtype (NEP 50)."""
+FLOAT32 = np.dtype(np.float32)
 own_namespace: Any = None
 """`minigrad.ops`, once it is imported: the `xp` of a recorded backward pass."""
 
@@ -118,6 +121,9 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             value, saved, rules = function(backend.xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise with_shapes(error, name, arrays) from error
+        if own and (kind := getattr(value, "dtype", FLOAT32).kind) not in "fiubc":
+            got = ", ".join(type(a).__name__ if not hasattr(a, "dtype") else str(a.dtype) for a in args)
+            raise TypeError(f"{name}: got ({got}), which NumPy combines to values of kind {kind!r}, want numbers")
         if live and now.recording:
             result = record(name, kind_of_node(), backend.xp, value, saved, rules, arrays, parents, now.time_step)
         else:
@@ -277,21 +283,17 @@ def to_common_backend(backend: Backend | None, arrays: list[Any]) -> tuple[Backe
     if backend is None:
         first = next((a for a in arrays if is_array(a)), None)
         backend = default_backend() if first is None else backend_of(first)
-        if first is None and arrays and type(arrays[0]) in (int, float, bool):
-            number = np.asarray(arrays[0], np.float32 if type(arrays[0]) is float else None)
-            arrays = [backend.from_numpy(number), *arrays[1:]]
+        if first is None and arrays and isinstance(arrays[0], (int, float, Rational)):
+            arrays = [backend.from_numpy(host_array(operand(arrays[0]))), *arrays[1:]]
     converted = []
     float_dtype = next((a.dtype for a in arrays if is_array(a) and a.dtype.kind == "f"), np.float32)
     for a in arrays:
-        if type(a) is list:  # of Python numbers, which take the dtype of the first floating-point array
-            a = np.asarray(a)
-            a = backend.from_numpy(a.astype(float_dtype) if a.dtype == np.float64 else a)
+        if type(a) is list:  # Python numbers take the dtype of the first floating-point array
+            a = backend.from_numpy(host_array(a, float_dtype))
         elif isinstance(a, np.generic):
             a = backend.from_numpy(np.asarray(a))
-        elif isinstance(a, np.ndarray) and type(a) is not np.ndarray and backend is NUMPY:
-            a = a.view(np.ndarray)  # a subclass, such as memmap
-        elif backend is NUMPY and hasattr(a, "__array__") and not isinstance(a, (np.ndarray, type)):
-            a = np.asarray(a)  # another library's array, such as torch's or pandas'
+        elif backend is NUMPY and type(a) is not np.ndarray and type(a) not in PLAIN:
+            a = operand(a)
         converted.append(a)
     return backend, converted
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import NUMPY, Backend, backend_of, default_backend, fingerprint, get_backend, is_array, to_numpy
+from .host_array import host_array
 from .mutation import expose, mark_user_owned, note_write
 from .tape import Leaf, Node, new_leaf
 
@@ -261,8 +262,9 @@ class Parameter(Tensor):
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | Backend | None = None) -> Tensor:
     """Return a new tensor with its own copy of `data`.
 
-    Python floats become float32, Python integers int64; arrays keep their dtype. The tensor is on `backend`; by default
-    on the backend of `data` if that is a device, else on the default backend (`use_backend`).
+    Python floats become float32, Python integers int64. What carries a dtype keeps it: arrays of any library, buffers,
+    NumPy's scalars, also in lists. The tensor is on `backend`; by default on the backend of `data` if that is a device,
+    else on the default backend (`use_backend`).
 
     Raises:
         TypeError: `requires_grad` for a dtype that is not floating point, or `data` is not numeric.
@@ -277,15 +279,12 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     else:
         target = source if source not in (None, NUMPY) else default_backend()
     if source is None:
-        python_numbers = not isinstance(data, np.generic)
         try:
-            data = np.array(data)
+            data = host_array(data, np.float32 if dtype is None else np.float64)
         except ValueError as error:
             raise ValueError(
                 f"tensor: data: got nested lists of different lengths, want a full array: {error}"
             ) from None
-        if dtype is None and data.dtype == np.float64 and python_numbers:
-            dtype = np.float32
         source = NUMPY
     if data.dtype.kind not in "fiubc":
         raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")

@@ -1,0 +1,52 @@
+"""Turn Python numbers, nested lists and other libraries' arrays into NumPy arrays, or refuse them by name."""
+
+from __future__ import annotations
+
+import array
+import numbers
+from collections import deque
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+NUMBERS = frozenset((float, int, bool, complex))
+"""Types without a dtype of their own."""
+
+
+def is_dtypeless(data: Any) -> bool:
+    """Return whether `data` is a Python number, or nested lists of nothing else. (`np.float64` is none of them.)"""
+    level = [data]
+    while level:
+        for kind in set(map(type, level)) - NUMBERS:
+            if not issubclass(kind, (list, tuple, deque)) or hasattr(kind, "__array__"):
+                return False
+        level = list(chain.from_iterable(x for x in level if type(x) not in NUMBERS))
+    return True
+
+
+def host_array(data: Any, weak_dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    """Return an array, on the memory of `data` if that has one. Python floats become `weak_dtype`; anything with a dtype keeps it, in lists too.
+
+    Raises:
+        ValueError: nested lists of different lengths.
+    """
+    values = np.asarray(data)
+    if values.dtype == np.float64 and is_dtypeless(data):
+        return values.astype(weak_dtype)
+    return values
+
+
+def operand(x: Any) -> Any:
+    """Return what another library passed as an operand as a NumPy array or a Python number; others unchanged."""
+    if isinstance(x, np.generic):
+        return x
+    if isinstance(x, np.ndarray):  # a subclass, such as memmap
+        return x.view(np.ndarray)
+    if hasattr(x, "__array__") and not isinstance(x, type):  # an array of torch's or pandas'
+        return np.asarray(x)
+    if isinstance(x, (array.array, memoryview)):
+        return np.asarray(x)
+    if isinstance(x, numbers.Rational):  # a Fraction, or a subclass of int
+        return int(x) if isinstance(x, int) else float(x)
+    return float(x) if isinstance(x, float) else x
