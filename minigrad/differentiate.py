@@ -12,7 +12,7 @@ from . import ops
 from .backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
 from .engine import backward_pass
 from .engine.backward_pass import Gradient
-from .engine.tape import GraphError, Leaf, Node, mode, recording
+from .engine.tape import GraphError, Leaf, mode, recording
 from .engine.tensor import Operand, Tensor, tensor_view
 
 
@@ -188,15 +188,10 @@ def _pooled_gradients(
             )
         roots.append((output.node, _initial_grad(caller, output, seed, create_graph)))
     with recording(create_graph):
-        lift = _as_tensor if create_graph else None
+        lift = Tensor if create_graph else None
         run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
         observer = mode().observer
         return run() if observer is None else observer.backward_pass(roots, run)
-
-
-def _as_tensor(array: Any, node: Node | None) -> Tensor:
-    """Return a saved array, or a NumPy scalar that a reduction left, as a tensor tied to its node."""
-    return Tensor(array if is_array(array) else np.asarray(array), node)
 
 
 def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:

@@ -37,7 +37,8 @@ def gradcheck(
         True. A disagreement raises.
 
     Raises:
-        GradcheckError: naming the input, the entry, and both derivatives.
+        GradcheckError: naming the input, the entry, and both derivatives; or the operation whose rule failed, as by a
+            gradient of another shape than its input.
         TypeError: an input to check is not float64: in float32, rounding leaves no digits to compare.
         ValueError: no input requires a gradient.
     """
@@ -62,7 +63,11 @@ def gradcheck(
             total = total + (y * Tensor(backend_of(y._data).from_numpy(np.asarray(w)))).sum()
         return total  # type: ignore[no-any-return]
 
-    grads = gradients(objective(leaves), [leaves[k] for k in checked], allow_unused=True)
+    total = objective(leaves)
+    try:
+        grads = gradients(total, [leaves[k] for k in checked], allow_unused=True)
+    except (ValueError, TypeError) as error:  # such as a rule's gradient of another shape than its input
+        raise GradcheckError(f"gradcheck: a rule failed: {error}") from error
     for k, g in zip(checked, grads):
         analytic = np.zeros(inputs[k].shape) if g is None else g.numpy()
         numeric = _central_differences(objective, leaves, k, eps)

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
+
 from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
 from .hooks import apply_hooks, hooked
 from .mutation import check_saved
@@ -23,16 +26,22 @@ def reachable(roots: Iterable[Node], lowest: int = 0) -> dict[int, Node]:
         serial = node.serial
         if serial in nodes:
             continue
+        parents = node.parents  # before `rules`: what consumes a node clears `rules` first
         if node.rules is None:
-            raise GraphError(
-                f"backward: an earlier backward pass has consumed the graph, and '{node.op}' {node.shape} with it; "
-                "pass retain_graph=True to the first backward pass, or cut the graph with .detach() where it should end"
-            )
+            raise _consumed(node)
         nodes[serial] = node
-        for parent in node.parents:
+        for parent in parents:
             if parent is not None and parent.serial >= lowest:
                 stack.append(parent)
     return nodes
+
+
+def _consumed(node: Node) -> GraphError:
+    """Return the error for a node whose rules are gone, which another thread may take at any moment."""
+    return GraphError(
+        f"backward: an earlier backward pass has consumed the graph, and '{node.op}' {node.shape} with it; "
+        "pass retain_graph=True to the first backward pass, or cut the graph with .detach() where it should end"
+    )
 
 
 def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
@@ -42,6 +51,8 @@ def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
         node = nodes[serial]
         if serial in wanted or any(p is not None and p.serial in result for p in node.parents):
             result[serial] = node
+        elif node.rules is None:
+            raise _consumed(node)
     return result
 
 
@@ -79,20 +90,27 @@ def run(
     result: dict[int, Gradient] = {}
     first_order = lift is None
     never_factors = wanted or ()
-    observer, hooks = mode().observer, bool(hooked)
+    sums: dict[int, PerStepSum] = {}  # by the node that received it; for the ledger
+    observer = mode().observer
     for serial in reversed(order):  # newest first: every use of a node comes before the node itself
         node = nodes.pop(serial)
         g = pools.pop(serial, None)
         if g is None:  # nothing that depends on this node reached the result
             continue
-        parents, rules, saved, node_xp = node.parents, node.rules, node.saved, node.xp
+        parents, saved, node_xp, rules = node.parents, node.saved, node.xp, node.rules
+        if rules is None:
+            raise _consumed(node)
 
         # 1. Pool: the contributions of all uses have arrived, so the gradient is complete.
         owned = False
-        if type(g) in POOLED:
-            # First order only: the transpose of a weight passes factors on, which stay cheaper than their product.
-            g, owned = pooled(g, node.keeps_factors and first_order and bool(parents) and serial not in never_factors)
-        if hooks:
+        if type(g) is not ndarray:
+            if type(g) in POOLED:
+                # First order only: the transpose of a weight passes factors on, cheaper than their product.
+                keep_factors = node.keeps_factors and first_order and bool(parents) and serial not in never_factors
+                g, owned = pooled(g, keep_factors)
+            if isinstance(g, np.generic):  # NumPy's results without axes are scalars; from here on an array again
+                g = np.asarray(g)
+        if hooked:
             g, owned = apply_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
             result[serial] = (node, g, owned)
@@ -130,14 +148,18 @@ def run(
                 contribution = rule(node_xp, g, *saved)
             if contribution is None:
                 continue
-            if ledger is not None and parent.serial in ledger:
-                ledger[parent.serial] += _ledger_lines(node, parent, contribution, node_xp)
+            if ledger is not None:
+                per_step = _per_step(node, contribution, g, sums)
+                if per_step is not None:
+                    sums[parent.serial] = per_step
+                if parent.serial in ledger:
+                    ledger[parent.serial] += _ledger_lines(node, parent, per_step or contribution, node_xp)
 
             # 4. The contribution in the parent's shape and dtype, into its pool.
-            if type(contribution) in UNFINISHED:
-                contribution = _finished(contribution, parent, first_order)
+            if type(contribution) is not ndarray:
+                contribution = _finished(contribution, node, parent, first_order, saved, node_xp)
             elif contribution.shape != parent.shape:  # the parent was broadcast
-                contribution = unbroadcast(node_xp, contribution, parent.shape, first_order and not parent.parents)
+                contribution = _unbroadcast(contribution, node, parent, first_order, saved, node_xp)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = _in_dtype(contribution, parent.dtype, node_xp)
             if parent.serial in pools:
@@ -180,14 +202,55 @@ def _constant_rule(contribution: Any, *_: Any) -> Any:
     return contribution
 
 
-def _finished(contribution: Any, parent: Node, first_order: bool) -> Any:
-    """Return a contribution as an array, or as it is where the pool sums such contributions faster."""
+def _finished(contribution: Any, node: Node, parent: Node, first_order: bool, saved: Any, xp: Any) -> Any:
+    """Return a contribution as an array of the parent's shape, or as it is where the pool sums it faster."""
     kind = type(contribution)
     if kind is PerStepSum:
-        return contribution.total
-    if kind is IndexedSlice or (first_order and parent.keeps_factors and contribution.count < MANY):
+        contribution = contribution.total
+    elif kind is IndexedSlice:
+        return contribution if parent.shape else contribution.dense()  # a scalar total cannot be written into
+    elif kind is OuterProduct or kind is RowSum:
+        if first_order and parent.keeps_factors and contribution.count < MANY:
+            return contribution
+        contribution = contribution.dense()
+    elif not hasattr(contribution, "shape"):
+        raise TypeError(
+            f"backward: the rule of '{node.op}' returned {kind.__name__} for an input of shape {parent.shape}, want "
+            "an array of that shape, or None for no gradient"
+        )
+    if contribution.shape == parent.shape:
         return contribution
-    return contribution.dense()
+    return _unbroadcast(contribution, node, parent, first_order, saved, xp)
+
+
+def _unbroadcast(contribution: Any, node: Node, parent: Node, first_order: bool, saved: Any, xp: Any) -> Any:
+    """Return a contribution in the shape of the parent, which was broadcast in the operation.
+
+    Raises:
+        ValueError: the operation cannot have broadcast the parent to the contribution's shape: no array that it
+            returned or saved has so many axes, or an axis of a length that would have to be summed over.
+    """
+    shape = tuple(contribution.shape)
+    if shape != node.shape:
+        arrays = (*saved, *(p for p in node.parents if p is not None))
+        shapes = [shape for shape, _ in node.outputs or ((node.shape, None),)]
+        shapes += [tuple(a.shape) for a in arrays if hasattr(a, "shape")]
+        lengths = {1}.union(*shapes)
+        extra = len(shape) - len(parent.shape)
+        summed = [n for k, n in enumerate(shape) if k < extra or n != parent.shape[k - extra]]
+        if len(shape) > max(map(len, shapes)) or not lengths.issuperset(summed):
+            raise _wrong_shape(node, parent, shape)
+    result = unbroadcast(xp, contribution, parent.shape, first_order and not parent.parents)
+    if type(result) is not RowSum and result.shape != parent.shape:
+        raise _wrong_shape(node, parent, shape)
+    return result
+
+
+def _wrong_shape(node: Node, parent: Node, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"backward: the rule of '{node.op}' returned a gradient of shape {shape} for an input of shape "
+        f"{parent.shape}; want the input's shape, or the shape to which the operation broadcast it"
+    )
 
 
 def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -> None:
@@ -203,15 +266,30 @@ def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -
         pool.add(contribution)
 
 
-def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[tuple[int | None, Any]]:
-    """Return a contribution as pairs (time step, gradient in the parent's shape); a whole sequence has one per step."""
+def _per_step(node: Node, contribution: Any, g: Any, sums: dict[int, PerStepSum]) -> PerStepSum | None:
+    """Return the sum over time steps that a contribution is, or that a rule such as that of `b + br` passed on."""
     if type(contribution) is PerStepSum:
-        return [(t, contribution.at(t)) for t in contribution.steps]
-    if type(contribution) in UNFINISHED:
-        return [(node.time_step, contribution.dense())]
-    if contribution.shape != parent.shape:
-        contribution = unbroadcast(xp, contribution, parent.shape, defer=False)
-    return [(node.time_step, contribution * 1)]  # a copy: the pool may go on adding into the array
+        return contribution
+    passed_on = sums.get(node.serial) if contribution is g else None
+    return passed_on if passed_on is not None and passed_on.total is g else None
+
+
+def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[tuple[int | None, Any]]:
+    """Return a contribution as pairs (time step, gradient in the parent's shape and dtype).
+
+    A whole sequence has one for each step.
+    """
+    if type(contribution) is PerStepSum:
+        lines = [(t, contribution.at(t)) for t in contribution.steps]
+    else:
+        lines = [(node.time_step, contribution.dense() if type(contribution) in UNFINISHED else contribution)]
+    result = []
+    for t, g in lines:
+        if g.shape != parent.shape:
+            g = unbroadcast(xp, g, parent.shape, defer=False)
+        # A copy: the pool may go on adding into the array.
+        result.append((t, xp.array(_in_dtype(g, parent.dtype, xp), copy=True)))
+    return result
 
 
 def _or_zeros(g: Any, like: tuple[tuple[int, ...], Any], xp: Any, lift: Any) -> Any:

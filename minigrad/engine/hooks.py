@@ -17,8 +17,11 @@ from .tensor import Tensor
 Hook = Callable[[Any], Any]
 """Takes a node's pooled gradient, an array or (in a recorded backward pass) a tensor; returns the one to go on with."""
 
-hooked: weakref.WeakSet[NodeMetadata] = weakref.WeakSet()
-"""The metadata of all living nodes with a hook: the backward pass looks for hooks only if there is one."""
+hooked: dict[int, weakref.ref[NodeMetadata]] = {}
+"""The metadata of all living nodes with a hook, by id: the backward pass looks for hooks only while there is one.
+
+A plain dictionary, since the backward pass asks at every node.
+"""
 
 
 class HookKey:
@@ -83,13 +86,15 @@ def add_hook(node: Node, hook: Hook) -> Handle:
     """Let the backward pass call `hook` with the node's pooled gradient."""
     metadata = ensure_metadata(node)
     hooks = metadata.hooks.setdefault(node.serial, Hooks())
-    hooked.add(metadata)
-    reference = weakref.ref(metadata)
+    key = id(metadata)
+    if key not in hooked:
+        hooked[key] = weakref.ref(metadata, lambda _: hooked.pop(key, None))
+    reference = hooked[key]
 
     def after_removal() -> None:
         metadata = reference()
         if metadata is not None and not any(metadata.hooks.values()):
-            hooked.discard(metadata)
+            hooked.pop(key, None)
 
     return Handle(hooks, hooks.add(hook), after_removal)
 

@@ -48,7 +48,8 @@ class Tensor(TensorMethods):
     node: Node | None
 
     def __init__(self, data: Array, node: Node | None = None) -> None:
-        self._data = data
+        # NumPy's results without axes are scalars: a tensor always holds an array.
+        self._data = np.asarray(data) if isinstance(data, np.generic) else data
         self.node = node
 
     # Data and attributes

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import is_array
+from ...engine.gradient_pool import unbroadcast
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.conversion import array_like, backend_at
@@ -24,7 +25,7 @@ __all__ = ["at", "put_along_axis"]
 def _set_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
     """A copy of `x` with `values` at `index`; the last value counts where it names an element more than once."""
     y = x.copy()
-    value_xp, axes, unique = xp, ndim(values), is_unique(index)
+    value_xp, axes, unique, form = xp, ndim(values), is_unique(index), shape(values)
     if unique or not axes or xp is np:
         y[index] = values
     else:  # a device writes in any order, so all writers to an element write the last one's value
@@ -38,7 +39,8 @@ def _set_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
             last, own = _last_writers(value_xp, index, g.shape)
             dv = xp.where((last == own).reshape(dv.shape), dv, xp.zeros_like(dv))
         # Values may have leading axes of length one that the index has not.
-        return xp.reshape(dv, (1,) * (axes - dv.ndim) + tuple(dv.shape)) if dv.ndim < axes else dv
+        dv = xp.reshape(dv, (1,) * (axes - dv.ndim) + tuple(dv.shape)) if dv.ndim < axes else dv
+        return unbroadcast(xp, dv, form, defer=False)
 
     return y, (), (lambda xp, g: call_in(xp, _set_at, g, 0.0, index=index), by_values)
 
@@ -53,13 +55,13 @@ def _last_writers(xp: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array, A
 @primitive
 def _add_at(xp: Any, x: Array, values: Array, index: Any) -> Any:
     """A copy of `x` with `values` added at `index`, as often as it names an element."""
-    y = x.copy()
+    y, form = x.copy(), shape(values)
     if is_unique(index):
         y[index] += values
     else:
         spread = xp.broadcast_to(xp.asarray(values, dtype=x.dtype), y[index].shape)
         y += put_repeated(xp, spread, index, x.shape)
-    return y, (), (lambda xp, g: g, lambda xp, g: g[index])
+    return y, (), (lambda xp, g: g, lambda xp, g: unbroadcast(xp, g[index], form, defer=False))
 
 
 @primitive
@@ -68,13 +70,17 @@ def _extreme_at(xp: Any, x: Array, values: Array, index: Any, largest: bool) -> 
 
     A NaN equals nothing: no gradient passes.
     """
-    y = x.copy()
+    y, form = x.copy(), shape(values)
     values = xp.broadcast_to(xp.asarray(values, dtype=x.dtype), y[index].shape)
     (xp.maximum if largest else xp.minimum).at(y, index, values)
     x_wins, value_wins = (x == y).astype(x.dtype), (values == y[index]).astype(x.dtype)
     winners = xp.maximum(x_wins + put_repeated(xp, value_wins, index, x.shape), 1)
     saved = (x_wins / winners, value_wins / winners[index])
-    return y, saved, (lambda xp, g, of_x, of_values: g * of_x, lambda xp, g, of_x, of_values: g[index] * of_values)
+
+    def by_values(xp: Any, g: Array, of_x: Array, of_values: Array) -> Array:
+        return unbroadcast(xp, g[index] * of_values, form, defer=False)
+
+    return y, saved, (lambda xp, g, of_x, of_values: g * of_x, by_values)
 
 
 class At:
