@@ -21,7 +21,7 @@ def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
     T, B, n = xs.shape
     y = xp.reshape(xp.matmul(xp.reshape(xs, (T * B, n)), W.T), (T, B, W.shape[0]))
     if b is not None:
-        y += b
+        y = xp.add(y, b, out=y if b.dtype == y.dtype else None)
     steps = range(T)[::-1]
 
     def to_xs(xp: Any, g: Array, xs: Array, W: Array) -> Array:

@@ -10,6 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import GraphError, Tensor
+from minigrad.engine.backward_pass import only_towards
 from minigrad.engine.primitive import primitive
 from tests.engine.leaves import leaf, noise, recurrence
 
@@ -252,3 +253,51 @@ def test_a_walk_never_waits_for_the_device() -> None:
             (g * g).sum().backward()
             w.data -= 0.1 * w.grad.data
         assert np.isfinite(w.numpy()).all()
+
+
+@pytest.mark.parametrize("through", ["backward", "gradients"])
+def test_a_graph_consumed_on_the_way_says_so(through: str) -> None:
+    """What the loser of two threads that walk one graph sees: here the other walk runs inside a hook of the first."""
+    x = leaf([1.0, 2.0])
+    y = x * 2.0
+    z = mg.exp(y) * 1.5
+    loss, other = (z * 1.0).sum(), (mg.exp(y) + z).sum()
+    outcome: list[np.ndarray] = []
+
+    def other_walk(g: mg.Tensor) -> None:
+        if not outcome:
+            outcome.append(np.zeros(2))
+            outcome[0] = mg.gradients(other, [x])[0].numpy()
+
+    z.register_hook(other_walk)
+    with pytest.raises(GraphError, match="an earlier backward pass has consumed the graph, and '"):
+        loss.backward() if through == "backward" else mg.gradients(loss, [x])
+    np.testing.assert_allclose(outcome[0], 2 * 2.5 * np.exp([2.0, 4.0]))
+    assert x.grad is None
+
+
+def test_a_node_consumed_while_the_graph_is_gathered() -> None:
+    x = leaf([1.0])
+    y = x * 2.0
+    nodes = {node.serial: node for node in (x.node, y.node)}
+    y.node.rules, y.node.parents = None, ()  # as another thread does once it is done with the node
+    with pytest.raises(GraphError, match="has consumed the graph, and 'multiply'"):
+        only_towards(nodes, {x.node.serial})
+
+
+def test_a_hook_registered_on_the_way_counts() -> None:
+    """It is called if the backward pass has yet to come to its tensor, whether or not there are other hooks."""
+    x = leaf([1.0, 2.0])
+    before = x * 3.0
+    seen: list[Any] = []
+
+    @primitive
+    def registers(xp: Any, x: Any) -> Any:
+        def rule(xp: Any, g: Any) -> Any:
+            before.register_hook(lambda g: seen.append(g.tolist()))
+            return g
+
+        return x * 1, (), rule
+
+    registers(before).sum().backward()
+    assert seen == [[1.0, 1.0]]

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import minigrad_rnn as mr
 from minigrad import GraphError, JointRule
+from minigrad.engine.gradient_pool import PerStepSum
 from minigrad.engine.primitive import primitive
 from tests.engine.leaves import leaf, noise, recurrence
 
@@ -74,3 +76,46 @@ def test_an_entry_says_what_it_is() -> None:
     assert repr(y.node) == f"<tanh #{y.node.serial} (2,) float64, t=3>"
     assert repr(z.node) == f"<sum #{z.node.serial} () float64>"
     assert x.node.serial < y.node.serial < z.node.serial
+
+
+def test_lines_are_in_the_tensors_dtype(xp: Any) -> None:
+    x, z = leaf([1.0, 2.0, 3.0]), mg.tensor(xp.array(np.ones(3, np.float32)), requires_grad=True)
+    loss = mg.sum(mg.real(mg.fft.fft(x) * (1 + 2j))) + mg.sum(z * x)
+    book = mg.ledger(loss, [x, z])
+    assert [g.dtype for g in (*dict(book[x]).values(), *dict(book[z]).values())] == [np.float64, np.float32]
+    total = book.by_time_step(x)[None]
+    # Re Σₖ (1 + 2i) Xₖ = Re (1 + 2i) n x₀, since Σₖ exp(−2πi jk/n) is n for j = 0 and else 0
+    np.testing.assert_allclose(total.numpy(), [3.0 + 1.0, 1.0, 1.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"num_layers": 2}], ids=str)
+@pytest.mark.parametrize("network", [mr.RNN, mr.LSTM, mr.GRU], ids=lambda network: network.__name__)
+def test_both_biases_have_a_line_for_each_step(network: Any, options: dict[str, Any]) -> None:
+    books = []
+    for impl in ("graph", "fused"):
+        model = network(3, 2, two_biases=True, impl=impl, rng=np.random.default_rng(0), dtype="float64", **options)
+        loss = (model(noise(4, 2, 3))[0] ** 2).sum()
+        parameters = dict(model.named_parameters())
+        book = mg.ledger(loss, list(parameters.values()))
+        books.append({name: book.by_time_step(p) for name, p in parameters.items()})
+    graph, fused = books
+    for name in graph:
+        assert list(graph[name]) == list(fused[name]) == list(range(4))
+        for t in range(4):
+            np.testing.assert_allclose(fused[name][t].numpy(), graph[name][t].numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_a_sum_over_steps_that_is_passed_on_keeps_its_steps(xp: Any) -> None:
+    steps = range(3)
+
+    @primitive
+    def series(xp: Any, b: Any) -> Any:
+        return b * 3, (), lambda xp, g: PerStepSum(g * 3, steps, lambda t: g * (2 - t))
+
+    b, c = leaf([1.0, 2.0]), leaf([[1.0], [2.0]])
+    book = mg.ledger(series((b + c + 1.0) - 0.0).sum(), [b, c])  # the sum over c's axis is taken for each step
+    assert [(t, g.tolist()) for t, g in book[b]] == [(0, [4.0, 4.0]), (1, [2.0, 2.0]), (2, [0.0, 0.0])]
+    assert [(t, g.tolist()) for t, g in book[c]] == [(0, [[4.0], [4.0]]), (1, [[2.0], [2.0]]), (2, [[0.0], [0.0]])]
+    shared = b + 1.0  # a second use: what b receives is no longer that sum
+    book = mg.ledger(series(shared).sum() + shared.sum(), [b])
+    assert [(t, g.tolist()) for t, g in book[b]] == [(None, [4.0, 4.0])]

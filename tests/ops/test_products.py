@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -201,3 +202,22 @@ def test_matmul_of_any_shapes(xp: Any, shapes: Any) -> None:
     ga, gb = mg.gradients(y, xs, mg.tensor(seed))
     np.testing.assert_allclose(np.sum(seed * np.matmul(da, b)), np.sum(ga.numpy() * da), atol=1e-12)
     np.testing.assert_allclose(np.sum(seed * np.matmul(a, db)), np.sum(gb.numpy() * db), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtypes", [*itertools.product(["float32", "float64"], repeat=3)], ids=str)
+@pytest.mark.parametrize("rows", [(), (1,), (4,), (2, 3)], ids=str)
+def test_linears_dtype_is_numpys(rows: tuple[int, ...], dtypes: tuple[str, str, str]) -> None:
+    rng = np.random.default_rng(0)
+    x, W, b = (rng.standard_normal(s).astype(d) for s, d in zip(((*rows, 3), (2, 3), (2,)), dtypes))
+    leaves = [mg.tensor(a, requires_grad=True) for a in (x, W, b)]
+    y = mg.linear(*leaves)
+    assert y.dtype == (x @ W.T + b).dtype
+    np.testing.assert_allclose(y.numpy(), x @ W.T + b, rtol=1e-6)
+    y.sum().backward()
+    assert [leaf.grad.dtype for leaf in leaves] == list(dtypes)
+
+
+def test_the_dtype_of_other_products_with_a_bias() -> None:
+    x, W, b = np.ones((1, 2, 5), np.float32), np.ones((3, 2, 2), np.float32), np.full(3, 1e-12)
+    assert mg.conv1d(x, W, b).dtype == np.float64
+    np.testing.assert_array_equal(mg.conv1d(x, W, b).numpy(), np.full((1, 3, 4), 4 + 1e-12))

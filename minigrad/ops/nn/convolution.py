@@ -88,7 +88,7 @@ def _output(xp: Any, x: Array, W: Array, b: Array, at: Geometry) -> Any:
     y = xp.matmul(_matrices(W, at), _columns(xp, batch, at)).reshape(W.shape[0], batch.shape[0], at.windows)
     y = xp.swapaxes(y, 0, 1) if x.ndim == 3 else y[:, 0]
     if b is not None:
-        y += b[:, None]
+        y = xp.add(y, b[:, None], out=y if b.dtype == y.dtype else None)
     rules = (
         lambda xp, g, x, W: call_in(xp, _conv1d_input, g, W, at=at),
         lambda xp, g, x, W: call_in(xp, _conv1d_weight, g, x, at=at),
