@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy import ndarray
-
+from ..backend import BY_ARRAY_TYPE
 from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
 from .hooks import apply_hooks, hooked
 from .mutation import check_saved
@@ -103,13 +101,13 @@ def run(
 
         # 1. Pool: the contributions of all uses have arrived, so the gradient is complete.
         owned = False
-        if type(g) is not ndarray:
+        if type(g) not in BY_ARRAY_TYPE:
             if type(g) in POOLED:
                 # First order only: the transpose of a weight passes factors on, cheaper than their product.
                 keep_factors = node.keeps_factors and first_order and bool(parents) and serial not in never_factors
                 g, owned = pooled(g, keep_factors)
-            if isinstance(g, np.generic):  # NumPy's results without axes are scalars; from here on an array again
-                g = np.asarray(g)
+            if first_order and not node.shape and type(g) is not list:
+                g = node_xp.asarray(g)  # NumPy's results without axes are scalars: from here on it is an array again
         if hooked:
             g, owned = apply_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
@@ -156,7 +154,7 @@ def run(
                     ledger[parent.serial] += _ledger_lines(node, parent, per_step or contribution, node_xp)
 
             # 4. The contribution in the parent's shape and dtype, into its pool.
-            if type(contribution) is not ndarray:
+            if type(contribution) not in BY_ARRAY_TYPE:
                 contribution = _finished(contribution, node, parent, first_order, saved, node_xp)
             elif contribution.shape != parent.shape:  # the parent was broadcast
                 contribution = _unbroadcast(contribution, node, parent, first_order, saved, node_xp)
