@@ -277,11 +277,12 @@ def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[
 
     A whole sequence has one for each step.
     """
+    lines: list[tuple[int | None, Any]]
     if type(contribution) is PerStepSum:
         lines = [(t, contribution.at(t)) for t in contribution.steps]
     else:
         lines = [(node.time_step, contribution.dense() if type(contribution) in UNFINISHED else contribution)]
-    result = []
+    result: list[tuple[int | None, Any]] = []
     for t, g in lines:
         if g.shape != parent.shape:
             g = unbroadcast(xp, g, parent.shape, defer=False)

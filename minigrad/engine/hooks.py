@@ -86,17 +86,22 @@ def add_hook(node: Node, hook: Hook) -> Handle:
     """Let the backward pass call `hook` with the node's pooled gradient."""
     metadata = ensure_metadata(node)
     hooks = metadata.hooks.setdefault(node.serial, Hooks())
-    key = id(metadata)
-    if key not in hooked:
-        hooked[key] = weakref.ref(metadata, lambda _: hooked.pop(key, None))
-    reference = hooked[key]
+    reference = _mark_hooked(metadata)
 
     def after_removal() -> None:
         metadata = reference()
         if metadata is not None and not any(metadata.hooks.values()):
-            hooked.pop(key, None)
+            hooked.pop(id(metadata), None)
 
     return Handle(hooks, hooks.add(hook), after_removal)
+
+
+def _mark_hooked(metadata: NodeMetadata) -> weakref.ref[NodeMetadata]:
+    """Enter the metadata of a node with a hook into `hooked` while it lives."""
+    key = id(metadata)
+    if key not in hooked:
+        hooked[key] = weakref.ref(metadata, lambda _: hooked.pop(key, None))
+    return hooked[key]
 
 
 def get_hooks(node: Node) -> Hooks | None:
@@ -109,7 +114,7 @@ def set_hooks(node: Node, hooks: Hooks) -> None:
     """Give the node hooks that were another's."""
     metadata = ensure_metadata(node)
     metadata.hooks[node.serial] = hooks
-    hooked.add(metadata)
+    _mark_hooked(metadata)
 
 
 def move_hooks(old: Node, new: Node) -> None:
