@@ -14,6 +14,7 @@ from .engine import backward_pass
 from .engine.backward_pass import Gradient
 from .engine.tape import GraphError, Leaf, mode, recording
 from .engine.tensor import Operand, Tensor, tensor_view
+from .foreign_arrays import import_array
 
 
 def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -206,6 +207,7 @@ def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool
         array = backend.xp.ones(output.shape, dtype=output.dtype)
         return Tensor(array) if create_graph else array
     if not isinstance(seed, Tensor):
+        seed = import_array(caller, "gradient", seed)
         seed = tensor_view(seed) if is_array(seed) else Tensor(backend.from_numpy(np.asarray(seed)))
     if seed.shape != output.shape:
         raise ValueError(f"{caller}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")

@@ -134,7 +134,7 @@ def _reduced(caller: str, loss: Tensor, reduction: str) -> Tensor:
 
 def _class_ids(targets: Any, logits: Tensor, ignore_index: int) -> Array:
     """The targets as int64 on the logits' backend. Those on the host are checked against the number of classes."""
-    ids = as_array(targets)
+    ids = as_array(targets, "cross_entropy", "targets")
     if ids.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: targets: got dtype {ids.dtype}, want integers")
     ids = ids.astype(np.int64)
@@ -161,7 +161,7 @@ def _in_dtype_of(caller: str, argument: str, value: Any, like: Tensor) -> Any:
     """A value in the dtype and on the backend of a tensor: an array, or a tensor if it requires a gradient."""
     if isinstance(value, Tensor) and value.requires_grad:
         return value if value.dtype == like.dtype else ops.astype(value, like.dtype)
-    return _to_backend_of(caller, argument, as_array(value).astype(like.dtype), like)
+    return _to_backend_of(caller, argument, as_array(value, caller, argument).astype(like.dtype), like)
 
 
 def _to_backend_of(caller: str, argument: str, array: Array, like: Tensor) -> Array:

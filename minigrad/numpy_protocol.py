@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .backend import NUMPY, fingerprint, get_backend
+from .backend import NUMPY, fingerprint
 from .engine.mutation import expose
 from .engine.primitive import FUNCTION_OF
 from .engine.tensor import Tensor
+from .foreign_arrays import export_array, import_anywhere, layout_fault
 from .pytree import is_no_container, tree_flatten, tree_unflatten
 
 REDUCED = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
@@ -152,21 +153,26 @@ def _array(value: Any) -> Any:
 
 
 def to_dlpack(x: Tensor, **options: Any) -> Any:
-    """Export the tensor's memory to another library, without a copy (the DLPack protocol).
+    """Export the tensor to another library (the DLPack protocol).
+
+    A plain layout is shared; negative strides, broadcast axes and read-only, empty or unaligned memory are copied.
 
     Raises:
-        BufferError: the tensor is on the tape, so that a write into its memory would make gradients wrong.
+        BufferError: the tensor is on the tape, so that a write into its memory would make gradients wrong; or
+            `copy=False` where a copy is needed.
     """
     if x.node is not None:
         raise BufferError(f"Tensor.__dlpack__: the tensor of shape {x.shape} is on the tape; export x.detach()")
-    return x.data.__dlpack__(**options)
+    if not layout_fault(x._data):
+        x._expose()
+    return export_array(x._data, "Tensor.__dlpack__", **options)
 
 
 def from_dlpack(x: Any) -> Tensor:
     """Return a constant tensor on another library's memory, without a copy: a torch tensor's, a CuPy or NumPy array's.
 
     Host memory gives the backend numpy, a CUDA device cupy. The backward pass detects writes into shared host memory as
-    it does those into a user's own array.
+    it does those into a user's own array. A tensor that torch negates or conjugates lazily is copied.
 
     >>> import numpy as np, minigrad as mg
     >>> a = np.ones(3)
@@ -174,14 +180,12 @@ def from_dlpack(x: Any) -> Tensor:
     True
 
     Raises:
-        TypeError: `x` does not speak DLPack.
+        TypeError: `x` does not speak DLPack, requires a gradient, or has a dtype or layout that NumPy lacks.
         BackendError: it lives on a device whose backend is missing.
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: x: got {type(x).__name__}, want an object with __dlpack__")
-    kind = int(x.__dlpack_device__()[0])
-    backend = NUMPY if kind == 1 else get_backend("cupy")
-    array = backend.xp.from_dlpack(x)
+    backend, array = import_anywhere("from_dlpack", x)
     if backend is NUMPY:
         expose(array, fingerprint)
     return Tensor(array)

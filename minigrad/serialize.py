@@ -139,7 +139,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def _host(name: str, value: Any) -> Host:
     """A host array in C order and native byte order; safetensors would write any other memory as if it were that."""
-    host = np.asarray(to_numpy(as_array(value)))
+    host = np.asarray(to_numpy(as_array(value, "save", f"arrays[{name!r}]")))
     if not isinstance(name, str) or "\0" in name or name == "__metadata__":  # neither format can hold these names
         raise TypeError(f"save: arrays: got the name {name!r}, want a string without NUL, other than '__metadata__'")
     if host.dtype.kind not in "biufc":

@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import BackendError, is_array
 from .engine.tensor import Tensor, tensor_view
+from .foreign_arrays import import_array, type_name
 
 
 def is_integer(value: Any) -> bool:
@@ -38,28 +39,29 @@ def check_choice(caller: str, choices: Collection[str | None], **arguments: Any)
             raise ValueError(f"{caller}: {name}: got {value!r}, want one of {list(choices)}")
 
 
-def as_array(value: Any) -> Any:
+def as_array(value: Any, caller: str = "array", argument: str = "value") -> Any:
     """The array of a tensor, the array itself, or a host array of anything else."""
-    array = value._data if isinstance(value, Tensor) else value
+    array = value._data if isinstance(value, Tensor) else import_array(caller, argument, value)
     return array if is_array(array) else np.asarray(array)
 
 
 def check_array(caller: str, argument: str, value: Any) -> None:
     """Raise TypeError unless the value is a tensor or an array."""
-    if not isinstance(value, Tensor) and not is_array(value):
-        raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
+    if not isinstance(value, Tensor) and not is_array(import_array(caller, argument, value)):
+        raise TypeError(f"{caller}: {argument}: got {type_name(value)}, want a Tensor or an array")
 
 
 def as_tensor(caller: str, argument: str, value: Any) -> Tensor:
     """The tensor itself, or a constant on the user's array, in which the backward pass notices writes.
 
-    Raises TypeError for anything else.
+    Another library's array is taken through DLPack. Raises TypeError for anything else.
     """
     if isinstance(value, Tensor):
         return value
+    value = import_array(caller, argument, value)
     if is_array(value):
         return tensor_view(value)
-    raise TypeError(f"{caller}: {argument}: got {type(value).__name__}, want a Tensor or an array")
+    raise TypeError(f"{caller}: {argument}: got {type_name(value)}, want a Tensor or an array")
 
 
 def check_like(caller: str, argument: str, value: Any, parameter: Tensor) -> Tensor:

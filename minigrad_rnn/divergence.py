@@ -14,6 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, losses
 from minigrad.backend import Backend, backend_of
+from minigrad.foreign_arrays import type_name
 from minigrad.losses import REDUCTIONS
 from minigrad.validation import as_array, as_tensor, check_choice
 
@@ -182,7 +183,7 @@ def _function(name: str, argument: str, function: Any) -> Any:
 
 
 def _shape_or_type(value: Any) -> str:
-    return f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+    return f"shape {value.shape}" if isinstance(value, Tensor) else type_name(value)
 
 
 def _outputs(name: str, outputs: Any, lengths: Any, batch_first: bool) -> tuple[Tensor, Lengths | None]:
@@ -235,7 +236,7 @@ def _on_backend(name: str, argument: str, value: Any, dtype: Any, backend: Backe
     """A tensor that requires a gradient as it is; else an array on that backend, floating point in that dtype."""
     if isinstance(value, Tensor) and value.requires_grad:
         return value
-    array = as_array(value)
+    array = as_array(value, name, argument)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want numbers")
     if array.dtype.kind == "f":

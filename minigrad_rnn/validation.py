@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigrad import Tensor
+from minigrad.foreign_arrays import import_array
 from minigrad.validation import as_tensor, check_like, check_probability, is_integer
 
 from .cells import Cell, CellMasks
@@ -99,6 +100,7 @@ def check_series(
         TypeError: not a tensor or an array, or another dtype than the parameter's. BackendError: on another backend.
         ValueError: another shape, T = 0 or B = 0.
     """
+    xs = xs if isinstance(xs, Tensor) else import_array(caller, argument, xs)
     shape = tuple(as_tensor(caller, argument, xs).shape)
     if len(shape) not in (2, 3) or shape[-1] != features:
         want = f"({'B, T' if batch_first else 'T, B'}, {features}) or (T, {features})"

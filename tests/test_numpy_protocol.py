@@ -1,4 +1,4 @@
-"""NumPy's functions on tensors, and memory shared with other libraries."""
+"""NumPy's functions on tensors."""
 
 from __future__ import annotations
 
@@ -177,57 +177,3 @@ def test_the_array_namespace_is_minigrad() -> None:
     xp = x.__array_namespace__()
     assert xp is mg
     assert xp.exp(x).requires_grad
-
-
-# DLPack
-
-
-def test_memory_goes_out_and_comes_in_without_a_copy() -> None:
-    x = mg.tensor(noise(3))
-    theirs = np.from_dlpack(x)
-    assert np.shares_memory(theirs, x.data)
-    back = mg.from_dlpack(theirs)
-    assert np.shares_memory(back.data, x.data)
-    assert not back.requires_grad
-
-
-def test_torch_and_back() -> None:
-    torch = pytest.importorskip("torch")
-    x = mg.tensor(noise(3))
-    theirs = torch.from_dlpack(x)
-    theirs[0] = 9.0
-    assert x.tolist()[0] == 9.0
-    ours = mg.from_dlpack(theirs)
-    assert ours.dtype == np.float64
-    theirs[1] = 8.0
-    assert ours.tolist()[:2] == [9.0, 8.0]
-
-
-def test_a_write_through_shared_memory_is_noticed() -> None:
-    torch = pytest.importorskip("torch")
-    theirs = torch.ones(3, dtype=torch.float64)
-    c, w = mg.from_dlpack(theirs), mg.tensor(noise(3), requires_grad=True)
-    y = (w * c).sum()
-    theirs[0] = 2.0
-    with pytest.raises(mg.GraphError, match="written into"):
-        y.backward()
-    y = (w * c).sum()
-    y.backward()
-    assert w.grad.tolist() == [2.0, 1.0, 1.0]
-    exported = mg.tensor(noise(3))
-    outside = torch.from_dlpack(exported)
-    y = (w * exported).sum()
-    outside[0] = 2.0
-    with pytest.raises(mg.GraphError, match="written into"):
-        y.backward()
-
-
-def test_a_tensor_on_the_tape_is_not_exported() -> None:
-    x = mg.tensor(noise(3), requires_grad=True)
-    with pytest.raises(BufferError, match=r"shape \(3,\) is on the tape; export x\.detach\(\)"):
-        np.from_dlpack(x)
-    with pytest.raises(BufferError, match="on the tape"):
-        np.from_dlpack(x * 2)
-    np.testing.assert_array_equal(np.from_dlpack(x.detach()), noise(3))
-    with pytest.raises(TypeError, match="from_dlpack: x: got list"):
-        mg.from_dlpack([1.0])

@@ -13,6 +13,7 @@ from ..engine.backward_pass import reachable
 from ..engine.metadata import operation_node
 from ..engine.tape import GraphError, Node
 from ..engine.tensor import Tensor
+from ..foreign_arrays import type_name
 
 Array = Any
 Names = Any
@@ -62,7 +63,7 @@ def rows_of(caller: str, result: Tensor, names: Names = None) -> tuple[list[Row]
         GraphError: the graph was consumed by a backward pass. TypeError: `result` is not a tensor on the tape.
     """
     if not isinstance(result, Tensor):
-        raise TypeError(f"{caller}: result: got {type(result).__name__}, want a Tensor")
+        raise TypeError(f"{caller}: result: got {type_name(result)}, want a Tensor")
     if result.node is None:
         raise TypeError(f"{caller}: result: the tensor of shape {result.shape} is not on the tape")
     name_of = names_by_serial(caller, names)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import BackendError, backend_of
+from ..foreign_arrays import type_name
 from .metadata import NodeMetadata, ensure_metadata, get_metadata
 from .tape import GraphError, Node
 from .tensor import Tensor
@@ -197,7 +198,7 @@ def read_only_tensor(g: Any) -> Tensor:
 def check_replacement(caller: str, result: Any, g: Any) -> Any:
     """Check the tensor that a hook returned in place of `g`; return it as a tensor or an array, as `g` is."""
     if not isinstance(result, Tensor):
-        raise TypeError(f"{caller} returned {type(result).__name__}, want None or a Tensor")
+        raise TypeError(f"{caller} returned {type_name(result)}, want None or a Tensor")
     if result.shape != tuple(g.shape):
         raise ValueError(f"{caller} returned shape {result.shape}, want {tuple(g.shape)} as the gradient")
     if result.dtype != g.dtype:

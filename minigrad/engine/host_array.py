@@ -26,7 +26,9 @@ def is_dtypeless(data: Any) -> bool:
 
 
 def host_array(data: Any, weak_dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-    """Return an array, on the memory of `data` if that has one. Python floats become `weak_dtype`; anything with a dtype keeps it, in lists too.
+    """Return an array, on the memory of `data` if that has one.
+
+    Python floats become `weak_dtype`; anything with a dtype keeps it, in lists too.
 
     Raises:
         ValueError: nested lists of different lengths.
@@ -43,7 +45,7 @@ def operand(x: Any) -> Any:
         return x
     if isinstance(x, np.ndarray):  # a subclass, such as memmap
         return x.view(np.ndarray)
-    if hasattr(x, "__array__") and not isinstance(x, type):  # an array of torch's or pandas'
+    if hasattr(x, "__array__") and not isinstance(x, type):  # an array of pandas', say
         return np.asarray(x)
     if isinstance(x, (array.array, memoryview)):
         return np.asarray(x)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
+from ..foreign_arrays import import_array, is_foreign
 from .fast_path import fast_operation
 from .host_array import host_array, operand
 from .mutation import exposed, fingerprint_saved, source_positions
@@ -114,7 +115,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                     raise mixed_backend_error(name, args)
         backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
         if odd or backend is None:
-            backend, arrays = to_common_backend(backend, arrays)
+            backend, arrays = to_common_backend(backend, arrays, name)
         now = mode()
         token = None if now.observer is None else now.observer.started(name)
         try:
@@ -278,7 +279,7 @@ def keywords_to_positions(
     return tuple(args), options
 
 
-def to_common_backend(backend: Backend | None, arrays: list[Any]) -> tuple[Backend, list[Any]]:
+def to_common_backend(backend: Backend | None, arrays: list[Any], name: str = "operation") -> tuple[Backend, list[Any]]:
     """Convert lists, NumPy scalars and other libraries' arrays to arrays of the backend of the others."""
     if backend is None:
         first = next((a for a in arrays if is_array(a)), None)
@@ -292,6 +293,10 @@ def to_common_backend(backend: Backend | None, arrays: list[Any]) -> tuple[Backe
             a = backend.from_numpy(host_array(a, float_dtype))
         elif isinstance(a, np.generic):
             a = backend.from_numpy(np.asarray(a))
+        elif is_foreign(a):
+            a = import_array(name, "argument", a)
+            if backend is not NUMPY:
+                raise mixed_backend_error(name, [*arrays, a])
         elif backend is NUMPY and type(a) is not np.ndarray and type(a) not in PLAIN:
             a = operand(a)
         converted.append(a)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import NUMPY, Backend, backend_of, default_backend, fingerprint, get_backend, is_array, to_numpy
+from ..foreign_arrays import import_array, type_name
 from .host_array import host_array
 from .mutation import expose, mark_user_owned, note_write
 from .tape import Leaf, Node, new_leaf
@@ -146,7 +147,7 @@ class Tensor(TensorMethods):
                 "minigrad.gradients(outputs, inputs)"
             )
         if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
-            got = value.shape if isinstance(value, Tensor) else type(value).__name__
+            got = value.shape if isinstance(value, Tensor) else type_name(value)
             raise ValueError(f"Tensor.grad: got {got}, want None or a Tensor of shape {self.shape}")
         if value is not None and (value.dtype, value.backend) != (self.dtype, self.backend):
             raise TypeError(
@@ -274,6 +275,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     """
     if isinstance(data, Tensor):
         data = data._data
+    data = import_array("tensor", "data", data)
     source = backend_of(data) if is_array(data) else None
     if backend is not None:
         target = get_backend(backend)

@@ -10,19 +10,22 @@ import numpy as np
 from .. import ops
 from ..backend import backend_of
 from ..engine.tensor import Parameter, Tensor
+from ..foreign_arrays import import_array
 from ..validation import as_array, as_tensor, check_integer, check_probability
 from . import init
 from .module import Module, ModuleList
 
 
-def _check_input(caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None) -> None:
-    """Raise unless an input is an array, ends in the `trailing` axes, and has the parameter's dtype."""
+def _check_input(caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None) -> Any:
+    """Return an input; raise unless it is an array, ends in the `trailing` axes, and has the parameter's dtype."""
+    value = value if isinstance(value, Tensor) else import_array(caller, "x", value)
     x = as_tensor(caller, "x", value)
     if x.shape[max(0, x.ndim - len(trailing)) :] != trailing:
         want = ", ".join(["...", *map(str, trailing)])
         raise ValueError(f"{caller}: x: got shape {x.shape}, want ({want})")
     if parameter is not None and x.dtype != parameter.dtype:
         raise TypeError(f"{caller}: x: got dtype {x.dtype}, want {parameter.dtype} like the parameters")
+    return value
 
 
 class Linear(Module):
@@ -53,7 +56,7 @@ class Linear(Module):
         self.bias = Parameter(init.uniform((out_features,), -bound, bound, rng, dtype)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        _check_input("Linear", x, (self.in_features,), self.weight)
+        x = _check_input("Linear", x, (self.in_features,), self.weight)
         return ops.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
@@ -100,7 +103,7 @@ class Embedding(Module):
         self.weight = Parameter(rows)
 
     def forward(self, ids: Any) -> Tensor:
-        array = as_array(ids)
+        array = as_array(ids, "Embedding", "ids")
         if array.dtype.kind not in "iu":
             raise TypeError(f"Embedding: ids: got dtype {array.dtype}, want integers")
         if isinstance(array, np.ndarray):
@@ -151,6 +154,7 @@ class Dropout(Module):
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
+        x = x if isinstance(x, Tensor) else import_array("Dropout", "x", x)
         array = x._data if isinstance(x, Tensor) else x
         mask = dropout_mask(array.shape, self.p, self.rng, array.dtype)
         return ops.multiply(x, backend_of(array).from_numpy(mask))
@@ -194,7 +198,7 @@ class LayerNorm(Module):
         self.bias = Parameter(init.zeros(shape, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Tensor:
-        _check_input("LayerNorm", x, self.normalized_shape, self.weight)
+        x = _check_input("LayerNorm", x, self.normalized_shape, self.weight)
         axes = tuple(range(-len(self.normalized_shape), 0))
         centred = x - ops.mean(x, axis=axes, keepdims=True)
         y: Tensor = centred / ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True) + self.eps)

@@ -13,6 +13,7 @@ from ..backend import Backend, backend_of, get_backend, is_array
 from ..engine.hooks import Handle, move_hooks
 from ..engine.tape import Leaf, mode, new_leaf
 from ..engine.tensor import Parameter, Tensor
+from ..foreign_arrays import import_array
 from .module_hooks import ModuleHooks, call_with_hooks
 
 Array = Any
@@ -294,7 +295,7 @@ class Module:
             if name not in state_dict:
                 continue
             value = state_dict[name]
-            array = value._data if isinstance(value, Tensor) else value
+            array = value._data if isinstance(value, Tensor) else import_array("load_state_dict", name, value)
             if not is_array(array) or array.dtype.kind not in "fiub":
                 got = getattr(array, "dtype", type(array).__name__)
                 wrong.append(f"{name}: got {got}, want an array of real numbers")

@@ -184,7 +184,7 @@ class Optimizer:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
         s: dict[str, Any] = {"step": int(entry["step"])}
         for name in self.init_state(o):
-            array = as_array(entry[name])
+            array = as_array(entry[name], wrong, name)
             if tuple(array.shape) != p.shape:
                 raise ValueError(f"{wrong}{name}: got shape {tuple(array.shape)}, want {p.shape}")
             s[name] = backend_of(p._data).from_numpy(np.array(to_numpy(array), dtype=p.dtype))

@@ -11,6 +11,7 @@ from .. import ops
 from ..backend import is_array
 from ..engine import tape
 from ..engine.tensor import Tensor, tensor
+from ..foreign_arrays import type_name
 from ..nn.module import Module
 from ..pytree import TreeDef, match_structure, tree_flatten, tree_unflatten
 from .argnums import check_function
@@ -97,7 +98,7 @@ class CustomRule:
                 )
         for y in outputs:
             if not isinstance(y, Tensor):
-                raise TypeError(f"{self._name}: returned {type(y).__name__}, want a Tensor or a tree of them")
+                raise TypeError(f"{self._name}: returned {type_name(y)}, want a Tensor or a tree of them")
         if tape.mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
             outputs = self._entry(leaves, tree, kwargs, outputs, structure, residuals)
         return tree_unflatten(structure, outputs)

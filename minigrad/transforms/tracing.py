@@ -20,6 +20,7 @@ from ..engine import tape
 from ..engine.mutation import fingerprint_saved
 from ..engine.primitive import JointRule, record
 from ..engine.tensor import Parameter, Tensor, tensor
+from ..foreign_arrays import type_name
 from ..pytree import TreeDef, flatten_with_paths, tree_flatten, tree_map, tree_unflatten
 
 Array = Any
@@ -244,7 +245,7 @@ class Trace:
         name = function_name(self.function)
         if not isinstance(value, Tensor):
             raise TypeError(
-                f"{self.caller}: {name} returned {type(value).__name__}, want a scalar Tensor, computed by minigrad's "
+                f"{self.caller}: {name} returned {type_name(value)}, want a scalar Tensor, computed by minigrad's "
                 "functions: no gradient flows through anything else"
             )
         if value.dtype.kind != "f":

@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad import Tensor
 from minigrad.backend import Backend, is_array, to_numpy
+from minigrad.foreign_arrays import import_array
 
 Array = Any
 
@@ -33,6 +34,7 @@ class Lengths:
 
     def __init__(self, steps: Any, T: int, B: int, backend: Backend, name: str) -> None:
         want = f"want {B} whole numbers, one for each sequence"
+        steps = steps if isinstance(steps, Tensor) else import_array(name, "lengths", steps)
         if not isinstance(steps, (list, tuple, Tensor)) and not is_array(steps):
             raise TypeError(f"{name}: lengths: got {type(steps).__name__}, {want}")
         if not isinstance(steps, (list, tuple)):

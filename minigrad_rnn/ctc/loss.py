@@ -138,7 +138,7 @@ def check_lengths(name: str, argument: str, value: Any, B: int, most: int, most_
 
 def _integers(name: str, argument: str, value: Any) -> Whole:
     try:
-        array = as_array(value)
+        array = as_array(value, name, argument)
     except ValueError as error:
         raise ValueError(f"{name}: {argument}: got lists of different lengths, want a full array: {error}") from None
     if backend_of(array) is not NUMPY:

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad import Parameter, Tensor, nn
 from minigrad.backend import is_array, to_numpy
+from minigrad.foreign_arrays import import_array
 from minigrad.validation import check_choice
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
@@ -225,5 +226,6 @@ def _host(value: Any) -> Host | None:
         return to_numpy(value)
     if callable(getattr(value, "detach", None)):  # a torch tensor
         value = value.detach().cpu()
-        return np.asarray((value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy())
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    value = import_array("torch_state_dict", "value", value)
     return np.asarray(value) if hasattr(value, "__array__") else None

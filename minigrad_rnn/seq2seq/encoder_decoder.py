@@ -321,7 +321,7 @@ class EncoderDecoder(nn.Module):
         """Exchange the time and batch axes of x, if there is one, if the model is batch_first."""
         if x is None or not self.batch_first:
             return x
-        return (x if isinstance(x, Tensor) else as_array(x)).swapaxes(0, 1)
+        return (x if isinstance(x, Tensor) else as_array(x, "EncoderDecoder", "x")).swapaxes(0, 1)
 
 
 def _choose_tokens(xp: Any, logits: Array, draws: Array | None) -> Array:
@@ -342,7 +342,7 @@ def _check_ids(
     name: str, argument: str, ids: Any, lengths: Any, embedding: nn.Embedding
 ) -> tuple[Array, Lengths | None]:
     """Ids (T, B), 0 at padding, on the embedding's backend; ids from the host are checked to be below V."""
-    array, backend, V = as_array(ids), backend_of(embedding.weight._data), embedding.num_embeddings
+    array, backend, V = as_array(ids, name, argument), backend_of(embedding.weight._data), embedding.num_embeddings
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want integers")
     if array.ndim != 2 or not array.size:

@@ -277,13 +277,14 @@ def test_a_write_is_caught_whatever_lies_between_an_array_and_its_memory(memory:
         y.backward()
 
 
-def test_a_write_is_caught_through_a_computed_tensors_memory_at_torch() -> None:
+def test_a_computed_tensors_memory_is_out_of_torchs_reach() -> None:
     torch = pytest.importorskip("torch")
-    h = mg.tanh(leaf(3))
-    theirs = torch.from_dlpack(h.detach())  # torch knows no read-only memory
+    x = leaf(3)
+    h = mg.tanh(x)
+    theirs = torch.from_dlpack(h.detach())  # torch knows no read-only memory, so this is a copy
     theirs[1] = 5.0
-    with pytest.raises(mg.GraphError, match="'tanh' saved a tensor"):
-        h.sum().backward()
+    h.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 1 - np.tanh(x.numpy()) ** 2, rtol=1e-12)
 
 
 def test_torchs_tensor_is_an_array_as_to_numpy() -> None:
@@ -291,7 +292,7 @@ def test_torchs_tensor_is_an_array_as_to_numpy() -> None:
     x, p = leaf(3), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     (x * p).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), p.numpy())
-    with pytest.raises(RuntimeError, match="requires grad"):
+    with pytest.raises(TypeError, match=r"multiply: .*torch\.Tensor that requires grad.*pass x\.detach\(\)"):
         x * p.requires_grad_()
 
 

@@ -11,6 +11,7 @@ from ...backend import BY_ARRAY_TYPE, backend_of, is_array
 from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
+from ...foreign_arrays import import_array, is_foreign
 from ...validation import check_choice
 from ..arrays.conversion import backend_at, to_array
 from ..arrays.shape import broadcast_arrays, ndim, ravel, reshape, shape as shape_of, vector_shape
@@ -54,6 +55,8 @@ def _constant_part(x: Any, part: Any) -> Any:
         part = part._data
     if is_array(part):
         return part.copy()
+    if is_foreign(part):
+        return backend_at(x).from_numpy(import_array("getitem", "index", part).copy())
     if isinstance(part, (list, tuple)):
         part = np.asarray([p.numpy() if isinstance(p, Tensor) else p for p in part])
         return backend_at(x).from_numpy(part if part.size else part.astype(np.intp))
