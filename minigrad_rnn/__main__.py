@@ -116,6 +116,8 @@ def cases(name: str, input_size: int, hidden_size: int) -> list[Case]:
         Case(make((1, 2), bidirectional=True), lengths=True),
         Case(make((3, 1), bidirectional=True, merge="mean", **dropping), masks=True),
         Case(make(bidirectional=True, merge="sum")),
+        Case(make(reverse=True, initial_state="learned"), lengths=True),
+        Case(make(reverse=True, **dropping), lengths=True, masks=True),
         Case(make(), truncation=Truncation(3)),
         Case(make(**dropping), masks=True, truncation=Truncation(4)),
         Case(make(initial_state="learned"), lengths=True, truncation=Truncation(2)),

@@ -151,7 +151,7 @@ class Graph:
 
         for k, block in enumerate(module.blocks):
             if all(len(stack) == 1 for stack in block):  # one layer, whose directions are merged: one node
-                direction = "bidirectional" if len(block) == 2 else "forward"
+                direction = "bidirectional" if len(block) == 2 else "reverse" if module.reverse else "forward"
                 hs = add_layer(f"layer{k}", [stack[0] for stack in block], direction, x)
                 x = self.merge_directions(f"{name}layer{k}", module, hs)
                 continue

@@ -209,6 +209,8 @@ def _check_recurrence(module: Recurrence, path: str) -> None:
         _unsupported(module, path, "num_layers", module.num_layers, "one number for both directions")
     if module.bidirectional and module.merge != "concat":
         _unsupported(module, path, "merge", module.merge, "'concat'")
+    if module.reverse:
+        _unsupported(module, path, "reverse", True, "False")
     if any(module.zoneout):
         _unsupported(module, path, "zoneout", module.zoneout, "0.0")
 

@@ -130,9 +130,9 @@ def split(d: Array, tops: Sequence[Array], merge: str) -> list[Array]:
     return [d * (1.0 if merge == "sum" else 0.5)] * 2
 
 
-def block_names(num_layers: int | tuple[int, int], bidirectional: bool) -> list[list[list[str]]]:
+def block_names(num_layers: int | tuple[int, int], bidirectional: bool, reverse: bool) -> list[list[list[str]]]:
     """The cells' names: blocks, from the bottom, of a stack for each direction, of cells from the bottom."""
-    directions = ("forward", "backward") if bidirectional else ("forward",)
+    directions = ("forward", "backward") if bidirectional else ("backward",) if reverse else ("forward",)
     if isinstance(num_layers, tuple):
         return [[[f"{direction}{l}" for l in range(n)] for direction, n in zip(directions, num_layers)]]
     return [[[f"{direction}{l}"] for direction in directions] for l in range(num_layers)]
@@ -170,7 +170,7 @@ def make_layers(
 def reference_bptt(
     cell: str, parameters: Mapping[str, Array], xs: Array, initial_state: Any,
     divergence_gradient: Callable[[Array, Any], tuple[Array, Any]],
-    *, num_layers: int | tuple[int, int], bidirectional: bool, merge: str = "concat",
+    *, num_layers: int | tuple[int, int], bidirectional: bool, reverse: bool = False, merge: str = "concat",
     lengths: Sequence[int] | None = None, masks: Mapping[str, Masks] | None = None, cut_every: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ReferenceResult:  # fmt: skip
@@ -185,6 +185,7 @@ def reference_bptt(
         divergence_gradient: `(output, final_state)` → the divergence's gradients with respect to both.
         num_layers: L, and then layer l + 1 reads the merged directions of layer l; or (L_f, L_b), two nets of those
             depths that are merged at their tops (slide 105).
+        reverse: whether the only direction is backward.
         merge: "concat", "sum" or "mean".
         lengths: (B,) whole numbers 1 … T.
         masks: by cell name, "input" (T, B, W), "recurrent" (B, P), and by state name zoneout's (T, B, S).
@@ -201,8 +202,8 @@ def reference_bptt(
     step = step_of(cell, options or {})
     if merge not in MERGES:
         raise ValueError(f"manual_bptt: merge: got {merge!r}, want one of {MERGES}")
-    check_inputs(xs, num_layers, lengths, cut_every, bidirectional)
-    blocks = block_names(num_layers, bidirectional)
+    check_inputs(xs, num_layers, lengths, cut_every, bidirectional, reverse)
+    blocks = block_names(num_layers, bidirectional, reverse)
     layers, sizes = make_layers(step, parameters, xs, blocks, merge, lengths, masks or {}, cut_every)
     rows = {name: k for k, name in enumerate(layers)}
     lead = (len(rows), xs.shape[1])

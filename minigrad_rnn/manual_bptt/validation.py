@@ -28,8 +28,9 @@ def check_array(name: str, a: Array, shape: tuple[int, ...], dtype: Any) -> None
 
 
 def check_inputs(
-    xs: Any, num_layers: Any = 1, lengths: Any = None, cut_every: Any = None, bidirectional: bool = False
-) -> None:
+    xs: Any, num_layers: Any = 1, lengths: Any = None, cut_every: Any = None, bidirectional: bool = False,
+    reverse: bool = False,
+) -> None:  # fmt: skip
     """Raise ValueError unless xs is float32 or float64 (T, B, I) and the options fit it and each other."""
     if not isinstance(xs, np.ndarray) or xs.ndim != 3 or 0 in xs.shape or xs.dtype not in (np.float32, np.float64):
         raise ValueError(f"manual_bptt: xs: got {describe(xs)}, want a float32 or float64 array (T, B, I), not empty")
@@ -38,8 +39,10 @@ def check_inputs(
     depths = num_layers if isinstance(num_layers, tuple) else (num_layers,)
     if len(depths) != (2 if isinstance(num_layers, tuple) else 1) or not all(is_integer(n) and n >= 1 for n in depths):
         raise ValueError(f"manual_bptt: num_layers: got {num_layers!r}, want 1 or more, or a pair of such numbers")
-    if cut_every is not None and (bidirectional or not is_integer(cut_every) or cut_every < 1):
-        raise ValueError(f"manual_bptt: cut_every: got {cut_every!r}, want 1 or more, and one direction")
+    if bidirectional and reverse:
+        raise ValueError("manual_bptt: reverse: got True with bidirectional=True, want one or the other")
+    if cut_every is not None and (bidirectional or reverse or not is_integer(cut_every) or cut_every < 1):
+        raise ValueError(f"manual_bptt: cut_every: got {cut_every!r}, want 1 or more, and to read forward")
     T, B = xs.shape[:2]
     if lengths is not None:
         got = np.asarray(lengths)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         recurrent_dropout: float
         zoneout: float | tuple[float, ...]
         merge: str
+        reverse: bool
         rng: nn.init.Rng
         dtype: Any
 

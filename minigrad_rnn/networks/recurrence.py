@@ -43,6 +43,8 @@ class Recurrence(nn.Module):
         zoneout: probability with which a unit of the state keeps its value from t−1 (Krueger et al. 2017); for a state
             of several arrays also a tuple, one for each. In evaluation the expected value is taken.
         merge: how the two directions' outputs are combined: "concat", "sum" or "mean".
+        reverse: whether the one direction is backward: every layer reads from a sequence's last step to its first, and
+            its cells are named `backward{l}`. Outputs stay in the order of xs; the state is that after step 0.
         impl: the implementation: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's
             whole sequence as one primitive; "auto" takes "fused" where it can. `implementation` names the one that ran
             last. "fused" does not support recurrent dropout, zoneout or a cell without a `sequence`, and raises an
@@ -94,6 +96,7 @@ class Recurrence(nn.Module):
         recurrent_dropout: float = 0.0,
         zoneout: float | tuple[float, ...] = 0.0,
         merge: str = "concat",
+        reverse: bool = False,
         cell_type: type[Cell] | None = None,
         rng: nn.init.Rng = None,
         dtype: Any = "float32",
@@ -114,14 +117,16 @@ class Recurrence(nn.Module):
             )
         check_choice(name, IMPLEMENTATIONS, impl=impl)
         check_choice(name, MERGES, merge=merge)
+        if reverse and bidirectional:
+            raise ValueError(f"{name}: reverse: got True with bidirectional=True, want one or the other")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.bias, self.batch_first, self.bidirectional, self.reverse = bias, batch_first, bidirectional, bool(reverse)
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         self.initial_state, self.merge, self.impl, self.cell_options = initial_state, merge, impl, cell_options
         self.rng = rng = nn.init.as_generator(rng, name)
         self._implementation: str | None = None
         self._plan: Plan | None = None
-        self.directions = ("forward", "backward") if bidirectional else ("forward",)
+        self.directions = ("forward", "backward") if bidirectional else ("backward",) if reverse else ("forward",)
         if impl == "fused" and (why := self.fused_refusal()):
             raise ValueError(f"{name}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
         separate = isinstance(num_layers, tuple)
@@ -351,7 +356,7 @@ class Recurrence(nn.Module):
         defaults: dict[str, Any] = {
             "num_layers": 1, "bias": True, "batch_first": False, "bidirectional": False, "dropout": 0.0,
             "recurrent_dropout": 0.0, "zoneout": (0.0,) * len(self.zoneout), "merge": "concat",
-            "initial_state": "zeros", "impl": "auto",
+            "reverse": False, "initial_state": "zeros", "impl": "auto",
         }  # fmt: skip
         options = {name: value for name, default in defaults.items() if (value := getattr(self, name)) != default}
         num_layers = options.pop("num_layers", None)

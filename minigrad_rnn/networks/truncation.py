@@ -38,8 +38,9 @@ def _axis_and_sizes(rnn: Recurrence, xs: Any) -> tuple[int, int, int]:
     """Return (the time axis, T, B) of xs. Raises if rnn cannot run over xs in windows."""
     if not isinstance(rnn, Recurrence):
         raise TypeError(f"Truncation: rnn: got {type(rnn).__name__}, want a recurrence")
-    if rnn.bidirectional:
-        raise ValueError("Truncation: rnn: got a bidirectional recurrence, want one that reads forward only")
+    if rnn.directions != ("forward",):
+        got = "a bidirectional recurrence" if rnn.bidirectional else "reverse=True"
+        raise ValueError(f"Truncation: rnn: got {got}, want one that reads forward only")
     check_array("Truncation", "xs", xs)
     axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
     return axis, int(xs.shape[axis]), int(xs.shape[1 - axis]) if xs.ndim == 3 else 1
@@ -128,14 +129,14 @@ class Truncation:
         """Run `rnn` over xs window by window. Call `backward` on each window's loss before taking the next window.
 
         Args:
-            rnn: any one-way recurrence. (A state that is read backward comes from the future and cannot be carried on.)
+            rnn: any recurrence that reads forward only (a state that is read backward comes from the future).
             xs: (T, B, I), (B, T, I) with batch_first or (T, I), any array or tensor that can be sliced.
             state: before the first step; it, or a learned h(−1), receives gradients from the windows that reach it.
             masks: those of the whole sequence, as `rnn.draw_masks` returns them; None lets each window draw its own.
             lengths: (B,), as the recurrence takes them; each sequence's gradients are those that it would have alone.
 
         Raises:
-            ValueError: the recurrence reads in two directions, or as its own call.
+            ValueError: the recurrence reads backward or in two directions, or as its own call.
             TypeError: rnn is not a recurrence, or as its own call.
         """
         axis, T, B = _axis_and_sizes(rnn, xs)

@@ -159,8 +159,9 @@ class Decoder(nn.Module):
         width = embedding_size + (context_size if attend == "before" else 0)
         self.recurrence = network(width, hidden_size, num_layers, rng=rng, dtype=dtype, **options)
         _check_time_major("Decoder", self.recurrence)
-        if self.recurrence.bidirectional:
-            raise ValueError("Decoder: bidirectional: got True, want False: later tokens are not known yet")
+        for option in ("bidirectional", "reverse"):
+            if getattr(self.recurrence, option):
+                raise ValueError(f"Decoder: {option}: got True, want False: later tokens are not known yet")
         top = self.recurrence.cells[-1].state_sizes[0]
         if attention is not None and attention.query_size != top:
             raise ValueError(f"Decoder: attention: got query_size {attention.query_size}, want {top}, the size of h")

@@ -49,7 +49,7 @@ class OneToMany(nn.Module):
     """A sequence from one input: x is the input at t = 0; `feedback` determines the later ones.
 
     Args:
-        recurrence: in one direction.
+        recurrence: one that reads forward only.
         readout: y(t) (B, O) from h(t).
         feedback: the input at t ≥ 1. "output": y(t−1), if O = I; "input": x again; "zeros"; or a module that computes
             the next input (B, I) from y(t−1). Gradients pass through what is fed back.
@@ -67,8 +67,11 @@ class OneToMany(nn.Module):
         super().__init__()
         if not isinstance(feedback, nn.Module) and feedback not in FEEDBACKS:
             raise ValueError(f"OneToMany: feedback: got {feedback!r}, want one of {list(FEEDBACKS)} or a Module")
-        if recurrence.bidirectional:
-            raise ValueError("OneToMany: recurrence: got two directions, want one: later outputs are not known yet")
+        if recurrence.directions != ("forward",):
+            got = "two directions" if recurrence.bidirectional else "reverse=True"
+            raise ValueError(
+                f"OneToMany: recurrence: got {got}, want one that reads forward: later outputs are not known yet"
+            )
         self.recurrence, self.readout, self.feedback = recurrence, readout, feedback
 
     def forward(

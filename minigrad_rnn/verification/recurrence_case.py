@@ -130,6 +130,7 @@ class RecurrenceCase(VerificationCase):
             self.divergence_gradient,
             num_layers=model.num_layers,
             bidirectional=model.bidirectional,
+            reverse=model.reverse,
             merge=model.merge,
             lengths=self.lengths,
             masks={name: self.full_masks(mask) for name, mask in self.masks.items()} or None,

@@ -115,6 +115,17 @@ def test_depths_merges_layouts_lengths_and_learned_states(
     assert_same(run(tmp_path / "a.onnx", xs=xs), ours(model, xs, {}))
 
 
+@pytest.mark.parametrize("kind", CELLS)
+def test_one_that_reads_backward_only(tmp_path: Path, kind: str) -> None:
+    model = recurrence(kind, 2, reverse=True)
+    proto = export_onnx(model, tmp_path / "a.onnx", state=True, lengths=True)
+    directions = [a.s for node in proto.graph.node for a in node.attribute if a.name == "direction"]
+    assert directions == [b"reverse"] * 2
+    xs, starts = draw(model, 5, 3)
+    lengths = np.array([2, 5, 1], "int32")
+    assert_same(run(tmp_path / "a.onnx", xs=xs, lengths=lengths, **starts), ours(model, xs, starts, lengths))
+
+
 @settings(max_examples=25)
 @given(
     kind=st.sampled_from([*CELLS]),
