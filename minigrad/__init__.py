@@ -36,18 +36,14 @@ from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as grad
 from .debug.profiler import profile as profile
 from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
 from .differentiate import Ledger as Ledger, gradients as gradients, ledger as ledger
+from .engine.modes import enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
 from .engine.primitive import (
     JointRule as JointRule,
     call_in as call_in,
     primitive as primitive,
     primitive_with_outputs as primitive_with_outputs,
 )
-from .engine.tape import (
-    GraphError as GraphError,
-    enable_grad as enable_grad,
-    no_grad as no_grad,
-    time_step as time_step,
-)
+from .engine.tape import GraphError as GraphError
 from .engine.tensor import Parameter as Parameter, Tensor as Tensor, tensor as tensor
 from .losses import bce_with_logits as bce_with_logits, cross_entropy as cross_entropy, mse as mse
 from .nn import manual_seed as manual_seed

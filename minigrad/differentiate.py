@@ -12,7 +12,8 @@ from . import ops
 from .backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
 from .engine import backward_pass
 from .engine.backward_pass import Gradient
-from .engine.tape import GraphError, Leaf, mode, recording
+from .engine.modes import mode, run_recording
+from .engine.tape import GraphError, Leaf
 from .engine.tensor import Operand, Tensor, tensor_view
 from .foreign_arrays import import_array
 
@@ -188,11 +189,10 @@ def _pooled_gradients(
                 "requires a gradient, or it was computed under no_grad or detached"
             )
         roots.append((output.node, _initial_grad(caller, output, seed, create_graph)))
-    with recording(create_graph):
-        lift = Tensor if create_graph else None
-        run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
-        observer = mode().observer
-        return run() if observer is None else observer.backward_pass(roots, run)
+    lift = Tensor if create_graph else None
+    run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
+    observer = mode().observer
+    return run_recording(create_graph, run if observer is None else partial(observer.backward_pass, roots, run))
 
 
 def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:

@@ -12,8 +12,9 @@ from .backend import Backend, backend_of, get_backend
 from .differentiate import backward
 from .engine import pickling as pickling  # it binds itself to Tensor and Leaf
 from .engine.hooks import register_hook
+from .engine.modes import mode
 from .engine.primitive import record
-from .engine.tape import Node, mode
+from .engine.tape import Node
 from .engine.tensor import Tensor
 
 

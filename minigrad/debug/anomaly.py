@@ -15,9 +15,10 @@ import numpy as np
 from ..backend import backend_of, is_array, to_numpy
 from ..engine.gradient_pool import IndexedSlice, OuterProduct, PerStepSum, RowSum
 from ..engine.metadata import SourceLine, ensure_metadata, get_metadata
+from ..engine.modes import mode
 from ..engine.observer import ObserverContext
 from ..engine.primitive import FUNCTION_OF, REGISTRY
-from ..engine.tape import Node, Rule, mode
+from ..engine.tape import Node, Rule
 from ..engine.tensor import Tensor
 from .source_line import users_line
 
@@ -96,17 +97,15 @@ class detect_anomaly(ObserverContext):
         super().__init__()
         self.warn = warn
 
-    def __enter__(self) -> None:
-        super().__enter__()
+    def opening(self) -> None:
         errstate = np.errstate(divide="ignore", over="ignore", invalid="ignore")
         errstate.__enter__()
         _errstates.set((*_errstates.get(), errstate))
 
-    def __exit__(self, *error: Any) -> None:
+    def closed(self) -> None:
         *outer, errstate = _errstates.get()
         _errstates.set(tuple(outer))
-        errstate.__exit__(*error)
-        super().__exit__(*error)
+        errstate.__exit__(None, None, None)
 
     def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
         outputs = [x._data for x in result] if isinstance(result, tuple) else [result._data]

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from ..backend import BY_ARRAY_TYPE
 from ..engine.metadata import ensure_metadata, get_metadata, operation_node
+from ..engine.modes import mode
 from ..engine.observer import ObserverContext
-from ..engine.tape import Node, Rule, mode
+from ..engine.tape import Node, Rule
 from ..validation import check_choice
 from .graph import kept_arrays
 
@@ -79,16 +80,14 @@ class profile(ObserverContext):
         self._lock = threading.Lock()
         self._starts: list[float] = []
 
-    def __enter__(self) -> profile:  # type: ignore[override]
-        super().__enter__()
+    def opening(self) -> profile:
         self._starts.append(self._starts[0] if self._starts else self._now())
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def closed(self) -> None:
         start = self._starts.pop()
         if not self._starts:  # the outermost block: an inner or a concurrent one is part of its time
             self.wall += self._now() - start
-        super().__exit__(*error)
 
     _clock = staticmethod(time.perf_counter)
 

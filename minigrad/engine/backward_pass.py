@@ -9,8 +9,9 @@ from typing import Any
 from ..backend import BY_ARRAY_TYPE
 from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
 from .hooks import apply_hooks, hooked
+from .modes import mode
 from .mutation import check_saved
-from .tape import GraphError, ManyNode, Node, Pick, mode, output_of
+from .tape import GraphError, ManyNode, Node, Pick, output_of
 
 Array = Any
 

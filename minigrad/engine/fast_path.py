@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from .modes import mode
 from .mutation import exposed, is_exposed, source_positions
-from .tape import Node, mode, serials
+from .tape import Node, serials
 from .tensor import Parameter, Tensor
 
 WEAK = frozenset(("add", "subtract", "multiply", "divide", "maximum", "minimum"))

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
-from .tape import Mode, ModeContext, Node, Rule
+from .modes import Mode, ModeContext
+from .tape import Node, Rule
 
 
 class Observer:
@@ -68,7 +69,7 @@ class ObserverContext(Observer, ModeContext):
     Nested blocks of one observer activate it once.
     """
 
-    def _mode(self, before: Mode) -> Mode:
+    def changed(self, before: Mode) -> Mode:
         observer = before.observer
         if observer is None:
             observer = self

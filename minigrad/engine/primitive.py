@@ -26,8 +26,9 @@ from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, d
 from ..foreign_arrays import import_array, is_foreign
 from .fast_path import fast_operation
 from .host_array import host_array, operand
+from .modes import Mode, mode
 from .mutation import exposed, fingerprint_saved, source_positions
-from .tape import ManyNode, Mode, Node, Rule, TransposeNode, mode, output_of, serials
+from .tape import ManyNode, Node, Rule, TransposeNode, output_of, serials
 from .tensor import Tensor
 
 if TYPE_CHECKING:

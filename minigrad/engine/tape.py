@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
-from contextvars import ContextVar
-from types import TracebackType
 from typing import Any
 
 Array = Any
@@ -22,19 +19,6 @@ class GraphError(RuntimeError):
     """A backward pass is impossible: the graph was consumed or never recorded, or a saved array has changed."""
 
 
-class Mode:
-    """How operations are recorded: whether at all, for which time step, with which observer; and the mode `before`."""
-
-    __slots__ = ("before", "observer", "recording", "time_step")
-
-    def __init__(self, recording: bool, time_step: int | None, observer: Any, before: Mode | None) -> None:
-        self.recording, self.time_step, self.observer, self.before = recording, time_step, observer, before
-
-
-_initial_mode = Mode(True, None, None, None)
-_mode: ContextVar[Mode] = ContextVar("minigrad mode", default=_initial_mode)
-mode = _mode.get
-"""Returns the recording mode of the current thread or asyncio task."""
 serials = itertools.count(1)
 
 
@@ -126,61 +110,6 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
     leaf.shape, leaf.dtype, leaf.xp, leaf.time_step = shape, dtype, xp, None
     leaf.grad, leaf.written_at = None, 0
     return leaf
-
-
-class ModeContext:
-    """Replace the mode inside a `with` block, and restore the previous mode afterwards.
-
-    The mode itself keeps the previous one, so that several threads and tasks may use one `no_grad()` at once.
-    """
-
-    def _mode(self, before: Mode) -> Mode:
-        raise NotImplementedError(f"{type(self).__name__}: a subclass defines the mode inside the block")
-
-    def __enter__(self) -> None:
-        _mode.set(self._mode(mode()))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _mode.set(mode().before or _initial_mode)
-
-
-class recording(ModeContext, ContextDecorator):
-    """Record operations, or not, inside a `with` block or a decorated function."""
-
-    def __init__(self, on: bool) -> None:
-        self._on = on
-
-    def _recreate_cm(self) -> recording:  # a decorated function may run in several threads at once
-        return recording(self._on)
-
-    def _mode(self, before: Mode) -> Mode:
-        return Mode(self._on, before.time_step, before.observer, before)
-
-
-class no_grad(recording):
-    """Record nothing inside a `with` block or a decorated function."""
-
-    def __init__(self) -> None:
-        super().__init__(False)
-
-
-class enable_grad(recording):
-    """Record operations again inside a `no_grad` block."""
-
-    def __init__(self) -> None:
-        super().__init__(True)
-
-
-class time_step(ModeContext):
-    """Label operations recorded inside a `with` block with a time step, which the ledger shows."""
-
-    def __init__(self, t: int | None) -> None:
-        self._t = t
-
-    def _mode(self, before: Mode) -> Mode:
-        return Mode(before.recording, self._t, before.observer, before)
 
 
 def output_of(node: Node, k: int) -> Node:

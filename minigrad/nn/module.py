@@ -11,7 +11,8 @@ import numpy as np
 
 from ..backend import Backend, backend_of, get_backend, is_array
 from ..engine.hooks import Handle, move_hooks
-from ..engine.tape import Leaf, mode, new_leaf
+from ..engine.modes import mode
+from ..engine.tape import Leaf, new_leaf
 from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
 from .module_hooks import ModuleHooks, call_with_hooks

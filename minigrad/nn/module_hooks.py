@@ -7,8 +7,9 @@ from typing import Any
 
 from ..backend import backend_of
 from ..engine.hooks import Hooks, check_replacement, name_of, read_only_tensor
+from ..engine.modes import mode
 from ..engine.primitive import JointRule, record
-from ..engine.tape import ManyNode, mode
+from ..engine.tape import ManyNode
 from ..engine.tensor import Tensor
 from ..pytree import is_no_container, tree_flatten, tree_unflatten
 

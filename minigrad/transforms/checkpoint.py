@@ -17,7 +17,7 @@ import numpy as np
 from .. import ops
 from ..backend import fingerprint, is_array
 from ..differentiate import run_backward
-from ..engine import tape
+from ..engine import modes, tape
 from ..engine.gradient_pool import PerStepSum
 from ..engine.mutation import Fingerprint, FingerprintedSources
 from ..engine.tape import GraphError, Leaf, Node
@@ -71,7 +71,7 @@ def checkpoint(
         raise TypeError(f"checkpoint: rng: got {rng!r}, want a numpy.random.Generator or a sequence of them")
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        if not tape.mode().recording:
+        if not modes.mode().recording:
             return function(*args, **kwargs)
         leaves, tree = tree_flatten((args, kwargs), is_leaf=lambda value: isinstance(value, Module))
         positions = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.node is not None]
@@ -105,7 +105,7 @@ def checkpoint(
             return [again[k] for k in live]
 
         inner, outer = recorded_since([outputs[k].node for k in live], first, variables)
-        recompute = _Recompute(function, run, list(outer.values()), snapshot, first, tape.mode().time_step)
+        recompute = _Recompute(function, run, list(outer.values()), snapshot, first, modes.mode().time_step)
         recompute.digests = [_OutputDigest(outputs[k]._data) for k in live]
         fingerprinted = [node.sources for node in inner if type(node.sources) is FingerprintedSources]
         recompute.fingerprints = [fingerprint for sources in fingerprinted for _, fingerprint in sources.fingerprints]
@@ -221,11 +221,11 @@ class _Recompute:
 
         def run(tensors: Sequence[Tensor]) -> list[Tensor]:
             like = [*tensors[:n], *self.outer]
-            grads = self.pull(tensors[:n], tensors[n:], targets, tape.mode().recording)
+            grads = self.pull(tensors[:n], tensors[n:], targets, modes.mode().recording)
             return [_zeros_like(like[k]) if g is None else g for k, g in zip(targets, grads)]
 
         first = next(tape.serials)
-        with tape.recording(False):
+        with modes.recording(False):
             outputs = run([*inputs, *seeds])
         recompute = _Recompute(self.function, run, self.outer, self.snapshot, first, self.time_step)
         return recompute.entry([*inputs, *seeds], outputs)
@@ -251,7 +251,7 @@ class _Recompute:
         first = next(tape.serials)
         variables = [variable(x, x.node) for x in inputs]
         stand_ins = {node.serial: variable_like(node.shape, node.dtype, node.xp, node) for node in self.outer}
-        with self.snapshot.restored(), tape.time_step(self.time_step), tape.recording(True):
+        with self.snapshot.restored(), modes.time_step(self.time_step), modes.recording(True):
             outputs = self.run(variables)
         ends = [v.node for v in variables if v.node is not None]
         outputs = self._cut(outputs, first, {end.serial for end in ends}, stand_ins)

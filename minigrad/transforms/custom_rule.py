@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import ops
 from ..backend import is_array
-from ..engine import tape
+from ..engine import modes
 from ..engine.tensor import Tensor, tensor
 from ..foreign_arrays import type_name
 from ..nn.module import Module
@@ -99,7 +99,7 @@ class CustomRule:
         for y in outputs:
             if not isinstance(y, Tensor):
                 raise TypeError(f"{self._name}: returned {type_name(y)}, want a Tensor or a tree of them")
-        if tape.mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
+        if modes.mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
             outputs = self._entry(leaves, tree, kwargs, outputs, structure, residuals)
         return tree_unflatten(structure, outputs)
 
@@ -159,7 +159,7 @@ class CustomRule:
                 contributions.append(contribution if contribution is None or recorded else contribution._data)
             return contributions
 
-        tensors = record_outputs(self._name, inputs, values, rule, tape.mode().time_step, save_outputs=True)
+        tensors = record_outputs(self._name, inputs, values, rule, modes.mode().time_step, save_outputs=True)
         by_position = dict(zip(live, tensors))
         return [by_position.get(k, y) for k, y in enumerate(outputs)]
 

@@ -25,7 +25,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
-from ..engine import tape
+from ..engine import modes
 from ..engine.tape import Leaf
 from ..engine.tensor import Tensor
 from ..pytree import flatten_with_paths, match_structure, tree_unflatten
@@ -172,7 +172,7 @@ def vjp(
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         seeds = match_leaves("vjp", "cotangent", structure, cotangent, shapes, "the value")
         recorded = run.recorded
-        if create_graph is None and tape.mode().recording and any(g.node is not None for g in seeds):
+        if create_graph is None and modes.mode().recording and any(g.node is not None for g in seeds):
             run.tie()
             recorded = True
         gradients: Sequence[Any] = run.gradients(outputs, seeds, recorded, retain=True)

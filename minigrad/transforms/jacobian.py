@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 from .. import ops
 from ..backend import backend_of
-from ..engine import tape
+from ..engine import modes
 from ..engine.tensor import Tensor
 from ..pytree import tree_unflatten
 from .argnums import Argnums, check_function, directions, is_single, on_tape, positions_of, recorded_pullback, split_aux
@@ -60,7 +60,7 @@ def jacobian(
         fewer_inputs = sum(x.size for x in run.inputs) < sum(y.size for y in outputs)
         # One backward pass gives only the real part of a complex result's row.
         by_columns = fewer_inputs or any(y.dtype.kind == "c" for y in outputs)
-        with tape.recording(run.recorded):
+        with modes.recording(run.recorded):
             blocks = _columns(run, outputs) if by_columns else _rows(run, outputs)
         rows = [run.split(run.outward_gradients(row), plain=True) for row in blocks]
         result = tree_unflatten(structure, [row[0] if is_single(argnums) else tuple(row) for row in rows])

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import backend_of, fingerprint, is_array
 from ..differentiate import run_backward
-from ..engine import tape
+from ..engine import modes, tape
 from ..engine.mutation import fingerprint_saved
 from ..engine.primitive import JointRule, record
 from ..engine.tensor import Parameter, Tensor, tensor
@@ -161,7 +161,7 @@ class Trace:
         self.without_tensors = all(self._in_arrays) and not holds_tensor((*args, *kwargs.values()))
         self._automatic = create_graph is None
         self.recorded = bool(create_graph)
-        recording = tape.mode().recording
+        recording = modes.mode().recording
         self.first = next(tape.serials)
         self.variables: list[Tensor] = []
         self._untied: list[tuple[Variable, tape.Node]] = []
@@ -181,7 +181,7 @@ class Trace:
         args = list(args)
         for k, part in zip(positions, self.split(self.variables)):
             args[k] = part
-        with tape.recording(True):
+        with modes.recording(True):
             self.result = function(*args, **kwargs)
         if self._automatic and recording and not self.recorded:
             self.recorded = bool(self._outer())
@@ -194,7 +194,7 @@ class Trace:
 
     def record_if_on_tape(self, tensors: Sequence[Tensor]) -> None:
         """Record backward passes from now on if one of `tensors` is on the tape, and the choice was left open."""
-        if self._automatic and tape.mode().recording and any(x.node is not None for x in tensors):
+        if self._automatic and modes.mode().recording and any(x.node is not None for x in tensors):
             self.recorded = True
             self.tie()
 

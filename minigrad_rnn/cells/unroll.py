@@ -8,6 +8,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.engine.modes import time_steps
 
 from .lengths import Lengths
 
@@ -59,8 +60,9 @@ def unroll(
     if lengths is not None and not lengths.full:
         xs = mg.where(lengths.valid, xs, 0.0)
     columns: list[list[Tensor]] = [[] for _ in range(states if every_state else 1)]
-    for t in range(xs.shape[0])[:: -1 if backward else 1]:
-        with mg.time_step(t):
+    with time_steps() as label:
+        for t in range(xs.shape[0])[:: -1 if backward else 1]:
+            label(t)
             h = state[0] if masks.recurrent is None else state[0] * masks.recurrent
             new = step(xs[t], state, h, *weights, **options)
             if masks.zoneout:
@@ -71,8 +73,8 @@ def unroll(
             if lengths is not None and t >= lengths.shortest:
                 new = tuple(mg.where(lengths.valid[t], part, old) for part, old in zip(new, state))
             state = new
-        for column, part in zip(columns, state):
-            column.append(part)
+            for column, part in zip(columns, state):
+                column.append(part)
     sequences = [mg.stack(column[:: -1 if backward else 1]) for column in columns]
     if lengths is not None and not lengths.full:
         sequences = [mg.where(lengths.valid, sequence, 0.0) for sequence in sequences]

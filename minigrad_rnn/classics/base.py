@@ -10,6 +10,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import get_backend
+from minigrad.engine.modes import time_steps
 from minigrad.validation import check_like
 
 from ..validation import check_series
@@ -75,12 +76,13 @@ class Classic(nn.Module):
         """
         past: Past = {name: list(mg.unstack(steps)) for name, steps in start.items()}
         results = []
-        for t, x in enumerate(inputs):
-            with mg.time_step(t):
+        with time_steps() as label:
+            for t, x in enumerate(inputs):
+                label(t)
                 result, fed_back = step(x, past)
-            for name, value in fed_back.items():
-                past[name] = [*past[name][1:], value]
-            results.append(result)
+                for name, value in fed_back.items():
+                    past[name] = [*past[name][1:], value]
+                results.append(result)
         return mg.stack(results), {name: mg.stack(steps) for name, steps in past.items()}
 
     # Parameters

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.engine.tape import mode
+from minigrad.engine.modes import mode
 from minigrad.engine.tensor import Tensor
 from tests.engine.leaves import leaf, noise
 
