@@ -1,7 +1,7 @@
 """Gradient pooling: the sum of the contributions that a value receives from all its uses.
 
-When the uses are the time steps of a recurrent net, this is the lecture's pooling over time (slides 71, 93, 118). Like
-the tape, this file depends on no array library; it works on arrays and on tensors.
+When the uses are the time steps of a recurrent net, this is the lecture's pooling over time (slides 71, 93, 118). It
+works on arrays and on tensors. float16 is added up in float32: its own sums stop growing at 2048 times the addend.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+
+from .summation import accurate_sum, product_over_rows
 
 Array = Any
 
@@ -56,7 +58,7 @@ class OuterProduct:
         return OuterProduct(self.left.astype(dtype), self.right.astype(dtype))
 
     def dense(self) -> Array:
-        return self.left.T.dot(self.right)  # of two small matrices, at half the price of `@`
+        return product_over_rows(self.left, self.right)
 
 
 class RowSum:
@@ -84,7 +86,7 @@ class RowSum:
         return RowSum(self.rows.astype(dtype))
 
     def dense(self) -> Array:
-        return self.rows.sum(axis=0)
+        return accurate_sum(self.rows, 0)
 
 
 class IndexedSlice:
@@ -128,7 +130,7 @@ class Pool:
     contracted in blocks, so that their memory stays bounded.
     """
 
-    __slots__ = ("left", "owned", "right", "rows", "total", "waiting", "xp")
+    __slots__ = ("half", "left", "owned", "right", "rows", "total", "waiting", "xp")
     left: list[Array]
     right: list[Array]
     rows: list[Array]
@@ -136,7 +138,7 @@ class Pool:
     def __init__(self, xp: Any) -> None:
         self.xp = xp
         self.total: Any = None
-        self.owned = False
+        self.owned = self.half = False
         self.left = self.right = self.rows = NONE  # lists, once there are factors
         self.waiting = 0
 
@@ -144,8 +146,7 @@ class Pool:
         kind = type(contribution)
         if kind is IndexedSlice:
             if not self.owned:  # the first dense array in which later slices are added in place
-                self.total = contribution.dense() if self.total is None else self.total + contribution.dense()
-                self.owned = True
+                self._begin(contribution.dense())
             else:
                 self.total[contribution.index] += contribution.g
         elif self.owned and kind is not OuterProduct and kind is not RowSum:  # the third array and all later ones
@@ -170,9 +171,16 @@ class Pool:
                 self._contract()
         elif self.total is None:  # the first array: borrowed, since another node may hold it
             self.total = contribution
-        else:  # the second array: the sum is new memory, so the pool may write into it from now on
-            self.total = self.total + contribution
-            self.owned = True
+        else:
+            self._begin(contribution)
+
+    def _begin(self, contribution: Array) -> None:
+        """Add to what may be borrowed: the sum is new memory, so the pool may write into it from now on."""
+        self.half = contribution.dtype.char == "e"
+        if self.half:
+            contribution = contribution.astype("float32")
+        self.total = contribution if self.total is None else self.total + contribution
+        self.owned = True
 
     def _joined(self, parts: list[Array]) -> Array:
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts)
@@ -188,9 +196,10 @@ class Pool:
             self.rows = NONE
         self.waiting = 0
         for dense in sums:
-            first = self.total is None
-            self.add(dense)
-            self.owned = self.owned or first  # nobody else holds a new array
+            if self.owned:
+                self.add(dense)
+            else:
+                self._begin(dense)  # nobody else holds a new array
 
     def result(self, keep_factors: bool = False) -> tuple[Any, bool]:
         """Return the sum, and whether its memory is the pool's own. `keep_factors`: pure `OuterProduct`s stay one."""
@@ -198,7 +207,7 @@ class Pool:
             return OuterProduct(self._joined(self.left), self._joined(self.right)), True
         if self.left or self.rows:  # not `waiting`: factors of no rows have no elements
             self._contract()
-        return self.total, self.owned
+        return (self.total.astype("float16") if self.half else self.total), self.owned
 
 
 def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
@@ -210,8 +219,8 @@ def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
     if extra and g.shape[extra:] == shape:
         if defer and len(shape) == 1 and (rows := math.prod(g.shape[:extra])) < MANY:
             return RowSum(g if extra == 1 else g.reshape((rows, *shape)))
-        return xp.sum(g, axis=tuple(range(extra)))
+        return accurate_sum(g, tuple(range(extra)) if extra > 1 else 0)
     if extra > 0:
-        g = xp.sum(g, axis=tuple(range(extra)))
+        g = accurate_sum(g, tuple(range(extra)))
     stretched = tuple(k for k, n in enumerate(shape) if n == 1 and g.shape[k] != 1)
-    return xp.sum(g, axis=stretched, keepdims=True) if stretched else g
+    return accurate_sum(g, stretched, keepdims=True) if stretched else g

@@ -25,6 +25,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.summation import accurate_sum
 from minigrad.validation import is_integer
 
 from .cell import Cell, KernelSpec, Parts
@@ -345,5 +346,5 @@ def peephole_gradient(run: FusedSequence, dz: Array, S: Array) -> PerStepSum:
     before, after = S[:T, 4 * H : 5 * H], S[1:, 4 * H : 5 * H]
     products = run.xp.concatenate([dz[:, :H] * before, dz[:, H : 2 * H] * before, dz[:, 3 * H :] * after], axis=1)
     return PerStepSum(
-        products.sum(axis=(0, 2)), run.labels, lambda label: run.step_columns(label, products).sum(axis=1)
+        accurate_sum(products, (0, 2)), run.labels, lambda label: accurate_sum(run.step_columns(label, products), 1)
     )

@@ -8,6 +8,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.summation import accurate_sum
 
 Array = Any
 
@@ -32,7 +33,7 @@ def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
         return PerStepSum(total, steps, lambda t: xp.matmul(g[t].T, xs[t]))
 
     def to_b(xp: Any, g: Array, xs: Array, W: Array) -> PerStepSum:
-        return PerStepSum(xp.sum(g, axis=(0, 1)), steps, lambda t: xp.sum(g[t], axis=0))
+        return PerStepSum(accurate_sum(g, (0, 1)), steps, lambda t: accurate_sum(g[t], 0))
 
     return y, (xs, W), (to_xs, to_W, to_b)
 

@@ -155,8 +155,7 @@ def test_a_weight_receives_factors(monkeypatch: pytest.MonkeyPatch, call: Any, s
     for x in xs:
         total = total + (call(mg.tensor(x), weight) * np.float64(2.0)).sum()
     total.backward()
-    assert handed[:3] == [OuterProduct] * 3  # and at last the product that they are contracted to
-    assert len(handed) == 4
+    assert handed == [OuterProduct] * 3
     units = [mg.tensor(unit) for unit in np.eye(12).reshape(12, 3, 4)]
     expected = [2.0 * call(mg.tensor(np.sum(xs, 0)), unit).sum().item() for unit in units]
     np.testing.assert_allclose(weight.grad.numpy().ravel(), expected, atol=1e-12)

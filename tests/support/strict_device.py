@@ -86,10 +86,22 @@ def _check_promotion(operands: tuple[Any, ...], result: Any) -> None:
         )
 
 
+def _as_cupy_adds(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """CuPy's reductions add float16 up in float32 (`e->e` with the type `float` in its kernels), in every order."""
+    array = getattr(function, "__self__", args[0] if args else None)
+    if getattr(array, "dtype", None) != np.float16 or options.get("dtype") not in (None, np.float16):
+        return args, function
+    method = getattr(array.astype(np.float32), function.__name__)
+    rest = args if getattr(function, "__self__", None) is array else args[1:]
+    return rest, lambda *a, **o: np.asarray(method(*a, **{**o, "dtype": np.float32})).astype(np.float16)
+
+
 def _call(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Run a NumPy function on the host arrays; `out=` is written through and returned itself."""
     out = options.get("out")
     host_args = tuple(_to_host(a) for a in args)
+    if getattr(function, "__name__", "") in ("sum", "mean"):
+        host_args, function = _as_cupy_adds(function, host_args, options)
     result = function(*host_args, **{name: _to_host(v) for name, v in options.items()})
     if out is not None:
         return out

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.primitive import composed, primitive
+from ...engine.summation import accurate_sum
 from ...engine.tensor import Tensor
 from ..arrays.conversion import as_host_array, backend_at
 from ..arrays.joining import concatenate
@@ -27,7 +28,7 @@ def tile(xp: Any, x: Array, reps: Any) -> Any:
     split_shape = [k for pair in zip(counts, sizes) for k in pair]
 
     def rule(xp: Any, g: Array) -> Array:
-        return xp.reshape(xp.sum(xp.reshape(g, split_shape), axis=tuple(range(0, 2 * n, 2))), shape)
+        return xp.reshape(accurate_sum(xp.reshape(g, split_shape), tuple(range(0, 2 * n, 2))), shape)
 
     return xp.tile(x, counts), (), (rule, None)
 
@@ -36,7 +37,7 @@ def tile(xp: Any, x: Array, reps: Any) -> Any:
 def _repeat(xp: Any, x: Array, repeats: int, axis: int | None) -> Any:
     shape, lead = x.shape, 0 if axis is None else axis % x.ndim
     split_shape = (x.size, repeats) if axis is None else (*shape[: lead + 1], repeats, *shape[lead + 1 :])
-    rule = lambda xp, g: xp.reshape(xp.sum(xp.reshape(g, split_shape), axis=lead + 1), shape)  # noqa: E731
+    rule = lambda xp, g: xp.reshape(accurate_sum(xp.reshape(g, split_shape), lead + 1), shape)  # noqa: E731
     return xp.repeat(x, repeats, axis=axis), (), rule
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...engine.primitive import call_in, composed, primitive
+from ...engine.summation import accurate_sum
 from ...engine.tensor import Tensor
 from ..arrays.shape import flip, ndim, shape
 from ..elementwise.complex import conj
@@ -130,7 +131,7 @@ def _conv1d_weight(xp: Any, g: Array, x: Array, at: Any) -> Any:
 
 
 def _by_bias(xp: Any, g: Array, *_: Array) -> Array:
-    return xp.sum(g, axis=(0, 2) if g.ndim == 3 else 1)
+    return accurate_sum(g, (0, 2) if g.ndim == 3 else 1)
 
 
 @composed

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.primitive import call_in, primitive
+from ...engine.summation import accurate_sum, half_to_single
 from ..indexing.gather import add_at_rows
 
 Array = Any
@@ -16,17 +17,21 @@ __all__ = ["log_softmax", "negative_log_likelihood", "softmax"]
 @primitive
 def softmax(xp: Any, x: Array, axis: int = -1) -> Any:
     """`exp(x) / sum(exp(x))` along `axis`. Its Jacobian is y_i (δ_ij − y_j)."""
+    dtype, x = x.dtype, half_to_single(x)
     y = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
-    y /= xp.sum(y, axis=axis, keepdims=True)
-    return y, (y,), lambda xp, g, y: y * (g - xp.sum(g * y, axis=axis, keepdims=True))
+    y /= accurate_sum(y, axis, keepdims=True)
+    y = y.astype(dtype) if dtype.char == "e" else y
+    return y, (y,), lambda xp, g, y: y * (g - accurate_sum(g * y, axis, keepdims=True))
 
 
 @primitive
 def log_softmax(xp: Any, x: Array, axis: int = -1) -> Any:
     """The logarithm of `softmax` along `axis`, without overflow."""
+    dtype, x = x.dtype, half_to_single(x)
     y = x - xp.max(x, axis=axis, keepdims=True)
-    y = y - xp.log(xp.sum(xp.exp(y), axis=axis, keepdims=True))
-    return y, (y,), lambda xp, g, y: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)
+    y = y - xp.log(accurate_sum(xp.exp(y), axis, keepdims=True))
+    y = y.astype(dtype) if dtype.char == "e" else y
+    return y, (y,), lambda xp, g, y: g - xp.exp(y) * accurate_sum(g, axis, keepdims=True)
 
 
 @primitive
@@ -39,9 +44,9 @@ def negative_log_likelihood(xp: Any, logits: Array, targets: Array, ignore_index
     safe = xp.where(counted, targets, 0)
     if isinstance(counted, np.ndarray) and counted.all():  # on a device, asking would synchronise with it
         counted = None
-    x = logits if counted is None else call_in(xp, _counted_rows, logits, counted)
+    x = half_to_single(logits if counted is None else call_in(xp, _counted_rows, logits, counted))
     shifted = x - xp.max(x, axis=-1, keepdims=True)
-    value = xp.log(xp.sum(xp.exp(shifted), axis=-1)) - shifted[xp.arange(targets.shape[0]), safe]
+    value = xp.log(accurate_sum(xp.exp(shifted), -1)) - shifted[xp.arange(targets.shape[0]), safe]
     if counted is not None:
         value *= counted
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...engine.gradient_pool import OuterProduct, RowSum, unbroadcast
 from ...engine.primitive import call_in, composed, primitive
+from ...engine.summation import LONG, accurate_sum, half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.shape import axis_in, expand_dims, moveaxis, ndim, reshape, shape, squeeze, transpose
 from ..elementwise.arithmetic import astype, multiply
@@ -190,10 +191,17 @@ def _conjugate(x: Any) -> Any:
     return conj(x) if np.dtype(getattr(x, "dtype", float)).kind == "c" else x
 
 
+def _inner(xp: Any, a: Array, b: Array) -> Array:
+    """The sums of products along the last axis; `einsum` would add many of them one by one, in their own dtype."""
+    if a.dtype.char == b.dtype.char == "e":
+        return _inner(xp, half_to_single(a), half_to_single(b)).astype(a.dtype)
+    return accurate_sum(a * b, -1) if a.shape[-1] > LONG else xp.einsum("...i,...i->...", a, b)
+
+
 @primitive
 def _vecdot(xp: Any, a: Array, b: Array) -> Any:
     return (
-        xp.einsum("...i,...i->...", a, b),
+        _inner(xp, a, b),
         (a, b),
         (lambda xp, g, a, b: xp.expand_dims(g, -1) * b, lambda xp, g, a, b: xp.expand_dims(g, -1) * a),
     )
@@ -281,7 +289,11 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 def trace(xp: Any, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The sum along a diagonal of two axes, `offset` positions above the main one."""
     options = {"shape": x.shape, "offset": offset, "axis1": axis1, "axis2": axis2}
-    return xp.trace(x, offset, axis1, axis2), (), (lambda xp, g: call_in(xp, _spread_over_diagonal, g, **options), None)
+    return (
+        accurate_sum(xp.diagonal(x, offset, axis1, axis2), -1),
+        (),
+        (lambda xp, g: call_in(xp, _spread_over_diagonal, g, **options), None),
+    )
 
 
 @primitive

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine.gradient_pool import SMALL
 from ...engine.primitive import composed, primitive
+from ...engine.summation import FEW, accurate_mean, accurate_sum, half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.shape import axes_in
 from ..elementwise.arithmetic import subtract
@@ -58,7 +59,12 @@ def sum(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool =
     shape = x.shape
     if dtype is not None:
         want_inexact(x, dtype)
-    y = x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+        if np.dtype(dtype).kind in "fc":
+            x, dtype = x.astype(dtype), None
+    if dtype is not None or (x.size <= FEW and x.dtype.char != "e"):
+        y = x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+    else:
+        y = accurate_sum(x, axis, keepdims)
     return y, (), lambda xp, g: _spread(xp, g, _keepdims_shape(shape, axis), shape)
 
 
@@ -69,7 +75,9 @@ def mean(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool 
     share = math.prod(keepdims_shape) / (math.prod(shape) or 1)
     if dtype is not None:
         want_inexact(x, dtype)
-    y = x.mean(axis=axis, dtype=dtype, keepdims=keepdims)
+        if np.dtype(dtype).kind in "fc":
+            x, dtype = x.astype(dtype), None
+    y = accurate_mean(x, axis, keepdims) if dtype is None else x.mean(axis=axis, dtype=dtype, keepdims=keepdims)
     return y, (), lambda xp, g: _spread(xp, g * share, keepdims_shape, shape)
 
 
@@ -118,7 +126,7 @@ amax, amin = max, min
 def _extremum(xp: Any, x: Array, y: Array, axis: Any, keepdims: bool) -> Any:
     keepdims_shape = y.shape
     chosen = x == y  # a NaN equals nothing: no gradient passes
-    share = chosen / xp.maximum(xp.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype), 1)
+    share = chosen / xp.maximum(xp.sum(chosen, axis=axis, keepdims=True), 1).astype(np.result_type(x.dtype, "f4"))
     rule = lambda xp, g, share: xp.reshape(g, keepdims_shape) * share  # noqa: E731
     return _without_axes(xp, y, axis, keepdims), (share.astype(x.dtype),), rule
 
@@ -133,7 +141,7 @@ def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, if all of x is −inf."""
     shift = finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
-    total = xp.sum(xp.exp(x - shift), axis=axis, keepdims=True)
+    total = accurate_sum(half_to_single(xp.exp(x - shift)), axis, keepdims=True)
     y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)) + shift, -math.inf).astype(x.dtype)
     keepdims_shape = y.shape
     y = _without_axes(xp, y, axis, keepdims)
@@ -164,8 +172,22 @@ def _deviations(xp: Any, x: Array, axis: Any, ddof: float) -> Array:
     Conjugated for complex values, since |z|² changes by 2 Re(conj(z) · dz).
     """
     n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
-    x = xp.conj(x) if x.dtype.kind == "c" else x
-    return (x - xp.mean(x, axis=axis, keepdims=True)) * (1.0 / (n - ddof) if n != ddof else math.inf)
+    x = xp.conj(x) if x.dtype.kind == "c" else half_to_single(x)
+    x = x - accurate_mean(x, axis, keepdims=True)
+    x = x - accurate_mean(x, axis, keepdims=True)  # the mean was rounded: of equal values all deviations are 0
+    return x * (1.0 / (n - ddof) if n != ddof else math.inf)
+
+
+def _variance(xp: Any, x: Array, axis: Any, dtype: Any, ddof: float, keepdims: bool) -> Array:
+    """`xp.var` from accurate sums; of float16 in float32."""
+    want_inexact(x, dtype)
+    x = half_to_single(x if dtype is None or np.dtype(dtype).kind not in "fc" else x.astype(dtype))
+    n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+    if type(x) is not np.ndarray or x.size <= FEW or x.dtype.char not in "fdFD" or n <= ddof:
+        return xp.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
+    x = x - accurate_mean(x, axis, keepdims=True)
+    squares = np.square(x.real) + np.square(x.imag) if x.dtype.kind == "c" else np.multiply(x, x, out=x)
+    return accurate_sum(squares, axis, keepdims) / (n - ddof)
 
 
 @primitive
@@ -180,9 +202,10 @@ def var(
 ) -> Any:
     """The mean squared deviation from the mean along `axis`, divided by `n - ddof`."""
     keepdims_shape, ddof = _keepdims_shape(x.shape, axis), degrees_of_freedom(ddof, correction)
-    want_inexact(x, dtype)
-    y = xp.var(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims)
-    return y, (x,), lambda xp, g, x: xp.reshape(g, keepdims_shape) * 2 * _deviations(xp, x, axis, ddof)
+    y = _variance(xp, x, axis, dtype, ddof, keepdims)
+    if (x.dtype if dtype is None else np.dtype(dtype)).char == "e":
+        y = y.astype(np.float16)
+    return y, (x,), lambda xp, g, x: xp.reshape(half_to_single(g), keepdims_shape) * 2 * _deviations(xp, x, axis, ddof)
 
 
 @primitive
@@ -197,10 +220,12 @@ def std(
 ) -> Any:
     """The square root of `var`. Its derivative is 0 at the kink where all values are equal."""
     keepdims_shape, ddof = _keepdims_shape(x.shape, axis), degrees_of_freedom(ddof, correction)
-    want_inexact(x, dtype)
-    y = xp.asarray(xp.std(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims))
+    y = xp.asarray(xp.sqrt(_variance(xp, x, axis, dtype, ddof, keepdims)))
+    if (x.dtype if dtype is None else np.dtype(dtype)).char == "e":
+        y = y.astype(np.float16)
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        g, y = half_to_single(g), half_to_single(y)
         g = g / xp.where(y == 0, xp.ones_like(y), y)
         return xp.reshape(g, keepdims_shape) * _deviations(xp, x, axis, ddof)
 
