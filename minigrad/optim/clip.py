@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend import backend_of, default_backend
+from ..engine.summation import half_to_single
 from ..engine.tensor import Tensor
+from ..ops.linalg.norms import root_of_powers, root_of_squares
 
 Array = Any
 
@@ -27,7 +29,8 @@ def clip_grad_norm(
         error_if_nonfinite: raise where the norm is NaN or infinite. This synchronises with the device.
 
     Returns:
-        The norm before clipping, a scalar on the gradients' backend; 0 where there are no gradients.
+        The norm before clipping, a scalar on the gradients' backend, float32 for gradients of float16, whose norm may
+        be too large for that; 0 where there are no gradients.
 
     Raises:
         ValueError: `max_norm` is negative, `norm_type` is not above 0, or with `error_if_nonfinite` the norm is not
@@ -46,7 +49,7 @@ def clip_grad_norm(
         raise ValueError(f"clip_grad_norm: the gradients' norm is {float(total)}, want a finite one")
     factor = xp.minimum(float(max_norm) / (total + 1e-6), 1.0)
     for p, g in gradients:
-        _change(p, lambda out, g=g: xp.multiply(g, factor.astype(g.dtype), out=out))
+        _change(p, lambda out, g=g: _scaled(xp, g, factor, out))
     return Tensor(xp.asarray(total))
 
 
@@ -72,11 +75,15 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Arra
 
 def _norm(xp: Any, g: Array, p: float) -> Array:
     if p == math.inf:
-        return xp.max(xp.abs(g)) if g.size else xp.zeros((), g.dtype)
-    if p == 2:
-        flat = g.reshape(-1)
-        return xp.sqrt(xp.dot(flat, flat))  # no array of squares
-    return xp.sum(xp.abs(g) ** p) ** (1 / p)
+        return half_to_single(xp.max(xp.abs(g)) if g.size else xp.zeros((), g.dtype))
+    return root_of_squares(xp, g) if p == 2 else root_of_powers(xp, g, p)
+
+
+def _scaled(xp: Any, g: Array, factor: Array, out: Array | None) -> Array:
+    """`g * factor` in g's dtype; a factor for float16 may be too small for that dtype, so it stays as it is."""
+    if g.dtype.char != "e":
+        return xp.multiply(g, factor.astype(g.dtype), out=out)
+    return xp.multiply(g, factor, out=out, dtype=factor.dtype, casting="same_kind").astype(g.dtype)
 
 
 def _change(p: Tensor, compute: Any) -> None:

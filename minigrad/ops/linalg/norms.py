@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.primitive import composed, primitive
+from ...engine.summation import accurate_sum, half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
 from ..arrays.joining import stack
@@ -20,24 +21,70 @@ from .decompositions import svdvals
 Array = Any
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
+SAFE = {"f": 1e-12, "d": 1e-142}
+"""Norms above this lose nothing where the squares of single values are too small for their dtype."""
+
 
 @primitive
 def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
     """The root of the sum of squares over a tuple of axes, or over all."""
     real = x.dtype.kind != "c"
-    if real and axis is None and not keepdims:
-        flat = xp.ravel(x)
-        y = xp.sqrt(xp.dot(flat, flat))
-    else:
-        y = xp.sqrt(xp.sum(xp.square(x) if real else xp.real(x * xp.conj(x)), axis=axis, keepdims=keepdims))
+    y = root_of_squares(xp, x, axis, keepdims)
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        g, x, y = (half_to_single(a) for a in (g, x, y))
         zero = y == 0
-        share = xp.where(zero, 0, g / xp.where(zero, 1, y))
-        return _with_axes(xp, share, axis, keepdims) * (x if real else xp.conj(x))
+        g = _with_axes(xp, xp.where(zero, 0, g), axis, keepdims)
+        y = _with_axes(xp, xp.where(zero, 1, y), axis, keepdims)
+        return g * ((x if real else xp.conj(x)) / y)  # the quotient is at most 1, 1 / y may be infinite
 
-    y = xp.asarray(y)
+    y = xp.asarray(y.astype(x.dtype) if x.dtype.char == "e" else y)
     return y, (x, y), rule
+
+
+def root_of_squares(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The root of the sum of squares, though the squares may be too large or too small; float32 if x is float16."""
+    x = half_to_single(x)
+    if xp is np:
+        with np.errstate(over="ignore"):
+            if axis is None and not keepdims and x.dtype.kind != "c":
+                flat = x.reshape(-1)
+                y = np.sqrt(np.dot(flat, flat))  # no array of squares
+            else:
+                squares = np.square(x) if x.dtype.kind != "c" else np.square(x.real) + np.square(x.imag)
+                y = np.sqrt(accurate_sum(squares, axis, keepdims))
+        if not y.size or (y.min() > SAFE[y.dtype.char] and y.max() < math.inf):
+            return y
+    size = xp.abs(x)
+    if size.dtype.char == "f":
+        return xp.sqrt(xp.sum(xp.square(size.astype(np.float64)), axis=axis, keepdims=keepdims)).astype(size.dtype)
+    size, scale = _scaled(xp, size, axis)
+    return _with_scale(xp, xp.sqrt(xp.sum(xp.square(size), axis=axis, keepdims=True)), scale, axis, keepdims)
+
+
+def root_of_powers(xp: Any, x: Array, p: float, axis: Any = None, keepdims: bool = False) -> Array:
+    """`sum(|x| ** p) ** (1 / p)` without overflow for p > 0; float32 if x is float16."""
+    size = xp.abs(half_to_single(x))
+    if p < 0:
+        return xp.power(accurate_sum(xp.power(size, p), axis, keepdims), 1.0 / p)
+    size, scale = _scaled(xp, size, axis)
+    return _with_scale(
+        xp, xp.power(accurate_sum(xp.power(size, p), axis, keepdims=True), 1.0 / p), scale, axis, keepdims
+    )
+
+
+def _scaled(xp: Any, size: Array, axis: Any) -> tuple[Array, Array]:
+    """Nonnegative numbers divided by the largest along `axis`, and that; 1 in place of 0, infinity and NaN."""
+    if not size.size:
+        return size, 1.0
+    top = xp.max(size, axis=axis, keepdims=True)
+    scale = xp.where(xp.logical_and(top > 0, top < math.inf), top, xp.ones_like(top))
+    return size / scale, scale
+
+
+def _with_scale(xp: Any, y: Array, scale: Array, axis: Any, keepdims: bool) -> Array:
+    y = y * scale
+    return y if keepdims else xp.squeeze(y, axis=axis)
 
 
 def _with_axes(xp: Any, y: Array, axis: Any, keepdims: bool) -> Array:
@@ -48,9 +95,11 @@ def _with_axes(xp: Any, y: Array, axis: Any, keepdims: bool) -> Array:
 @primitive
 def _power_norm(xp: Any, x: Array, p: float, axis: Any = None, keepdims: bool = False) -> Any:
     """`sum(|x| ** p) ** (1 / p)`. Where x is 0 the derivative is 0, its limit for p > 1."""
-    y = xp.asarray(xp.power(xp.sum(xp.power(xp.abs(x), p), axis=axis, keepdims=keepdims), 1.0 / p))
+    y = root_of_powers(xp, x, p, axis, keepdims)
+    y = xp.asarray(y.astype(x.dtype) if x.dtype.char == "e" else y)
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        g, x, y = (half_to_single(a) for a in (g, x, y))
         sign, (g, y) = xp.sign(x), (_with_axes(xp, v, axis, keepdims) for v in (g, y))
         share = xp.abs(x) / xp.where(y == 0, 1, y)
         return g * sign * xp.power(xp.where(sign == 0, 1, share), p - 1.0)
