@@ -10,6 +10,7 @@ import numpy as np
 from ...backend import BY_ARRAY_TYPE, backend_of, is_array
 from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
+from ...engine.summation import half_to_single
 from ...engine.tensor import Tensor
 from ...foreign_arrays import import_array, is_foreign
 from ...validation import check_choice
@@ -25,6 +26,8 @@ BASIC = frozenset((int, bool, slice, type(None), type(...)))
 """An index made of these types only picks every element at most once."""
 FEW = 1024
 """Up to this many elements `np.add.at` with the index itself is faster than computing flat positions first."""
+MANY = 4096
+"""Rows of float32 above which they are added up in float64."""
 BLOCK = 1 << 14
 """Elements that are added at once: their flat positions take eight bytes each."""
 
@@ -93,9 +96,7 @@ def put(xp: Any, g: Array, index: Any, shape: Any) -> Any:
 def put_repeated(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` with `g` added up at an index that may name an element more than once."""
     if xp is np and g.size < FEW:
-        y = np.zeros(shape, g.dtype)
-        np.add.at(y, index, g)
-        return y
+        return _add_at(shape, index, g)
     parts = index if type(index) is tuple else (index,)
     lead = len(parts)
     if lead <= len(shape) and all(type(p) is int or (is_array(p) and p.dtype != bool) for p in parts):
@@ -104,6 +105,13 @@ def put_repeated(xp: Any, g: Array, index: Any, shape: tuple[int, ...]) -> Array
     else:
         y = add_rows(xp, g.reshape(-1), flat_positions(xp, index, shape), math.prod(shape))
     return y.reshape(shape)
+
+
+def _add_at(shape: tuple[int, ...], index: Any, g: Array) -> Array:
+    wide = half_to_single(g)
+    y = np.zeros(shape, wide.dtype)
+    np.add.at(y, index, wide)
+    return y if wide is g else y.astype(g.dtype)
 
 
 def _row_numbers(xp: Any, parts: Any, shape: tuple[int, ...]) -> Array:
@@ -124,10 +132,21 @@ def add_rows(xp: Any, rows: Array, ids: Array, n: int) -> Array:
     """(n, …): row k is the sum of those of `rows` (m, …) whose id is k, always in the same order.
 
     A device would add in any order, so there the rows are sorted by id and summed in segments. On the host `np.add.at`
-    adds in order and is fast for flat positions of single elements; long rows are added one by one.
+    adds in order and is fast for flat positions of single elements; long rows are added one by one. float16 is added
+    up in float32, many rows of float32 in float64.
     """
-    m, width = ids.shape[0], rows.shape[1:]
-    y = xp.zeros((n, *width), dtype=rows.dtype)
+    m, width, dtype = ids.shape[0], rows.shape[1:], rows.dtype
+    if dtype.char == "e":
+        return add_rows(xp, rows.astype(np.float32), ids, n).astype(dtype)
+    if xp is np and m > MANY and dtype.char == "f":
+        rows = rows.astype(np.float64)
+        if n <= m:
+            return add_rows(xp, rows, ids, n).astype(dtype)
+        y = np.zeros((n, *width), dtype)
+        present, ids = np.unique(ids, return_inverse=True)  # so that no large table is widened for a few rows
+        y[present] = add_rows(xp, rows, ids, len(present))
+        return y
+    y = xp.zeros((n, *width), dtype=dtype)
     if not m or not rows.size:
         return y
     if xp is np:
@@ -180,8 +199,7 @@ def sum_rows(xp: Any, g: Array, ids: Array, n: int, axis: int = 0) -> Any:
         y = add_rows(xp, rows, xp.where(flat < 0, flat + n, flat), n)
         y = xp.moveaxis(y, 0, axis) if axis else y
     else:
-        y = np.zeros((n, *g.shape[ids.ndim :]), g.dtype)
-        np.add.at(y, ids, g)
+        y = _add_at((n, *g.shape[ids.ndim :]), ids, g)
     return y, (ids,), (lambda xp, g, ids: xp.take(g, ids, axis=axis), None)
 
 
