@@ -8,6 +8,7 @@ import numpy as np
 
 from ...backend import backend_of
 from ...engine.primitive import composed, primitive
+from ...engine.summation import FEW
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
 from ..arrays.shape import vector_shape
@@ -27,9 +28,21 @@ def cumsum(xp: Any, x: Array, axis: int | None = None, dtype: Any = None) -> Any
     want_inexact(x, dtype)
 
     def by_x(xp: Any, g: Array) -> Array:
-        return xp.reshape(xp.flip(xp.cumsum(xp.flip(g, g_axis), axis=g_axis), g_axis), shape)
+        return xp.reshape(xp.flip(_running_sums(xp, xp.flip(g, g_axis), g_axis), g_axis), shape)
 
-    return xp.cumsum(x, axis=axis, dtype=dtype), (), by_x
+    return _running_sums(xp, x, axis, dtype), (), by_x
+
+
+def _running_sums(xp: Any, x: Array, axis: Any, dtype: Any = None) -> Array:
+    """`xp.cumsum`: of float16 added up in float32, of many values of float32 in float64."""
+    if isinstance(x, Tensor):
+        return xp.cumsum(x, axis=axis, dtype=dtype)
+    result = np.dtype(x.dtype if dtype is None else dtype)
+    if result.char == "e":
+        return _running_sums(xp, x.astype(np.float32), axis).astype(result)
+    if result.char in "fF" and x.size > FEW:
+        return xp.cumsum(x, axis=axis, dtype=result.char.replace("f", "d").replace("F", "D")).astype(result)
+    return xp.cumsum(x, axis=axis, dtype=dtype)
 
 
 @primitive

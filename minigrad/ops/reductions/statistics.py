@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from ...backend import backend_of
 from ...engine.primitive import composed
+from ...engine.summation import half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.conversion import array_like, to_tensor
 from ..arrays.joining import concatenate
@@ -22,6 +24,7 @@ from ..products.matrix_products import matmul
 from .cumulative import without_nan
 from .reductions import axes_of, degrees_of_freedom, max, mean, min, prod, sum, want_inexact
 
+P = ParamSpec("P")
 __all__ = ["average", "bincount", "corrcoef", "cov", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum"]
 __all__ += ["nanvar", "trapezoid"]
 
@@ -33,6 +36,24 @@ def _present(x: Any, dtype: Any = None) -> tuple[Tensor, Tensor | None]:
         want_inexact(x, dtype)
         x = astype(x, dtype)
     return x, logical_not(isnan(x)) if x.dtype.kind in "fc" else None
+
+
+def _in_single(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Compute `function` of float16 in float32, since its sums leave float16's range, and round the result."""
+
+    @wraps(function)
+    def in_single(*args: P.args, **options: P.kwargs) -> Tensor:
+        if not args or to_tensor(args[0]).dtype.char != "e":
+            return function(*args, **options)
+        y = function(astype(args[0], np.float32), *args[1:], **options)  # type: ignore[arg-type]
+        return y if "dtype" in options else astype(y, np.float16)
+
+    return in_single
+
+
+def _rounded(y: Tensor, dtype: Any) -> Tensor:
+    """`y`, as float16 if `dtype` is that."""
+    return astype(y, dtype) if dtype.char == "e" else y
 
 
 def _size(x: Tensor, axis: Any) -> int:
@@ -60,6 +81,7 @@ def nanprod(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False)
 
 
 @composed
+@_in_single
 def nanmean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The mean along `axis` of the values that are not NaN; NaN, without a warning, if there are none."""
     x, present = _present(x, dtype)
@@ -90,6 +112,7 @@ def _quiet_divide(total: Tensor, count: Any) -> Tensor:
 
 
 @composed
+@_in_single
 def nanvar(
     x: Any,
     axis: Any = None,
@@ -110,6 +133,7 @@ def nanvar(
 
 
 @composed
+@_in_single
 def nanstd(
     x: Any,
     axis: Any = None,
@@ -160,6 +184,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         y = mean(a, axis=axis, keepdims=keepdims)
         return (y, multiply(ones_like(y), float(_size(a, axis)))) if returned else y
     weights = to_tensor(weights)
+    dtype = np.result_type(a.dtype, weights.dtype)
+    a, weights = half_to_single(a), half_to_single(weights)
     if weights.shape != a.shape:
         if axis is None:
             raise TypeError("Axis must be specified when shapes of a and weights differ.")
@@ -169,8 +195,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         weights = transpose(weights, tuple(sorted(range(len(axes)), key=lambda k: axes[k])))
         weights = reshape(weights, tuple(n if k in axes else 1 for k, n in enumerate(a.shape)))
     total = sum(weights, axis=axis, keepdims=keepdims)
-    y = divide(sum(multiply(a, weights), axis=axis, keepdims=keepdims), total)
-    return (y, broadcast_to(total, y.shape)) if returned else y
+    y = _rounded(divide(sum(multiply(a, weights), axis=axis, keepdims=keepdims), total), dtype)
+    return (y, broadcast_to(_rounded(total, dtype), y.shape)) if returned else y
 
 
 @composed
@@ -272,6 +298,7 @@ def cov(
         raise ValueError(f"cov: ddof: got {ddof}, want a whole number")
     ddof = (0 if bias else 1) if ddof is None else ddof
     x = _rows(m, y, rowvar, dtype)
+    result, x = x.dtype, half_to_single(x)
     w, a = _weights(x, fweights, aweights)
     divisor: Any = x.shape[1] - ddof
     if w is None:
@@ -281,7 +308,8 @@ def cov(
         scaled, divisor = multiply(x, w), sum(w)
         if ddof:
             divisor = divisor - (ddof if a is None else ddof * sum(multiply(w, a)) / divisor)
-    return squeeze(_quiet_divide(matmul(scaled, transpose(conj(x) if x.dtype.kind == "c" else x)), divisor))
+    products = matmul(scaled, transpose(conj(x) if x.dtype.kind == "c" else x))
+    return _rounded(squeeze(_quiet_divide(products, divisor)), result)
 
 
 @composed
@@ -291,7 +319,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     NaN without observations. float32 stays float32, as in `var`, unless `dtype` is given; NumPy's result is float64.
     """
     x = _rows(x, y, rowvar, dtype)
-    n = x.shape[1]
+    n, result, x = x.shape[1], x.dtype, half_to_single(x)
     x = subtract(x, mean(x, axis=1, keepdims=True)) if n else x
     x = divide(x, sqrt(sum(_squares(x), axis=1, keepdims=True)))
     if x.dtype.kind != "c":
@@ -299,4 +327,4 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     else:
         r = matmul(x, transpose(conj(x)))
         r = add(clip(real(r), -1.0, 1.0), multiply(clip(imag(r), -1.0, 1.0), 1j))
-    return squeeze(r if n else where(r == 0, math.nan, r))
+    return _rounded(squeeze(r if n else where(r == 0, math.nan, r)), result)
