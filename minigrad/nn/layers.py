@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import ops
 from ..backend import backend_of
+from ..engine.summation import half_to_single
 from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
 from ..validation import as_array, as_tensor, check_integer, check_probability
@@ -163,6 +164,14 @@ class Dropout(Module):
         return f"p={self.p:g}"
 
 
+def normalised(x: Any, axes: int | tuple[int, ...], eps: float) -> Tensor:
+    """`(x − mean) / √(variance + eps)` along `axes`; of float16 in float32, since its squares leave float16's range."""
+    wide = half_to_single(x)
+    centred = wide - ops.mean(wide, axis=axes, keepdims=True)
+    y: Tensor = centred / ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True) + eps)
+    return y if wide is x else y.astype(x.dtype)
+
+
 class LayerNorm(Module):
     """`(x − mean) / √(variance + eps) · weight + bias` over the last axes (Ba, Kiros & Hinton 2016).
 
@@ -199,9 +208,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Any) -> Tensor:
         x = _check_input("LayerNorm", x, self.normalized_shape, self.weight)
-        axes = tuple(range(-len(self.normalized_shape), 0))
-        centred = x - ops.mean(x, axis=axes, keepdims=True)
-        y: Tensor = centred / ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True) + self.eps)
+        y = normalised(x, tuple(range(-len(self.normalized_shape), 0)), self.eps)
         if self.weight is not None:
             y = y * self.weight
         return y if self.bias is None else y + self.bias

@@ -9,22 +9,19 @@ GRU   r and z from gain_c · LN(Wc x(t)) + gain_r · LN(Wr h(t−1)) + b, their 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.nn import layers
 
 from .cell import Cell
 
-EPSILON = 1e-5
-
-
-def normalised(a: Any) -> Tensor:
-    """LN(a) of each row of (B, F), without gain and shift."""
-    centred = a - mg.mean(a, axis=-1, keepdims=True)
-    return centred / mg.sqrt(mg.mean(mg.square(centred), axis=-1, keepdims=True) + EPSILON)  # type: ignore[no-any-return]
+normalised = partial(layers.normalised, axes=-1, eps=1e-5)
+"""LN(a) of each row of (B, F), without gain and shift."""
 
 
 class LayerNormCell(Cell):
