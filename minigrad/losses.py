@@ -8,6 +8,7 @@ import numpy as np
 
 from . import ops
 from .backend import NUMPY, BackendError, backend_of, is_array
+from .engine.summation import half_to_single
 from .engine.tensor import Tensor
 from .validation import as_array, as_tensor, check_choice
 
@@ -59,22 +60,22 @@ def cross_entropy(
     loss = ops.negative_log_likelihood(rows, flat, ignore_index=ignore_index)
     counted = flat != ignore_index
     if weight is None:
-        total = xp.sum(counted, dtype=logits.dtype)
+        total = xp.sum(counted, dtype=np.result_type(logits.dtype, np.float32))
     else:
         class_weights = _in_dtype_of("cross_entropy", "weight", weight, logits)
         if tuple(class_weights.shape) != (classes,):
             raise ValueError(f"cross_entropy: weight: got shape {tuple(class_weights.shape)}, want ({classes},)")
         target_weights = ops.take(class_weights, xp.where(counted, flat, 0)) * counted
         loss = loss * target_weights
-        total = ops.sum(target_weights)
+        total = ops.sum(half_to_single(target_weights))
     if reduction == "none":
         return ops.reshape(loss, tuple(ids.shape))
-    loss_sum: Tensor = ops.sum(loss)
     if reduction == "sum":
-        return loss_sum
+        return ops.sum(loss)
+    loss_sum = ops.sum(half_to_single(loss))  # it may leave float16's range, as may the number of losses
     # The total stays on the device: looking whether it is zero would synchronise.
-    mean: Tensor = loss_sum / ops.where(total == 0, xp.ones((), dtype=logits.dtype), total)
-    return mean
+    mean: Tensor = loss_sum / ops.where(total == 0, xp.ones((), dtype=total.dtype), total)
+    return mean if mean.dtype == logits.dtype else mean.astype(logits.dtype)
 
 
 def mse(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:

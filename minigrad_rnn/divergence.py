@@ -14,6 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, losses
 from minigrad.backend import Backend, backend_of
+from minigrad.engine.summation import accurate_sum, half_to_single
 from minigrad.foreign_arrays import type_name
 from minigrad.losses import REDUCTIONS
 from minigrad.validation import as_array, as_tensor, check_choice
@@ -116,11 +117,12 @@ def local_divergence(
     weighted = terms * w
     if reduction == "none":
         return mg.swapaxes(weighted, 0, 1) if batch_first else weighted
-    total = mg.sum(weighted)
     if reduction == "sum":
-        return total
-    count = xp.sum(xp.broadcast_to(w, terms.shape))
-    return mg.divide(total, xp.where(count == 0, xp.ones_like(count), count))
+        return mg.sum(weighted)
+    total = mg.sum(half_to_single(weighted))  # it may leave float16's range, as may the sum of the weights
+    count = accurate_sum(half_to_single(xp.broadcast_to(w, terms.shape)))
+    mean = mg.divide(total, xp.where(count == 0, xp.ones_like(count), count))
+    return mean if mean.dtype == weighted.dtype else mean.astype(weighted.dtype)
 
 
 def general_divergence(

@@ -154,8 +154,8 @@ class DotAttention(Attention):
         self.scaled = scaled
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        e: Tensor = query @ mg.swapaxes(keys, 1, 2)
-        return e * self.key_size**-0.5 if self.scaled else e
+        query = query * self.key_size**-0.5 if self.scaled else query  # first: a float16 product might overflow
+        return query @ mg.swapaxes(keys, 1, 2)
 
     def extra_repr(self) -> str:
         return f"{self.key_size}" + (", scaled=True" if self.scaled else "")

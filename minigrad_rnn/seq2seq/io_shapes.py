@@ -14,6 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
+from minigrad.engine.summation import half_to_single
 from minigrad.validation import as_tensor, check_choice, check_integer
 
 from ..cells import CellMasks, Lengths
@@ -177,7 +178,9 @@ class ManyToOne(nn.Module):
             return mg.max(hs, axis=0)
         if spans is None:
             return mg.mean(hs, axis=0)
-        return mg.divide(mg.sum(hs, axis=0), backend.from_numpy(spans.host.astype(hs.dtype)[:, None]))
+        wide = half_to_single(hs)  # a float16 cannot hold every length
+        mean = mg.divide(mg.sum(wide, axis=0), backend.from_numpy(spans.host.astype(wide.dtype)[:, None]))
+        return mean if wide is hs else mean.astype(hs.dtype)
 
 
 class ManyToMany(nn.Module):
