@@ -227,15 +227,28 @@ def record(
     node.dtype = value.dtype
     if type(rules) is tuple:  # one rule per input; inputs without a rule must be constants
         node.rules = rules
-        if len(rules) < len(parents) and any(parents[len(rules) :]):
-            raise TypeError(f"{name}: argument {len(rules)} requires a gradient, but has no rule")
+        if None in rules or len(rules) < len(parents):
+            _check_rules(name, rules, parents)
     elif type(rules) is JointRule:  # the bare function: the backward pass tells it from a tuple of rules
         node.rules = rules.rule
     else:  # a single rule, for the first input
         node.rules = (rules,)
-        if len(parents) > 1 and any(parents[1:]):
-            raise TypeError(f"{name}: argument 1 requires a gradient, but has no rule")
+        if len(parents) > 1:
+            _check_rules(name, node.rules, parents)
     return Tensor(value, node)
+
+
+def _check_rules(name: str, rules: tuple[Any, ...], parents: Sequence[Node | None]) -> None:
+    """Raise TypeError if an input on the tape has no rule: its gradient would be missing without a word."""
+    for k, parent in enumerate(parents):
+        if parent is not None and (k >= len(rules) or rules[k] is None):
+            operation = REGISTRY.get(name)
+            parameters = list(inspect.signature(FUNCTION_OF[operation]).parameters)[1:] if operation else []
+            argument = f"argument {k}" + (f", {parameters[k]}," if k < len(parameters) else "")
+            raise TypeError(
+                f"{name}: {argument} requires a gradient, but {name} has no rule for it: it has no derivative there, or "
+                "none that is known; pass a number or .detach()"
+            )
 
 
 def _record_many(

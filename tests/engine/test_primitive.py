@@ -60,7 +60,7 @@ def test_a_rule_missing_for_a_live_input_is_refused(xp: Any) -> None:
 
     a, b = leaf([2.0]), leaf([3.0])
     assert forgetful(a, b.detach()).requires_grad
-    with pytest.raises(TypeError, match=r"^forgetful: argument 1 requires a gradient, but has no rule$"):
+    with pytest.raises(TypeError, match=r"^forgetful: argument 1, b, requires a gradient, but"):
         forgetful(a, b)
 
     @primitive
@@ -68,7 +68,7 @@ def test_a_rule_missing_for_a_live_input_is_refused(xp: Any) -> None:
         return a * b * c, (), (lambda xp, g: g * b * c, lambda xp, g: g * a * c)
 
     assert last_forgotten(a, b, 2.0).requires_grad
-    with pytest.raises(TypeError, match=r"^last_forgotten: argument 2 requires a gradient, but has no rule$"):
+    with pytest.raises(TypeError, match=r"^last_forgotten: argument 2, c, requires a gradient, but"):
         last_forgotten(a, 2.0, b)
 
 

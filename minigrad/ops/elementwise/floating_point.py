@@ -6,11 +6,12 @@ from typing import Any
 
 from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
-from .arithmetic import astype
-from .nondifferentiable import floor_divide, frexp_exponent, trunc
+from .arithmetic import absolute, astype, divide, where
+from .nondifferentiable import equal, floor_divide, frexp_exponent, off_tape, trunc
 
 Array = Any
-__all__ = ["copysign", "divmod", "fmod", "frexp", "ldexp", "mod", "modf", "nan_to_num", "remainder"]
+__all__ = ["copysign", "divmod", "fmod", "frexp", "heaviside", "ldexp", "mod", "modf", "nan_to_num", "remainder"]
+__all__ += ["sign"]
 
 
 @primitive
@@ -89,3 +90,24 @@ def nan_to_num(
         (finite,),
         (lambda xp, g, finite: xp.where(finite, g, xp.zeros_like(g)), None),
     )
+
+
+_sign, _heaviside = off_tape("sign"), off_tape("heaviside")
+
+
+@composed
+def sign(x: Any) -> Tensor:
+    """−1, 0 or 1, a constant; of complex values `x / |x|`, which has a derivative except at 0, where it is 0."""
+    if getattr(x, "dtype", None) is None or x.dtype.kind != "c":
+        return _sign(x)
+    at_zero = equal(x, 0)
+    return where(at_zero, 0, divide(x, where(at_zero, 1, absolute(x))))
+
+
+@composed
+def heaviside(x1: Any, x2: Any) -> Tensor:
+    """0 where x1 is negative, 1 where it is positive, x2 where it is 0: there the gradient flows to x2."""
+    step = _heaviside(x1, x2)
+    if isinstance(x2, Tensor) and x2.requires_grad:
+        return where(equal(x1, 0), x2, step)
+    return step

@@ -13,7 +13,7 @@ from ...engine.tensor import Tensor
 
 Array = Any
 __all__ = ["equal", "greater", "greater_equal", "isclose", "less", "less_equal", "not_equal"]
-__all__ += ["heaviside", "iscomplex", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "sign", "signbit"]
+__all__ += ["iscomplex", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "signbit"]
 __all__ += ["around", "ceil", "fix", "floor", "floor_divide", "gcd", "lcm", "rint", "round", "trunc"]
 __all__ += ["all", "any", "count_nonzero", "logical_and", "logical_not", "logical_or", "logical_xor"]
 __all__ += ["bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_not", "bitwise_or", "bitwise_xor", "invert"]
@@ -42,11 +42,11 @@ def off_tape(name: str, pick: Any = ...) -> Callable[..., Tensor]:
 less, less_equal = off_tape("less"), off_tape("less_equal")
 greater, greater_equal = off_tape("greater"), off_tape("greater_equal")
 equal, not_equal = off_tape("equal"), off_tape("not_equal")
-sign, floor, isnan, isfinite = off_tape("sign"), off_tape("floor"), off_tape("isnan"), off_tape("isfinite")
+floor, isnan, isfinite = off_tape("floor"), off_tape("isnan"), off_tape("isfinite")
 trunc, ceil, rint = off_tape("trunc"), off_tape("ceil"), off_tape("rint")
 fix = trunc
 round, around = off_tape("round"), off_tape("around")
-floor_divide, heaviside, frexp_exponent = off_tape("floor_divide"), off_tape("heaviside"), off_tape("frexp", 1)
+floor_divide, frexp_exponent = off_tape("floor_divide"), off_tape("frexp", 1)
 signbit, isinf, isclose = off_tape("signbit"), off_tape("isinf"), off_tape("isclose")
 isneginf, isposinf = off_tape("isneginf"), off_tape("isposinf")
 isreal, iscomplex = off_tape("isreal"), off_tape("iscomplex")

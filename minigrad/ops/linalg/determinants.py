@@ -139,16 +139,21 @@ def _signed_svd(xp: Any, a: Array) -> tuple[Array, Array, Array, Array]:
 
 @primitive_with_outputs
 def _slogdet(xp: Any, a: Array) -> Any:
-    def rule(xp: Any, gs: Any, needs: Any, a: Array) -> Any:
-        return (xp.reshape(gs[1], (*gs[1].shape, 1, 1)) * xp.linalg.inv(mT(xp, a)),)
+    def rule(xp: Any, gs: Any, needs: Any, a: Array, sign: Array) -> Any:
+        g = gs[1] + xp.imag(gs[0] * sign) * 1j if a.dtype.kind == "c" else gs[1]
+        return (xp.reshape(g, (*g.shape, 1, 1)) * xp.linalg.inv(mT(xp, a)),)
 
-    return tuple(xp.linalg.slogdet(a)), (a,), JointRule(rule)
+    sign, logabsdet = xp.linalg.slogdet(a)
+    return (sign, logabsdet), (a, sign), JointRule(rule)
 
 
 def slogdet(a: Any) -> SlogdetResult:
-    """`(sign, log |det|)` without overflow; the sign is a constant. There is no derivative at a singular matrix."""
+    """`(sign, log |det|)` without overflow. There is no derivative at a singular matrix.
+
+    The sign of a real determinant is a constant; of a complex one it is det / |det|, which has a derivative.
+    """
     sign, logabsdet = _slogdet(a)
-    return SlogdetResult(sign.detach(), logabsdet)
+    return SlogdetResult(sign if sign.dtype.kind == "c" else sign.detach(), logabsdet)
 
 
 @composed

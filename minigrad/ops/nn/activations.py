@@ -71,40 +71,50 @@ def relu6(xp: Any, x: Array) -> Any:
 
 @primitive
 def leaky_relu(xp: Any, x: Array, negative_slope: float = 0.01) -> Any:
-    """x, or `negative_slope * x` if x is negative; the derivative at 0 is that slope."""
+    """x, or `negative_slope * x` if x is negative; the derivative at 0 is that slope, which may be learned."""
     a = negative_slope
-    return xp.where(x > 0, x, x * a), (x,), (lambda xp, g, x: xp.where(x > 0, g, g * a), None)
+    return (
+        xp.where(x > 0, x, x * a),
+        (x, a),
+        (lambda xp, g, x, a: xp.where(x > 0, g, g * a), lambda xp, g, x, a: g * xp.minimum(x, 0)),
+    )
 
 
 @primitive
 def elu(xp: Any, x: Array, alpha: float = 1.0) -> Any:
     """x, or `alpha * (exp(x) - 1)` if x is negative; the derivative at 0 is alpha."""
-    return _exponential_below(xp, x, 1.0, alpha, 1.0)
+    value, saved, by_x = _exponential_below(xp, x, 1.0, alpha, 1.0)
+    return value, saved, (by_x, lambda xp, g, x, *_: g * xp.expm1(xp.minimum(x, 0)))
 
 
 @primitive
 def selu(xp: Any, x: Array) -> Any:
     """`elu` with the two constants that preserve mean 0 and variance 1 (Klambauer et al. 2017)."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    value, saved, rules = _exponential_below(xp, x, scale, scale * alpha, 1.0)
-    return value, saved, rules[0]
+    return _exponential_below(xp, x, scale, scale * alpha, 1.0)
 
 
 @primitive
 def celu(xp: Any, x: Array, alpha: float = 1.0) -> Any:
     """x, or `alpha * (exp(x / alpha) - 1)` if x is negative: smooth at 0 for every alpha."""
-    return _exponential_below(xp, x, 1.0, alpha, alpha)
+
+    def by_alpha(xp: Any, g: Array, x: Array, alpha: Any, _: Any) -> Array:
+        low = xp.minimum(x, 0) / alpha
+        return g * (xp.expm1(low) - low * xp.exp(low))
+
+    value, saved, by_x = _exponential_below(xp, x, 1.0, alpha, alpha)
+    return value, saved, (by_x, by_alpha)
 
 
-def _exponential_below(xp: Any, x: Array, above: float, below: float, width: float) -> Any:
-    """`above * x` if x > 0, else `below * (exp(x / width) - 1)`."""
+def _exponential_below(xp: Any, x: Array, above: float, below: Any, width: Any) -> Any:
+    """`above * x` if x > 0, else `below * (exp(x / width) - 1)`; with the rule for x."""
 
-    def rule(xp: Any, g: Array, x: Array) -> Array:
+    def rule(xp: Any, g: Array, x: Array, below: Any, width: Any) -> Array:
         positive = x > 0
         return g * xp.where(positive, above, xp.exp(xp.where(positive, 0.0, x / width)) * (below / width))
 
     low = xp.minimum(x, 0)
-    return xp.where(x > 0, x * above, xp.expm1(low / width) * below), (x,), (rule, None)
+    return xp.where(x > 0, x * above, xp.expm1(low / width) * below), (x, below, width), rule
 
 
 def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Tensor:
@@ -199,9 +209,16 @@ def softsign(xp: Any, x: Array) -> Any:
 
 @primitive
 def hardtanh(xp: Any, x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    """x clipped to an interval; the derivative at its ends is 0."""
-    rule = lambda xp, g, x: g * xp.logical_and(x > min_val, x < max_val)  # noqa: E731
-    return xp.clip(x, min_val, max_val), (x,), (rule, None, None)
+    """x clipped to an interval; the derivative at its ends is 0 by x and 1 by the end, which may be learned."""
+    return (
+        xp.clip(x, min_val, max_val),
+        (x, min_val, max_val),
+        (
+            lambda xp, g, x, low, high: g * xp.logical_and(x > low, x < high),
+            lambda xp, g, x, low, high: g * xp.logical_and(x <= low, x < high),
+            lambda xp, g, x, low, high: g * (x >= high),
+        ),
+    )
 
 
 @primitive
@@ -225,13 +242,20 @@ hardsigmoid, hardswish = hard_sigmoid, hard_swish
 
 @primitive
 def softshrink(xp: Any, x: Array, lambd: float = 0.5) -> Any:
-    """x moved towards 0 by `lambd`; 0, with derivative 0, if |x| ≤ `lambd`."""
-    return x - xp.clip(x, -lambd, lambd), (x,), (lambda xp, g, x: g * xp.logical_or(x > lambd, x < -lambd), None)
+    """x moved towards 0 by `lambd`, which may be learned; 0, with derivative 0, if |x| ≤ `lambd`."""
+    return (
+        x - xp.clip(x, -lambd, lambd),
+        (x, lambd),
+        (
+            lambda xp, g, x, lambd: g * xp.logical_or(x > lambd, x < -lambd),
+            lambda xp, g, x, lambd: xp.where(x > lambd, -g, xp.where(x < -lambd, g, 0.0)),
+        ),
+    )
 
 
 @primitive
 def hardshrink(xp: Any, x: Array, lambd: float = 0.5) -> Any:
-    """x; 0, with derivative 0, if |x| ≤ `lambd`."""
+    """x; 0, with derivative 0, if |x| ≤ `lambd`. There is no derivative by `lambd`, where the value jumps."""
     rule = lambda xp, g, x: g * xp.logical_or(x > lambd, x < -lambd)  # noqa: E731
     return xp.where(xp.logical_and(x >= -lambd, x <= lambd), 0.0, x), (x,), (rule, None)
 
@@ -249,8 +273,12 @@ def tanhshrink(xp: Any, x: Array) -> Any:
 
 @primitive
 def threshold(xp: Any, x: Array, threshold: float, value: float) -> Any:
-    """x if x > `threshold`, else `value`, with derivative 0."""
-    return xp.where(x <= threshold, value, x), (x,), (lambda xp, g, x: g * (x > threshold), None, None)
+    """x if x > `threshold`, else `value`, which may be learned. There is no derivative by `threshold`."""
+    return (
+        xp.where(x <= threshold, value, x),
+        (x, threshold),
+        (lambda xp, g, x, t: g * (x > t), None, lambda xp, g, x, t: g * (x <= t)),
+    )
 
 
 @composed

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...backend import backend_of
-from ...engine.primitive import composed
+from ...engine.primitive import composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.conversion import as_host_array, to_tensor
 from ..arrays.shape import axes_in, broadcast_to, reshape, transpose
-from ..elementwise.arithmetic import add, astype, multiply, where
+from ..elementwise.arithmetic import add, astype, divide, multiply, subtract, where
 from ..indexing.gather import in_order, take_along_axis
 from .reductions import axes_of, mean, sum as total
 
@@ -42,16 +42,17 @@ def median(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     x = to_tensor(a)
     if x.size == 0:
         return mean(x, axis=axis, keepdims=keepdims)
-    return _quantile(x, np.asarray(0.5), axis, "midpoint", keepdims)
+    return _quantile(x, HALF, axis, "midpoint", keepdims)
 
 
 @composed
 def quantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """The value below which a fraction `q` of the values along `axis` lies, by any of NumPy's methods.
 
-    `q` is a constant: a number, or an array, whose axes come first in the result. NaN if a value is NaN. The gradient
-    flows to the one or two neighbouring values; among equal values, to those that the partition picks. The result has
-    the dtype of `a`, whatever that of `q` is. Synchronises with the device if `q` is there.
+    `q` is a number, or an array, whose axes come first in the result. NaN if a value is NaN. The gradient flows to the
+    one or two neighbouring values; among equal values, to those that the partition picks. To `q` it flows where the
+    method interpolates; at a value, where the slope changes, it is that above it. The result has the dtype of `a`,
+    whatever that of `q` is. Synchronises with the device if `q` is there.
 
     Raises:
         ValueError: `q` is not within 0 to 1, the method is unknown, or there are no values.
@@ -68,7 +69,7 @@ def percentile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdim
 @composed
 def nanmedian(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """`median` of the values that are not NaN; NaN, without a warning, if there are none."""
-    return _nanquantile(to_tensor(a), np.asarray(0.5), axis, "midpoint", keepdims)
+    return _nanquantile(to_tensor(a), HALF, axis, "midpoint", keepdims)
 
 
 @composed
@@ -126,29 +127,74 @@ def _neighbours(xp: Any, n: Any, q: Array, method: str) -> tuple[Array, Array, A
     return low, high, xp.where(low == high, 0.5, weight)
 
 
-def _fractions(q: Any, method: str, scale: float) -> np.ndarray[Any, Any]:
-    """`q / scale` on the host, checked."""
+class _Fractions(NamedTuple):
+    """The fractions that are asked for: on the host, and as a tensor if they require a gradient."""
+
+    host: np.ndarray[Any, Any]
+    tensor: Tensor | None = None
+
+
+HALF = _Fractions(np.asarray(0.5))
+
+
+def _fractions(q: Any, method: str, scale: float) -> _Fractions:
+    """`q / scale`, checked."""
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, want one of {', '.join(METHODS)}")
-    q = as_host_array(q)
+    tensor = divide(q, scale) if isinstance(q, Tensor) and q.requires_grad and method not in WEIGHTS else None
+    q = as_host_array(q.detach() if isinstance(q, Tensor) else q)
     if q.dtype.kind == "c":
         raise TypeError(f"q: got dtype {q.dtype}, want real numbers")
     fractions = np.asarray(q, np.float64) / scale
     if not np.all((fractions >= 0) & (fractions <= 1)):
         raise ValueError(f"q: got {q.tolist()}, want 0 to {scale:g}")
-    return fractions
+    return _Fractions(fractions, tensor)
 
 
-def _quantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdims: bool) -> Tensor:
+@primitive
+def _by_fraction(xp: Any, y: Array, q: Array, slope: Array, q0: Array) -> Any:
+    """The quantiles `y`, with their slope (…, Q) by the fractions `q` (Q,), which are `q0`: y + slope · (q − q0)."""
+    return (
+        y,
+        (q, slope),
+        (
+            lambda xp, g, q, slope: g,
+            lambda xp, g, q, slope: g * slope,
+            lambda xp, g, q, slope: g * (q - q0),
+            None,
+        ),
+    )
+
+
+def _slope(method: str, n: Any, q: Array, rows: Tensor, order: Array) -> Tensor:
+    """The slope of the quantiles of `n` values each by their fractions `q` (Q,); beyond the outermost values it is 0."""
+    xp = backend_of(order).xp
+    rank = RANKS[method](n, q)
+    low = xp.clip(xp.floor(rank), 0, xp.maximum(xp.asarray(n) - 2, 0))
+    high = xp.minimum(low + 1, xp.asarray(n) - 1)
+    inside = xp.logical_and(rank >= 0, rank <= n - 1) * (RANKS[method](n, 1.0) - RANKS[method](n, 0.0))
+    shape = (*order.shape[:-1], low.shape[-1])
+    above, below = (
+        take_along_axis(rows, xp.take_along_axis(order, xp.broadcast_to(k, shape).astype(np.intp), axis=-1), axis=-1)
+        for k in (high, low)
+    )
+    return multiply(subtract(above, below), inside.astype(rows.dtype if rows.dtype.kind == "f" else np.float64))
+
+
+def _quantile(x: Tensor, q: _Fractions, axis: Any, method: str, keepdims: bool) -> Tensor:
     rows, keepdims_shape = _in_one_axis(x, axis)
     n = rows.shape[-1]
     if n == 0:
         raise ValueError(f"a: got shape {x.shape}, want at least one value along axis {axis}")
-    low, high, weight = _neighbours(np, n, q.reshape(-1), method)
+    fractions = q.host.reshape(-1)
+    low, high, weight = _neighbours(np, n, fractions, method)
     low, high = low.astype(np.intp), high.astype(np.intp)
     array = rows._data
     xp = backend_of(array).xp
-    order = xp.argpartition(array, sorted({*low.tolist(), *high.tolist(), n - 1}), axis=-1)
+    if q.tensor is None:
+        order = xp.argpartition(array, sorted({*low.tolist(), *high.tolist(), n - 1}), axis=-1)
+    else:
+        order = xp.argsort(array, axis=-1)
     # NaN sorts last: if the last value is one, so is the result.
     has_nan = xp.isnan(xp.take_along_axis(array, order[..., -1:], axis=-1)) if x.dtype.kind == "f" else None
     below = xp.take(order, xp.asarray(low), axis=-1)
@@ -156,10 +202,13 @@ def _quantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdi
         y = _values(rows, below)
     else:
         y = _weighted(rows, below, xp.take(order, xp.asarray(high), axis=-1), xp.asarray(weight))
-    return _arranged(y if has_nan is None else where(has_nan, math.nan, y), q.shape, keepdims_shape, keepdims)
+    if q.tensor is not None:
+        at = xp.asarray(fractions)
+        y = _by_fraction(y, reshape(q.tensor, (-1,)), _slope(method, n, at, rows, order), at)
+    return _arranged(y if has_nan is None else where(has_nan, math.nan, y), q.host.shape, keepdims_shape, keepdims)
 
 
-def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, keepdims: bool) -> Tensor:
+def _nanquantile(x: Tensor, q: _Fractions, axis: Any, method: str, keepdims: bool) -> Tensor:
     if x.dtype.kind != "f":
         if x.size:
             return _quantile(x, q, axis, method, keepdims)
@@ -168,14 +217,17 @@ def _nanquantile(x: Tensor, q: np.ndarray[Any, Any], axis: Any, method: str, kee
     array = rows._data
     if array.shape[-1] == 0:
         nan = add(total(rows, axis=-1, keepdims=True), math.nan)
-        return _arranged(broadcast_to(nan, (*nan.shape[:-1], q.size)), q.shape, keepdims_shape, keepdims)
+        return _arranged(broadcast_to(nan, (*nan.shape[:-1], q.host.size)), q.host.shape, keepdims_shape, keepdims)
     xp = backend_of(array).xp
     order = xp.argsort(array, axis=-1)  # NaN sorts last
     n = xp.maximum(xp.sum(array == array, axis=-1, keepdims=True, dtype=np.float64), 1)
-    low, high, weight = _neighbours(xp, n, xp.asarray(q.reshape(-1)), method)
+    fractions = xp.asarray(q.host.reshape(-1))
+    low, high, weight = _neighbours(xp, n, fractions, method)
     below, above = (xp.take_along_axis(order, rank.astype(np.intp), axis=-1) for rank in (low, high))
     y = _values(rows, below) if method in DISCRETE else _weighted(rows, below, above, weight)
-    return _arranged(y, q.shape, keepdims_shape, keepdims)
+    if q.tensor is not None:
+        y = _by_fraction(y, reshape(q.tensor, (-1,)), _slope(method, n, fractions, rows, order), fractions)
+    return _arranged(y, q.host.shape, keepdims_shape, keepdims)
 
 
 def _values(rows: Tensor, positions: Array) -> Tensor:

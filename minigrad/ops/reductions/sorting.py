@@ -12,7 +12,7 @@ from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
 from ..arrays.shape import along, ravel
 from ..elementwise.nondifferentiable import off_tape
-from ..indexing.gather import add_along_axis, in_order
+from ..indexing.gather import add_along_axis, in_order, take
 
 Array = Any
 __all__ = ["argpartition", "digitize", "kthvalue", "lexsort", "partition", "searchsorted", "sort", "topk", "unique"]
@@ -105,7 +105,7 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
     return Tensor(order)
 
 
-@nondifferentiable
+@composed
 def unique(
     x: Any,
     return_index: bool = False,
@@ -116,7 +116,14 @@ def unique(
     equal_nan: bool = True,
 ) -> Any:
     """The distinct values in ascending order, and optionally the first position of each, the number of the distinct
-    value for each element, and the count of each. Constants. Synchronises with the device."""
-    array = to_tensor(x)._data
-    y = backend_of(array).xp.unique(array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
-    return tuple(map(Tensor, y)) if isinstance(y, tuple) else Tensor(y)
+    value for each element, and the count of each. The gradient of a value flows to its first position. Synchronises
+    with the device."""
+    x = to_tensor(x)
+    unique_of = backend_of(x._data).xp.unique
+    if not x.requires_grad:
+        y = unique_of(x._data, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
+        return tuple(map(Tensor, y)) if isinstance(y, tuple) else Tensor(y)
+    _, index, *rest = unique_of(x._data, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
+    values = take(ravel(x) if axis is None else x, index, axis=0 if axis is None else axis)
+    y = (values, *([Tensor(index)] if return_index else []), *map(Tensor, rest))
+    return y if len(y) > 1 else values
