@@ -8,6 +8,7 @@ inputs; a result that is not a plain array or is not recorded goes to `finish`.
 
 from __future__ import annotations
 
+import itertools
 import linecache
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -49,6 +50,7 @@ def build(name, function, general, finish, weak, without_last):
         if now.observer is not None:
             return general({inputs})
 {numbers}
+{distinct}
         try:
             value, saved, rules = function(np, {arrays})
         except (ValueError, TypeError, IndexError):
@@ -102,6 +104,10 @@ NUMBERS = """\
                 elif type(array0) is float:
                     array0 = number_as_array(array0, array1.dtype)
 """
+DISTINCT = """\
+        if array{j} is array{k} and parent{j} is not parent{k}:
+            array{k} = array{k}[...]  # a view, so that `sources` can tell the two inputs apart
+"""
 LAST_IS_OPTIONAL = """\
         if {x} is None:
             return without_last({others})
@@ -141,6 +147,7 @@ def _builder(n: int, last_is_optional: bool) -> Callable[..., Any]:
         parameters=words["inputs"] + ("=None" if last_is_optional else ""),
         heads="".join(heads),
         numbers=NUMBERS.format(**words) if n == 2 else "",
+        distinct="".join(DISTINCT.format(j=j, k=k) for j, k in itertools.combinations(range(n), 2)),
         arrays=", ".join(f"array{k}" for k in range(n)),
         parents=", ".join(f"parent{k}" for k in range(n)),
         constant=" and ".join(f"parent{k} is None" for k in range(n)),

@@ -109,8 +109,8 @@ def is_exposed(array: Array) -> bool:
 def source_positions(saved: Sequence[Any], arrays: Sequence[Any]) -> tuple[int | None, ...]:
     """Return for each saved array its position among `arrays`, the inputs followed by the outputs.
 
-    If two of them are the same array (`x * x.detach()`), the saved arrays get its two positions in order. So a rule
-    that needs only the second of two inputs has to save the first as well.
+    Two inputs of different nodes are never the same array (see `primitive.tell_apart`). An output may be its input's
+    array; then the saved arrays get the two positions in order.
     """
     positions: list[int | None] = []
     for array in saved:

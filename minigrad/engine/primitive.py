@@ -89,7 +89,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         arrays: list[Any] = []
         parents: list[Node | None] = []
         array_type: type | None = None
-        odd = own = live = False  # an argument needs conversion; is the user's own; is on the tape
+        odd = own = live = several = False  # some argument is to be converted, the user's, on the tape; two are arrays
         if options:
             args, options = keywords_to_positions(function, args, options)
             own = any(type(value) not in PLAIN for value in options.values())
@@ -114,6 +114,10 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                     array_type = type(arg)
                 else:
                     raise mixed_backend_error(name, args)
+            else:
+                several = True
+        if several and live:
+            tell_apart(arrays, parents)
         backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
         if odd or backend is None:
             backend, arrays = to_common_backend(backend, arrays, name)
@@ -171,6 +175,14 @@ def fast_inputs(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
     if len(annotations) == 1 and (last_is_optional or (len(names) < 3 and not function.__defaults__)):
         return names, last_is_optional
     return (), False
+
+
+def tell_apart(arrays: list[Any], parents: Sequence[Node | None]) -> None:
+    """Replace an array that stands for two nodes (`x * x.detach()`) by a view the second time, for `sources`."""
+    first: dict[int, Node | None] = {}
+    for k, (array, parent) in enumerate(zip(arrays, parents)):
+        if type(array) in BY_ARRAY_TYPE and first.setdefault(id(array), parent) is not parent:
+            arrays[k] = array[...]
 
 
 def constant(xp: Any, value: Any) -> Any:

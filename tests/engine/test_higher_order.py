@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.engine.primitive import primitive
 from tests.engine.leaves import leaf, noise
 
 
@@ -93,3 +94,47 @@ def test_a_complex_input_of_another_precision_feels_the_whole(xp: Any) -> None:
     y = mg.real(turned * xp.array(np.array([2 - 3j, 2 - 3j])))  # 3 x, in double precision
     (g,) = mg.gradients(y.sum(), [x])
     assert (g.dtype, g.tolist()) == (np.float32, [3.0, 3.0])
+
+
+PRODUCTS: dict[str, Any] = {  # what a·b saves, and its rules for a and for b
+    "ab": (lambda a, b: (a, b), lambda xp, g, a, b: g * b, lambda xp, g, a, b: g * a),
+    "ba": (lambda a, b: (b, a), lambda xp, g, b, a: g * b, lambda xp, g, b, a: g * a),
+    "b": (lambda a, b: (b,), lambda xp, g, b: g * b, lambda xp, g, b: g * 0),
+    "a": (lambda a, b: (a,), lambda xp, g, a: g * 0, lambda xp, g, a: g * a),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": 1}], ids=["two inputs", "an option"])
+@pytest.mark.parametrize("saved", PRODUCTS)
+def test_two_inputs_that_are_one_array_are_told_apart(xp: Any, saved: str, options: dict[str, int]) -> None:
+    """a·b of one array: d(∂/∂a)/d(a, b) is (0, 1), d(∂/∂b)/d(a, b) is (1, 0), wherever the factor was saved."""
+    choose, by_a, by_b = PRODUCTS[saved]
+    if options:
+
+        @primitive
+        def product(xp: Any, a: Any, b: Any, *, scale: int) -> Any:
+            return a * b, choose(a, b), (by_a, by_b)
+
+    else:
+
+        @primitive
+        def product(xp: Any, a: Any, b: Any) -> Any:
+            return a * b, choose(a, b), (by_a, by_b)
+
+    a = leaf([3.0, 5.0])
+    b = mg.Tensor(a._data, leaf([3.0, 5.0]).node)  # another node, the same array
+    gradients = mg.gradients(product(a, b, **options).sum(), [a, b], create_graph=True)
+    for k, (g, other) in enumerate(zip(gradients, (b, a))):
+        if saved in ("a", "b") and "ba"[k] != saved:
+            continue  # this rule lacks its factor
+        assert g.tolist() == [3.0, 5.0]
+        own, across = mg.gradients(g.sum(), [(a, b)[k], other], retain_graph=True, allow_unused=True)
+        assert own is None
+        assert across.tolist() == [1.0, 1.0]
+
+
+def test_a_list_with_one_array_twice(xp: Any) -> None:
+    x = leaf([1.0, 2.0])
+    y = mg.concatenate([x, x.detach(), x])
+    (y * y * y).sum().backward()
+    assert x.grad.tolist() == [6.0, 24.0]  # 2 · 3x²
