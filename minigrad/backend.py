@@ -209,6 +209,8 @@ _loaders: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY, "cupy": _l
 _by_name: dict[str, Backend] = {"numpy": NUMPY}
 BY_ARRAY_TYPE: dict[type, Backend] = {np.ndarray: NUMPY}
 """The backends loaded so far. A plain dictionary, since every operation looks up each array."""
+HOST_SCALARS = frozenset(np.dtype(code).type for code in np.typecodes["All"])
+"""The types of NumPy's scalars, which its functions return in place of arrays without axes."""
 
 
 def register_backend(name: str, load: Callable[[], Backend]) -> None:

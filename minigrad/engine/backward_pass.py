@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from ..backend import BY_ARRAY_TYPE
-from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast
+from ..backend import BY_ARRAY_TYPE, HOST_SCALARS
+from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast, wrong_shape
 from .hooks import apply_hooks, hooked
 from .modes import mode
 from .mutation import check_saved
@@ -96,7 +96,8 @@ def run(
         g = pools.pop(serial, None)
         if g is None:  # nothing that depends on this node reached the result
             continue
-        parents, saved, node_xp, rules = node.parents, node.saved, node.xp, node.rules
+        parents, saved = node.parents, node.saved
+        rules, node_xp, kind = node.rules, node.xp, type(node)
         if rules is None:
             raise _consumed(node)
 
@@ -107,8 +108,10 @@ def run(
                 # First order only: the transpose of a weight passes factors on, cheaper than their product.
                 keep_factors = node.keeps_factors and first_order and bool(parents) and serial not in never_factors
                 g, owned = pooled(g, keep_factors)
-            if first_order and not node.shape and type(g) is not list:
-                g = node_xp.asarray(g)  # NumPy's results without axes are scalars: from here on it is an array again
+            # NumPy's results without axes are scalars. Rules of the library's own, one for each input, take them, at
+            # half the price of arrays; everything else is given an array.
+            if type(g) in HOST_SCALARS and (kind is not Node or type(rules) is not tuple or hooked):
+                g = node_xp.asarray(g)
         if hooked:
             g, owned = apply_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
@@ -117,7 +120,6 @@ def run(
             continue
 
         # 2. Several outputs: each Pick leaves its gradient with the ManyNode, which comes after all of them.
-        kind = type(node)
         if kind is Pick:
             many: Any = parents[0]
             slots = pools.setdefault(many.serial, [None] * len(many.outputs))
@@ -155,10 +157,14 @@ def run(
                     ledger[parent.serial] += _ledger_lines(node, parent, per_step or contribution, node_xp)
 
             # 4. The contribution in the parent's shape and dtype, into its pool.
-            if type(contribution) not in BY_ARRAY_TYPE:
+            if type(contribution) in BY_ARRAY_TYPE:
+                if contribution.shape != parent.shape:  # the parent was broadcast
+                    if contribution is not g and contribution.shape != node.shape:
+                        _check_broadcast(node, parent, contribution.shape, saved)
+                    defer = first_order and not parent.parents
+                    contribution = unbroadcast(node_xp, contribution, parent.shape, defer, node.op)
+            elif parent.shape or type(contribution) not in HOST_SCALARS:
                 contribution = _finished(contribution, node, parent, first_order, saved, node_xp)
-            elif contribution.shape != parent.shape:  # the parent was broadcast
-                contribution = _unbroadcast(contribution, node, parent, first_order, saved, node_xp)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = _in_dtype(contribution, parent.dtype, node_xp)
             if parent.serial in pools:
@@ -204,14 +210,14 @@ def _constant_rule(contribution: Any, *_: Any) -> Any:
 def _finished(contribution: Any, node: Node, parent: Node, first_order: bool, saved: Any, xp: Any) -> Any:
     """Return a contribution as an array of the parent's shape, or as it is where the pool sums it faster."""
     kind = type(contribution)
-    if kind is PerStepSum:
-        contribution = contribution.total
-    elif kind is IndexedSlice:
-        return contribution if parent.shape else contribution.dense()  # a scalar total cannot be written into
-    elif kind is OuterProduct or kind is RowSum:
+    if kind is OuterProduct or kind is RowSum:
         if first_order and parent.keeps_factors and contribution.count < MANY:
             return contribution
         contribution = contribution.dense()
+    elif kind is PerStepSum:
+        contribution = contribution.total
+    elif kind is IndexedSlice:
+        return contribution if parent.shape else contribution.dense()  # a scalar total cannot be written into
     elif not hasattr(contribution, "shape"):
         raise TypeError(
             f"backward: the rule of '{node.op}' returned {kind.__name__} for an input of shape {parent.shape}, want "
@@ -219,37 +225,24 @@ def _finished(contribution: Any, node: Node, parent: Node, first_order: bool, sa
         )
     if contribution.shape == parent.shape:
         return contribution
-    return _unbroadcast(contribution, node, parent, first_order, saved, xp)
+    _check_broadcast(node, parent, contribution.shape, saved)
+    return unbroadcast(xp, contribution, parent.shape, first_order and not parent.parents, node.op)
 
 
-def _unbroadcast(contribution: Any, node: Node, parent: Node, first_order: bool, saved: Any, xp: Any) -> Any:
-    """Return a contribution in the shape of the parent, which was broadcast in the operation.
+def _check_broadcast(node: Node, parent: Node, shape: Sequence[int], saved: Sequence[Any]) -> None:
+    """Check that an operation may have broadcast the parent to the `shape` of a contribution to it.
 
     Raises:
-        ValueError: the operation cannot have broadcast the parent to the contribution's shape: no array that it
-            returned or saved has so many axes, or an axis of a length that would have to be summed over.
+        ValueError: no array that it took, returned or saved has so many axes, or an axis of a length that would have to
+            be summed over.
     """
-    shape = tuple(contribution.shape)
-    if shape != node.shape:
-        arrays = (*saved, *(p for p in node.parents if p is not None))
-        shapes = [shape for shape, _ in node.outputs or ((node.shape, None),)]
-        shapes += [tuple(a.shape) for a in arrays if hasattr(a, "shape")]
-        lengths = {1}.union(*shapes)
-        extra = len(shape) - len(parent.shape)
-        summed = [n for k, n in enumerate(shape) if k < extra or n != parent.shape[k - extra]]
-        if len(shape) > max(map(len, shapes)) or not lengths.issuperset(summed):
-            raise _wrong_shape(node, parent, shape)
-    result = unbroadcast(xp, contribution, parent.shape, first_order and not parent.parents)
-    if type(result) is not RowSum and result.shape != parent.shape:
-        raise _wrong_shape(node, parent, shape)
-    return result
-
-
-def _wrong_shape(node: Node, parent: Node, shape: tuple[int, ...]) -> ValueError:
-    return ValueError(
-        f"backward: the rule of '{node.op}' returned a gradient of shape {shape} for an input of shape "
-        f"{parent.shape}; want the input's shape, or the shape to which the operation broadcast it"
-    )
+    arrays = (*saved, *(p for p in node.parents if p is not None))
+    shapes = [shape for shape, _ in node.outputs or ((node.shape, None),)]
+    shapes += [tuple(a.shape) for a in arrays if hasattr(a, "shape")]
+    extra = len(shape) - len(parent.shape)
+    summed = [n for k, n in enumerate(shape) if k < extra or n != parent.shape[k - extra]]
+    if len(shape) > max(map(len, shapes)) or not {1}.union(*shapes).issuperset(summed):
+        raise wrong_shape(node.op, tuple(shape), parent.shape)
 
 
 def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -> None:

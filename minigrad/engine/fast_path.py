@@ -43,7 +43,7 @@ def number_as_array(value: float, dtype: Any) -> Any:
 # The template: `input0`, `array0` and `parent0` are the first input as passed, its array and its node on the tape.
 
 OPERATION = """\
-def build(name, function, general, finish, weak, without_last):
+def build(name, function, Node, general, finish, weak, without_last):
     def operation({parameters}):
 {heads}
         now = mode()
@@ -120,7 +120,7 @@ SOURCES_OF_MORE = (
 )
 
 NAMES = {
-    **{f.__name__: f for f in (Node, Parameter, Tensor, is_exposed, number_as_array, source_positions)},
+    **{f.__name__: f for f in (Parameter, Tensor, is_exposed, number_as_array, source_positions)},
     "FunctionType": FunctionType,
     "exposed": exposed,
     "mode": mode,
@@ -172,6 +172,7 @@ def fast_operation(
     last_is_optional: bool,
     name: str,
     function: Callable[..., Any],
+    kind_of_node: type[Node],
     general: Callable[..., Any],
     finish: Callable[..., Any],
 ) -> Callable[..., Any]:
@@ -179,10 +180,10 @@ def fast_operation(
 
     Args:
         last_is_optional: the last input is None unless it is passed.
-        name, function: the operation's name, and what computes it on arrays.
+        name, function, kind_of_node: the operation's name, what computes it on arrays, and its nodes.
         general, finish: what handles the special cases; see above.
     """
-    rest = (name, function, general, finish, name in WEAK)
+    rest = (name, function, kind_of_node, general, finish, name in WEAK)
     without_last = _builder(len(names) - 1, False)(*rest, None) if last_is_optional else None
     operation = _builder(len(names), last_is_optional)(*rest, without_last)
     code: CodeType = operation.__code__

@@ -210,17 +210,32 @@ class Pool:
         return (self.total.astype("float16") if self.half else self.total), self.owned
 
 
-def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool) -> Any:
-    """Sum `g` over the axes along which a value of `shape` was broadcast to `g.shape`.
+def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool, op: str = "") -> Any:
+    """Sum `g` over the axes along which a value of `shape` was broadcast to `g.shape` in the operation `op`.
 
     With `defer`, a sum over leading axes only is returned as a `RowSum`, which the pool finishes.
+
+    Raises:
+        ValueError: `shape` does not broadcast to `g.shape`.
     """
     extra = g.ndim - len(shape)
     if extra and g.shape[extra:] == shape:
         if defer and len(shape) == 1 and (rows := math.prod(g.shape[:extra])) < MANY:
             return RowSum(g if extra == 1 else g.reshape((rows, *shape)))
         return accurate_sum(g, tuple(range(extra)) if extra > 1 else 0)
-    if extra > 0:
-        g = accurate_sum(g, tuple(range(extra)))
-    stretched = tuple(k for k, n in enumerate(shape) if n == 1 and g.shape[k] != 1)
-    return accurate_sum(g, stretched, keepdims=True) if stretched else g
+    if extra < 0:
+        raise wrong_shape(op, g.shape, shape)
+    stretched = tuple(k for k, n in enumerate(shape, extra) if n == 1 and g.shape[k] != 1)
+    if any(n not in (1, g.shape[k]) for k, n in enumerate(shape, extra)):
+        raise wrong_shape(op, g.shape, shape)
+    if stretched:
+        g = accurate_sum(g, stretched, keepdims=True)
+    return accurate_sum(g, tuple(range(extra))) if extra else g
+
+
+def wrong_shape(op: str, got: tuple[int, ...], want: tuple[int, ...]) -> ValueError:
+    """Return the error for a rule's gradient of another shape than its input's."""
+    return ValueError(
+        f"backward: the rule of '{op}' returned a gradient of shape {got} for an input of shape {want}; want the "
+        "input's shape, or the shape to which the operation broadcast it"
+    )

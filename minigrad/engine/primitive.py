@@ -28,7 +28,7 @@ from .fast_path import fast_operation
 from .host_array import host_array, operand
 from .modes import Mode, mode
 from .mutation import exposed, fingerprint_saved, source_positions
-from .tape import ManyNode, Node, Rule, TransposeNode, output_of, serials
+from .tape import ManyNode, Node, Rule, TransposeNode, UserNode, output_of, serials
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
 PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
 """Types that pass through an operation unchanged. Python numbers stay weak: they never change a dtype (NEP 50)."""
 FLOAT32 = np.dtype(np.float32)
+OWN_PACKAGES = frozenset(("minigrad", "minigrad_rnn"))
 own_namespace: Any = None
 """`minigrad.ops`, once it is imported: the `xp` of a recorded backward pass."""
 
@@ -83,7 +84,9 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             the operation and the inputs' shapes in front.
     """
     name = function.__name__.strip("_")
-    kind_of_node = TransposeNode if name == "transpose" else Node
+    kind_of_node: type[Node] = UserNode
+    if function.__module__.partition(".")[0] in OWN_PACKAGES:
+        kind_of_node = TransposeNode if name == "transpose" else Node
 
     def general(*args: Any, **options: Any) -> Any:
         arrays: list[Any] = []
@@ -150,7 +153,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
 
     names, last_is_optional = fast_inputs(function)
     if names:
-        operation = fast_operation(names, last_is_optional, name, function, general, finish)
+        operation = fast_operation(names, last_is_optional, name, function, kind_of_node, general, finish)
     else:
         operation = general
     operation.__name__ = operation.__qualname__ = name

@@ -92,6 +92,12 @@ class TransposeNode(Node):
     keeps_factors = True
 
 
+class UserNode(Node):
+    """The node of an operation defined outside the library, whose rules are given arrays and never NumPy's scalars."""
+
+    __slots__ = ()
+
+
 class Leaf(Node):
     """The node of a tensor made by the user: no parents; holds the gradient, and when its array was last written."""
 

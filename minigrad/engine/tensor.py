@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import NUMPY, Backend, backend_of, default_backend, fingerprint, get_backend, is_array, to_numpy
+from ..backend import (
+    HOST_SCALARS,
+    NUMPY,
+    Backend,
+    backend_of,
+    default_backend,
+    fingerprint,
+    get_backend,
+    is_array,
+    to_numpy,
+)
 from ..foreign_arrays import import_array, type_name
 from .host_array import host_array
 from .mutation import expose, mark_user_owned, note_write
@@ -50,7 +60,7 @@ class Tensor(TensorMethods):
 
     def __init__(self, data: Array, node: Node | None = None) -> None:
         # NumPy's results without axes are scalars: a tensor always holds an array.
-        self._data = np.asarray(data) if isinstance(data, np.generic) else data
+        self._data = np.asarray(data) if type(data) in HOST_SCALARS else data
         self.node = node
 
     # Data and attributes

@@ -100,3 +100,23 @@ def test_a_tensor_holds_an_array() -> None:
     t = mg.Tensor(np.float32(2.5))
     assert type(t._data) is np.ndarray
     assert (t.dtype, t.shape, t.tolist()) == (np.float32, (), 2.5)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_users_rule_is_given_arrays(joint: bool) -> None:
+    """It may write into a copy of g, as a rectifier's does; NumPy's scalars refuse that."""
+
+    def rule(xp: Any, g: Any, x: Any) -> Any:
+        assert type(g) is np.ndarray
+        g = g.copy()
+        g[x < 0] = 0
+        return g
+
+    @mg.primitive
+    def rectified(xp: Any, x: Any) -> Any:
+        return xp.maximum(x, 0), (x,), mg.JointRule(lambda xp, g, needs, x: (rule(xp, g, x),)) if joint else rule
+
+    for value, slope in ((2.0, 3.0), (-2.0, 0.0)):
+        x = leaf(value)
+        (rectified(x * 1.0) * 3.0).backward()
+        assert x.grad.tolist() == slope

@@ -65,9 +65,7 @@ def test_a_learned_argument_is_torchs(name: str) -> None:
     ],
     ids=["hardshrink", "threshold", "roll", "polygamma", "nan_to_num", "var"],
 )
-def test_an_argument_without_a_rule_is_refused_by_name(
-    xp: Any, call: Callable[[Any, Any], Any], argument: str
-) -> None:
+def test_an_argument_without_a_rule_is_refused_by_name(xp: Any, call: Callable[[Any, Any], Any], argument: str) -> None:
     x, a = mg.tensor(np.abs(X), requires_grad=True), mg.tensor(np.array(1.0), requires_grad=True)
     with pytest.raises(TypeError, match=f"^{argument} requires a gradient, but"):
         call(x, a)

@@ -74,11 +74,12 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
     if b is not None and tuple(b.shape) != W.shape[:1]:
         raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
     y = x.dot(W.T) if x.ndim <= 2 else _product(xp, x, W.T)
-    if b is not None and b.dtype != y.dtype:
-        y = y + b
-    elif b is not None:
+    if b is not None:
         row = y[0] if len(y) == 1 and y.ndim == 2 else y  # adding two vectors costs half of a broadcast
-        row += b
+        if b.dtype is y.dtype or b.dtype == y.dtype:
+            row += b
+        else:
+            y = y + b
     return y, (x, W), _LINEAR
 
 

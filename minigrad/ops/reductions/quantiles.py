@@ -157,12 +157,7 @@ def _by_fraction(xp: Any, y: Array, q: Array, slope: Array, q0: Array) -> Any:
     return (
         y,
         (q, slope),
-        (
-            lambda xp, g, q, slope: g,
-            lambda xp, g, q, slope: g * slope,
-            lambda xp, g, q, slope: g * (q - q0),
-            None,
-        ),
+        (lambda xp, g, q, slope: g, lambda xp, g, q, slope: g * slope, lambda xp, g, q, slope: g * (q - q0), None),
     )
 
 
