@@ -261,8 +261,8 @@ def _check_rules(name: str, rules: tuple[Any, ...], parents: Sequence[Node | Non
             parameters = list(inspect.signature(FUNCTION_OF[operation]).parameters)[1:] if operation else []
             argument = f"argument {k}" + (f", {parameters[k]}," if k < len(parameters) else "")
             raise TypeError(
-                f"{name}: {argument} requires a gradient, but {name} has no rule for it: it has no derivative there, or "
-                "none that is known; pass a number or .detach()"
+                f"{name}: {argument} requires a gradient, but {name} has no rule for it: it has no derivative there, "
+                "or none that is known; pass a number or .detach()"
             )
 
 

@@ -1,4 +1,4 @@
-"""Arguments that look like constants: gradients flow to those that have a derivative, the others are refused by name."""
+"""Arguments that look like constants: those with a derivative get gradients, the others are refused by name."""
 
 from __future__ import annotations
 
