@@ -16,6 +16,7 @@ from .engine.modes import mode
 from .engine.primitive import record
 from .engine.tape import Node
 from .engine.tensor import Tensor
+from .in_place import in_place
 
 
 def _swapped(operation: Any) -> Any:
@@ -121,6 +122,22 @@ SAME_NAME = """all any argmax argmin argsort choose clip conj copy cumprod cumsu
 nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var"""
 """Methods of NumPy's arrays that equal our functions of the same name. (`sort` does not: ndarray.sort is in place.)"""
 TABLE |= {name: getattr(ops, name) for name in SAME_NAME.split()}
+
+AUGMENTED = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "truediv",
+    "//": "floordiv",
+    "%": "mod",
+    "**": "pow",
+    "@": "matmul",
+    "&": "and",
+    "|": "or",
+    "^": "xor",
+}
+"""The names of the operators that have an augmented assignment."""
+TABLE |= {f"__i{name}__": in_place(f"{symbol}=", TABLE[f"__{name}__"]) for symbol, name in AUGMENTED.items()}
 
 for _name, _method in TABLE.items():
     setattr(Tensor, _name, _method)

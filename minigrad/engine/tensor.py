@@ -48,7 +48,8 @@ def _is_stored_in_item() -> bool:
 class Tensor(TensorMethods):
     """An array that may be on the tape. Make one with `minigrad.tensor`.
 
-    Its values never change: `x += 1` binds `x` to a new tensor; other names still refer to the old one.
+    Its values never change: `x += 1` binds `x` to a new tensor; other names still refer to the old one. Only a leaf is
+    updated in place, as in torch: by `w -= 0.1 * w.grad` under `no_grad`, an optimizer, or writes into `w.data`.
 
     `node` is its node on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
     """

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from .hooks import Handle
     from .tensor import Operand, Tensor
+
+    S = TypeVar("S", bound="TensorMethods")
 
     class TensorMethods:
         """Tensor's base class as type checkers see it; at run time it is `object`."""
 
         def _binary(self, other: Operand) -> Tensor: ...
         def _unary(self) -> Tensor: ...
+        def _augmented(self: S, other: Operand) -> S: ...
         def __eq__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
         def __ne__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
         def __hash__(self) -> int: ...
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
         __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _binary
         __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _binary
         __lt__ = __le__ = __gt__ = __ge__ = _binary
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = _augmented
+        __iand__ = __ior__ = __ixor__ = _augmented
         __neg__ = __pos__ = __abs__ = __invert__ = conj = copy = _unary
         any = max = min = all
         argmin = argmax

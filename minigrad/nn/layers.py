@@ -14,7 +14,8 @@ from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
 from ..validation import as_array, as_tensor, check_integer, check_probability
 from . import init
-from .module import Module, ModuleList
+from .module import Module
+from .module_list import ModuleList
 
 
 def _check_input(caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
@@ -80,6 +80,15 @@ class Module:
                 return call_with_hooks(self, self._hooks, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute. One that is a Parameter or a Module is only replaced by another, or by None.
+
+        Raises:
+            TypeError: anything else would take it out of `parameters()` and `state_dict()`; or the value is a list,
+                tuple or dict of parameters or modules, which would never get there.
+        """
+        owned = self.__dict__.get(name)
+        if isinstance(owned, (Parameter, Module)) and not (value is None or isinstance(value, (Parameter, Module))):
+            raise TypeError(f"{type(self).__name__}: {name}: {_not_replaced(name, owned, value)}")
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
             elements = value.values() if type(value) is dict else value
             if any(isinstance(v, (Module, Parameter)) for v in elements):
@@ -329,45 +338,14 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
 
 
-class ModuleList(Module):
-    """A list of modules, named by their positions: `"0"`, `"1"`, …"""
-
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        for module in modules:
-            self.append(module)
-
-    def append(self: M, module: Module) -> M:
-        """Add a module at the end; return the list.
-
-        Raises:
-            TypeError: it is not a Module.
-        """
-        if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__}: module: got {type(module).__name__}, want a Module")
-        setattr(self, str(len(_listed(self))), module)
-        return self
-
-    def __len__(self) -> int:
-        return len(_listed(self))
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(_listed(self))
-
-    @overload
-    def __getitem__(self: M, index: slice) -> M: ...
-    @overload
-    def __getitem__(self, index: int) -> Module: ...
-    def __getitem__(self, index: int | slice) -> Module:
-        selected = _listed(self)[index]
-        if isinstance(selected, Module):
-            return selected
-        part = type(self).__new__(type(self))
-        vars(part).update((str(k), module) for k, module in enumerate(selected))
-        return part
-
-
-def _listed(module: Module) -> list[Module]:
-    return [value for name, value in vars(module).items() if name.isdecimal() and isinstance(value, Module)]
+def _not_replaced(name: str, owned: Parameter | Module, value: Any) -> str:
+    got = f"got {type(value).__name__}, want a"
+    if isinstance(owned, Module):
+        return f"{got} Module, or None for none"
+    return (
+        f"{got} Parameter, or None for none; to change its values write module.{name}.data = array, or module.{name} "
+        "-= step inside `with minigrad.no_grad():`"
+    )
 
 
 def _fresh_leaf(array: Array, grad: Tensor | None = None) -> Leaf:
