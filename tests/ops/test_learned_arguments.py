@@ -1,4 +1,4 @@
-"""Arguments that look like constants: those with a derivative get gradients, the others are refused by name."""
+"""Arguments that look like constants: gradients flow to those with a derivative, the others are refused by name."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ CONTINUOUS = ("linear", "hazen", "weibull", "median_unbiased", "normal_unbiased"
 
 @settings(max_examples=20)
 @given(st.sampled_from(CONTINUOUS), st.sampled_from([mg.quantile, mg.nanquantile]), st.integers(1, 6), st.data())
-def test_quantiles_by_their_fractions(method: str, function: Any, n: int, data: Any) -> None:
-    """The value is NumPy's, the derivatives are finite differences'; the fractions stay away from the values."""
+def test_quantiles_by_fraction(method: str, function: Any, n: int, data: Any) -> None:
+    """The primitive is `by_fraction`. NumPy's values, derivatives as finite differences, away from the values."""
     x = np.random.default_rng(n).standard_normal((2, n))
     q = np.array(data.draw(st.lists(st.sampled_from([0.013, 0.217, 0.43, 0.571, 0.86, 0.977]), min_size=1, max_size=3)))
     a, fractions = mg.tensor(x, requires_grad=True), mg.tensor(q, requires_grad=True)

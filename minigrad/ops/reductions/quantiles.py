@@ -162,7 +162,7 @@ def _by_fraction(xp: Any, y: Array, q: Array, slope: Array, q0: Array) -> Any:
 
 
 def _slope(method: str, n: Any, q: Array, rows: Tensor, order: Array) -> Tensor:
-    """The slope of the quantiles of `n` values by their fractions `q` (Q,); beyond the outermost values it is 0."""
+    """The slope of the quantiles of `n` values each by their fractions `q` (Q,): 0 beyond the outermost values."""
     xp = backend_of(order).xp
     rank = RANKS[method](n, q)
     low = xp.clip(xp.floor(rank), 0, xp.maximum(xp.asarray(n) - 2, 0))

@@ -18,8 +18,8 @@ CATALOGUE = [
     Sample("real_if_close", lambda m, x: m.real(m.real_if_close(x * Z) * Z), (A,), waits=True, label="not close"),
     Sample("angle", lambda m, x, y: m.angle(x + 1j * y), (A, A), torch=None, autograd=True),
     Sample("angle", lambda m, x: m.angle(x * Z + 1, deg=True), (A,), label="degrees"),
-    Sample("sign", lambda m, x, y: m.angle(m.sign(x + 1j * y)), (A, A), torch=None),
-    Sample("sign", lambda m, x, y: m.real(m.sign(x + 1j * y)), (A, A), torch=None, label="real part"),
+    Sample("sign", lambda m, x, y: m.angle(m.sign(x + 1j * y)), (A, A)),
+    Sample("sign", lambda m, x, y: m.real(m.sign(x + 1j * y)), (A, A), label="real part"),
 ]  # fmt: skip
 
 EDGES: list[Sample] = [

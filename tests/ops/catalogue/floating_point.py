@@ -26,7 +26,6 @@ CATALOGUE = [
     Sample("copysign", lambda m, a, b: m.copysign(a, b), (N, D), torch=None),
     Sample("copysign", lambda m, a: m.copysign(a, -1.0), (N,), torch=None, label="number"),
     Sample("nan_to_num", lambda m, x: m.nan_to_num(x), (A,), torch=None, autograd=False),
-    Sample("heaviside", lambda m, a, b: m.heaviside(a * 0, b), (N, D), torch=None),
 ]  # fmt: skip
 
 EDGES: list[Sample] = [

@@ -54,7 +54,6 @@ CATALOGUE = [
     ),
     Sample("quantile", lambda m, x: m.quantile(x, 0.3, 0), ((4, 3),),
            torch=lambda m, x: m.quantile(x, 0.3, 0), label="torch"),
-    Sample("by_fraction", lambda m, x, q: m.quantile(x, q, 0), ((4, 3), [0.13, 0.7]), torch=None),
 ]  # fmt: skip
 
 EDGES: list[Sample] = [

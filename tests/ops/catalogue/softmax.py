@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.catalogue.sample import A, Sample
+from tests.ops.catalogue.sample import A, Sample, own
 
 TARGETS = np.array([3, 0, -100, 1, 3])
 
@@ -50,6 +50,12 @@ CATALOGUE = [
         ((5, 4), TARGETS),
         numpy=np_nll,
         torch=lambda m, x, t: m.nn.functional.cross_entropy(x, t, reduction="none"),
+    ),
+    Sample(
+        "counted_rows",
+        lambda m, x, t: own(m, "counted_rows")(x, t != -100),
+        ((5, 4), TARGETS),
+        numpy=lambda m, x, t: x * (t != -100)[:, None],
     ),
 ]  # fmt: skip
 

@@ -66,8 +66,6 @@ CATALOGUE = [
         numpy=lambda m, g, i: np_put_along_axis(g, i, (2, 4)),
         label="unique",
     ),
-    Sample("unique", lambda m, x: m.unique(x), ((2, 3),), torch=None, label="values"),
-    Sample("unique", lambda m, x: m.unique(x, axis=1), ((2, 3),), torch=None, label="columns"),
 ]  # fmt: skip
 
 EDGES: list[Sample] = [
