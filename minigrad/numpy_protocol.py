@@ -15,6 +15,7 @@ import numpy as np
 
 from . import ops
 from .backend import NUMPY, fingerprint
+from .engine.modes import mode
 from .engine.mutation import expose
 from .engine.primitive import FUNCTION_OF
 from .engine.tensor import Tensor
@@ -39,7 +40,10 @@ IN_PLACE = (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np
 """Functions that write into their first argument. Ours of the same name, if any, returns a new tensor instead."""
 OURS: dict[Any, Callable[..., Any]] = {theirs: ours for theirs, ours in _pairs() if theirs not in IN_PLACE}
 """Our functions by NumPy's functions and ufuncs."""
-NO_OUT = "tensors are not written in place, and arrays hold no gradient; use the value that the function returns"
+NO_OUT = (
+    "tensors are not written in place, and arrays hold no gradient; use the value that the function returns, or write "
+    "a constant (.detach()) into an array"
+)
 INSTEAD = {
     "out": NO_OUT,
     "where": "use minigrad.where(mask, x, other) on the argument or the result",
@@ -106,8 +110,9 @@ def _call(caller: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, .
 def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Implement `ufunc(..., x, ...)` and the ufunc's methods."""
     caller = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-    if options.pop("out", None) is not None:
-        raise TypeError(f"{caller}: out: {NO_OUT}")
+    if options.get("out") is not None:
+        return _into_arrays(caller, getattr(ufunc, method), inputs, options)
+    options.pop("out", None)
     if method == "at" and isinstance(inputs[0], Tensor):
         raise TypeError(f"{caller}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
     # NumPy passes its scalars as arrays of no axes; as scalars they take any backend.
@@ -129,12 +134,28 @@ def array_function(
 ) -> Any:
     """Implement `numpy.function(..., x, ...)`."""
     caller = f"{function.__module__}.{function.__name__}"
+    if options.get("out") is not None or (function in IN_PLACE and not isinstance(args[0], Tensor)):
+        return _into_arrays(caller, function, args, options)
     if function in IN_PLACE:
         own = f"minigrad.{function.__name__}" if hasattr(ops, function.__name__) else "minigrad.at(x)[...].set(value)"
         raise TypeError(f"{caller}: it writes in place, and tensors never change; {own} gives a new one")
     if function in OURS:
         return _call(caller, function, OURS[function], args, options)
     return _on_constants(caller, function, args, options)
+
+
+def _into_arrays(caller: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+    """Call a NumPy function that writes into the user's arrays, from constants or, under `no_grad`, any tensors.
+
+    Raises:
+        TypeError: it would write into a tensor, or an array would take values that lose their gradient.
+    """
+    leaves, structure = tree_flatten((args, options), is_leaf=is_no_container)
+    recorded = mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves)
+    if recorded or any(isinstance(x, Tensor) for x in tree_flatten(options.get("out"), is_leaf=is_no_container)[0]):
+        raise TypeError(f"{caller}: out: {NO_OUT}")
+    args, options = tree_unflatten(structure, [x._data if isinstance(x, Tensor) else x for x in leaves])
+    return function(*args, **options)
 
 
 def _on_constants(caller: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:

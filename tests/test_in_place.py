@@ -189,3 +189,64 @@ def test_a_submodule_is_replaced_by_a_module_only() -> None:
         model.layer = lambda x: x
     model.layer = mg.nn.LayerNorm(3)
     assert model.state_dict()["layer.weight"].shape == (3,)
+
+
+def test_arrays_are_written_from_constants() -> None:
+    """Against the same call on arrays; the destination is an array of the user's."""
+    a, b = noise(3), noise(3, seed=1)
+    c, d = mg.tensor(a), mg.tensor(b)
+    mask = np.array([True, False, True])
+    calls: list[Any] = [
+        lambda x, y, out: np.add(x, x, out=out),
+        lambda x, y, out: np.subtract(out, 0.1 * y, out=out),
+        lambda x, y, out: np.multiply(x, y, out=out, where=mask),
+        lambda x, y, out: np.add.accumulate(x, out=out),
+        lambda x, y, out: np.add.at(out, [0, 0], y[:2]),
+        lambda x, y, out: np.cumsum(x, out=out),
+        lambda x, y, out: np.clip(x, -0.5, 0.5, out=out),
+        lambda x, y, out: np.concatenate([x[:1], y[1:]], out=out),
+        lambda x, y, out: np.modf(x, out=(out, np.empty(3))),
+        lambda x, y, out: np.copyto(out, y),
+        lambda x, y, out: np.put(out, [0, 2], y[:2]),
+        lambda x, y, out: np.putmask(out, mask, y),
+        lambda x, y, out: np.place(out, mask, y),
+        lambda x, y, out: out.__setitem__(slice(1, 3), y[:2]),
+        lambda x, y, out: out.__iadd__(y),
+        lambda x, y, out: out.__ipow__(y - y + 2),
+    ]
+    for k, call in enumerate(calls):
+        mine, want = np.full(3, 0.25), np.full(3, 0.25)
+        result = call(c, d, mine)
+        reference = call(a, b, want)
+        np.testing.assert_array_equal(mine, want, err_msg=str(k))
+        assert (result is None) == (reference is None)
+        assert result is None or isinstance(result, (np.ndarray, tuple))
+
+
+def test_the_data_of_a_leaf_is_written_from_its_gradient() -> None:
+    w = leaf([1.0, 2.0])
+    y = (w * w).sum()
+    (w * w).sum().backward()
+    w.data -= 0.1 * w.grad
+    np.testing.assert_allclose(w.numpy(), [0.8, 1.6], rtol=1e-15)
+    with pytest.raises(mg.GraphError, match="written into"):
+        y.backward()
+
+
+def test_an_array_takes_no_values_that_would_lose_their_gradient() -> None:
+    w, out = leaf([1.0, 2.0]), np.zeros(2)
+    calls: list[Any] = [
+        lambda: np.add(w, 1.0, out=out),
+        lambda: np.add(out, 1.0, out=mg.tensor(out)),
+        lambda: np.add(mg.tensor(out), 1.0, out=mg.tensor(out)),
+        lambda: np.cumsum(w, out=out),
+        lambda: np.copyto(out, w),
+        lambda: out.__iadd__(w),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="arrays hold no gradient; use the value that the function returns"):
+            call()
+    assert out.tolist() == [0.0, 0.0]
+    with mg.no_grad():
+        out += w
+    assert out.tolist() == [1.0, 2.0]
