@@ -16,6 +16,7 @@ from .elementwise.complex import *
 from .elementwise.error_function import *
 from .elementwise.exp_log import *
 from .elementwise.floating_point import *
+from .elementwise.logistic import *
 from .elementwise.nondifferentiable import *
 from .elementwise.special import *
 from .elementwise.trigonometric import *

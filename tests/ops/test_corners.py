@@ -239,3 +239,51 @@ def test_the_largest_of_a_nan_is_nan_and_passes_no_gradient(extremum: Any, xp: A
 def test_a_number_of_the_wrong_kind_is_a_type_error(call: Any) -> None:
     with pytest.raises(TypeError):
         call()
+
+
+INF = np.inf
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "logaddexp", "logaddexp2", "logcumsumexp"])
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [
+        ([INF, 1.0], [1, 0]),
+        ([1.0, INF], [0, 1]),
+        ([INF, -INF], [1, 0]),
+        ([-INF, 1.0], [0, 1]),
+        ([INF, INF], [0.5, 0.5]),
+        ([-INF, -INF], [0, 0]),
+        ([1e30, 0.0], [1, 0]),
+        ([1e15, 1e15], [0.5, 0.5]),
+        ([-1e30, -1e30], [0.5, 0.5]),
+    ],
+)
+def test_shares_of_a_sum_of_exponentials(xp: Any, name: str, values: list[float], shares: list[float]) -> None:
+    """The limits: all of it to what is infinite, equal shares to equals, however large; torch has NaN or 1 + 1."""
+    for dtype in (np.float32, np.float64):
+        x = mg.tensor(np.array(values, dtype), requires_grad=True)
+        if name == "logsumexp":
+            y = mg.logsumexp(x)
+        elif name == "logcumsumexp":
+            y = mg.logcumsumexp(x)[1]
+        else:
+            y = getattr(mg, name)(x[0], x[1])
+        (g,) = mg.gradients(y, [x], create_graph=True)
+        np.testing.assert_array_equal(g.numpy(), shares)
+        (h,) = mg.gradients(mg.sum(g * mg.tensor(xp.array(np.array([1, 0], dtype)))), [x], allow_unused=True)
+        if values != [INF, INF]:
+            change = shares[0] * shares[1] * (np.log(2) if name == "logaddexp2" else 1)
+            np.testing.assert_allclose(0 if h is None else h.numpy(), [change, -change], atol=1e-7)
+
+
+def test_a_large_sum_does_not_blur_its_shares(xp: Any) -> None:
+    """exp(x) / sum(exp(x)) does not change when all x grow by 2²⁰, which float32 represents exactly here."""
+    low = np.array([[0.0, 1.0, 3.5], [2.0, 2.0, -1.0]], np.float32)
+    for axis in (0, 1, None):
+        found = []
+        for x in (low, low + 2**20):
+            t = mg.tensor(x, requires_grad=True)
+            y = mg.logsumexp(t, axis=axis)
+            found.append(mg.gradients(y, [t], mg.ones_like(y))[0].numpy())
+        np.testing.assert_allclose(found[1], found[0], rtol=1e-6)

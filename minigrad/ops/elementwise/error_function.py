@@ -221,9 +221,38 @@ def erfc(xp: Any, x: Array) -> Any:
 @primitive
 def erfcx(xp: Any, x: Array) -> Any:
     """exp(x²) erfc(x), which does not underflow for large x."""
+    return _erfcx(xp, x), (x,), lambda xp, g, x: g * call_in(xp, _erfcx_derivative, x, n=1)
+
+
+def _erfcx(xp: Any, x: Array) -> Array:
     y, negative = _scaled_erfc(xp, xp.abs(x)), xp.minimum(x, 0.0)
-    y = xp.where(x < 0, 2 * xp.exp(negative * negative) - y, y)
-    return y, (x, y), lambda xp, g, x, y: g * (2 * xp.minimum(x, 1e10) * y - 2 / ROOT_PI)
+    return xp.where(x < 0, 2 * xp.exp(negative * negative) - y, y)
+
+
+FAR, TERMS = 10.0, 12
+"""From where on the derivatives of erfcx are summed by their asymptotic series, and how many terms of it."""
+
+
+@primitive
+def _erfcx_derivative(xp: Any, x: Array, n: int) -> Any:
+    """The n-th derivative f⁽ⁿ⁾ of erfcx, in float64 for any dtype, since terms cancel.
+
+    Up to `FAR` by the recurrence f⁽ⁿ⁾ = 2x f⁽ⁿ⁻¹⁾ + 2(n − 1) f⁽ⁿ⁻²⁾ from f' = 2x f − 2/√π; beyond, where it loses
+    its digits, by the series (−1)ⁿ 2/√π (2x)⁻ⁿ⁻¹ 2ⁿ Σ (−1)ᵐ (2m + n)! / (m! (2x)²ᵐ)
+    (Abramowitz & Stegun 7.2.9, 7.2.14).
+    """
+    rule = lambda xp, g, x: g * call_in(xp, _erfcx_derivative, x, n=n + 1)  # noqa: E731
+    wide = x.astype(np.float64)
+    far = wide > FAR
+    near = xp.where(far, 0.0, wide)
+    before = _erfcx(xp, near)
+    value = 2 * near * before - 2 / ROOT_PI
+    for k in range(2, n + 1):
+        before, value = value, 2 * near * value + 2 * (k - 1) * before
+    inverse = 0.5 / xp.where(far, wide, FAR)
+    terms = [(-1) ** m * math.factorial(2 * m + n) / math.factorial(m) for m in range(TERMS, -1, -1)]
+    series = polynomial(inverse * inverse, terms) * inverse ** (n + 1) * ((-2.0) ** n * 2 / ROOT_PI)
+    return xp.where(far, series, value).astype(x.dtype), (x,), rule
 
 
 @primitive

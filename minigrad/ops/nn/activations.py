@@ -14,46 +14,16 @@ from ...engine.tensor import Tensor
 from ..arrays.shape import along
 from ..elementwise.arithmetic import divide, multiply, where
 from ..elementwise.error_function import in_blocks, ndtr
+from ..elementwise.logistic import logistic, logistic_and_slope, sigmoid
+from ..elementwise.trigonometric import sech_squared
 
 Array = Any
-__all__ = ["celu", "elu", "expit", "gelu", "glu", "hard_sigmoid", "hard_swish", "hardshrink", "hardsigmoid"]
-__all__ += ["hardswish", "hardtanh", "leaky_relu", "log_sigmoid", "logsigmoid", "mish", "relu", "relu6", "selu"]
-__all__ += ["sigmoid", "silu", "softplus", "softshrink", "softsign", "swish", "tanhshrink", "threshold"]
-
-
-LARGEST = {2: 11.0, 4: 88.0}
-"""The largest argument of `exp` without overflow, by the bytes of the dtype; 708 for float64."""
-
-
-def _logistic(xp: Any, x: Array) -> Array:
-    """`1 / (1 + exp(-x))`, accurate in its tail; the exponential cannot overflow."""
-    return 1 / (xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0))) + 1)
+__all__ = ["celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_swish", "hardshrink", "hardsigmoid"]
+__all__ += ["hardswish", "hardtanh", "leaky_relu", "mish", "relu", "relu6", "selu"]
+__all__ += ["silu", "softplus", "softshrink", "softsign", "swish", "tanhshrink", "threshold"]
 
 
 # The rules of the most common operations are made once, not at every call.
-_SIGMOID = (lambda xp, g, y: g * (y - y * y),)
-
-
-@primitive
-def sigmoid(xp: Any, x: Array) -> Any:
-    """`1 / (1 + exp(-x))`, without overflow."""
-    y = _logistic(xp, x)
-    return y, (y,), _SIGMOID
-
-
-expit = sigmoid
-
-
-@primitive
-def log_sigmoid(xp: Any, x: Array) -> Any:
-    """`log(sigmoid(x))`, without overflow."""
-    y = xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
-    return y, (x,), lambda xp, g, x: g * _logistic(xp, -x)
-
-
-logsigmoid = log_sigmoid
-
-
 _RELU = (lambda xp, g, x: g * (x > 0),)
 
 
@@ -133,14 +103,14 @@ def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Tenso
 
 @primitive
 def _softplus(xp: Any, x: Array) -> Any:
-    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * _logistic(xp, x)
+    return xp.logaddexp(x, xp.zeros_like(x)), (x,), lambda xp, g, x: g * logistic(xp, x)
 
 
 @primitive
 def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
     """`x * Φ(x)` with the normal distribution's Φ, or its approximation by tanh (Hendrycks & Gimpel 2016)."""
     if approximate == "tanh":
-        return 0.5 * x * (1 + xp.tanh(_inner(x))), (x,), (_gelu_tanh_rule, None)
+        return x * logistic(xp, 2 * _inner(x)), (x,), (_gelu_tanh_rule, None)  # (1 + tanh u) / 2, exact in its tail
     if approximate != "none":
         raise ValueError(f"approximate: got {approximate!r}, want 'none' or 'tanh'")
     below = call_in(xp, ndtr, x)
@@ -167,8 +137,9 @@ def _inner(x: Array) -> Array:
 
 
 def _gelu_tanh_rule(xp: Any, g: Array, x: Array) -> Array:
-    t = xp.tanh(_inner(x))
-    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * SLOPE * (1 + 3 * CUBE * x * x))
+    u = 2 * _inner(x)
+    s, slope = logistic_and_slope(xp, u)
+    return g * (s + x * slope * (2 * SLOPE) * (1 + 3 * CUBE * x * x))
 
 
 @primitive
@@ -176,10 +147,10 @@ def silu(xp: Any, x: Array) -> Any:
     """`x * sigmoid(x)`, also called swish."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
-        s = _logistic(xp, x)
-        return g * (s + x * (s - s * s))
+        s, slope = logistic_and_slope(xp, x)
+        return g * (s + x * slope)
 
-    return x * _logistic(xp, x), (x,), rule
+    return x * logistic(xp, x), (x,), rule
 
 
 swish = silu
@@ -190,8 +161,8 @@ def mish(xp: Any, x: Array) -> Any:
     """`x * tanh(softplus(x))` (Misra 2019)."""
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
-        t = xp.tanh(call_in(xp, _softplus, x))
-        return g * (t + x * (1 - t * t) * _logistic(xp, x))
+        s = call_in(xp, _softplus, x)
+        return g * (xp.tanh(s) + x * call_in(xp, sech_squared, s) * logistic(xp, x))
 
     return x * xp.tanh(xp.logaddexp(x, xp.zeros_like(x))), (x,), rule
 

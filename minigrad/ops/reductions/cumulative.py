@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
 from ..arrays.shape import vector_shape
 from ..elementwise.arithmetic import where
+from ..elementwise.logistic import share_of_sum
 from ..elementwise.nondifferentiable import isnan
 from ..indexing.gather import take_along_axis
-from .reductions import finite_or_zero, products_before, want_inexact
+from .reductions import products_before, want_inexact
 
 Array = Any
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp", "nancumprod", "nancumsum"]
@@ -96,10 +98,11 @@ def logcumsumexp(xp: Any, x: Array, axis: int = 0) -> Any:
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
         x, y, g = xp.swapaxes(x, axis, -1), xp.swapaxes(y, axis, -1), xp.swapaxes(g, axis, -1)
-        finite = finite_or_zero(xp, y)
-        # The factors are at most 1, since y never decreases.
-        shares = _backward_recurrence(xp, xp.exp(y[..., :-1] - finite[..., 1:]), g)
-        return xp.swapaxes(xp.exp(x - finite) * shares, axis, -1)
+        before, now = y[..., :-1], x[..., 1:]
+        # Each sum is of all before it and one value. Their shares are at most 1, and exact however large the sum is.
+        total = _backward_recurrence(xp, share_of_sum(xp, before, now), g)
+        first = xp.where(x[..., :1] == -math.inf, 0.0, xp.ones_like(x[..., :1]))
+        return xp.swapaxes(xp.concatenate([first, share_of_sum(xp, now, before)], axis=-1) * total, axis, -1)
 
     return y, (x, y), by_x
 

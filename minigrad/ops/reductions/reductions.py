@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...engine.gradient_pool import SMALL
-from ...engine.primitive import composed, primitive
+from ...engine.primitive import call_in, composed, primitive
 from ...engine.summation import FEW, accurate_mean, accurate_sum, half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.shape import axes_in
 from ..elementwise.arithmetic import subtract
+from ..nn.softmax import softmax
 
 Array = Any
 __all__ = ["amax", "amin", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
@@ -139,22 +140,24 @@ def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 @primitive
 def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, if all of x is −inf."""
-    shift = finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
+    """`log(sum(exp(x)))` along `axis`, without overflow; −inf, with no gradient, if all of x is −inf.
+
+    The gradient's shares are the softmax of x; values of +inf share it equally.
+    """
+    shift = xp.max(x, axis=axis, keepdims=True)
+    shift = xp.where(xp.isfinite(shift), shift, xp.zeros_like(shift))
     total = accurate_sum(half_to_single(xp.exp(x - shift)), axis, keepdims=True)
     y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)) + shift, -math.inf).astype(x.dtype)
     keepdims_shape = y.shape
     y = _without_axes(xp, y, axis, keepdims)
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
-        return xp.reshape(g, keepdims_shape) * xp.exp(x - xp.reshape(finite_or_zero(xp, y), keepdims_shape))
+        # Not exp(x - y), which is as inexact as y: for y = 1e6 by 1e-10, in float32 by 6 %.
+        y = xp.reshape(y, keepdims_shape)
+        x = xp.where(xp.isfinite(y), x, xp.where(x == y, 0.0, -math.inf))
+        return xp.reshape(g, keepdims_shape) * xp.where(y == -math.inf, 0.0, call_in(xp, softmax, x, axis=axis))
 
     return y, (x, y), by_x
-
-
-def finite_or_zero(xp: Any, x: Array) -> Array:
-    """`x` with 0 in place of infinities and NaNs."""
-    return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
 def degrees_of_freedom(ddof: float, correction: float | None) -> float:

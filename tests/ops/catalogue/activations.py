@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.catalogue.sample import Sample, unary
+from tests.ops.catalogue.sample import Sample
 
 X = np.array([[-7.0, -3.2, -2.9, -1.1], [-0.7, -0.4, 0.0, 0.3], [0.8, 2.9, 5.9, 6.5]])
 NO_KINKS = np.where(X == 0, 0.1, X)
@@ -43,8 +43,6 @@ def sig(m: Any, x: Any) -> Any:
 
 
 CATALOGUE = [
-    unary("sigmoid", numpy=sig),
-    activation("log_sigmoid", lambda m, x: -m.log1p(m.exp(-x)), theirs="logsigmoid", at=X),
     activation("relu", lambda m, x: m.maximum(x, 0)),
     activation("relu6", lambda m, x: m.clip(x, 0, 6)),
     activation("leaky_relu", lambda m, x: m.where(x > 0, x, 0.01 * x)),
@@ -87,9 +85,6 @@ FAR = np.array([-1e4, -800.0, 0.0, 800.0, 1e4])
 POSITIVE = lambda m, x: m.maximum(x, 0)
 
 EDGES: list[Sample] = [
-    Sample("sigmoid", lambda m, x: m.sigmoid(x), (FAR,), numpy=lambda m, x: (m.sign(x) + 1) / 2, label="far"),
-    Sample("log_sigmoid", lambda m, x: m.log_sigmoid(x), (FAR,), label="far",
-           numpy=lambda m, x: m.where(x == 0, -np.log(2), m.minimum(x, 0)).astype(x.dtype)),
     Sample("softplus", lambda m, x: m.softplus(x), (FAR,), label="far",
            numpy=lambda m, x: m.where(x == 0, np.log(2), m.maximum(x, 0)).astype(x.dtype)),
     *(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.catalogue.sample import Sample, scipy_special, unary
+from tests.ops.catalogue.sample import Sample, own, scipy_special, unary
 
 X = np.array([[-6.5, -3.0, -0.9, -0.3], [0.1, 0.45, 0.6, 1.5], [2.2, 3.9, 0.0, 0.46]])
 P = np.array([[0.01, 0.07, 0.3], [0.5, 0.8, 0.97]])
@@ -20,6 +20,8 @@ def special(name: str, at: Any = X) -> Sample:
 CATALOGUE = [
     *(special(name) for name in ("erf", "erfc", "ndtr", "log_ndtr")),
     special("erfcx", X[1:]),
+    Sample("erfcx_derivative", lambda m, x: own(m, "erfcx_derivative")(x, n=1), (X[1:] * 3.0 + 1.0,),
+           numpy=lambda m, x: (2.0 * x * scipy_special("erfcx")(m, x.astype("f8")) - 2 / m.pi**0.5).astype(x.dtype)),
     special("erfinv", 2 * P - 1.01),
     special("ndtri", P),
     Sample("erfcinv", lambda m, x: m.erfcinv(x), (2 * P,), numpy=scipy_special("erfcinv"),

@@ -6,17 +6,12 @@ import numpy as np
 
 from tests.ops.catalogue.sample import A, Sample, binary, scipy_special, unary
 
-P = np.array([[0.1, 0.3, 0.45], [0.55, 0.7, 0.9]])
-
 CATALOGUE = [
     *(unary(name) for name in ("exp", "expm1", "exp2")),
     *(unary(name, low=0.5) for name in ("log", "log1p", "log2", "log10")),
     *(binary(name) for name in ("logaddexp", "logaddexp2")),
     Sample("logaddexp", lambda m, x: m.logaddexp(x, 0.5), (A,), autograd=True, label="number"),
     binary("xlogy", low=0.5, numpy=scipy_special("xlogy"), autograd=False),
-    unary("logit", low=None, numpy=scipy_special("logit"), autograd=False).of(P),
-    Sample("logit", lambda m, x: m.logit(x, 0.2), (P,), torch=None, label="eps",
-           numpy=lambda m, x: scipy_special("logit")(m, m.clip(x, 0.2, 0.8))),
 ]  # fmt: skip
 
 FAR = np.array([-np.inf, -1e4, 0.0, 1e4, np.inf])
@@ -28,7 +23,5 @@ EDGES: list[Sample] = [
     Sample("logaddexp", lambda m, a, b: m.logaddexp(a, b), ((0, 3), (3,)), label="empty"),
     Sample("xlogy", lambda m, a, b: m.xlogy(a, b), ([0.0, 0.0, 2.0], [0.0, 3.0, 1.0]), numpy=scipy_special("xlogy"),
            label="zeros"),
-    Sample("logit", lambda m, x: m.logit(x), ([0.5, 0.5 + 2**-20, 0.25, 0.75],), numpy=scipy_special("logit"),
-           label="near one half"),
 ]  # fmt: skip
 """Infinities, zeros, and nothing at all: compared with NumPy, where finite differences have no say."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.ops.catalogue.sample import A, Sample, binary, unary
+from tests.ops.catalogue.sample import A, Sample, binary, own, unary
 
 INSIDE = np.array([[-0.9, -0.5, 0.0], [0.2, 0.6, 0.8]])
 JUMPS = np.array([[0.0, 1.0, 7.5, 8.0], [3.0, -3.0, 9.0, 0.5]])
@@ -14,6 +14,7 @@ CATALOGUE = [
     *(unary(name) for name in ("sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh", "arcsinh")),
     *(unary(name).of(INSIDE) for name in ("arcsin", "arccos", "arctanh")),
     unary("arccosh", low=1.1),
+    Sample("sech_squared", lambda m, x: own(m, "sech_squared")(x), (A,), numpy=lambda m, x: 1 / m.cosh(x) ** 2),
     *(binary(name) for name in ("hypot", "arctan2")),
     Sample("hypot", lambda m, x: m.hypot(3.0, x), (A,), label="number"),
     unary("degrees", torch=lambda m, x: m.rad2deg(x)),
