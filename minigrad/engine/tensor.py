@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,20 @@ def _is_stored_in_item() -> bool:
     return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
 
 
+_taken_off: ContextVar[list[str] | None] = ContextVar("methods that took values off the tape", default=None)
+
+
+@contextmanager
+def values_taken_off() -> Iterator[list[str]]:
+    """List the methods by which the block reads values of tensors on the tape, other than by `.detach()`."""
+    methods: list[str] = []
+    token = _taken_off.set(methods)
+    try:
+        yield methods
+    finally:
+        _taken_off.reset(token)
+
+
 class Tensor(TensorMethods):
     """An array that may be on the tape. Make one with `minigrad.tensor`.
 
@@ -74,6 +90,10 @@ class Tensor(TensorMethods):
         between forward and backward is an error in the backward pass. The array of a computed tensor is read-only on
         NumPy.
         """
+        self._note_taken_off("data")
+        return self._array_for_user()
+
+    def _array_for_user(self) -> Array:
         if self.node is None or type(self.node) is Leaf:
             self._expose()
         elif isinstance(self._data, np.ndarray):
@@ -170,11 +190,17 @@ class Tensor(TensorMethods):
 
     def detach(self) -> Tensor:
         """Return the same array as a constant without a gradient; read-only if an operation computed it."""
-        return Tensor(self._data if self.node is None else self.data)
+        return Tensor(self._data if self.node is None else self._array_for_user())
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """Return a host copy of the values, off the tape."""
+        self._note_taken_off("numpy")
         return np.array(to_numpy(self._data))
+
+    def _note_taken_off(self, method: str) -> None:
+        """Note the method for `values_taken_off`, if this tensor is on the tape."""
+        if self.node is not None and (methods := _taken_off.get()) is not None:
+            methods.append(method)
 
     def item(self) -> Any:
         """Return the single value as a Python number. Synchronises with the device.
@@ -184,6 +210,7 @@ class Tensor(TensorMethods):
         """
         if self.size != 1:
             raise ValueError(f"Tensor.item: got a tensor of shape {self.shape}, want one with a single value")
+        self._note_taken_off("item")
         return self._data.item()
 
     def tolist(self) -> Any:
@@ -208,7 +235,7 @@ class Tensor(TensorMethods):
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
-        return bool(self.item())
+        return bool(self._data.item())
 
     def __len__(self) -> int:
         if not self.ndim:

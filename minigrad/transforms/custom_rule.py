@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import ops
-from ..backend import is_array
-from ..engine import modes
-from ..engine.tensor import Tensor, tensor
+from ..backend import backend_of, is_array
+from ..engine import tape
+from ..engine.backward_pass import reachable
+from ..engine.modes import mode
+from ..engine.primitive import JointRule, record
+from ..engine.tape import GraphError
+from ..engine.tensor import Tensor, tensor, values_taken_off
 from ..foreign_arrays import type_name
 from ..nn.module import Module
 from ..pytree import TreeDef, match_structure, tree_flatten, tree_unflatten
@@ -38,7 +42,8 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
     its structure and shapes, or None for no gradient. For a single argument the tuple may be left out. `function`
     receives its arguments as constants, so that it may pass them to any library. In a recorded backward pass the
     rule's operations are recorded, with g, y and the arguments on the tape: a rule written in minigrad's functions can
-    be differentiated to every order.
+    be differentiated to every order. One that computes with `.numpy()` or in another library is differentiated once:
+    another derivative through it (`jvp`, `hvp`, `hessian`, a jacobian by columns) raises an error.
 
     Args:
         function: of trees; returns a tensor or a tree of them. Gradients flow to its positional arguments.
@@ -52,6 +57,7 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
             tape that is not among its arguments and for which no rule returns a gradient.
     Raises (from the backward pass):
         ValueError: the rule's gradients differ from the arguments in number, structure or shape.
+        GraphError: the rule left the tape, and its gradients are to be differentiated again.
     """
     if function is None:
         return functools.partial(custom_rule, rule=rule, keeps=keeps)
@@ -99,7 +105,7 @@ class CustomRule:
         for y in outputs:
             if not isinstance(y, Tensor):
                 raise TypeError(f"{self._name}: returned {type_name(y)}, want a Tensor or a tree of them")
-        if modes.mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
+        if mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
             outputs = self._entry(leaves, tree, kwargs, outputs, structure, residuals)
         return tree_unflatten(structure, outputs)
 
@@ -140,28 +146,55 @@ class CustomRule:
             args = leaves if recorded else _constants(leaves)
             grads = _bind_keywords((g,) if single else g, live)
             result: Any
-            if self._keeps:
-                result = self._run(tree, args, kwargs)[1] if recorded else residuals
-            else:
-                by_position = _bind_keywords(saved[-len(live) :], live) | integers
-                result = tree_unflatten(structure, [by_position[k] for k in range(count)])
-            assert self._rule is not None
-            answer = self._rule(
-                tree_unflatten(structure, [grads.get(k) for k in range(count)]),
-                result,
-                *tree_unflatten(tree, args),
-                **kwargs,
-            )
+            with values_taken_off() as taken_off:
+                if self._keeps:
+                    result = self._run(tree, args, kwargs)[1] if recorded else residuals
+                else:
+                    by_position = _bind_keywords(saved[-len(live) :], live) | integers
+                    result = tree_unflatten(structure, [by_position[k] for k in range(count)])
+                assert self._rule is not None
+                answer = self._rule(
+                    tree_unflatten(structure, [grads.get(k) for k in range(count)]),
+                    result,
+                    *tree_unflatten(tree, args),
+                    **kwargs,
+                )
             answers = self._answers(answer, tree)
-            contributions = []
-            for k, needed in zip(positions, needs):
-                contribution = self._checked(answers[k], leaves[k]) if needed else None
-                contributions.append(contribution if contribution is None or recorded else contribution._data)
+            contributions = [
+                self._checked(answers[k], leaves[k]) if needed else None for k, needed in zip(positions, needs)
+            ]
+            if not recorded:
+                return [None if c is None else c._data for c in contributions]
+            of_g = [x.node for x in grads.values() if x.node is not None]
+            of_args = [x.node for x in leaves if isinstance(x, Tensor) and x.node is not None]
+            for k, c in enumerate(contributions):
+                if c is not None and (taken_off or (of_g and not _depends_on(c, of_g))):
+                    contributions[k] = self._once_differentiable(c, [*of_g, *of_args], taken_off)
             return contributions
 
-        tensors = record_outputs(self._name, inputs, values, rule, modes.mode().time_step, save_outputs=True)
+        tensors = record_outputs(self._name, inputs, values, rule, mode().time_step, save_outputs=True)
         by_position = dict(zip(live, tensors))
         return [by_position.get(k, y) for k, y in enumerate(outputs)]
+
+    def _once_differentiable(self, gradient: Tensor, sources: list[tape.Node], taken_off: list[str]) -> Tensor:
+        """Return a gradient that the rule computed off the tape, or partly so. Differentiating it raises an error.
+
+        `sources` are the nodes on which it may depend.
+        """
+        how = f" by .{taken_off[0]}{'' if taken_off[0] == 'data' else '()'}" if taken_off else ""
+
+        def refuse(xp: Any, g: Any, needs: Sequence[bool]) -> Any:
+            raise GraphError(
+                f"{self._name}: its rule left the tape{how}, so that its gradients cannot be differentiated again; "
+                "write it in minigrad's functions, with .detach() for what is meant to be constant, and return None "
+                "where there is no gradient"
+            )
+
+        parents = [*sources] if gradient.node is None else [gradient.node, *sources]
+        xp, value = backend_of(gradient._data).xp, gradient._data[...]
+        name = f"rule of {self._name}"
+        result: Tensor = record(name, tape.Node(), xp, value, (), JointRule(refuse), (), parents, mode().time_step)
+        return result
 
     def _answers(self, answer: Any, tree: TreeDef) -> list[Any]:
         """The rule's gradients, one for each leaf of the arguments."""
@@ -184,6 +217,14 @@ class CustomRule:
         if g.shape != x.shape:
             raise ValueError(f"{self._name}: its rule returned a gradient of shape {g.shape}, want {x.shape}")
         return g
+
+
+def _depends_on(x: Tensor, nodes: Sequence[tape.Node]) -> bool:
+    """Return whether x was computed from one of `nodes`."""
+    if x.node is None:
+        return False
+    serials = {node.serial for node in nodes}
+    return not serials.isdisjoint(reachable([x.node], min(serials)))
 
 
 def _constants(leaves: Sequence[Any]) -> list[Any]:
