@@ -93,15 +93,6 @@ class Tensor(TensorMethods):
         self._note_taken_off("data")
         return self._array_for_user()
 
-    def _array_for_user(self) -> Array:
-        if self.node is None or type(self.node) is Leaf:
-            self._expose()
-        elif isinstance(self._data, np.ndarray):
-            view = self._data.view()
-            view.flags.writeable = False
-            return view
-        return self._data
-
     @data.setter
     def data(self, array: Array) -> None:
         if isinstance(array, Tensor):
@@ -119,6 +110,15 @@ class Tensor(TensorMethods):
             self.node.xp = backend_of(array).xp
         self._data = array
         self._expose()
+
+    def _array_for_user(self) -> Array:
+        if self.node is None or type(self.node) is Leaf:
+            self._expose()
+        elif isinstance(self._data, np.ndarray):
+            view = self._data.view()
+            view.flags.writeable = False
+            return view
+        return self._data
 
     def _expose(self) -> None:
         """Fingerprint the array, since the user can write into it from now on."""
