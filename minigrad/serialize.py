@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import secrets
 import zipfile
 import zlib
@@ -64,7 +65,8 @@ def save(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | No
 def load(path: Path) -> tuple[dict[str, Host], dict[str, Any]]:
     """Return (arrays, metadata) as `save` wrote them: host arrays in C order, in the order in which they were saved.
 
-    A `.safetensors` file of other origin can be read too: its metadata are strings, and it has no checksum.
+    A `.safetensors` file of other origin can be read too: its metadata are strings, and it has no checksum. Arrays of
+    bfloat16 become float32; other dtypes that NumPy lacks, such as float8, are named in the error.
 
     Raises:
         CheckpointError: the file is missing, cut short, damaged, or of another kind.
@@ -80,6 +82,8 @@ def load(path: Path) -> tuple[dict[str, Host], dict[str, Any]]:
         return read(content)
     except ImportError:
         raise
+    except CheckpointError as error:
+        raise CheckpointError(f"load: {name}: {error}") from error
     except Exception as error:  # a damaged file may make a parser raise anything
         raise CheckpointError(f"load: {name}: {_explanation(content, path)}: {error}") from error
 
@@ -223,9 +227,7 @@ def _read_npz(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
 
 
 def _read_safetensors(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
-    from safetensors.numpy import load as from_bytes
-
-    arrays = from_bytes(content)
+    arrays = _safetensors_arrays(content)
     length = int.from_bytes(content[:8], "little")
     metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     if "minigrad" not in metadata:
@@ -237,6 +239,23 @@ def _read_safetensors(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
         raise ValueError("its checksum does not match its content")
     _check_format(header)
     return {name: arrays[name] for name in header["names"]}, header["metadata"]
+
+
+def _safetensors_arrays(content: bytes) -> dict[str, Host]:
+    """The arrays of a file, those of bfloat16 in float32, which holds each of its numbers exactly."""
+    from safetensors import deserialize
+
+    arrays = {}
+    for name, entry in deserialize(content):
+        kind, data = entry["dtype"], entry["data"]
+        if kind == "BF16":  # the upper half of a float32
+            array = (np.frombuffer(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        elif kind == "BOOL" or re.fullmatch(r"[FIUC]\d+", kind):
+            array = np.frombuffer(data, "?" if kind == "BOOL" else f"<{kind[0].lower()}{int(kind[1:]) // 8}")
+        else:
+            raise CheckpointError(f"the array {name!r} is of {kind}, which NumPy lacks; save it in another dtype")
+        arrays[name] = array.reshape(entry["shape"])
+    return arrays
 
 
 def _check_format(header: Any) -> None:

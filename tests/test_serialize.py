@@ -324,3 +324,32 @@ def test_trees_with_arrays() -> None:
         serialize.flatten({"$array": a})
     with pytest.raises(ValueError, match="two arrays have the path 'a/b'"):
         serialize.flatten({"a": {"b": a}, "a/b": a})
+
+
+def of_other_origin(path: Path, kind: str, shape: list[int], data: bytes) -> None:
+    """Write a safetensors file by the format's definition: the header's length, the header, the data."""
+    header = json.dumps({"w": {"dtype": kind, "shape": shape, "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+
+
+def test_bfloat16_of_another_origin_becomes_float32(tmp_path: Path) -> None:
+    """All 65,536 numbers, against the definition: sign, eight bits of exponent, seven of fraction."""
+    pytest.importorskip("safetensors")
+    words = np.arange(1 << 16, dtype="<u2")
+    of_other_origin(tmp_path / "c.safetensors", "BF16", [256, 256], words.tobytes())
+    arrays, metadata = mg.load(tmp_path / "c.safetensors")
+    assert metadata == {}
+    assert arrays["w"].dtype == np.float32
+    assert arrays["w"].shape == (256, 256)
+    sign, exponent, fraction = words >> 15, (words >> 7 & 255).astype(int), (words & 127) / 128
+    values = np.where(exponent == 0, fraction * 2.0**-126, (1 + fraction) * 2.0 ** (exponent - 127.0))
+    values = np.where(exponent == 255, np.where(fraction, np.nan, np.inf), values) * np.where(sign, -1.0, 1.0)
+    np.testing.assert_array_equal(arrays["w"].reshape(-1), values)
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2"])
+def test_a_dtype_that_numpy_lacks_is_named(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("safetensors")
+    of_other_origin(tmp_path / "c.safetensors", kind, [3], b"\0\1\2")
+    with pytest.raises(mg.CheckpointError, match=rf"c\.safetensors: the array 'w' is of {kind}, which NumPy lacks"):
+        mg.load(tmp_path / "c.safetensors")
