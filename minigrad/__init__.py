@@ -14,6 +14,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    array_api as array_api,
     losses as losses,
     nn as nn,
     ops as ops,
@@ -87,7 +88,7 @@ else:
 
 def _public() -> list[str]:
     """Return the names for `from minigrad import *` and `help`, without those of builtins (sum, max, abs, …)."""
-    names = {"Drawing", "draw", "losses", "nn", "ops", "optim", "serialize", *vars(ops)["__all__"]}
+    names = {"Drawing", "array_api", "draw", "losses", "nn", "ops", "optim", "serialize", *vars(ops)["__all__"]}
     names |= {name for name, value in globals().items() if getattr(value, "__module__", "").startswith("minigrad.")}
     return sorted(name for name in names if not name.startswith("_") and not hasattr(builtins, name))
 

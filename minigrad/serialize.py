@@ -243,10 +243,11 @@ def _read_safetensors(content: bytes) -> tuple[dict[str, Host], dict[str, Any]]:
 
 def _safetensors_arrays(content: bytes) -> dict[str, Host]:
     """The arrays of a file, those of bfloat16 in float32, which holds each of its numbers exactly."""
-    from safetensors import deserialize
+    import safetensors
 
     arrays = {}
-    for name, entry in deserialize(content):
+    read: Any = safetensors.deserialize
+    for name, entry in read(content):
         kind, data = entry["dtype"], entry["data"]
         if kind == "BF16":  # the upper half of a float32
             array = (np.frombuffer(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)

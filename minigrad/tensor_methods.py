@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import re
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,30 @@ def to(x: Tensor, backend: str | Backend) -> Tensor:
         "to", Node(), target.xp, array, (), _move_gradient(source, target), (x._data,), (x.node,), mode().time_step
     )
     return moved
+
+
+def device(x: Tensor) -> str:
+    """The array API's name of where the tensor is: "cpu" for NumPy's arrays, else the backend's, such as "cupy"."""
+    name = backend_of(x._data).name
+    return "cpu" if name == "numpy" else name
+
+
+def to_device(x: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
+    """Return the tensor on another device, as `to` (the array API's name for it). Raises as `to`."""
+    return to(x, "numpy" if device == "cpu" else device)
+
+
+def array_namespace(x: Tensor, *, api_version: str | None = None) -> Any:
+    """Return the array API's namespace, `minigrad.array_api`.
+
+    Raises:
+        ValueError: a version of the standard that is not known here.
+    """
+    namespace = import_module(f"{__package__}.array_api")
+    newest = namespace.__array_api_version__
+    if api_version is not None and not (re.fullmatch(r"20\d\d\.12", api_version) and api_version <= newest):
+        raise ValueError(f"Tensor.__array_namespace__: api_version: got {api_version!r}, want {newest!r} or older")
+    return namespace
 
 
 def _move_gradient(source: Backend, target: Backend) -> Any:
@@ -113,7 +138,14 @@ TABLE: dict[str, Any] = {
     "register_hook": register_hook,
     "__array_ufunc__": numpy_protocol.array_ufunc,
     "__array_function__": numpy_protocol.array_function,
-    "__array_namespace__": lambda x, api_version=None: sys.modules[__package__],
+    "__array_namespace__": array_namespace,
+    "device": property(device, doc='The array API\'s name of where the tensor is, such as "cpu".'),
+    "to_device": to_device,
+    "__complex__": lambda x: complex(x.item()),
+    "__lshift__": ops.left_shift,
+    "__rlshift__": lambda x, other: ops.left_shift(other, x),
+    "__rshift__": ops.right_shift,
+    "__rrshift__": lambda x, other: ops.right_shift(other, x),
     "__dlpack__": numpy_protocol.to_dlpack,
     "__dlpack_device__": lambda x: x._data.__dlpack_device__(),
 }

@@ -171,10 +171,3 @@ def test_a_tensor_is_looked_at_as_a_number() -> None:
     with mg.no_grad():
         host[0] = y + 1
     assert host[0] == 6
-
-
-def test_the_array_namespace_is_minigrad() -> None:
-    x = mg.tensor(noise(3), requires_grad=True)
-    xp = x.__array_namespace__()
-    assert xp is mg
-    assert xp.exp(x).requires_grad
