@@ -19,6 +19,7 @@ from .ctc.decoding import Labelling, best_path, prefix_beam_search
 from .ctc.loss import CTCLoss, ctc_loss
 from .divergence import general_divergence, local_divergence
 from .interop.onnx import export_onnx
+from .interop.onnx_import import recurrence_from_onnx
 from .interop.torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
 from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .networks.recurrence import Recurrence
@@ -42,7 +43,7 @@ __all__ += ["NARX", "TDNN", "Elman", "GeneralRecurrence", "Jordan", "StateSpace"
 __all__ += ["Labelling", "best_path", "prefix_beam_search"]
 __all__ += ["CTCLoss", "ctc_loss"]
 __all__ += ["general_divergence", "local_divergence"]
-__all__ += ["export_onnx"]
+__all__ += ["export_onnx", "recurrence_from_onnx"]
 __all__ += ["load_torch_state_dict", "recurrence_from_torch_state_dict", "torch_state_dict"]
 __all__ += ["GRU", "LSTM", "MGU", "RNN", "IndRNN", "LayerNormGRU", "LayerNormLSTM", "LayerNormRNN"]
 __all__ += ["Recurrence"]

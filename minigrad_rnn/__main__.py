@@ -33,13 +33,18 @@ NETWORKS: dict[str, type[Recurrence]] = {
     "indrnn": IndRNN,
 }
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "rnn": [{"nonlinearity": "relu"}, {"two_biases": True}],
+    "rnn": [{"nonlinearity": "relu"}, {"two_biases": True}, {"nonlinearity": ("hard_sigmoid", 0.25, 0.5), "clip": 1.5}],
     "lstm": [
         {"peephole": True},
         {"proj_size": 2},
         {"peephole": True, "proj_size": 1, "two_biases": True, "forget_bias": 1.0},
+        {"gate_activation": "hard_sigmoid", "activation": "softsign", "clip": 1.5, "coupled_gates": True},
     ],
-    "gru": [{"reset_after": False}, {"reset_after": False, "bias": False}],
+    "gru": [
+        {"reset_after": False},
+        {"reset_after": False, "bias": False},
+        {"gate_activation": "hard_sigmoid", "activation": "relu", "clip": 0.8},
+    ],
     "indrnn": [{"nonlinearity": "tanh"}],
 }
 """The cells' own options."""

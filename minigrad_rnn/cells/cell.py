@@ -147,6 +147,10 @@ class Cell(nn.Module):
         """Run the whole sequence as one primitive; arguments and results as in `unroll`."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 
+    def fused_refusal(self) -> str:
+        """Why the cell has no fused sequence, or not with its options; "" if it has."""
+        return f"{type(self).__name__} defines no sequence" if type(self).sequence is Cell.sequence else ""
+
     def kernel_spec(self) -> KernelSpec | None:
         """The cell's description for a kernel; None where no kernel is written for it."""
         return None

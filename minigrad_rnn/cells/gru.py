@@ -5,6 +5,8 @@ n = tanh(Wc_n x(t) + b_n + Wr_n (r · h(t−1)))             as published (`rese
 n = tanh(Wc_n x(t) + b_n + r · (Wr_n h(t−1) + br_n))      as in cuDNN and torch (`reset_after=True`)
 h(t) = (1 − z) · n + z · h(t−1)
 
+Other activations may take the place of σ and tanh, and their arguments may be limited to ±clip, as in ONNX.
+
 The fused sequence works on blocks of H rows, one column per example:
 
     S  saved by the forward pass, a row of blocks per step: r, z, n, q
@@ -22,6 +24,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 
+from .activations import Activation, check_activation, check_clip, on_tape
 from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, flat, per_step, weight_buffer
 from .fused_sequence import FusedSequence, map_sums
@@ -36,6 +39,9 @@ class GRUCell(Cell):
     Args:
         reset_after: whether the reset gate acts after the product with Wr, as in cuDNN and torch, or before it, as
             published. With a bias the first form has a second one, `br`; the published form has none.
+        gate_activation, activation: of r and z, and of n: names, or names with parameters, of
+            `minigrad_rnn.cells.activations`.
+        clip: the activations' arguments are limited to ±clip; None for no limit.
         The others: see `Cell`.
 
     Parameters: `Wc` (3H, I), `Wr` (3H, H), `b` (3H,), and with reset_after `br` (3H,), as torch has it; gate rows in
@@ -50,18 +56,33 @@ class GRUCell(Cell):
     takes_two_biases = True
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True, **options: Any
-    ) -> None:
+        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True,
+        gate_activation: Activation = "sigmoid", activation: Activation = "tanh", clip: float | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.gate_activation, self.activation = check_activation(
+            name, gate_activation=gate_activation, activation=activation
+        )
+        self.clip = check_clip(name, clip)
         second = bool(bias and reset_after)
         if (two_biases := options.pop("two_biases", second)) != second:
-            raise ValueError(
-                f"{type(self).__name__}: two_biases: got {two_biases}, want {second} with {bias=} and {reset_after=}"
-            )
+            raise ValueError(f"{name}: two_biases: got {two_biases}, want {second} with {bias=} and {reset_after=}")
         self.reset_after = bool(reset_after)
         super().__init__(input_size, hidden_size, bias, two_biases=second, **options)
 
     def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
-        return gru_step(x, state, h, self.Wc, self.Wr, self.b, self.br, reset_after=self.reset_after)
+        return gru_step(
+            x, state, h, self.Wc, self.Wr, self.b, self.br, self.reset_after,
+            self.gate_activation, self.activation, self.clip,
+        )  # fmt: skip
+
+    def fused_refusal(self) -> str:
+        options = {"gate_activation": "sigmoid", "activation": "tanh", "clip": None}
+        other = (
+            f"{n}={v!r} has no fused sequence" for n, standard in options.items() if (v := getattr(self, n)) != standard
+        )
+        return super().fused_refusal() or next(other, "")
 
     def sequence(
         self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
@@ -79,18 +100,22 @@ class GRUCell(Cell):
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
 
 
-def gru_step(x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, br: Any, reset_after: bool) -> tuple[Tensor, ...]:
+def gru_step(
+    x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, br: Any, reset_after: bool,
+    gate_activation: Activation = "sigmoid", activation: Activation = "tanh", clip: float | None = None,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """h(t) from x(t) and h(t−1), op by op."""
+    gate, of_n = on_tape(gate_activation, clip), on_tape(activation, clip)
     H = Wr.shape[1]
     rows, n_rows = slice(2 * H), slice(2 * H, None)
     current = mg.linear(x, Wc, b)
     if reset_after:
         recurrent = mg.linear(h, Wr, br)
-        gates = mg.sigmoid(current[:, rows] + recurrent[:, rows])
-        n = mg.tanh(current[:, n_rows] + gates[:, :H] * recurrent[:, n_rows])
+        gates = gate(current[:, rows] + recurrent[:, rows])
+        n = of_n(current[:, n_rows] + gates[:, :H] * recurrent[:, n_rows])
     else:
-        gates = mg.sigmoid(current[:, rows] + mg.linear(h, Wr[rows]))
-        n = mg.tanh(current[:, n_rows] + mg.linear(gates[:, :H] * h, Wr[n_rows]))
+        gates = gate(current[:, rows] + mg.linear(h, Wr[rows]))
+        n = of_n(current[:, n_rows] + mg.linear(gates[:, :H] * h, Wr[n_rows]))
     return (n + gates[:, H:] * (state[0] - n),)
 
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.validation import check_choice
 
+from .activations import Activation, check_activation, on_tape
 from .cell import Cell
-from .rnn import ACTIVATIONS
 
 
 class IndRNNCell(Cell):
     """One step of the independently recurrent net (equation above).
 
     Args:
-        nonlinearity: "relu", as published, or "tanh". The others: see `Cell`.
+        nonlinearity: "relu", as published, "tanh" or another of `minigrad_rnn.cells.activations`.
+        The others: see `Cell`.
 
     Parameters: `Wc` (H, I), `Wr` (H,), `b` (H,). State: h (B, H).
     """
@@ -30,15 +30,14 @@ class IndRNNCell(Cell):
     state_names = ("h",)
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "relu", **options: Any
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Activation = "relu", **options: Any
     ) -> None:
-        check_choice(type(self).__name__, ACTIVATIONS, nonlinearity=nonlinearity)
+        (self.nonlinearity,) = check_activation(type(self).__name__, nonlinearity=nonlinearity)
         super().__init__(input_size, hidden_size, bias, **options)
-        self.nonlinearity = nonlinearity
 
     def make_weights(self, bias: bool, two_biases: bool) -> None:
         super().make_weights(bias, two_biases)
         self.Wr = self.uniform(self.hidden_size)
 
     def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
-        return (ACTIVATIONS[self.nonlinearity](mg.linear(x, self.Wc, self.b) + self.Wr * h),)
+        return (on_tape(self.nonlinearity)(mg.linear(x, self.Wc, self.b) + self.Wr * h),)

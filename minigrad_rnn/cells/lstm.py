@@ -3,6 +3,9 @@
 i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)      with z(t) = Wc x(t) + Wr h(t−1) + b, rows in the order i f g o
 c(t) = f · c(t−1) + i · g;         h(t) = o · tanh(c(t))
 
+Other activations may take the place of σ and of the two tanh, and their arguments may be limited to ±clip, all but
+that of tanh(c(t)), as in ONNX; with coupled gates f = 1 − i (Greff et al. 2017).
+
 With peepholes (Gers & Schmidhuber 2000) the gates see the cell: p_i c(t−1) is added to z_i, p_f c(t−1) to z_f and
 p_o c(t) to z_o. With a projection (Sak et al. 2014) h(t) = Wp (o · tanh(c(t))) has fewer units than c(t).
 
@@ -20,7 +23,7 @@ S stores o before g, so that the three σ gates are neighbours and one call serv
 from __future__ import annotations
 
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import minigrad as mg
 from minigrad import Tensor
@@ -28,12 +31,26 @@ from minigrad.engine.gradient_pool import PerStepSum
 from minigrad.engine.summation import accurate_sum
 from minigrad.validation import is_integer
 
+from .activations import Activation, check_activation, check_clip, on_tape
 from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, per_step
 from .fused_sequence import FusedSequence
 from .lengths import Lengths
 
 Array = Any
+
+
+class GateOptions(NamedTuple):
+    """The options of an LSTM's gates: see `LSTMCell`."""
+
+    gate_activation: Activation = "sigmoid"
+    activation: Activation = "tanh"
+    output_activation: Activation = "tanh"
+    clip: float | None = None
+    coupled_gates: bool = False
+
+
+STANDARD = GateOptions()
 
 
 class LSTMCell(Cell):
@@ -44,6 +61,11 @@ class LSTMCell(Cell):
         peephole: whether the gates see the cell.
         forget_bias: the forget gate's bias to start from, so that the cell remembers at first (Gers et al. 2000;
             Jozefowicz et al. 2015 advise 1); None draws it like the others.
+        gate_activation, activation: of the three gates, and of the cell's input g and of c(t) on its way out: names, or
+            names with parameters, of `minigrad_rnn.cells.activations`.
+        output_activation: that of c(t), if it is another.
+        clip: z(t), with peepholes, is limited to ±clip before the activations, as in onnxruntime; None for no limit.
+        coupled_gates: whether f = 1 − i; the weights' rows of f are not used then.
         The others: see `Cell`.
 
     Parameters: `Wc` (4H, I), `Wr` (4H, H), `b` (4H,), gate rows in the order i, f, g, o; `p` (3H,), rows i, f, o;
@@ -59,7 +81,9 @@ class LSTMCell(Cell):
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0, peephole: bool = False,
-        forget_bias: float | None = None, **options: Any,
+        forget_bias: float | None = None, gate_activation: Activation = "sigmoid", activation: Activation = "tanh",
+        output_activation: Activation | None = None, clip: float | None = None, coupled_gates: bool = False,
+        **options: Any,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         if not is_integer(proj_size) or not 0 <= proj_size < max(hidden_size, 1):
@@ -67,6 +91,11 @@ class LSTMCell(Cell):
         if forget_bias is not None and not bias:
             raise ValueError(f"{name}: forget_bias: got {forget_bias!r} with bias=False, want None or a bias")
         self.proj_size, self.peephole, self.forget_bias = int(proj_size), bool(peephole), forget_bias
+        output_activation = activation if output_activation is None else output_activation
+        gate, of_g, of_c = check_activation(
+            name, gate_activation=gate_activation, activation=activation, output_activation=output_activation
+        )
+        self.gate_options = GateOptions(gate, of_g, of_c, check_clip(name, clip), bool(coupled_gates))
         super().__init__(input_size, hidden_size, bias, **options)
 
     @property
@@ -85,7 +114,12 @@ class LSTMCell(Cell):
                     bias_of.written()
 
     def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
-        return lstm_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp)
+        return lstm_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp, self.gate_options)
+
+    def fused_refusal(self) -> str:
+        options = zip(GateOptions._fields, self.gate_options, STANDARD)
+        other = (f"{name}={value!r} has no fused sequence" for name, value, standard in options if value != standard)
+        return super().fused_refusal() or next(other, "")
 
     def sequence(
         self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
@@ -103,23 +137,28 @@ class LSTMCell(Cell):
 
     def extra_repr(self) -> str:
         options = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]
+        pairs = zip(GateOptions._fields, self.gate_options, STANDARD)
+        options += [f"{name}={value!r}" for name, value, standard in pairs if value != standard]
         return ", ".join([super().extra_repr(), *options])
 
 
 def lstm_step(
-    x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None
-) -> tuple[Tensor, ...]:
+    x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, p: Any = None, Wp: Any = None,
+    options: GateOptions = STANDARD,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """(h, c) at t from x(t) and (h, c) at t−1, op by op."""
-    c = state[1]
+    c, clip = state[1], options.clip
+    gate, of_g = on_tape(options.gate_activation, clip), on_tape(options.activation, clip)
     H = c.shape[1]
     z = mg.linear(x, Wc, b) + mg.linear(h, Wr)
     i, f, g, o = (z[:, k * H : (k + 1) * H] for k in range(4))
     if p is not None:
         i, f = i + p[:H] * c, f + p[H : 2 * H] * c
-    c = mg.sigmoid(f) * c + mg.sigmoid(i) * mg.tanh(g)
+    i = gate(i)
+    c = (1 - i if options.coupled_gates else gate(f)) * c + i * of_g(g)
     if p is not None:
         o = o + p[2 * H :] * c
-    m = mg.sigmoid(o) * mg.tanh(c)
+    m = gate(o) * on_tape(options.output_activation)(c)
     return m if Wp is None else mg.linear(m, Wp), c
 
 

@@ -7,22 +7,32 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.validation import check_choice
 
+from .activations import (
+    FORMULAS,
+    Activation,
+    check_activation,
+    check_clip,
+    name_of,
+    on_tape,
+    parameters_of,
+    slope_refusal,
+)
 from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, per_step
 from .fused_sequence import FusedSequence
 from .lengths import Lengths
 
 Array = Any
-ACTIVATIONS = {"tanh": mg.tanh, "relu": mg.relu}
 
 
 class RNNCell(Cell):
     """One step of the simple recurrent net: h(t) = tanh(Wc x(t) + Wr h(t−1) + b).
 
     Args:
-        nonlinearity: "tanh" or "relu". The others: see `Cell`.
+        nonlinearity: "tanh", "relu" or another of `minigrad_rnn.cells.activations`.
+        clip: z(t) is limited to ±clip before the nonlinearity, as in ONNX; None for no limit.
+        The others: see `Cell`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,). State: h (B, H).
     """
@@ -32,14 +42,16 @@ class RNNCell(Cell):
     takes_two_biases = True
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", **options: Any
-    ) -> None:
-        check_choice(type(self).__name__, ACTIVATIONS, nonlinearity=nonlinearity)
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Activation = "tanh",
+        clip: float | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        (self.nonlinearity,) = check_activation(name, nonlinearity=nonlinearity)
+        self.clip = check_clip(name, clip)
         super().__init__(input_size, hidden_size, bias, **options)
-        self.nonlinearity = nonlinearity
 
     def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
-        return rnn_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.nonlinearity)
+        return rnn_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.nonlinearity, self.clip)
 
     def sequence(
         self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
@@ -48,19 +60,32 @@ class RNNCell(Cell):
             xs, state[0], self.Wc, self.Wr, self.total_bias(), self.nonlinearity, backward, lengths=lengths
         )
 
+    def fused_refusal(self) -> str:
+        clipped = "" if self.clip is None else f"clip={self.clip} acts inside the steps"
+        return super().fused_refusal() or clipped or slope_refusal(self.nonlinearity)
+
     def kernel_spec(self) -> KernelSpec:
         step = partial(rnn_step, nonlinearity=self.nonlinearity)
-        return KernelSpec(f"rnn_{self.nonlinearity}", "", lambda: (self.Wc, self.Wr, self.total_bias()), step)
+        known = self.nonlinearity in ("tanh", "relu")
+        refused = "" if known else f"no kernel serves nonlinearity={self.nonlinearity!r}"
+        return KernelSpec(
+            f"rnn_{self.nonlinearity}" if known else "rnn_tanh",
+            refused,
+            lambda: (self.Wc, self.Wr, self.total_bias()),
+            step,
+        )
 
 
-def rnn_step(x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: str) -> tuple[Tensor, ...]:
+def rnn_step(
+    x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: Activation, clip: float | None = None
+) -> tuple[Tensor, ...]:
     """h(t) from x(t) and h(t−1), op by op."""
-    return (ACTIVATIONS[nonlinearity](mg.linear(x, Wc, b) + mg.linear(h, Wr)),)
+    return (on_tape(nonlinearity, clip)(mg.linear(x, Wc, b) + mg.linear(h, Wr)),)
 
 
 @mg.primitive_with_outputs
 def rnn_sequence(
-    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str,
+    xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: Activation,
     backward: bool = False, lengths: Lengths | None = None,
 ) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
@@ -89,34 +114,42 @@ def rnn_sequence(
 
 
 def rnn_forward(
-    run: FusedSequence, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: str
+    run: FusedSequence, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: Activation
 ) -> tuple[Array, Array]:
     """h(t) for every t, (T, B, H), and v, the stacked inputs that hold them (see `FusedSequence.stacked_inputs`)."""
     xp, lengths = run.xp, run.lengths
     v, h = run.stacked_inputs(xs, h0, b is not None)
     z = per_step(xp.empty(h0.shape[::-1], xs.dtype))
     product = run.product(run.stacked_weights(Wc, Wr, b))
+    value, parameters = FORMULAS[name_of(nonlinearity)].value, parameters_of(nonlinearity)
     for t, (v_t, h_t) in enumerate(zip(per_step(v), per_step(h[1:]))):
         product(v_t, z)
         if nonlinearity == "tanh":
             xp.tanh(z, h_t)
-        else:
+            continue
+        if nonlinearity == "relu":
             xp.maximum(z, 0, out=h_t)
-            if lengths is not None and t >= lengths.shortest:  # at padding a relu could grow without bound
-                h_t *= per_step(lengths.valid[t].T)
+        else:
+            h_t[...] = value(xp, z, *parameters)
+        if lengths is not None and t >= lengths.shortest:  # at padding it could grow without bound
+            h_t *= per_step(lengths.valid[t].T)
     return batch_major(h[1:]), v
 
 
-def rnn_slope(xp: Any, h: Array, nonlinearity: str, out: Array) -> None:
-    """dh/dz from the value h: 1 − h² for tanh; for relu sign(h), which is 0 or 1."""
+def rnn_slope(xp: Any, h: Array, nonlinearity: Activation, out: Array) -> None:
+    """dh/dz from the value h: 1 − h² for tanh; for relu sign(h), which is 0 or 1; the others' are `FORMULAS`."""
     if nonlinearity == "tanh":
         xp.multiply(h, h, out)
         xp.subtract(1, out, out)
-    else:
+    elif nonlinearity == "relu":
         xp.sign(h, out)
+    else:
+        out[...] = FORMULAS[name_of(nonlinearity)].slope(xp, h, *parameters_of(nonlinearity))
 
 
-def rnn_bptt(run: FusedSequence, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity: str) -> tuple[Array, Array]:
+def rnn_bptt(
+    run: FusedSequence, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity: Activation
+) -> tuple[Array, Array]:
     """From the last step to the first: dz(t) = dh(t) · slope(t),  dh(t−1) = Wrᵀ dz(t) + dhs(t−1) (slide 116).
 
     dhs (T, B, H) and dhT (B, H) are the gradients of the outputs. Returns dz of every step (T, H, B) and dh(−1) (B, H).

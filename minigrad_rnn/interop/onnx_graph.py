@@ -18,6 +18,7 @@ from ..cells import Cell, GRUCell, LSTMCell, RNNCell
 from ..networks.recurrence import Recurrence
 from ..seq2seq.io_shapes import ManyToOne, OneToOne, top_rows
 from ..text.model import CharacterModel
+from .onnx_activations import gate_attributes
 
 Host = np.ndarray[Any, Any]
 Stage = tuple[str, Any]
@@ -230,8 +231,7 @@ class Graph:
         cells: list[Any] = [getattr(module, cell) for cell in cell_names]
         op, order = CELL_NODES[type(cells[0])]
         attributes: dict[str, Any] = {"hidden_size": module.hidden_size, "direction": direction}
-        if op == "RNN":
-            attributes["activations"] = [{"tanh": "Tanh", "relu": "Relu"}[cell.nonlinearity] for cell in cells]
+        attributes |= gate_attributes(op, cells)
         if op == "GRU":
             attributes["linear_before_reset"] = int(cells[0].reset_after)
 

@@ -19,6 +19,7 @@ from minigrad.foreign_arrays import import_array
 from minigrad.validation import check_choice
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
+from ..cells.lstm import STANDARD
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
 
@@ -192,9 +193,16 @@ def _cell_entries(cell: Cell, path: str, suffix: str) -> Iterator[Entry]:
     """Yield a cell's parameters in torch's order. Raises ValueError for a cell or an option that torch lacks."""
     if type(cell) not in CELLS:
         _unsupported(cell, path, "cell", type(cell).__name__, "RNNCell, LSTMCell or GRUCell")
-    for option, default in (("peephole", False), ("reset_after", True), ("initial_state", "zeros")):
-        if (value := getattr(cell, option, default)) != default:
+    options = {"peephole": False, "reset_after": True, "initial_state": "zeros"}
+    options |= {"gate_activation": "sigmoid", "activation": "tanh", "clip": None}
+    pairs = [(option, getattr(cell, option, default), default) for option, default in options.items()]
+    if isinstance(cell, LSTMCell):
+        pairs += zip(cell.gate_options._fields, cell.gate_options, STANDARD)
+    for option, value, default in pairs:
+        if value != default:
             _unsupported(cell, path, option, value, repr(default))
+    if isinstance(cell, RNNCell) and cell.nonlinearity not in ("tanh", "relu"):
+        _unsupported(cell, path, "nonlinearity", cell.nonlinearity, "'tanh' or 'relu'")
     biases = ("bias_ih", "bias_hh") if cell.br is None else ("bias_ih",)
     parts = {("weight_ih",): cell.Wc, ("weight_hh",): cell.Wr, biases: cell.b, ("bias_hh",): cell.br}
     parts[("weight_hr",)] = getattr(cell, "Wp", None)

@@ -5,35 +5,44 @@ Gates are blocks of H rows, in the order that each cell names. σ' = σ (1 − �
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from .lecture import Array, activation, activation_jacobian, sigma
+from .activations import SIGMOID, TANH, Activation
+from .lecture import Array, sigma
 from .step import Parameters, Pooled, Saved, States, Step, bias, pool
 
 
-# --- Elman's recurrence: z = Wc x + Wr h(t−1) + b + br, h = tanh(z) or relu(z) ---------------------------------------
-def rnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Saved]:
+# --- Elman's recurrence: z = Wc x + Wr h(t−1) + b + br, h = f(z) -----------------------------------------------------
+def rnn_step(p: Parameters, x: Array, hr: Array, before: States, *, f: Activation) -> tuple[States, Saved]:
     """Slide 107's step, with torch's second bias br where there is one."""
     z = x @ p["Wc"].T + hr @ p["Wr"].T + bias(p, "b") + bias(p, "br")
-    h = activation(z, nonlinearity)
-    return (h,), (x, hr, z, h)
+    return (f(z),), (x, hr, z)
 
 
-def rnn_back(
-    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, nonlinearity: str
-) -> tuple[Array, Array, States]:
+def rnn_back(p: Parameters, saved: Saved, d: States, pooled: Pooled, *, f: Activation) -> tuple[Array, Array, States]:
     """Slide 116's step."""
-    x, hr, z, h = saved
-    dz = d[0] * activation_jacobian(h, z, nonlinearity)
+    x, hr, z = saved
+    dz = d[0] * f.slope(z)
     db = dz.sum(axis=0)
     pool(pooled, Wc=dz.T @ x, Wr=dz.T @ hr, b=db, br=db)
-    return dz @ p["Wc"], dz @ p["Wr"], (np.zeros_like(h),)
+    return dz @ p["Wc"], dz @ p["Wr"], (np.zeros_like(z),)
 
 
 # --- LSTM, rows i f g o; peepholes p and a projection Wp where there are any -----------------------------------------
-def lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
+@dataclass(frozen=True)
+class Gates:
+    """The LSTM's activations: of i, f and o; of g; of c(t), which nothing clips; and whether f = 1 − i."""
+
+    gate: Activation = SIGMOID
+    of_g: Activation = TANH
+    of_c: Activation = TANH
+    coupled: bool = False
+
+
+def lstm_step(p: Parameters, x: Array, hr: Array, before: States, *, a: Gates) -> tuple[States, Saved]:
     """c = f c(t−1) + i g, h = Wp (o tanh(c)).
 
     Gates i and f see p_i c(t−1) and p_f c(t−1), gate o sees p_o c(t) (Gers & Schmidhuber 2000; Graves 2013), with p
@@ -45,27 +54,30 @@ def lstm_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[State
     if "p" in p:
         p_i, p_f, p_o = np.split(p["p"], 3)
         zi, zf = zi + p_i * c0, zf + p_f * c0
-    i, f, g = sigma(zi), sigma(zf), np.tanh(zg)
+    i, g = a.gate(zi), a.of_g(zg)
+    f = 1.0 - i if a.coupled else a.gate(zf)
     c = f * c0 + i * g
     if "p" in p:
         zo = zo + p_o * c
-    o = sigma(zo)
-    m = o * np.tanh(c)
-    return (m @ p["Wp"].T if "Wp" in p else m, c), (x, hr, c0, i, f, g, o, c, m)
+    o = a.gate(zo)
+    m = o * a.of_c(c)
+    return (m @ p["Wp"].T if "Wp" in p else m, c), (x, hr, c0, zi, zf, zg, zo, i, f, g, o, c, m)
 
 
-def lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
+def lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled, *, a: Gates) -> tuple[Array, Array, States]:
     """c(t) is reached from h(t) by tanh(c) and, with a peephole, by the gate o; c(t−1) by f c and the gates i, f."""
-    x, hr, c0, i, f, g, o, c, m = saved
+    x, hr, c0, zi, zf, zg, zo, i, f, g, o, c, m = saved
     dh, dc = d
     dm = dh @ p["Wp"] if "Wp" in p else dh
-    tanh_c = np.tanh(c)
-    dzo = dm * tanh_c * o * (1.0 - o)
-    dc = dc + dm * o * (1.0 - tanh_c * tanh_c)
+    dzo = dm * a.of_c(c) * a.gate.slope(zo)
+    dc = dc + dm * o * a.of_c.slope(c)
     if "p" in p:
         p_i, p_f, p_o = np.split(p["p"], 3)
         dc = dc + dzo * p_o
-    dzi, dzf, dzg = dc * g * i * (1.0 - i), dc * c0 * f * (1.0 - f), dc * i * (1.0 - g * g)
+    di, df = dc * g, dc * c0
+    if a.coupled:
+        di, df = di - df, np.zeros_like(df)
+    dzi, dzf, dzg = di * a.gate.slope(zi), df * a.gate.slope(zf), dc * i * a.of_g.slope(zg)
     dc0 = dc * f
     if "p" in p:
         dc0 = dc0 + dzi * p_i + dzf * p_f
@@ -77,48 +89,60 @@ def lstm_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[A
 
 
 # --- GRU, rows r z n: h = (1 − z) n + z h(t−1) -----------------------------------------------------------------------
-def gru_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
+def gru_step(
+    p: Parameters, x: Array, hr: Array, before: States, *, gate: Activation, of_n: Activation
+) -> tuple[States, Saved]:
     """The form of cuDNN and torch, where r multiplies Wr h: n = tanh(Wc_n x + b_n + r (Wr_n h(t−1) + br_n))."""
     h0 = before[0]
     ar, az, an = np.split(x @ p["Wc"].T + bias(p, "b"), 3, axis=1)
     ur, uz, un = np.split(hr @ p["Wr"].T + bias(p, "br"), 3, axis=1)
-    r, z = sigma(ar + ur), sigma(az + uz)
-    n = np.tanh(an + r * un)
-    return ((1.0 - z) * n + z * h0,), (x, hr, h0, r, z, n, un)
+    zr, zz = ar + ur, az + uz
+    r, z = gate(zr), gate(zz)
+    zn = an + r * un
+    n = of_n(zn)
+    return ((1.0 - z) * n + z * h0,), (x, hr, h0, zr, zz, zn, r, z, n, un)
 
 
-def gru_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
+def gru_back(
+    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, gate: Activation, of_n: Activation
+) -> tuple[Array, Array, States]:
     """The current and the recurrent half of row block n receive different gradients: the recurrent one r times."""
-    x, hr, h0, r, z, n, un = saved
+    x, hr, h0, zr, zz, zn, r, z, n, un = saved
     dh = d[0]
-    dan = dh * (1.0 - z) * (1.0 - n * n)
-    daz = dh * (h0 - n) * z * (1.0 - z)
-    dar = dan * un * r * (1.0 - r)
+    dan = dh * (1.0 - z) * of_n.slope(zn)
+    daz = dh * (h0 - n) * gate.slope(zz)
+    dar = dan * un * gate.slope(zr)
     da, du = np.concatenate([dar, daz, dan], axis=1), np.concatenate([dar, daz, dan * r], axis=1)
     pool(pooled, Wc=da.T @ x, Wr=du.T @ hr, b=da.sum(axis=0), br=du.sum(axis=0))
     return da @ p["Wc"], du @ p["Wr"], (dh * z,)
 
 
-def gru_reset_first_step(p: Parameters, x: Array, hr: Array, before: States) -> tuple[States, Saved]:
+def gru_reset_first_step(
+    p: Parameters, x: Array, hr: Array, before: States, *, gate: Activation, of_n: Activation
+) -> tuple[States, Saved]:
     """As published (Cho et al. 2014), where r multiplies h: n = tanh(Wc_n x + b_n + Wr_n (r h(t−1)))."""
     h0, H = before[0], hr.shape[1]
     Wr_rz, Wr_n = p["Wr"][: 2 * H], p["Wr"][2 * H :]
     ar, az, an = np.split(x @ p["Wc"].T + bias(p, "b"), 3, axis=1)
     ur, uz = np.split(hr @ Wr_rz.T, 2, axis=1)
-    r, z = sigma(ar + ur), sigma(az + uz)
-    n = np.tanh(an + (r * hr) @ Wr_n.T)
-    return ((1.0 - z) * n + z * h0,), (x, hr, h0, r, z, n)
+    zr, zz = ar + ur, az + uz
+    r, z = gate(zr), gate(zz)
+    zn = an + (r * hr) @ Wr_n.T
+    n = of_n(zn)
+    return ((1.0 - z) * n + z * h0,), (x, hr, h0, zr, zz, zn, r, z, n)
 
 
-def gru_reset_first_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Array, Array, States]:
+def gru_reset_first_back(
+    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, gate: Activation, of_n: Activation
+) -> tuple[Array, Array, States]:
     """With q = r hr: dq = dz_n Wr_n, and q's two factors share it."""
-    x, hr, h0, r, z, n = saved
+    x, hr, h0, zr, zz, zn, r, z, n = saved
     dh, H = d[0], hr.shape[1]
     Wr_rz, Wr_n = p["Wr"][: 2 * H], p["Wr"][2 * H :]
-    dan = dh * (1.0 - z) * (1.0 - n * n)
-    daz = dh * (h0 - n) * z * (1.0 - z)
+    dan = dh * (1.0 - z) * of_n.slope(zn)
+    daz = dh * (h0 - n) * gate.slope(zz)
     dq = dan @ Wr_n
-    dar = dq * hr * r * (1.0 - r)
+    dar = dq * hr * gate.slope(zr)
     drz = np.concatenate([dar, daz], axis=1)
     da = np.concatenate([drz, dan], axis=1)
     pool(pooled, Wc=da.T @ x, Wr=np.concatenate([drz.T @ hr, dan.T @ (r * hr)]), b=da.sum(axis=0))
@@ -149,54 +173,60 @@ def mgu_back(p: Parameters, saved: Saved, d: States, pooled: Pooled) -> tuple[Ar
     return da @ p["Wc"], daf @ Wr_f + dq * f, (dh * (1.0 - f),)
 
 
-# --- IndRNN: h = act(Wc x + Wr · h(t−1) + b), Wr (H,) ----------------------------------------------------------------
-def indrnn_step(p: Parameters, x: Array, hr: Array, before: States, *, nonlinearity: str) -> tuple[States, Saved]:
+# --- IndRNN: h = f(Wc x + Wr · h(t−1) + b), Wr (H,) ----------------------------------------------------------------
+def indrnn_step(p: Parameters, x: Array, hr: Array, before: States, *, f: Activation) -> tuple[States, Saved]:
     """Li et al. 2018: each unit reads only itself, by one recurrent weight."""
     z = x @ p["Wc"].T + p["Wr"] * hr + bias(p, "b")
-    h = activation(z, nonlinearity)
-    return (h,), (x, hr, z, h)
+    return (f(z),), (x, hr, z)
 
 
 def indrnn_back(
-    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, nonlinearity: str
+    p: Parameters, saved: Saved, d: States, pooled: Pooled, *, f: Activation
 ) -> tuple[Array, Array, States]:
     """Jacobian(h(t), h(t−1)) is diagonal."""
-    x, hr, z, h = saved
-    dz = d[0] * activation_jacobian(h, z, nonlinearity)
+    x, hr, z = saved
+    dz = d[0] * f.slope(z)
     pool(pooled, Wc=dz.T @ x, Wr=(dz * hr).sum(axis=0), b=dz.sum(axis=0))
-    return dz @ p["Wc"], dz * p["Wr"], (np.zeros_like(h),)
+    return dz @ p["Wc"], dz * p["Wr"], (np.zeros_like(z),)
 
 
-def rnn_of(nonlinearity: str) -> Step:
+def rnn_of(f: Activation = TANH) -> Step:
     return Step(
         ("h",), 1, lambda I, H, P: {"Wc": (H, I), "Wr": (H, H), "b": (H,), "br": (H,)},
-        partial(rnn_step, nonlinearity=nonlinearity), partial(rnn_back, nonlinearity=nonlinearity),
+        partial(rnn_step, f=f), partial(rnn_back, f=f),
         frozenset({"b", "br"}),
     )  # fmt: skip
 
 
-def indrnn_of(nonlinearity: str) -> Step:
+def indrnn_of(f: Activation) -> Step:
     return Step(
         ("h",), 1, lambda I, H, P: {"Wc": (H, I), "Wr": (H,), "b": (H,)},
-        partial(indrnn_step, nonlinearity=nonlinearity), partial(indrnn_back, nonlinearity=nonlinearity),
+        partial(indrnn_step, f=f), partial(indrnn_back, f=f),
     )  # fmt: skip
 
 
-LSTM = Step(
-    ("h", "c"), 4,
-    lambda I, H, P: {
-        "Wc": (4 * H, I), "Wr": (4 * H, P), "b": (4 * H,), "br": (4 * H,), "p": (3 * H,), "Wp": (P, H)
-    },
-    lstm_step, lstm_back, frozenset({"b", "br", "p", "Wp"}),
-)  # fmt: skip
-GRU = Step(
-    ("h",), 3, lambda I, H, P: {"Wc": (3 * H, I), "Wr": (3 * H, H), "b": (3 * H,), "br": (3 * H,)},
-    gru_step, gru_back, frozenset({"b", "br"}),
-)  # fmt: skip
-GRU_RESET_FIRST = Step(
-    ("h",), 3, lambda I, H, P: {"Wc": (3 * H, I), "Wr": (3 * H, H), "b": (3 * H,)},
-    gru_reset_first_step, gru_reset_first_back,
-)  # fmt: skip
+def lstm_of(a: Gates) -> Step:
+    return Step(
+        ("h", "c"), 4,
+        lambda I, H, P: {
+            "Wc": (4 * H, I), "Wr": (4 * H, P), "b": (4 * H,), "br": (4 * H,), "p": (3 * H,), "Wp": (P, H)
+        },
+        partial(lstm_step, a=a), partial(lstm_back, a=a), frozenset({"b", "br", "p", "Wp"}),
+    )  # fmt: skip
+
+
+def gru_of(reset_after: bool, gate: Activation, of_n: Activation) -> Step:
+    if reset_after:
+        return Step(
+            ("h",), 3, lambda I, H, P: {"Wc": (3 * H, I), "Wr": (3 * H, H), "b": (3 * H,), "br": (3 * H,)},
+            partial(gru_step, gate=gate, of_n=of_n), partial(gru_back, gate=gate, of_n=of_n), frozenset({"b", "br"}),
+        )  # fmt: skip
+    return Step(
+        ("h",), 3, lambda I, H, P: {"Wc": (3 * H, I), "Wr": (3 * H, H), "b": (3 * H,)},
+        partial(gru_reset_first_step, gate=gate, of_n=of_n), partial(gru_reset_first_back, gate=gate, of_n=of_n),
+    )  # fmt: skip
+
+
 MGU = Step(
     ("h",), 2, lambda I, H, P: {"Wc": (2 * H, I), "Wr": (2 * H, H), "b": (2 * H,)}, mgu_step, mgu_back
 )  # fmt: skip

@@ -12,34 +12,50 @@ from typing import Any
 
 import numpy as np
 
+from .activations import activation_of
 from .lecture import Array
 from .normalized_cells import LAYER_NORM_GRU, LAYER_NORM_LSTM, LAYER_NORM_RNN
-from .plain_cells import GRU, GRU_RESET_FIRST, LSTM, MGU, indrnn_of, rnn_of
+from .plain_cells import MGU, Gates, gru_of, indrnn_of, lstm_of, rnn_of
 from .step import Saved, States, Step
 from .validation import check_array, check_inputs, check_layer, check_masks, check_sizes, check_states
 
 Masks = Mapping[str, Array]
 """What multiplies a cell's input (T, B, I), h(t−1) at the recurrent weights (B, P), and each state by name: zoneout."""
 CELLS = ("rnn", "lstm", "gru", "layer_norm_rnn", "layer_norm_lstm", "layer_norm_gru", "mgu", "indrnn")
+OPTIONS = {
+    "rnn": ("nonlinearity", "clip"),
+    "indrnn": ("nonlinearity",),
+    "lstm": ("gate_activation", "activation", "output_activation", "clip", "coupled_gates"),
+    "gru": ("reset_after", "gate_activation", "activation", "clip"),
+}
+"""The options of a cell; activations are names, or tuples of a name and its parameters (`activations.FUNCTIONS`)."""
 MERGES = ("concat", "sum", "mean")
 
 
 def step_of(cell: str, options: Mapping[str, Any]) -> Step:
     """Return the time step of the cell called `cell`. Raises ValueError for an unknown cell or option."""
-    known = {"rnn": ("nonlinearity",), "indrnn": ("nonlinearity",), "gru": ("reset_after",)}.get(cell, ())
+    known = OPTIONS.get(cell, ())
     if cell not in CELLS:
         raise ValueError(f"manual_bptt: cell: got {cell!r}, want one of {CELLS}")
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(f"manual_bptt: options: got {unknown}, want {list(known) or 'none'} for {cell!r}")
-    if cell in ("rnn", "indrnn"):
-        nonlinearity = options.get("nonlinearity", "tanh" if cell == "rnn" else "relu")
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"manual_bptt: nonlinearity: got {nonlinearity!r}, want 'tanh' or 'relu'")
-        return rnn_of(nonlinearity) if cell == "rnn" else indrnn_of(nonlinearity)
-    if cell == "gru":
-        return GRU if options.get("reset_after", True) else GRU_RESET_FIRST
+    clip = options.get("clip")
+
+    def activation(option: str, default: str) -> Any:
+        return activation_of(option, options.get(option, default), clip)
+
+    if cell == "rnn":
+        return rnn_of(activation("nonlinearity", "tanh"))
+    if cell == "indrnn":
+        return indrnn_of(activation("nonlinearity", "relu"))
+    if cell in ("gru", "lstm"):
+        gate, candidate = activation("gate_activation", "sigmoid"), activation("activation", "tanh")
+        if cell == "gru":
+            return gru_of(options.get("reset_after", True), gate, candidate)
+        of_c = activation_of("output_activation", options.get("output_activation", options.get("activation", "tanh")))
+        return lstm_of(Gates(gate, candidate, of_c, options.get("coupled_gates", False)))
     return {
-        "lstm": LSTM, "mgu": MGU, "layer_norm_rnn": LAYER_NORM_RNN, "layer_norm_lstm": LAYER_NORM_LSTM,
+        "mgu": MGU, "layer_norm_rnn": LAYER_NORM_RNN, "layer_norm_lstm": LAYER_NORM_LSTM,
         "layer_norm_gru": LAYER_NORM_GRU,
     }[cell]  # fmt: skip
 

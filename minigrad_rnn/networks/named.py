@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from minigrad import nn
 
 from .. import cells
+from ..cells.activations import Activation
 from .recurrence import Recurrence
 
 if TYPE_CHECKING:
@@ -26,10 +27,19 @@ if TYPE_CHECKING:
 
     class RNNOptions(Options, total=False):
         two_biases: bool
+        clip: float | None
 
-    class LSTMOptions(RNNOptions, total=False):
+    class GatedOptions(Options, total=False):
+        gate_activation: Activation
+        activation: Activation
+        clip: float | None
+
+    class LSTMOptions(GatedOptions, total=False):
+        two_biases: bool
         peephole: bool
         forget_bias: float | None
+        output_activation: Activation | None
+        coupled_gates: bool
 
     class NamedRecurrence(Recurrence):
         """A recurrence whose cell has no options of its own."""
@@ -46,15 +56,16 @@ else:
 class RNN(Recurrence):
     """The simple recurrent net: h(t, l) = tanh(Wc(l) h(t, l−1) + Wr(l) h(t−1, l) + b(l)) (slide 73).
 
-    Additional arguments: `nonlinearity`, "tanh" or "relu", and `two_biases`. State: h.
+    Additional arguments: `nonlinearity`, "tanh", "relu" or another activation, `clip` and `two_biases`. State: h.
     Equation: `minigrad_rnn.cells.rnn`.
     """
 
     cell_type = cells.RNNCell
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, nonlinearity: str = "tanh",
-        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+        self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1,
+        nonlinearity: Activation = "tanh", bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
+        bidirectional: bool = False,
         **options: Unpack[RNNOptions],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -66,7 +77,8 @@ class RNN(Recurrence):
 class LSTM(Recurrence):
     """Long short-term memory in layers and directions. State: (h, c).
 
-    Additional arguments: `proj_size`, `peephole`, `forget_bias` and `two_biases`.
+    Additional arguments: `proj_size`, `peephole`, `forget_bias`, `two_biases`, `gate_activation`, `activation`,
+    `output_activation`, `clip` and `coupled_gates`.
     Equations: `minigrad_rnn.cells.lstm`.
     """
 
@@ -86,7 +98,8 @@ class LSTM(Recurrence):
 class GRU(Recurrence):
     """The gated recurrent unit in layers and directions. State: h.
 
-    Additional argument: `reset_after`, True as in cuDNN and torch, False as published.
+    Additional arguments: `reset_after`, True as in cuDNN and torch, False as published; `gate_activation`,
+    `activation` and `clip`.
     Equations: `minigrad_rnn.cells.gru`.
     """
 
@@ -97,7 +110,7 @@ class GRU(Recurrence):
         def __init__(
             self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
             batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True,
-            **options: Unpack[Options],
+            **options: Unpack[GatedOptions],
         ) -> None: ...  # fmt: skip
 
 
@@ -134,6 +147,7 @@ class IndRNN(Recurrence):
 
         def __init__(
             self, input_size: int, hidden_size: int, num_layers: int | tuple[int, int] = 1, bias: bool = True,
-            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, nonlinearity: str = "relu",
+            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
+            nonlinearity: Activation = "relu",
             **options: Unpack[Options],
         ) -> None: ...  # fmt: skip

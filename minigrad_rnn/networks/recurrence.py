@@ -47,8 +47,8 @@ class Recurrence(nn.Module):
             its cells are named `backward{l}`. Outputs stay in the order of xs; the state is that after step 0.
         impl: the implementation: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's
             whole sequence as one primitive; "auto" takes "fused" where it can. `implementation` names the one that ran
-            last. "fused" does not support recurrent dropout, zoneout or a cell without a `sequence`, and raises an
-            error for them. Its second derivatives run through the graph.
+            last. "fused" does not support recurrent dropout, zoneout, a cell without a `sequence` or options that its
+            sequence does not know, and raises an error for them. Its second derivatives run through the graph.
         initial_state: "zeros" or "learned" (slide 69).
         cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on set their own.
         rng: draws initial weights and dropout masks, on the host, so that a seed gives the same numbers on every
@@ -127,8 +127,6 @@ class Recurrence(nn.Module):
         self._implementation: str | None = None
         self._plan: Plan | None = None
         self.directions = ("forward", "backward") if bidirectional else ("backward",) if reverse else ("forward",)
-        if impl == "fused" and (why := self.fused_refusal()):
-            raise ValueError(f"{name}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
         separate = isinstance(num_layers, tuple)
         output_size = None
         for layer in range(max(depths)):
@@ -147,11 +145,13 @@ class Recurrence(nn.Module):
         # blocks[k][direction] is a stack of cell names, bottom first; a block's directions are merged at its top.
         self.blocks = [names] if separate else [[[name] for name in layer] for layer in zip(*names)]
         self.cell_names = [name for block in self.blocks for stack in block for name in stack]
+        if impl == "fused" and (why := self.fused_refusal()):
+            raise ValueError(f"{type(self).__name__}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
 
     def fused_refusal(self) -> str:
         """Why the fused implementation does not support these options; "" if it does."""
-        if self.cell_type.sequence is Cell.sequence:
-            return f"{self.cell_type.__name__} defines no sequence"
+        if why := self.cells[0].fused_refusal():
+            return why
         if self.recurrent_dropout:
             return f"recurrent_dropout={self.recurrent_dropout!r} acts inside the steps"
         if any(self.zoneout):

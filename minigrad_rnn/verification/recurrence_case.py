@@ -40,8 +40,14 @@ REFERENCED: dict[type[Cell], str] = {
     IndRNNCell: "indrnn",
 }
 """The cells that have a BPTT by hand, under the reference's names."""
-OPTIONS = ("nonlinearity", "reset_after")
+OPTIONS = ("nonlinearity", "reset_after", "gate_activation", "activation", "clip")
 """The cells' attributes that are options of the reference; the rest shows in the parameters."""
+
+
+def options_of(cell: Cell) -> dict[str, Any]:
+    """The cell's options as the reference takes them."""
+    options = {name: getattr(cell, name) for name in OPTIONS if hasattr(cell, name)}
+    return {**options, **cell.gate_options._asdict()} if isinstance(cell, LSTMCell) else options
 
 
 @dataclass
@@ -121,7 +127,6 @@ class RecurrenceCase(VerificationCase):
             ]
         else:
             start = [self.to_reference(self.values[f"{n}(−1)"], is_state=True) for n in names]
-        first = model.cells[0]
         result = reference_bptt(
             REFERENCED[model.cell_type],
             parameters,
@@ -135,7 +140,7 @@ class RecurrenceCase(VerificationCase):
             lengths=self.lengths,
             masks={name: self.full_masks(mask) for name, mask in self.masks.items()} or None,
             cut_every=None if self.truncation is None else self.truncation.k1,
-            options={name: getattr(first, name) for name in OPTIONS if hasattr(first, name)},
+            options=options_of(model.cells[0]),
         )
         gradients = {n: result.gradients[n] for n in parameters} | {"xs": self.to_model(result.gradients["xs"])}
         for n in names:

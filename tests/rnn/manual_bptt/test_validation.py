@@ -23,7 +23,7 @@ from tests.support.stack_bench import Case, H
         ({"lengths": [1.0, 2.0, 3.0]}, "lengths: got"),
         ({"masks": {"forward0": {"c": np.ones((4, 3, H))}}}, r"masks\['forward0'\]: got 'c'"),
         ({"masks": {"forward0": {"h": np.ones((3, H))}}}, r"masks\['forward0'\]\['h'\]: got float64 \(3, 4\)"),
-        ({"cut_every": 2}, "cut_every: got 2, want .* one direction"),
+        ({"cut_every": 2}, "cut_every: got 2, want .* to read forward"),
         ({"options": {"nonlinearity": "tanh"}}, r"options: got \['nonlinearity'\]"),
         ({"forward1.Wc": np.zeros((12, 5))}, r"parameters\['forward1.Wc'\]: got float64 \(12, 5\), want .* \(12, 8\)"),
         ({"forward1.Wr": np.zeros((12, 4), np.float32)}, r"parameters\['forward1.Wr'\]: got float32"),

@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad import losses, nn
 from minigrad_rnn import GRU, LSTM, NARX, RNN, Elman, Recurrence, RNNCell, Truncation, verify_bptt
 from minigrad_rnn.__main__ import NETWORKS, cases, main
-from minigrad_rnn.cells import gru, lstm, rnn
+from minigrad_rnn.cells import activations, gru, lstm, rnn
 from minigrad_rnn.cells.fused_sequence import FusedSequence
 from minigrad_rnn.networks import recurrence, truncation
 from minigrad_rnn.verification import recurrence_case
@@ -157,7 +157,7 @@ def test_a_wrong_rule_of_the_tape_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
         y = xp.tanh(x)
         return y, (y,), lambda xp, g, y: 1.001 * g * (1 - y * y)
 
-    monkeypatch.setitem(rnn.ACTIVATIONS, "tanh", wrong_tanh)
+    monkeypatch.setitem(activations.ON_TAPE, "tanh", wrong_tanh)
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     assert not found.passed
     assert max(row.graph_reference for row in found.rows) > 1e-4
