@@ -146,6 +146,7 @@ class Dropout(Module):
 
     Raises:
         ValueError: p is not a probability.
+        TypeError: x, in training, is not floating point.
     """
 
     def __init__(self, p: float = 0.5, rng: init.Rng = None) -> None:
@@ -158,6 +159,10 @@ class Dropout(Module):
             return x
         x = x if isinstance(x, Tensor) else import_array("Dropout", "x", x)
         array = x._data if isinstance(x, Tensor) else x
+        if array.dtype.kind not in "fc":  # a whole number cannot be scaled by 1 / (1 − p)
+            raise TypeError(
+                f"Dropout: x: got dtype {array.dtype}, want floating point; convert with x.astype('float32')"
+            )
         mask = dropout_mask(array.shape, self.p, self.rng, array.dtype)
         return ops.multiply(x, backend_of(array).from_numpy(mask))
 

@@ -39,9 +39,14 @@ def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: nn.init.Rng = Non
     Args:
         logits: (V,), on the host.
         rng: for one uniform number: a generator, a seed, or None for the default generator. Unused at temperature 0.
+
+    Raises:
+        ValueError: logits of another shape, and as `probabilities`.
     """
     generator = nn.init.as_generator(rng, "draw") or nn.default_generator()
     p = probabilities(logits, temperature)
+    if p.ndim != 1:
+        raise ValueError(f"draw: logits: got shape {p.shape}, want (V,); draw from each row by itself")
     if temperature == 0:
         return int(p.argmax())
     cumulative = np.cumsum(p)

@@ -104,7 +104,7 @@ def sample_decode(
 def likely(
     logits: npt.ArrayLike, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Floats:
-    """Return the logits (V,) of the likely ids, and −∞ for all others.
+    """Return the logits (…, V) of the likely ids, and −∞ for all others; each row by itself.
 
     Args:
         temperature: of the probabilities that `top_p` compares.
@@ -118,15 +118,17 @@ def likely(
     z = np.array(logits, dtype=np.float64)
     if top_k is not None:
         check_integer("likely", top_k=top_k)
-        z[np.argsort(-z, kind="stable")[top_k:]] = -np.inf
+        np.put_along_axis(z, np.argsort(-z, axis=-1, kind="stable")[..., top_k:], -np.inf, axis=-1)
     if top_p is not None:
         if not 0 < top_p <= 1:
             raise ValueError(f"likely: top_p: got {top_p!r}, want a number above 0 and at most 1")
         p = probabilities(z, temperature)
-        order = np.argsort(-p, kind="stable")
+        order = np.argsort(-p, axis=-1, kind="stable")
+        p = np.take_along_axis(p, order, axis=-1)
         # An id is kept while the ids before it do not reach top_p.
-        before = np.cumsum(p[order]) - p[order]
-        z[order[1:][before[1:] >= top_p]] = -np.inf
+        beyond = np.cumsum(p, axis=-1) - p >= top_p
+        beyond[..., 0] = False
+        np.put_along_axis(z, order, np.where(beyond, -np.inf, np.take_along_axis(z, order, axis=-1)), axis=-1)
     return z
 
 

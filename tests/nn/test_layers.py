@@ -132,6 +132,14 @@ def test_dropout(xp: Any) -> None:
     assert not nn.Dropout(1.0)(x).numpy().any()
 
 
+def test_dropout_of_whole_numbers_is_refused() -> None:
+    """A mask of 0 and 1 / (1 − p) in whole numbers would be 0 and 1."""
+    layer = nn.Dropout(0.3)
+    with pytest.raises(TypeError, match="^Dropout: x: got dtype int64, want floating point"):
+        layer(mg.tensor(np.arange(4)))
+    assert layer.eval()(mg.tensor(np.arange(4))).dtype == np.int64
+
+
 def test_dropout_masks_are_one_draw_for_all_dtypes() -> None:
     masks = [nn.dropout_mask((50, 3), 0.3, np.random.default_rng(1), d) for d in ("float32", "float64")]
     np.testing.assert_array_equal(masks[0] != 0, masks[1] != 0)

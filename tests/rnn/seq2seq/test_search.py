@@ -27,6 +27,7 @@ from minigrad_rnn import (
     sample_decode,
 )
 from minigrad_rnn.seq2seq import search as decoding
+from minigrad_rnn.seq2seq.sampling import draw
 from minigrad_rnn.seq2seq.search import length_penalty, likely
 
 END, BEGIN = 0, 1
@@ -148,6 +149,15 @@ def test_likely_keeps_the_fewest_that_reach_p(z: list[float], k: int, p: float, 
     assert q[kept].sum() >= p - 1e-9
     assert kept.sum() == 1 or q[kept].sum() - q[kept].min() < p + 1e-9
     assert q[kept].min() >= q[~kept].max(initial=0) - 1e-12
+
+
+@pytest.mark.parametrize("options", [{"top_k": 2}, {"top_p": 0.6}, {"top_k": 3, "top_p": 0.4, "temperature": 2.0}])
+def test_likely_takes_a_batch_row_by_row(options: dict[str, Any]) -> None:
+    z = np.random.default_rng(0).standard_normal((2, 3, 5))
+    rows = [[likely(row, **options) for row in block] for block in z]
+    np.testing.assert_array_equal(likely(z, **options), rows)
+    with pytest.raises(ValueError, match=r"^draw: logits: got shape \(3, 5\), want \(V,\)"):
+        draw(z[0])
 
 
 def test_a_network_decodes_as_its_forward_says(xp: Any) -> None:
