@@ -135,7 +135,7 @@ def test_dropout(xp: Any) -> None:
 def test_dropout_of_whole_numbers_is_refused() -> None:
     """A mask of 0 and 1 / (1 − p) in whole numbers would be 0 and 1."""
     layer = nn.Dropout(0.3)
-    with pytest.raises(TypeError, match="^Dropout: x: got dtype int64, want floating point"):
+    with pytest.raises(TypeError, match=r"^Dropout: x: got dtype int64, want floating point"):
         layer(mg.tensor(np.arange(4)))
     assert layer.eval()(mg.tensor(np.arange(4))).dtype == np.int64
 
