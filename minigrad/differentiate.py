@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
 from .engine import backward_pass
 from .engine.backward_pass import Gradient
 from .engine.modes import mode, run_recording
-from .engine.tape import GraphError, Leaf
+from .engine.tape import GraphError, deposit
 from .engine.tensor import Operand, Tensor, tensor_view
 from .foreign_arrays import import_array
 
@@ -23,6 +24,8 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
 
     The backward pass consumes the graph, so that memory falls as it runs, unless `retain_graph` keeps it for a second
     one. With `create_graph` the backward pass is itself recorded, and the new gradients can be differentiated again.
+
+    Each `.grad` is a new tensor. All leaves receive theirs at once: after an error or Ctrl-C none has changed.
 
     Args:
         output: a tensor on the tape; a scalar unless `gradient` is given.
@@ -35,18 +38,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
     """
     retain = retain_graph or create_graph
     gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, None)
-    for item in gradient_of.values():
-        leaf, value, _ = item
-        assert isinstance(leaf, Leaf)
-        if create_graph:
-            leaf.grad = _recorded_grad(item) if leaf.grad is None else leaf.grad + value
-        elif leaf.grad is None:
-            leaf.grad = Tensor(_owned_grad(item))
-        elif leaf.grad.node is None:
-            leaf.grad._data += value
-            leaf.grad.written()
-        else:  # the earlier gradient is on the tape: leave what was recorded alone
-            leaf.grad = Tensor(leaf.grad._data + value)
+    deposit(gradient_of.values(), _recorded_sums if create_graph else _sums)
 
 
 def gradients(
@@ -222,6 +214,31 @@ def _recorded_grad(item: Gradient) -> Tensor:
     """Return the gradient of a recorded backward pass. A constant one is copied, since it may be written into."""
     node, value, _ = item
     return value if value.node is not None else Tensor(node.xp.array(value._data, copy=True))
+
+
+def _recorded_sums(items: Collection[Gradient]) -> list[Tensor]:
+    leaves: Any = [item[0] for item in items]
+    earlier = [leaf.grad for leaf in leaves]
+    return [_recorded_grad(item) if g is None else g + item[1] for g, item in zip(earlier, items)]
+
+
+def _sums(items: Collection[Gradient]) -> list[Tensor]:
+    """Return the leaves' gradients with the earlier ones added. Those are only read: others may hold them."""
+    grads = []
+    leaf: Any
+    for leaf, value, owned in items:
+        earlier = leaf.grad
+        # A borrowed array that nobody else holds any more: only its tuple, this loop and the call itself do.
+        if not owned and type(value) is np.ndarray and getrefcount(value) <= 3 and value.base is None:
+            owned = value.flags.owndata and value.flags.writeable
+        if not owned:
+            value = leaf.xp.array(value, copy=True) if earlier is None else leaf.xp.asarray(earlier._data + value)
+        elif type(value) not in BY_ARRAY_TYPE:
+            value = leaf.xp.asarray(value if earlier is None else earlier._data + value)
+        elif earlier is not None:
+            value += earlier._data  # in the new gradient's memory
+        grads.append(Tensor(value))
+    return grads
 
 
 def _owned_grad(item: Gradient) -> Any:

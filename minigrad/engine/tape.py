@@ -8,7 +8,12 @@ node comes after all of its uses, without recursion. This file depends on no arr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 Array = Any
@@ -116,6 +121,34 @@ def new_leaf(shape: tuple[int, ...], dtype: Any, xp: Any) -> Leaf:
     leaf.shape, leaf.dtype, leaf.xp, leaf.time_step = shape, dtype, xp, None
     leaf.grad, leaf.written_at = None, 0
     return leaf
+
+
+_first = itemgetter(0)
+_depositing = threading.RLock()  # a finaliser may run a backward pass inside a deposit
+
+
+def deposit(items: Collection[Any], new_grads: Callable[[Collection[Any]], Sequence[Any]]) -> None:
+    """Replace the `.grad` of all leaves at once, so that neither an error nor Ctrl-C can come between two of them.
+
+    Threads that share leaves take turns, so that no gradient is lost.
+
+    Args:
+        items: tuples that begin with a leaf.
+        new_grads: returns the leaves' new gradients.
+    """
+    with _depositing:
+        grads = new_grads(items)
+        deque(map(setattr, map(_first, items), repeat("grad"), grads), maxlen=0)  # in C
+
+
+def _renew_lock() -> None:
+    """Forget the threads that the parent process had: in a forked one nobody would release their lock."""
+    global _depositing
+    _depositing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def output_of(node: Node, k: int) -> Node:

@@ -172,6 +172,11 @@ class Tensor(TensorMethods):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        self.check_grad(value)
+        self.node.grad = value  # type: ignore[union-attr]  # a leaf
+
+    def check_grad(self, value: Tensor | None) -> None:
+        """Raise unless the tensor is a leaf and `value` can be its `.grad`."""
         if type(self.node) is not Leaf:
             raise ValueError(
                 "Tensor.grad: only a leaf made with requires_grad=True holds a gradient; for a computed tensor use "
@@ -184,7 +189,6 @@ class Tensor(TensorMethods):
             raise TypeError(
                 f"Tensor.grad: got {value.dtype} on {value.backend}, want {self.dtype} on {self.backend}, as the tensor"
             )
-        self.node.grad = value
 
     # Off the tape
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from ..engine import modes
-from ..engine.tape import Leaf
+from ..engine.tape import Leaf, deposit
 from ..engine.tensor import Tensor
 from ..pytree import flatten_with_paths, match_structure, tree_unflatten
 from ..validation import as_tensor
@@ -240,12 +240,16 @@ def assign_gradients(tree: Any, gradients: Any) -> None:
 
     Raises:
         ValueError: the gradients have another structure, or one has another shape than its parameter.
+        TypeError: one has another dtype or backend. After an error no `.grad` has changed.
     """
     leaves, structure = flatten_with_paths(tree)
     grads = match_structure("assign_gradients", "gradients", structure, gradients)
     for (path, x), g in zip(leaves, grads):
         if isinstance(x, Tensor) and isinstance(g, Tensor) and g.shape != x.shape:
             raise ValueError(f"assign_gradients: gradients{path}: got shape {g.shape}, want {x.shape}")
+    items = []
     for (_, x), g in zip(leaves, grads):
         if isinstance(x, Tensor) and type(x.node) is Leaf:
-            x.grad = g if g is None else as_tensor("assign_gradients", "gradients", g)
+            x.check_grad(g := g if g is None else as_tensor("assign_gradients", "gradients", g))
+            items.append((x.node, g))
+    deposit(items, lambda items: [g for _, g in items])
