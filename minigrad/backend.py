@@ -213,6 +213,11 @@ HOST_SCALARS = frozenset(np.dtype(code).type for code in np.typecodes["All"])
 """The types of NumPy's scalars, which its functions return in place of arrays without axes."""
 
 
+MASK_LOST = (
+    "whose mask would be lost; pass m.filled(value), and minigrad.where(~m.mask, x, 0) for what the mask leaves out"
+)
+
+
 def register_backend(name: str, load: Callable[[], Backend]) -> None:
     """Register another array library under `name`; `load` runs when it is first used."""
     _loaders[name] = load
@@ -236,8 +241,16 @@ def get_backend(name: str | Backend) -> Backend:
 
 
 def is_array(value: object) -> bool:
-    """Return whether `value` is an array of a loaded backend."""
-    return type(value) in BY_ARRAY_TYPE or isinstance(value, tuple(BY_ARRAY_TYPE))
+    """Return whether `value` is an array of a loaded backend.
+
+    Raises:
+        TypeError: it is a masked array, whose mask would be lost wherever its values are used.
+    """
+    if type(value) in BY_ARRAY_TYPE:
+        return True
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"got a masked array, {MASK_LOST}")
+    return isinstance(value, tuple(BY_ARRAY_TYPE))
 
 
 def backend_of(array: Array) -> Backend:

@@ -3,25 +3,75 @@
 from __future__ import annotations
 
 import re
+from array import array
+from collections.abc import Callable
 from importlib import import_module
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
 from . import numpy_protocol, ops
-from .backend import Backend, backend_of, get_backend
+from .backend import BY_ARRAY_TYPE, Backend, backend_of, get_backend
 from .differentiate import backward
 from .engine import pickling as pickling  # it binds itself to Tensor and Leaf
 from .engine.hooks import register_hook
+from .engine.host_array import NUMBERS, is_sparse
 from .engine.modes import mode
-from .engine.primitive import record
+from .engine.primitive import WITH_GENERAL, record
 from .engine.tape import Node
 from .engine.tensor import Tensor
 from .in_place import in_place
+from .sparse_products import left_product, right_product
 
 
-def _swapped(operation: Any) -> Any:
-    return lambda a, b: operation(b, a)
+def _defers(other: Any) -> bool:
+    """Whether an operator leaves `other` to its own reflected operator, or to Python's answer for strings and None.
+
+    NEP 13: an operand opts out by `__array_ufunc__ = None`.
+    """
+    kind = type(other)
+    return kind is type(None) or getattr(kind, "__array_ufunc__", kind) is None or issubclass(kind, str)
+
+
+def _other_operand(name: str, x: Tensor, other: Any, general: Callable[..., Any], reflected: bool) -> Any:
+    """The operator called `name` for an operand that is neither a tensor, nor an array, nor a Python number."""
+    if _defers(other):
+        return NotImplemented
+    if is_sparse(other) and name == "matmul":
+        return left_product(x, other) if reflected else right_product(x, other)
+    if name in ("multiply", "power") and isinstance(other, np.matrix):
+        symbol = "*" if name == "multiply" else "**"
+        raise TypeError(
+            f"{name}: got a numpy.matrix, for which {symbol} means a matrix product; use @ or np.asarray(m)"
+        )
+    if name in ("equal", "not_equal") and not _is_comparable(other):
+        return NotImplemented
+    return general(other, x) if reflected else general(x, other)
+
+
+def _is_comparable(other: Any) -> bool:
+    return isinstance(other, (Number, list, tuple, memoryview, array)) or hasattr(other, "__array__")
+
+
+def operator(operation: Callable[..., Any], reverse: bool = False) -> Any:
+    """Return a binary operation as Python's operator, as fast as itself.
+
+    Args:
+        reverse: as the operator that Python calls for the operand on the right.
+    """
+    name = operation.__name__
+    general, build = WITH_GENERAL.get(operation, (operation, None))
+
+    def operator(a: Any, b: Any) -> Any:
+        kind = type(a if reverse else b)
+        if kind is Tensor or kind in BY_ARRAY_TYPE or kind in NUMBERS:
+            return general(a, b)
+        return _other_operand(name, b, a, general, True) if reverse else _other_operand(name, a, b, general, False)
+
+    if build is not None:
+        return build(operator, reverse)
+    return (lambda a, b: operator(b, a)) if reverse else operator
 
 
 def _reshape(x: Tensor, *shape: Any) -> Tensor:
@@ -90,41 +140,41 @@ def _move_gradient(source: Backend, target: Backend) -> Any:
 
 
 TABLE: dict[str, Any] = {
-    "__add__": ops.add,
-    "__radd__": _swapped(ops.add),
-    "__sub__": ops.subtract,
-    "__rsub__": _swapped(ops.subtract),
-    "__mul__": ops.multiply,
-    "__rmul__": _swapped(ops.multiply),
-    "__truediv__": ops.divide,
-    "__rtruediv__": _swapped(ops.divide),
-    "__pow__": ops.power,
-    "__rpow__": _swapped(ops.power),
-    "__matmul__": ops.matmul,
-    "__rmatmul__": _swapped(ops.matmul),
-    "__floordiv__": ops.floor_divide,
-    "__rfloordiv__": _swapped(ops.floor_divide),
-    "__mod__": ops.mod,
-    "__rmod__": _swapped(ops.mod),
-    "__divmod__": ops.divmod,
-    "__rdivmod__": _swapped(ops.divmod),
-    "__and__": ops.bitwise_and,
-    "__rand__": _swapped(ops.bitwise_and),
-    "__or__": ops.bitwise_or,
-    "__ror__": _swapped(ops.bitwise_or),
-    "__xor__": ops.bitwise_xor,
-    "__rxor__": _swapped(ops.bitwise_xor),
+    "__add__": operator(ops.add),
+    "__radd__": operator(ops.add, reverse=True),
+    "__sub__": operator(ops.subtract),
+    "__rsub__": operator(ops.subtract, reverse=True),
+    "__mul__": operator(ops.multiply),
+    "__rmul__": operator(ops.multiply, reverse=True),
+    "__truediv__": operator(ops.divide),
+    "__rtruediv__": operator(ops.divide, reverse=True),
+    "__pow__": operator(ops.power),
+    "__rpow__": operator(ops.power, reverse=True),
+    "__matmul__": operator(ops.matmul),
+    "__rmatmul__": operator(ops.matmul, reverse=True),
+    "__floordiv__": operator(ops.floor_divide),
+    "__rfloordiv__": operator(ops.floor_divide, reverse=True),
+    "__mod__": operator(ops.mod),
+    "__rmod__": operator(ops.mod, reverse=True),
+    "__divmod__": operator(ops.divmod),
+    "__rdivmod__": operator(ops.divmod, reverse=True),
+    "__and__": operator(ops.bitwise_and),
+    "__rand__": operator(ops.bitwise_and, reverse=True),
+    "__or__": operator(ops.bitwise_or),
+    "__ror__": operator(ops.bitwise_or, reverse=True),
+    "__xor__": operator(ops.bitwise_xor),
+    "__rxor__": operator(ops.bitwise_xor, reverse=True),
     "__invert__": ops.invert,
     "__round__": lambda x, ndigits=0: ops.round(x, ndigits),
     "__neg__": ops.negative,
     "__pos__": ops.positive,
     "__abs__": ops.abs,
-    "__lt__": ops.less,
-    "__le__": ops.less_equal,
-    "__gt__": ops.greater,
-    "__ge__": ops.greater_equal,
-    "__eq__": ops.equal,
-    "__ne__": ops.not_equal,
+    "__lt__": operator(ops.less),
+    "__le__": operator(ops.less_equal),
+    "__gt__": operator(ops.greater),
+    "__ge__": operator(ops.greater_equal),
+    "__eq__": operator(ops.equal),
+    "__ne__": operator(ops.not_equal),
     "__getitem__": ops.getitem,
     "T": property(lambda x: ops.transpose(x), doc="The tensor with its axes reversed."),
     "mT": property(lambda x: ops.matrix_transpose(x), doc="The tensor with its last two axes exchanged."),
@@ -141,7 +191,6 @@ TABLE: dict[str, Any] = {
     "__array_namespace__": array_namespace,
     "device": property(device, doc='The array API\'s name of where the tensor is, such as "cpu".'),
     "to_device": to_device,
-    "__complex__": lambda x: complex(x.item()),
     "__lshift__": ops.left_shift,
     "__rlshift__": lambda x, other: ops.left_shift(other, x),
     "__rshift__": ops.right_shift,

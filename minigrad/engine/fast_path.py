@@ -135,7 +135,7 @@ NAMES = {
 
 
 @cache
-def _builder(n: int, last_is_optional: bool) -> Callable[..., Any]:
+def _builder(n: int, last_is_optional: bool, reverse: bool = False) -> Callable[..., Any]:
     """Compile the template for `n` inputs."""
     inputs = [f"input{k}" for k in range(n)]
     words = {"inputs": ", ".join(inputs), "others": ", ".join(inputs[:-1])}
@@ -144,7 +144,7 @@ def _builder(n: int, last_is_optional: bool) -> Callable[..., Any]:
     if last_is_optional:
         heads.insert(0, LAST_IS_OPTIONAL.format(x=inputs[-1], **words))
     source = OPERATION.format(
-        parameters=words["inputs"] + ("=None" if last_is_optional else ""),
+        parameters=", ".join(reversed(inputs)) if reverse else words["inputs"] + ("=None" if last_is_optional else ""),
         heads="".join(heads),
         numbers=NUMBERS.format(**words) if n == 2 else "",
         distinct="".join(DISTINCT.format(j=j, k=k) for j, k in itertools.combinations(range(n), 2)),
@@ -160,7 +160,7 @@ def _builder(n: int, last_is_optional: bool) -> Callable[..., Any]:
         sources=SOURCES_OF_ONE if n == 1 else SOURCES_OF_MORE,
         inputs=words["inputs"],
     )
-    file = f"{__name__}, {n} inputs" + (", the last optional" if last_is_optional else "")
+    file = f"{__name__}, {n} inputs{', the last optional' * last_is_optional}{', reversed' * reverse}"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)  # tracebacks show these lines
     namespace: dict[str, Any] = {}
     exec(compile(source, file, "exec"), NAMES, namespace)
@@ -175,6 +175,7 @@ def fast_operation(
     kind_of_node: type[Node],
     general: Callable[..., Any],
     finish: Callable[..., Any],
+    reverse: bool = False,
 ) -> Callable[..., Any]:
     """Build `operation(*inputs)` whose inputs, at most three, are called `names`.
 
@@ -182,10 +183,12 @@ def fast_operation(
         last_is_optional: the last input is None unless it is passed.
         name, function, kind_of_node: the operation's name, what computes it on arrays, and its nodes.
         general, finish: what handles the special cases; see above.
+        reverse: the operation takes its inputs in the other order, as Python's reflected operators do.
     """
     rest = (name, function, kind_of_node, general, finish, name in WEAK)
     without_last = _builder(len(names) - 1, False)(*rest, None) if last_is_optional else None
-    operation = _builder(len(names), last_is_optional)(*rest, without_last)
+    operation = _builder(len(names), last_is_optional, reverse)(*rest, without_last)
     code: CodeType = operation.__code__
-    operation.__code__ = code.replace(co_varnames=(*names, *code.co_varnames[len(names) :]))
+    own = reversed(names) if reverse else names
+    operation.__code__ = code.replace(co_varnames=(*own, *code.co_varnames[len(names) :]))
     return operation  # type: ignore[no-any-return]

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import array
 import numbers
+import sys
 from collections import deque
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ..backend import MASK_LOST
+
 NUMBERS = frozenset((float, int, bool, complex))
 """Types without a dtype of their own."""
 
 
 def is_dtypeless(data: Any) -> bool:
-    """Return whether `data` is a Python number, or nested lists of nothing else. (`np.float64` is none of them.)"""
+    """Return whether `data` is a Python number, or nested lists of nothing else. (`np.float64` is none of them.)
+
+    Raises:
+        TypeError: a masked array or a sparse matrix is among them.
+    """
     level = [data]
     while level:
         for kind in set(map(type, level)) - NUMBERS:
+            if issubclass(kind, np.ma.MaskedArray):
+                raise TypeError(f"got a list of masked arrays, {MASK_LOST}")
             if not issubclass(kind, (list, tuple, deque)) or hasattr(kind, "__array__"):
+                refuse_sparse(next(x for x in level if type(x) is kind))
                 return False
         level = list(chain.from_iterable(x for x in level if type(x) not in NUMBERS))
     return True
@@ -33,10 +43,24 @@ def host_array(data: Any, weak_dtype: Any = np.float32) -> np.ndarray[Any, Any]:
     Raises:
         ValueError: nested lists of different lengths.
     """
+    dtypeless = is_dtypeless(data)
     values = np.asarray(data)
-    if values.dtype == np.float64 and is_dtypeless(data):
-        return values.astype(weak_dtype)
-    return values
+    return values.astype(weak_dtype) if dtypeless and values.dtype == np.float64 else values
+
+
+def is_sparse(x: Any) -> bool:
+    """Return whether `x` is a matrix or array of scipy.sparse."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(x))
+
+
+def refuse_sparse(x: Any) -> None:
+    """Raise TypeError for a sparse matrix, which NumPy would take for a single object."""
+    if is_sparse(x):
+        raise TypeError(
+            f"got a scipy.sparse {type(x).__name__}; tensors take sparse matrices in x @ M and M @ x alone; use "
+            "M.toarray() here"
+        )
 
 
 def operand(x: Any) -> Any:

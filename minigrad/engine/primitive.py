@@ -25,7 +25,7 @@ import numpy as np
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from ..foreign_arrays import import_array, is_foreign
 from .fast_path import fast_operation
-from .host_array import host_array, operand
+from .host_array import host_array, operand, refuse_sparse
 from .modes import Mode, mode
 from .mutation import exposed, fingerprint_saved, source_positions
 from .tape import ManyNode, Node, Rule, TransposeNode, UserNode, output_of, serials
@@ -46,6 +46,9 @@ NONDIFFERENTIABLE: set[Callable[..., Any]] = set()
 """Every operation through which no gradient flows."""
 FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
 """The function on arrays behind each primitive."""
+
+WITH_GENERAL: dict[Callable[..., Any], tuple[Callable[..., Any], Callable[..., Any]]] = {}
+"""Each primitive's function for any inputs, and what builds the operation with another function in its place."""
 
 PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
 """Types that pass through an operation unchanged. Python numbers stay weak: they never change a dtype (NEP 50)."""
@@ -123,7 +126,10 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             tell_apart(arrays, parents)
         backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
         if odd or backend is None:
-            backend, arrays = to_common_backend(backend, arrays, name)
+            try:
+                backend, arrays = to_common_backend(backend, arrays, name)
+            except TypeError as error:
+                raise error if str(error).startswith(name) else TypeError(f"{name}: {error}") from None
         now = mode()
         token = None if now.observer is None else now.observer.started(name)
         try:
@@ -152,13 +158,19 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         return constant(xp, value)
 
     names, last_is_optional = fast_inputs(function)
-    if names:
-        operation = fast_operation(names, last_is_optional, name, function, kind_of_node, general, finish)
-    else:
-        operation = general
-    operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = function.__doc__
-    operation.__module__ = function.__module__
+
+    def build(general: Callable[..., Any], reverse: bool = False) -> Callable[..., Any]:
+        if names:
+            fast = fast_operation(names, last_is_optional, name, function, kind_of_node, general, finish, reverse)
+        else:
+            fast = (lambda a, b: general(b, a)) if reverse else general
+        fast.__name__ = fast.__qualname__ = name
+        fast.__doc__ = function.__doc__
+        fast.__module__ = function.__module__
+        return fast
+
+    operation = build(general)
+    WITH_GENERAL[operation] = general, build
     REGISTRY[name] = operation
     FUNCTION_OF[operation] = function
     return operation
@@ -326,8 +338,10 @@ def to_common_backend(backend: Backend | None, arrays: list[Any], name: str = "o
             a = import_array(name, "argument", a)
             if backend is not NUMPY:
                 raise mixed_backend_error(name, [*arrays, a])
-        elif backend is NUMPY and type(a) is not np.ndarray and type(a) not in PLAIN:
-            a = operand(a)
+        elif type(a) not in BY_ARRAY_TYPE and type(a) not in PLAIN:
+            if not is_array(a):
+                refuse_sparse(a)
+            a = operand(a) if backend is NUMPY else a
         converted.append(a)
     return backend, converted
 

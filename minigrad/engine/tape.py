@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
@@ -25,6 +26,8 @@ class GraphError(RuntimeError):
 
 
 serials = itertools.count(1)
+running_variables: ContextVar[frozenset[int]] = ContextVar("minigrad variables", default=frozenset())
+"""The serial numbers of the variables of all transformations whose function is running now, in this thread or task."""
 
 
 class Node:
@@ -149,6 +152,24 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+def is_traced(node: Node | None) -> bool:
+    """Return whether a node depends on a variable of a transformation whose function is running now."""
+    variables = running_variables.get()
+    if node is None or not variables:
+        return False
+    oldest = min(variables)
+    seen, stack = {node.serial}, [node]
+    while stack:
+        node = stack.pop()
+        if node.serial in variables:
+            return True
+        for parent in node.parents:
+            if parent is not None and parent.serial >= oldest and parent.serial not in seen:
+                seen.add(parent.serial)
+                stack.append(parent)
+    return False
 
 
 def output_of(node: Node, k: int) -> Node:

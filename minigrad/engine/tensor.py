@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backend import (
-    HOST_SCALARS,
+    BY_ARRAY_TYPE,
     NUMPY,
     Backend,
     backend_of,
@@ -23,9 +22,10 @@ from ..backend import (
     to_numpy,
 )
 from ..foreign_arrays import import_array, type_name
+from .conversions import Conversions
 from .host_array import host_array
 from .mutation import expose, mark_user_owned, note_write
-from .tape import Leaf, Node, new_leaf
+from .tape import Leaf, Node, is_traced, new_leaf
 
 if TYPE_CHECKING:
     from .tensor_typing import TensorMethods
@@ -35,16 +35,6 @@ else:
 Array = Any
 Operand = Any
 """An operation's argument: a tensor, an array, a Python number, or a nested list of numbers."""
-GRADIENT_LOST = (
-    "array[...] = Tensor: this tensor is on the tape and the array would lose its gradient. To drop the gradient store "
-    "float(tensor); to keep it use mg.stack or mg.at(x)[...].set(tensor)."
-)
-
-
-def _is_stored_in_item() -> bool:
-    """Return whether the instruction that converts a tensor to a number is an assignment to an item."""
-    frame = sys._getframe(2)
-    return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
 
 
 _taken_off: ContextVar[list[str] | None] = ContextVar("methods that took values off the tape", default=None)
@@ -61,7 +51,7 @@ def values_taken_off() -> Iterator[list[str]]:
         _taken_off.reset(token)
 
 
-class Tensor(TensorMethods):
+class Tensor(Conversions, TensorMethods):
     """An array that may be on the tape. Make one with `minigrad.tensor`.
 
     Its values never change: `x += 1` binds `x` to a new tensor; other names still refer to the old one. Only a leaf is
@@ -76,8 +66,15 @@ class Tensor(TensorMethods):
     node: Node | None
 
     def __init__(self, data: Array, node: Node | None = None) -> None:
-        # NumPy's results without axes are scalars: a tensor always holds an array.
-        self._data = np.asarray(data) if type(data) in HOST_SCALARS else data
+        if type(data) not in BY_ARRAY_TYPE:
+            if isinstance(data, np.generic):  # NumPy's results without axes: a tensor always holds an array
+                data = np.asarray(data)
+            elif not is_array(data):
+                raise TypeError(
+                    f"{type(self).__name__}: data: got {type(data).__name__}, want an array; minigrad.tensor(data) "
+                    "makes a tensor of numbers, lists and other libraries' arrays"
+                )
+        self._data = data
         self.node = node
 
     # Data and attributes
@@ -160,6 +157,14 @@ class Tensor(TensorMethods):
         """Whether gradients flow to this tensor."""
         return self.node is not None
 
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value is not self.requires_grad:
+            raise AttributeError(
+                "Tensor.requires_grad: it does not change; make a leaf by minigrad.tensor(x, requires_grad=True), cut "
+                "a tensor off the tape by .detach(), freeze a module's parameters by module.requires_grad_(False)"
+            )
+
     @property
     def is_leaf(self) -> bool:
         """Whether the user made this tensor, rather than an operation."""
@@ -167,8 +172,19 @@ class Tensor(TensorMethods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The sum of the gradients of all backward passes so far, in the leaf's shape and dtype, or None."""
-        return self.node.grad if type(self.node) is Leaf else None
+        """The sum of the gradients of all backward passes so far, in the leaf's shape and dtype, or None.
+
+        Only leaves keep one. Asking a computed tensor warns, since None would be mistaken for "no gradient".
+        """
+        if type(self.node) is Leaf:
+            return self.node.grad  # type: ignore[no-any-return]
+        if self.node is not None and not isinstance(self.node, Leaf):
+            warnings.warn(
+                f"Tensor.grad: this tensor was computed by '{self.node.op}', and only leaves keep their gradient; use "
+                "minigrad.gradients(loss, [y]), or y.register_hook(function), which sees the gradient as it passes",
+                stacklevel=2,
+            )
+        return None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -221,26 +237,6 @@ class Tensor(TensorMethods):
         """Return the values as nested Python lists."""
         return self.numpy().tolist()
 
-    def __float__(self) -> float:
-        """Return the single value, without its gradient.
-
-        `array[0] = tensor` comes here too. It would lose a gradient by accident, so it raises an error: the caller's
-        bytecode instruction tells it from `float(tensor)`. `math.exp(tensor)` and `array.fill(tensor)` are not caught.
-        """
-        if self.node is not None and _is_stored_in_item():
-            raise TypeError(GRADIENT_LOST)
-        return float(self.item())
-
-    def __int__(self) -> int:
-        if self.node is not None and _is_stored_in_item():
-            raise TypeError(GRADIENT_LOST)
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
-        return bool(self._data.item())
-
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len(Tensor): a tensor of shape () has no length")
@@ -251,34 +247,11 @@ class Tensor(TensorMethods):
             return (Tensor(self._data[k, ...]) for k in range(len(self)))
         return (self[k] for k in range(len(self)))
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self.node is not None:
-            raise TypeError(
-                "numpy.asarray(Tensor): this tensor is on the tape and NumPy would lose its gradient; use minigrad's "
-                "functions on it, or take .numpy() or .detach() first"
-            )
-        if self.backend != "numpy":
-            raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
-        if copy is False:
-            raise ValueError("numpy.asarray(Tensor, copy=False): NumPy always gets a copy; .data is the array itself")
-        return np.array(self._data, dtype=dtype)
-
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
             "one, and a leaf's .data may be written into between two backward passes"
         )
-
-    def __repr__(self) -> str:
-        values = np.array2string(to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
-        extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
-        if self.backend != "numpy":
-            extra += f", backend={self.backend!r}"
-        if type(self.node) is Leaf:
-            extra += ", requires_grad=True"
-        elif self.node is not None:
-            extra += f", op={self.node.op}"
-        return f"{type(self).__name__.lower()}({values}{extra})"
 
     __hash__ = object.__hash__
 
@@ -316,6 +289,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
         BackendError: the backend is unknown or has no device.
     """
     if isinstance(data, Tensor):
+        if is_traced(data.node):
+            raise TypeError(
+                "tensor: data: got a tensor inside a transformation (grad, jacobian, …), whose gradient a copy would "
+                "lose; use the tensor itself, or minigrad.tensor(x.detach()) where no gradient is wanted"
+            )
         data = data._data
     data = import_array("tensor", "data", data)
     source = backend_of(data) if is_array(data) else None
@@ -330,6 +308,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
             raise ValueError(
                 f"tensor: data: got nested lists of different lengths, want a full array: {error}"
             ) from None
+        except TypeError as error:
+            raise TypeError(f"tensor: data: {error}") from None
         source = NUMPY
     if data.dtype.kind not in "fiubc":
         raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")

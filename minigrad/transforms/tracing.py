@@ -181,8 +181,14 @@ class Trace:
         args = list(args)
         for k, part in zip(positions, self.split(self.variables)):
             args[k] = part
-        with modes.recording(True):
-            self.result = function(*args, **kwargs)
+        running = tape.running_variables
+        outer = running.get()
+        token = running.set(outer.union(v.node.serial for v in self.variables if v.node is not None))
+        try:
+            with modes.recording(True):
+                self.result = function(*args, **kwargs)
+        finally:
+            running.reset(token)
         if self._automatic and recording and not self.recorded:
             self.recorded = bool(self._outer())
         if self.recorded:

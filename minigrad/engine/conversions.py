@@ -1,0 +1,130 @@
+"""`Conversions` makes a tensor a Python number, text or a NumPy array, or refuses where a gradient would be lost."""
+
+from __future__ import annotations
+
+import sys
+from opcode import opmap
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_numpy
+from .tape import Leaf, is_traced
+
+GRADIENT_LOST = (
+    "array[...] = Tensor: this tensor is on the tape and the array would lose its gradient. To drop the gradient store "
+    "float(tensor); to keep it use mg.stack or mg.at(x)[...].set(tensor)."
+)
+
+
+NUMBER_LOST = (
+    "{}(Tensor): inside a transformation (grad, jacobian, …) this would lose the gradient of a variable: use NumPy's "
+    "or minigrad's functions (np.exp for math.exp), or .item() where no gradient is wanted"
+)
+
+
+def _is_stored_in_item() -> bool:
+    """Return whether the instruction that converts a tensor to a number is an assignment to an item."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
+
+
+def _callers_in_sparse() -> list[str]:
+    """Return the names of the functions of scipy.sparse that `__array__` is called by, the innermost first."""
+    names = []
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse."):
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back  # type: ignore[assignment]
+    return names
+
+
+class Conversions:
+    """The part of Tensor that leads off the tape without being asked for by name."""
+
+    __slots__ = ()
+
+    def __float__(self: Any) -> float:
+        """Return the single value, without its gradient.
+
+        `array[0] = tensor` comes here too. It would lose a gradient by accident, so it raises an error: the caller's
+        bytecode instruction tells it from `float(tensor)`. `math.exp(tensor)` and `array.fill(tensor)` are not caught,
+        except inside a transformation, where this of a variable's value raises an error.
+        """
+        if self.node is not None and _is_stored_in_item():
+            raise TypeError(GRADIENT_LOST)
+        if is_traced(self.node):
+            raise TypeError(NUMBER_LOST.format("float"))
+        return float(self.item())
+
+    def __complex__(self: Any) -> complex:
+        """Return the single value, as `__float__` does."""
+        if is_traced(self.node):
+            raise TypeError(NUMBER_LOST.format("complex"))
+        return complex(self.item())
+
+    def __int__(self: Any) -> int:
+        if self.node is not None and _is_stored_in_item():
+            raise TypeError(GRADIENT_LOST)
+        return int(self.item())
+
+    def __index__(self: Any) -> int:
+        """Return a whole scalar as an index: of a list or a string, in `range`."""
+        if self.ndim or self.dtype.kind not in "iu":
+            raise TypeError(f"index(Tensor): got {self.dtype} of shape {self.shape}, want a whole number of shape ()")
+        return int(self.item())
+
+    def __bool__(self: Any) -> bool:
+        if self.size != 1:
+            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
+        return bool(self._data.item())
+
+    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if callers := _callers_in_sparse():
+            if "__matmul__" in callers or ("__mul__" in callers and self.node is not None):
+                unknown = np.empty((), object)  # by this scipy.sparse knows that it should return NotImplemented
+                unknown[()] = self
+                return unknown
+            if self.node is not None:
+                raise TypeError(
+                    f"scipy.sparse, {callers[-1]}: got a tensor on the tape, whose gradient would be lost; tensors and "
+                    "sparse matrices meet in x @ M and M @ x alone; use M.toarray() here"
+                )
+        if self.node is not None:
+            raise TypeError(
+                "numpy.asarray(Tensor): this tensor is on the tape and NumPy would lose its gradient; use minigrad's "
+                "functions on it, minigrad.stack(tensors) to join tensors, or take .numpy() or .detach() first"
+            )
+        if self.backend != "numpy":
+            raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
+        if copy is False:
+            raise ValueError("numpy.asarray(Tensor, copy=False): NumPy always gets a copy; .data is the array itself")
+        return np.array(self._data, dtype=dtype)
+
+    def __format__(self: Any, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.size != 1:
+            raise TypeError(
+                f"format(Tensor): a tensor of shape {self.shape} takes no format {spec!r}; format its numbers, from "
+                ".tolist()"
+            )
+        return format(self._scalar(), spec)
+
+    def __str__(self: Any) -> str:
+        """Return a scalar as its number, anything else as `repr` does, as NumPy does."""
+        return repr(self) if self.ndim else str(self._scalar())
+
+    def _scalar(self: Any) -> Any:
+        return to_numpy(self._data).reshape(())[()]
+
+    def __repr__(self: Any) -> str:
+        values = np.array2string(to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
+        extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self.backend != "numpy":
+            extra += f", backend={self.backend!r}"
+        if type(self.node) is Leaf:
+            extra += ", requires_grad=True"
+        elif self.node is not None:
+            extra += f", op={self.node.op}"
+        return f"{type(self).__name__.lower()}({values}{extra})"
