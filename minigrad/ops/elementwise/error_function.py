@@ -18,6 +18,7 @@ import numpy as np
 
 from ...backend import Backend, backend_of
 from ...engine.primitive import call_in, primitive
+from ...engine.summation import half_to_single
 
 Array = Any
 __all__ = ["erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
@@ -94,6 +95,8 @@ def _quotient(x: Array, terms: tuple[Sequence[float], Sequence[float]]) -> Array
 
 def _scaled_erfc(xp: Any, x: Array) -> Array:
     """exp(x²) erfc(x) for x ≥ 0."""
+    if x.dtype.char == "e":
+        return _scaled_erfc(xp, half_to_single(x)).astype(x.dtype)
     bounded = xp.minimum(x, 1e30)  # so that t at infinity is 1
     centre, terms = SINGLE if x.dtype.itemsize < 8 else DOUBLE
     t = bounded - centre
@@ -278,6 +281,8 @@ def ndtri(xp: Any, x: Array) -> Any:
 
 def _normal_quantile(xp: Any, from_half: Array, smaller: Array) -> Array:
     """Φ⁻¹ of a probability p, given p − 1/2 and the smaller of p and 1 − p."""
+    if from_half.dtype.char == "e":  # the coefficients leave its range
+        return _normal_quantile(xp, half_to_single(from_half), half_to_single(smaller)).astype(from_half.dtype)
     d = xp.clip(from_half, -0.425, 0.425)
     centre = d * _quotient(0.180625 - d * d, CENTRE)
     inside = (smaller > 0) & (smaller < 0.5)

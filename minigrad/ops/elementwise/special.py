@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...engine.primitive import call_in, composed, primitive
+from ...engine.summation import half_to_single
 from ...engine.tensor import Tensor
 from .error_function import in_blocks, polynomial
 
@@ -196,6 +197,8 @@ def _bessel(xp: Any, x: Array, n: int) -> Any:
         following = call_in(xp, _bessel, x, n=n + 1)
         return g * (following if n == 0 else 0.5 * (call_in(xp, _bessel, x, n=n - 1) + following))
 
+    if x.dtype.char == "e":  # exp(x) leaves its range before Iₙ(x) does
+        return call_in(xp, _bessel, half_to_single(x), n=n).astype(x.dtype), (x,), rule
     if n == 0:
         return xp.i0(x), (x,), rule
     size = xp.abs(x)

@@ -93,11 +93,14 @@ def prod(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool 
     rows_shape = (*ordered_shape[: x.ndim - len(axes)], math.prod(shape[k] for k in axes))
 
     def by_x(xp: Any, g: Array, x: Array) -> Array:
+        g, x = half_to_single(g), half_to_single(x)
         # The product of all other values is that of the values before times that of the values behind.
         rows = xp.reshape(xp.transpose(x, order), rows_shape)
         others = products_before(xp, rows) * xp.flip(products_before(xp, xp.flip(rows, -1)), -1)
         return xp.reshape(g, keepdims_shape) * xp.transpose(xp.reshape(others, ordered_shape), inverse)
 
+    if dtype is None and x.dtype.char == "e":  # in float16 each factor would be rounded once more
+        return xp.prod(half_to_single(x), axis=axis, keepdims=keepdims).astype(x.dtype), (x,), by_x
     return xp.prod(x, axis=axis, dtype=dtype, keepdims=keepdims), (x,), by_x
 
 
