@@ -21,7 +21,7 @@ FEW = 1024
 ROWS = 128
 """Rows that one product with ones adds up; as many sums of blocks are added by the next one."""
 LONG = 1024
-"""Rows of a product with a vector that are left to BLAS at once."""
+"""Values of a product with a vector that are left to BLAS at once."""
 CHUNK = 1 << 16
 """Values of float16 that are converted at once, so that they stay in the cache."""
 _ONES = {dtype: np.ones(ROWS, dtype) for dtype in "fd"}
@@ -49,20 +49,26 @@ def accurate_mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
 
 
 def product_over_rows(left: Array, right: Array) -> Array:
-    """`left.T @ right` of (n, p) and (n, q): accurate over many rows, and for float16 in float32.
+    """`left.T @ right` of (n, p) and (n, q), accurate over many rows; of float16 in float32."""
+    if type(left) is np.ndarray and type(right) is np.ndarray and left.dtype.char == right.dtype.char == "e":
+        return product_over_rows(left.astype(np.float32), right.astype(np.float32)).astype(np.float16)
+    return long_product(left.T, right) if len(left) > LONG else left.T.dot(right)  # at half the price of `@`
 
-    BLAS takes products of matrices in blocks, but those with a vector row by row.
+
+def long_product(a: Array, b: Array) -> Array:
+    """`a @ b` of vectors or matrices, (k,) or (n, k) and (k,) or (k, m), accurate for large k too.
+
+    BLAS takes a product of matrices in blocks, but one with a vector value by value. In blocks of `LONG`, then.
     """
-    if type(left) is np.ndarray and type(right) is np.ndarray:
-        if left.dtype.char == right.dtype.char == "e":
-            return product_over_rows(left.astype(np.float32), right.astype(np.float32)).astype(np.float16)
-        n = len(left)
-        if n > LONG and (left.shape[1] == 1 or right.shape[1] == 1):
-            m = n // LONG
-            blocks = [a[: m * LONG].reshape(m, LONG, a.shape[1]) for a in (left, right)]
-            y = accurate_sum(np.matmul(blocks[0].transpose(0, 2, 1), blocks[1]), 0)
-            return y + left[m * LONG :].T.dot(right[m * LONG :])
-    return left.T.dot(right)  # of two small matrices, at half the price of `@`
+    k = a.shape[-1]
+    with_vector = a.ndim == 1 or b.ndim == 1 or a.shape[0] == 1 or b.shape[1] == 1
+    if not with_vector or k <= LONG or type(a) is not np.ndarray or type(b) is not np.ndarray:
+        return a.dot(b)
+    m = k // LONG
+    left = (a if a.ndim == 2 else a[None])[:, : m * LONG].reshape(-1, m, LONG).transpose(1, 0, 2)
+    right = (b if b.ndim == 2 else b[:, None])[: m * LONG].reshape(m, LONG, -1)
+    y = accurate_sum(np.matmul(left, right), 0).reshape(a.shape[:-1] + b.shape[1:])
+    return y + a[..., m * LONG :].dot(b[m * LONG :]) if k % LONG else y
 
 
 def half_to_single(x: Array) -> Array:

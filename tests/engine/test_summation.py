@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.engine.summation import CHUNK, FEW, ROWS, accurate_mean, accurate_sum, product_over_rows
+from minigrad.engine.summation import CHUNK, FEW, ROWS, accurate_mean, accurate_sum, long_product, product_over_rows
 
 LENGTHS = [1, 2, 3, 7, ROWS // 2, ROWS // 2 + 1, ROWS + 1, 3 * ROWS + 5]
 
@@ -82,6 +82,19 @@ def test_products_with_a_vector(shapes: Any) -> None:
 THOUSANDTH = float(np.float32(1e-3))
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from([5, 1024, 1025, 2500, 4096]), st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_products_of_long_vectors(k: int, n: int, m: int, turned: bool) -> None:
+    """(n, k) by (k, m), 0 standing for a vector; the oracle is the product in float64."""
+    rng = np.random.default_rng(k)
+    a, b = (rng.random((*size, k)).astype("f4") + 1 for size in ([n] * (n > 0), [m] * (m > 0)))
+    a = np.asfortranarray(a) if turned else a
+    expected = a.astype("f8") @ b.T.astype("f8")
+    y = long_product(a, b.T)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=5e-6)
+
+
 def used_by(call: Any, n: int, dtype: Any, g: float) -> np.ndarray:
     """The gradient of b (2,) of `call(x, b)` with x (n, 2) ones, where each value of the result has the gradient g."""
     b = mg.tensor(np.ones(2, dtype), requires_grad=True)
@@ -108,6 +121,13 @@ BROADCASTS = {
     "linear": lambda x, b: mg.linear(x, np.eye(2, dtype=x.dtype), b),
     "weight": lambda x, b: mg.linear(x[:, :1], b[:, None]),
     "matmul": lambda x, b: x[:, :1] @ b[None],
+    "matvec": lambda x, b: x @ b,
+    "vecmat": lambda x, b: b @ x.T,
+    "outer": lambda x, b: mg.outer(x[:, 0], b),
+    "tensordot": lambda x, b: mg.tensordot(x, b, 1),
+    "inner": lambda x, b: mg.inner(x, b),
+    "vecdot": lambda x, b: mg.vecdot(x, b),
+    "einsum_product": lambda x, b: mg.einsum("ni,i->n", x, b),
     "einsum": lambda x, b: mg.einsum("ni,i->ni", x, b),
     "tile": lambda x, b: mg.tile(b, (len(x), 1)),
     "repeat": lambda x, b: mg.repeat(b[None], len(x), axis=0),

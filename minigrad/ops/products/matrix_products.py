@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.gradient_pool import OuterProduct, RowSum, unbroadcast
 from ...engine.primitive import call_in, composed, primitive
-from ...engine.summation import LONG, accurate_sum, half_to_single
+from ...engine.summation import LONG, accurate_sum, half_to_single, long_product
 from ...engine.tensor import Tensor
 from ..arrays.shape import axis_in, expand_dims, moveaxis, ndim, reshape, shape, squeeze, transpose
 from ..elementwise.arithmetic import astype, multiply
@@ -33,7 +33,9 @@ def _product(xp: Any, a: Array, b: Array) -> Array:
     For two matrices the method `dot` costs 0.5 µs less than NumPy's `matmul`.
     """
     if a.ndim == 2 and b.ndim == 2:
-        return a.dot(b)
+        return a.dot(b) if len(b) <= LONG else long_product(a, b)
+    if len(b) > LONG and a.ndim <= 2 and b.ndim <= 2:
+        return long_product(a, b)
     if a.ndim > 2 and b.ndim == 2:
         return xp.reshape(xp.matmul(_rows(xp, a), b), (*a.shape[:-1], b.shape[1]))
     return xp.matmul(a, b)
@@ -46,7 +48,7 @@ def _by_left(xp: Any, g: Array, a: Array, b: Array) -> Any:
         return xp.expand_dims(g, -1) * b if a.ndim > 1 else g * b
     if a.ndim == 1:
         g = xp.expand_dims(g, -2)
-        return unbroadcast(xp, xp.matmul(g, xp.swapaxes(b, -1, -2)), (1, *a.shape), defer=False)[0]
+        return unbroadcast(xp, _product(xp, g, xp.swapaxes(b, -1, -2)), (1, *a.shape), defer=False)[0]
     return _product(xp, g, b.T if b.ndim == 2 else xp.swapaxes(b, -1, -2))
 
 
@@ -57,7 +59,7 @@ def _by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
         return xp.expand_dims(a, -1) * xp.expand_dims(g, -2) if b.ndim > 1 else g * a
     if b.ndim == 1:
         g = xp.expand_dims(g, -1)
-        return unbroadcast(xp, xp.matmul(xp.swapaxes(a, -1, -2), g), (*b.shape, 1), defer=False)[..., 0]
+        return unbroadcast(xp, _product(xp, xp.swapaxes(a, -1, -2), g), (*b.shape, 1), defer=False)[..., 0]
     return xp.matmul(xp.swapaxes(a, -1, -2), g)
 
 
@@ -98,8 +100,8 @@ def outer(xp: Any, a: Array, b: Array) -> Any:
         xp.outer(a, b),
         (a, b),
         (
-            lambda xp, g, a, b: xp.reshape(xp.matmul(g, xp.reshape(b, (-1,))), n),
-            lambda xp, g, a, b: xp.reshape(xp.matmul(xp.reshape(a, (-1,)), g), m),
+            lambda xp, g, a, b: xp.reshape(_product(xp, g, xp.reshape(b, (-1,))), n),
+            lambda xp, g, a, b: xp.reshape(_product(xp, xp.reshape(a, (-1,)), g), m),
         ),
     )
 
@@ -124,7 +126,7 @@ def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
             x = xp.reshape(xp.transpose(b, (*columns, *right)), (count, b.shape[right[0]]))
             g = xp.reshape(g, (g.shape[0], count)).T
             return OuterProduct(g, x) if left[0] == 1 else OuterProduct(x, g)
-        y = xp.tensordot(g, b, axes=(range(n, g.ndim), columns))
+        y = _contraction(xp, g, b, range(n, g.ndim), columns)
         return xp.transpose(y, tuple(np.argsort(order_a).tolist()))
 
     def by_right(xp: Any, g: Array, a: Array, b: Array) -> Any:
@@ -132,12 +134,22 @@ def tensordot(xp: Any, a: Array, b: Array, axes: Any = 2) -> Any:
             x = xp.reshape(xp.transpose(a, (*rows, *left)), (math.prod(g.shape[:-1]), a.shape[left[0]]))
             g = _rows(xp, g) if g.ndim > 1 else g[None]
             return OuterProduct(x, g) if right[0] == 0 else OuterProduct(g, x)
-        y = xp.tensordot(a, g, axes=(rows, range(n)))
+        y = _contraction(xp, a, g, rows, range(n))
         return xp.transpose(y, tuple(np.argsort(order_b).tolist()))
 
     is_matmul = b.ndim == 2 and (left, right) == ([a.ndim - 1], [0])
-    y = _product(xp, a, b) if is_matmul else xp.tensordot(a, b, axes=(left, right))
+    y = _product(xp, a, b) if is_matmul else _contraction(xp, a, b, left, right)
     return y, (a, b), (by_left, by_right)
+
+
+def _contraction(xp: Any, a: Array, b: Array, left: Sequence[int], right: Sequence[int]) -> Array:
+    """`xp.tensordot(a, b, axes=(left, right))` as one product of matrices."""
+    rows, columns = _without(a.ndim, left), _without(b.ndim, right)
+    height, width = [a.shape[k] for k in rows], [b.shape[k] for k in columns]
+    depth = math.prod(a.shape[k] for k in left)
+    matrix_a = xp.reshape(xp.transpose(a, (*rows, *left)), (math.prod(height), depth))
+    matrix_b = xp.reshape(xp.transpose(b, (*right, *columns)), (depth, math.prod(width)))
+    return xp.reshape(_product(xp, matrix_a, matrix_b), (*height, *width))
 
 
 def _summed_axes(axes: Any, n: int, m: int) -> tuple[list[int], list[int]]:
