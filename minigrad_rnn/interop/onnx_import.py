@@ -13,6 +13,7 @@ from minigrad import nn
 from minigrad.backend import is_array, to_numpy
 from minigrad.validation import is_integer
 
+from ..cells.activations import check_clip
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
 from .onnx_activations import activation_options
@@ -193,7 +194,7 @@ class _Node:
         peepholes = self.array("P", (self.D, 3 * H)) if "P" in self.inputs else None
         own: dict[str, Any] = activation_options(f"{CALLER}: {self.op}", self.op, self.attributes, self.D)
         if "clip" in self.attributes:
-            own["clip"] = self.attributes["clip"]
+            own["clip"] = check_clip(f"{CALLER}: {self.op}", self.attributes["clip"])
         if self.op == "GRU":
             own["reset_after"] = bool(self.attributes.get("linear_before_reset", 0))
         else:

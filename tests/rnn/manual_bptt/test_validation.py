@@ -53,7 +53,7 @@ def test_a_parameter_that_is_missing_or_unknown_is_named() -> None:
 @pytest.mark.parametrize(
     ("cell", "changed", "message"),
     [
-        ("rnn", {"options": {"nonlinearity": "sigmoid"}}, "nonlinearity: got 'sigmoid', want 'tanh' or 'relu'"),
+        ("rnn", {"options": {"nonlinearity": "gelu"}}, "nonlinearity: got 'gelu', want one of 'tanh', 'relu'"),
         ("rnn", {"num_layers": 3}, "parameters: got no 'forward2.Wc'"),
         ("rnn", {"num_layers": 1}, r"parameters: got \['forward1.Wc', 'forward1.Wr'\], want only those of"),
         ("rnn", {"bidirectional": True}, "parameters: got no 'backward0.Wc'"),
