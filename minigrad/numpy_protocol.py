@@ -1,12 +1,14 @@
 """NumPy's own functions on tensors: `np.tanh(t)` and `np.concatenate([t, a])` record on the tape (NEP 13, NEP 18).
 
-A NumPy function calls minigrad's of the same name. If there is none, a tensor on the tape raises an error that names
-the function, and constants are passed to NumPy as arrays. An argument our function lacks raises an error that names it.
+A NumPy function calls minigrad's of the same name, and so does a ufunc of scipy.special. If there is none, a tensor on
+the tape raises an error that names the function, and constants are passed to NumPy as arrays; so are all tensors where
+the result has no gradient. An argument our function lacks raises an error that names it.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -17,7 +19,7 @@ from . import ops
 from .backend import NUMPY, fingerprint
 from .engine.modes import mode
 from .engine.mutation import expose
-from .engine.primitive import FUNCTION_OF
+from .engine.primitive import FUNCTION_OF, NONDIFFERENTIABLE
 from .engine.tensor import Tensor
 from .foreign_arrays import export_array, import_anywhere, layout_fault
 from .pytree import is_no_container, tree_flatten, tree_unflatten
@@ -35,6 +37,17 @@ def _pairs() -> Iterator[tuple[Any, Callable[..., Any]]]:
             if callable(function) and callable(own) and not isinstance(function, type):
                 yield function, own
 
+
+WITHOUT_GRADIENT: dict[Any, tuple[str, ...]] = {
+    **dict.fromkeys((np.allclose, np.array_equal, np.array_equiv, np.isin, np.iscomplexobj, np.isrealobj), ()),
+    **dict.fromkeys((np.can_cast, np.common_type, np.min_scalar_type, np.result_type), ()),
+    **dict.fromkeys((np.array2string, np.array_repr, np.array_str, np.einsum_path, np.empty_like), ()),
+    **dict.fromkeys((np.may_share_memory, np.shares_memory, np.packbits, np.unpackbits, np.spacing), ()),
+    **dict.fromkeys((np.save, np.savetxt, np.savez, np.savez_compressed), ()),
+    **dict.fromkeys((np.histogram, np.histogram2d, np.histogramdd), ("weights",)),
+}
+"""NumPy's functions that answer on the tape as off it: what they return has no gradient. (Of a histogram, the counts do
+not; its edges are taken as constants.) With the names of arguments that do have one, and are refused on the tape."""
 
 IN_PLACE = (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
 """Functions that write into their first argument. Ours of the same name, if any, returns a new tensor instead."""
@@ -109,7 +122,9 @@ def _call(caller: str, theirs: Any, ours: Callable[..., Any], args: tuple[Any, .
 
 def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Implement `ufunc(..., x, ...)` and the ufunc's methods."""
-    caller = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    is_numpys = getattr(np, ufunc.__name__, None) is ufunc
+    caller = ("numpy." if is_numpys else "scipy.special." if ufunc in _scipys() else "") + ufunc.__name__
+    caller += "" if method == "__call__" else f".{method}"
     if options.get("out") is not None:
         return _into_arrays(caller, getattr(ufunc, method), inputs, options)
     options.pop("out", None)
@@ -117,16 +132,32 @@ def array_ufunc(x: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options
         raise TypeError(f"{caller}: it writes in place; minigrad.at(x)[index].add(value) gives a new tensor")
     # NumPy passes its scalars as arrays of no axes; as scalars they take any backend.
     inputs = tuple(a[()] if type(a) is np.ndarray and not a.ndim else a for a in inputs)
-    if method == "__call__" and ufunc in OURS:
-        return _call(caller, ufunc, OURS[ufunc], inputs, options)
-    if method == "outer" and ufunc in OURS:
+    own = OURS.get(ufunc) or _scipys().get(ufunc)
+    if method == "__call__" and own is not None:
+        return _call(caller, ufunc, own, inputs, options)
+    if method == "outer" and own is not None:
         a, b = inputs
         columns = ops.reshape(a, (*np.shape(_array(a)), *(1,) * np.ndim(_array(b))))
-        return _call(caller, ufunc, OURS[ufunc], (columns, b), options)
+        return _call(caller, ufunc, own, (columns, b), options)
     names = {"reduce": REDUCED, "accumulate": ACCUMULATED}.get(method, {})
     if ufunc in names:
         return _call(caller, ufunc, getattr(ops, names[ufunc]), inputs, {"axis": 0, **options})
+    if own in NONDIFFERENTIABLE or ufunc in WITHOUT_GRADIENT:  # such as logical_and.reduce
+        return _off_the_tape(getattr(ufunc, method), inputs, options)
     return _on_constants(caller, getattr(ufunc, method), inputs, options)
+
+
+def _scipys() -> dict[Any, Any]:
+    """Return our functions, or None, by the ufuncs of scipy.special. A ufunc of theirs means that it is imported."""
+    special = sys.modules.get("scipy.special")
+    return {} if special is None else _in_special(special)
+
+
+@cache
+def _in_special(special: Any) -> dict[Any, Any]:
+    ufuncs = {name: f for name, f in vars(special).items() if isinstance(f, np.ufunc)}
+    named = {f: getattr(ops, name) for name, f in ufuncs.items() if hasattr(ops, name)}
+    return dict.fromkeys(ufuncs.values()) | named  # one of several names may be ours: psi is digamma
 
 
 def array_function(
@@ -141,7 +172,26 @@ def array_function(
         raise TypeError(f"{caller}: it writes in place, and tensors never change; {own} gives a new one")
     if function in OURS:
         return _call(caller, function, OURS[function], args, options)
+    if function in WITHOUT_GRADIENT:
+        names = WITHOUT_GRADIENT[function]
+        bound = inspect.signature(function).bind(*args, **options).arguments if names else {}
+        if not any(isinstance(bound.get(name), Tensor) and bound[name].node is not None for name in names):
+            return _off_the_tape(function, args, options)
     return _on_constants(caller, function, args, options)
+
+
+def _off_the_tape(function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+    """Call a NumPy function on read-only views of the tensors' arrays."""
+    leaves, structure = tree_flatten((args, options), is_leaf=is_no_container)
+    args, options = tree_unflatten(structure, [_read_only(x) if isinstance(x, Tensor) else x for x in leaves])
+    return function(*args, **options)
+
+
+def _read_only(x: Tensor) -> Any:
+    array = x._data[...]
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return array
 
 
 def _into_arrays(caller: str, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
