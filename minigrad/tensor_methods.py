@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import numpy_protocol, ops
-from .backend import BY_ARRAY_TYPE, Backend, backend_of, get_backend
+from .backend import BY_ARRAY_TYPE, NUMPY, Backend, backend_of, get_backend
 from .differentiate import backward
 from .engine import pickling as pickling  # it binds itself to Tensor and Leaf
 from .engine.hooks import register_hook
@@ -22,6 +22,7 @@ from .engine.primitive import WITH_GENERAL, record
 from .engine.tape import Node
 from .engine.tensor import Tensor
 from .in_place import in_place
+from .ops.indexing.gather import constant_index
 from .sparse_products import left_product, right_product
 
 
@@ -86,6 +87,27 @@ def _transpose(x: Tensor, *axes: Any) -> Tensor:
 
 def _astype(x: Tensor, dtype: Any) -> Tensor:
     return ops.astype(x, dtype=np.dtype(dtype))
+
+
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """Write into a constant on the host, and into all views of its array, as `x.data[index] = value` does.
+
+    A graph that saved the array raises in its backward pass.
+
+    Raises:
+        TypeError: the tensor or the value is on the tape, or the tensor on a device, where no write is noticed.
+    """
+    if x.node is not None or backend_of(x._data) is not NUMPY:
+        raise TypeError(
+            "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
+            "one, and a leaf's .data may be written into between two backward passes"
+        )
+    if isinstance(value, Tensor) and value.node is not None:
+        raise TypeError(
+            f"Tensor[...] = value: the value of shape {value.shape} is on the tape and a constant would lose its "
+            "gradient; minigrad.at(x)[...].set(value) gives a new tensor that keeps it"
+        )
+    x.data[constant_index(x, index)] = value._data if isinstance(value, Tensor) else value
 
 
 def to(x: Tensor, backend: str | Backend) -> Tensor:
@@ -176,6 +198,7 @@ TABLE: dict[str, Any] = {
     "__eq__": operator(ops.equal),
     "__ne__": operator(ops.not_equal),
     "__getitem__": ops.getitem,
+    "__setitem__": setitem,
     "T": property(lambda x: ops.transpose(x), doc="The tensor with its axes reversed."),
     "mT": property(lambda x: ops.matrix_transpose(x), doc="The tensor with its last two axes exchanged."),
     "real": property(lambda x: ops.real(x), doc="The real part."),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -307,3 +310,73 @@ def test_dtypes() -> None:
     assert complex(mg.tensor(2.0 + 1j)) == 2 + 1j
     with pytest.raises(ValueError, match=r"cumulative_sum: axis: got None for shape \(1, 2\)"):
         xp.cumulative_sum(x[None])
+
+
+# Writing into constants, which the standard asks for
+
+
+def test_an_item_of_a_constant_is_written() -> None:
+    x, host = mg.tensor(noise(3, 4)), noise(3, 4)
+    rows = ([0, 2], [1, 1])
+    for index, value in ((0, 1.5), ((slice(None), 1), noise(3)), (host > 0.5, 0.0), (rows, [7.0, 8.0]), (..., 2)):
+        x[index], host[index] = value, value
+        np.testing.assert_array_equal(x.numpy(), host)
+    x[mg.tensor(host) > 1] = mg.tensor(-1.0)
+    x[mg.tensor([0, 2]), 3] = mg.tensor(noise(2))
+    host[host > 1] = -1
+    host[[0, 2], 3] = noise(2)
+    np.testing.assert_array_equal(x.numpy(), host)
+    x[0][1] = 5.0  # a view's memory is the tensor's, as in NumPy
+    assert x[0, 1].item() == 5.0
+    for made in (array_api.full((2, 2), 3.0), array_api.full_like(x, 1.0), array_api.zeros(3), array_api.empty_like(x)):
+        made[0] = 4.0
+        assert (made[0] == 4).all()
+
+
+def test_a_written_constant_is_noticed() -> None:
+    w, c = mg.tensor(noise(3), requires_grad=True), mg.tensor(noise(3))
+    y = (w * c).sum()
+    c[0] = 5.0
+    with pytest.raises(mg.GraphError, match="'multiply' saved a tensor"):
+        y.backward()
+    (w * c).sum().backward()
+    assert w.grad.tolist()[0] == 5.0
+    z = (w * w.grad).sum()
+    w.grad[1] = 0.0
+    with pytest.raises(mg.GraphError, match="'multiply' saved a tensor"):
+        z.backward()
+
+
+def test_what_is_not_written(xp: Any) -> None:
+    w, c = mg.tensor(noise(3), requires_grad=True), mg.tensor(noise(3))
+    for x in (w, w * 2, *([c] if xp.name != "numpy" else [])):
+        with pytest.raises(TypeError, match=r"not written in place; minigrad\.at\(x\)\[\.\.\.\]\.set"):
+            x[0] = 1.0
+    if xp.name == "numpy":
+        with pytest.raises(
+            TypeError, match=r"value of shape \(\) is on the tape and a constant would lose its gradient"
+        ):
+            c[0] = (w * w).sum()
+        with pytest.raises(ValueError, match="read-only"):
+            (w * 2).detach()[0] = 1.0
+    np.testing.assert_array_equal(c.numpy(), noise(3))
+    np.testing.assert_array_equal(w.numpy(), noise(3))
+
+
+def test_scipy_computes_in_this_namespace() -> None:
+    """Its functions of the array API take a tensor and return one, with the values of NumPy's arrays."""
+    pytest.importorskip("scipy")
+    code = """
+import numpy as np, scipy, minigrad as mg
+from scipy import cluster, fft, integrate, signal, special, stats
+a = np.random.default_rng(0).uniform(0.2, 0.9, (6, 4))
+for f in (stats.zscore, stats.skew, stats.gmean, stats.variation, special.logsumexp, special.softmax, special.entr,
+          fft.dct, fft.rfftn, cluster.vq.whiten, signal.detrend, integrate.trapezoid):
+    y = f(mg.tensor(a))
+    assert isinstance(y, mg.Tensor), f
+    np.testing.assert_allclose(y.numpy(), f(a), rtol=1e-10, err_msg=str(f))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "SCIPY_ARRAY_API": "1"}, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr

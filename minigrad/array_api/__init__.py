@@ -2,8 +2,8 @@
 
 minigrad has NumPy's names and arguments; where the standard's differ (`asarray(copy=, device=)`, `sort(descending=)`,
 `std(correction=)`, dtypes, constants) its functions are here, all others are minigrad's own. Gradients flow wherever a
-rule exists. New numbers are float32, as in `minigrad.tensor`. The standard's `x[...] = value` is not supported: tensors
-never change, and `minigrad.at(x)[...].set(value)` gives a new one.
+rule exists. New numbers are float32, as in `minigrad.tensor`. The standard's `x[...] = value` writes into constants on
+the host; on the tape `minigrad.at(x)[...].set(value)` gives a new tensor.
 
 >>> import minigrad as mg
 >>> x = mg.tensor([3.0, 1.0, 2.0], requires_grad=True)

@@ -87,12 +87,12 @@ def ones(shape: Any, *, dtype: DType = None, device: Device = None) -> Tensor:
 
 
 empty = zeros
-"""Zeros: a tensor could not be filled afterwards."""
+"""Zeros as well."""
 
 
 def full(shape: Any, fill_value: Any, *, dtype: DType = None, device: Device = None) -> Tensor:
     """Return `fill_value` in every place. Gradients flow to it."""
-    return _on(_weak_complex(fill_value, ops.full(shape, fill_value, dtype), dtype), device)
+    return _on(_own(_weak_complex(fill_value, ops.full(shape, fill_value, dtype), dtype)), device)
 
 
 def zeros_like(x: Tensor, /, *, dtype: DType = None, device: Device = None) -> Tensor:
@@ -110,7 +110,12 @@ empty_like = zeros_like
 
 def full_like(x: Tensor, /, fill_value: Any, *, dtype: DType = None, device: Device = None) -> Tensor:
     """Return `fill_value` in the shape of `x`, and in its dtype and on its device by default."""
-    return _on(ops.full_like(x, fill_value, dtype), device)
+    return _on(_own(ops.full_like(x, fill_value, dtype)), device)
+
+
+def _own(x: Tensor) -> Tensor:
+    """A constant in memory of its own, which can be written into."""
+    return x if x.node is not None else ops.copy(x)
 
 
 def _backend(device: Device) -> Backend:

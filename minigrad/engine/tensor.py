@@ -54,8 +54,9 @@ def values_taken_off() -> Iterator[list[str]]:
 class Tensor(Conversions, TensorMethods):
     """An array that may be on the tape. Make one with `minigrad.tensor`.
 
-    Its values never change: `x += 1` binds `x` to a new tensor; other names still refer to the old one. Only a leaf is
-    updated in place, as in torch: by `w -= 0.1 * w.grad` under `no_grad`, an optimizer, or writes into `w.data`.
+    On the tape its values never change: `x += 1` binds `x` to a new tensor; other names still refer to the old one. A
+    leaf is updated in place, as in torch: by `w -= 0.1 * w.grad` under `no_grad`, an optimizer, or writes into
+    `w.data`; a constant on the host by `x[index] = value`.
 
     `node` is its node on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
     """
@@ -246,12 +247,6 @@ class Tensor(Conversions, TensorMethods):
         if self.node is None:
             return (Tensor(self._data[k, ...]) for k in range(len(self)))
         return (self[k] for k in range(len(self)))
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(
-            "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
-            "one, and a leaf's .data may be written into between two backward passes"
-        )
 
     __hash__ = object.__hash__
 
