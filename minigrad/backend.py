@@ -224,6 +224,10 @@ def register_backend(name: str, load: Callable[[], Backend]) -> None:
     _by_name.pop(name, None)
 
 
+OTHER_NAMES = {"cuda": "cupy", "gpu": "cupy", "cpu": "numpy", "host": "numpy"}
+"""What other libraries call the backends."""
+
+
 def get_backend(name: str | Backend) -> Backend:
     """Return the backend called `name`; load it if necessary.
 
@@ -234,7 +238,9 @@ def get_backend(name: str | Backend) -> Backend:
         return name
     if name not in _by_name:
         if name not in _loaders:
-            raise BackendError(f"backend: got {name!r}, want one of {sorted(_loaders)}")
+            other = OTHER_NAMES.get(str(name).partition(":")[0].lower())
+            hint = f"; what others call {name!r} is {other!r} here" if other else ""
+            raise BackendError(f"backend: got {name!r}, want one of {sorted(_loaders)}{hint}")
         _by_name[name] = backend = _loaders[name]()
         BY_ARRAY_TYPE[backend.array_type] = backend
     return _by_name[name]

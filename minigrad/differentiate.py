@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from sys import getrefcount
 from typing import Any
@@ -51,6 +51,16 @@ def gradients(
 ) -> list[Tensor | None]:
     """Return d(sum of outputs)/d(input) for every input, leaf or not, without touching any `.grad`.
 
+    Only what passes through the input itself counts. For the output of a recurrence, `gradients(loss, [output])`, this
+    is the direct term, from the loss's own use of each h(t); what h(t) contributes through later steps stays inside
+    the recurrence.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([2.0, 3.0], requires_grad=True)
+    >>> y = x * x
+    >>> [g.tolist() for g in mg.gradients((y * y).sum(), [x, y])]
+    [[32.0, 108.0], [8.0, 18.0]]
+
     Args:
         outputs: one or several tensors on the tape.
         inputs: tensors on the tape that the outputs may depend on.
@@ -62,9 +72,9 @@ def gradients(
     Raises:
         ValueError: as `backward`; or an input is unused and `allow_unused` is false.
         GraphError: as `backward`; or an input is not on the tape.
+        TypeError: an output or input is no tensor.
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outs, ins = _tensors("gradients", "outputs", outputs), _tensors("gradients", "inputs", inputs)
     seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
     if grad_outputs is None:
         seeds = [None] * len(outs)
@@ -96,6 +106,18 @@ def gradients(
             taken.add(x.node.serial)
             results.append(Tensor(_owned_grad(item)))
     return results
+
+
+def _tensors(caller: str, argument: str, values: Any) -> list[Tensor]:
+    """Return one tensor, or a sequence of them, as a list. Raises TypeError for anything else."""
+    if isinstance(values, Tensor):
+        return [values]
+    tensors: list[Any] = (
+        list(values) if isinstance(values, Iterable) and not isinstance(values, (str, dict)) else [None]
+    )
+    if is_array(values) or not all(isinstance(x, Tensor) for x in tensors):
+        raise TypeError(f"{caller}: {argument}: got {type(values).__name__}, want a tensor or a list of tensors")
+    return tensors
 
 
 class Ledger:
@@ -130,17 +152,23 @@ class Ledger:
         return {t: totals[t] for t in sorted(totals, key=lambda t: (t is None, t))}
 
 
-def ledger(output: Tensor, inputs: Sequence[Tensor], gradient: Operand = None, retain_graph: bool = False) -> Ledger:
+def ledger(
+    output: Tensor, inputs: Tensor | Sequence[Tensor], gradient: Operand = None, retain_graph: bool = False
+) -> Ledger:
     """Run a backward pass that keeps apart what each use of `inputs` contributed to their gradients.
 
     No `.grad` is touched. Memory grows with the number of uses: every contribution is kept in full. Only direct uses
     of an input count: with `WT = W.T` outside the loop, W has one use, and the time steps are in WT's lines.
 
+    Args:
+        output, gradient: as for `backward`.
+        inputs: one or several tensors on the tape.
+
     Raises:
-        ValueError, GraphError: as `gradients`.
+        ValueError, GraphError, TypeError: as `gradients`.
     """
     lines: dict[int, list[tuple[int | None, Any]]] = {}
-    for k, x in enumerate(inputs):
+    for k, x in enumerate(_tensors("ledger", "inputs", inputs)):
         if x.node is None:
             raise GraphError(f"ledger: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
         lines[x.node.serial] = []

@@ -74,6 +74,17 @@ class JointRule:
 def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tensor]:
     """Turn a function `(xp, *inputs, **options) -> (value, saved, rules)` into an operation on tensors.
 
+    >>> import minigrad as mg
+    >>> @mg.primitive
+    ... def hypotenuse(xp, a, b):
+    ...     c = xp.sqrt(a * a + b * b)
+    ...     return c, (a, b, c), (lambda xp, g, a, b, c: g * a / c, lambda xp, g, a, b, c: g * b / c)
+    >>> x = mg.tensor([3.0, 8.0], dtype="float64", requires_grad=True)
+    >>> hypotenuse(x, [4.0, 6.0]).sum().backward()
+    >>> x.grad.tolist()
+    [0.6, 0.8]
+
+    There is a rule for each input. It gets the namespace, the gradient of the value and everything that was saved.
     Positional tensors are the inputs that gradients flow to; arrays, Python numbers and options pass through.
     If the value is a tuple, the operation has several outputs (see `primitive_with_outputs`).
 

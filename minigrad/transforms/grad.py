@@ -181,9 +181,7 @@ def vjp(
     return (run.outward(value), pullback, run.outward(aux)) if has_aux else (run.outward(value), pullback)
 
 
-def jvp(
-    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], create_graph: bool | None = None
-) -> tuple[Any, Any]:
+def jvp(function: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool | None = None) -> tuple[Any, Any]:
     """Return the value of `function(*primals)` and its derivative along `tangents`, J·v.
 
     Two backward passes: g ↦ Jᵀg is linear in g, so its own derivative with respect to g, along v, is J·v. It works
@@ -197,7 +195,8 @@ def jvp(
 
     Args:
         function: of trees; returns a tensor or a tree of them.
-        primals: its arguments: trees of floating-point tensors, arrays and numbers.
+        primals: its arguments in a tuple or list: trees of floating-point tensors, arrays and numbers. Anything else is
+            its only argument.
         tangents: one for each primal, of its structure and shapes; for a module a dict by its parameters' names.
         create_graph: leave the results on the tape, to be differentiated again; None decides (see the top of
             `grad.py`).
@@ -210,6 +209,10 @@ def jvp(
         TypeError: something in the primals or the value is no floating-point number.
     """
     check_function("jvp", function)
+    if not isinstance(primals, (tuple, list)):
+        primals, tangents = [primals], [tangents]
+    elif not isinstance(tangents, (tuple, list)):
+        raise ValueError(f"jvp: tangents: got {type(tangents).__name__}, want one for each of {len(primals)} primals")
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: tangents: got {len(tangents)}, want one for each of {len(primals)} primals")
     run = Trace("jvp", function, list(primals), {}, range(len(primals)), create_graph)

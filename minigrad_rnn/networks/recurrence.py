@@ -65,7 +65,9 @@ class Recurrence(nn.Module):
         masks: dropout masks to use instead of fresh ones, as `draw_masks` returns them.
         return_states: whether to return, third, the state's arrays of every step, (cells, T, B, H) each, or
             (cells, B, T, H) with batch_first.
-        output: (T, B, directions · H), in the layout of xs: the top layer's h(t) for every t.
+        output: (T, B, directions · H), in the layout of xs: the top layer's h(t) for every t. Its gradient,
+            `minigrad.gradients(loss, [output])`, is the direct term: what h(t) does to the loss through later steps is
+            not in it.
         The returned state is that after each sequence's last step, in the form that the next call takes.
 
     Raises:
