@@ -92,10 +92,15 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     NumPy tensors, whatever the names. An option is recognised by its default value, by being keyword-only, or by an
     annotation other than that of the inputs (`x: Array, axis: int`); a function with options has no fast path.
 
+    A rule is given the gradient of the value, an array of its shape, and the saved arrays. It returns a gradient of its
+    input's shape, or of the shape to which the operation broadcast the input, whose sum the pool takes; or None.
+
     Raises (from the operation):
         BackendError: inputs live on different backends.
         ValueError, TypeError, IndexError: the array library's error, in its own class (such as NumPy's AxisError), with
             the operation and the inputs' shapes in front.
+    Raises (from the backward pass):
+        ValueError: a rule returned a gradient of another shape. TypeError: something other than an array.
     """
     name = function.__name__.strip("_")
     kind_of_node: type[Node] = UserNode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from tests.fuzz.tape_operations import TorchNamespace
 from tests.fuzz.tape_programs import Program, Step, run
 
 Arrays = list[np.ndarray]
-WAYS = ("backward", "twice", "onto another", "gradients", "ledger", "second order", "grad on the tape", "seeds")
+FIRST = ("backward", "twice", "onto another", "gradients", "ledger", "seeds", "observed", "jvp")
+SECOND = ("second order", "grad on the tape", "hvp")
+WAYS = FIRST + SECOND
 
 
 class Mismatch(AssertionError):
@@ -22,24 +24,22 @@ class Mismatch(AssertionError):
 
 def minigrad_gradients(program: Program, way: str, direction: Arrays) -> Arrays:
     """Return the gradients with respect to the leaves. Of second order it is that of Σ direction · gradient."""
+    if way == "observed":
+        with mg.detect_anomaly():
+            return minigrad_gradients(program, "backward", direction)
+    if way in ("jvp", "hvp"):
+        return _transformed(program, way, direction)
     leaves: list[mg.Tensor] = []
     for k, x in enumerate(program.leaves):
         data = leaves[program.shared[k]]._data if k in program.shared else np.array(x)
         leaves.append(mg.Tensor(data, new_leaf(data.shape, data.dtype, np)))
     values = run(mg, program.steps, list(leaves))
     outputs = [values[k] for k in program.outputs]
-
-    def weighted() -> Any:
-        total: Any = 0.0
-        for y, w in zip(outputs, program.weights):
-            total = total + (y * w).sum().astype("float64")
-        return total
-
     if way == "seeds":
         live = [(y, mg.Tensor(w)) for y, w in zip(outputs, program.weights) if y.requires_grad]
         grads = mg.gradients([y for y, _ in live], leaves, [w for _, w in live], allow_unused=True) if live else []
         return _results(program, grads or [None] * len(leaves))
-    loss = weighted()
+    loss = _weighted(program, outputs)
     if not (isinstance(loss, mg.Tensor) and loss.requires_grad):
         return [np.zeros_like(x) for x in program.leaves]
     if way == "backward":
@@ -74,6 +74,25 @@ def minigrad_gradients(program: Program, way: str, direction: Arrays) -> Arrays:
         second = _results(program, [x.grad for x in leaves])
         return [h - g for h, g in zip(second, _results(program, first))]
     return _results(program, [x.grad for x in leaves])
+
+
+def _weighted(program: Program, outputs: Sequence[Any]) -> Any:
+    total: Any = 0.0
+    for y, w in zip(outputs, program.weights):
+        total = total + (y * w).sum().astype("float64")
+    return total
+
+
+def _transformed(program: Program, way: str, direction: Arrays) -> Arrays:
+    """Return the derivative along `direction`, or the Hessian times it, by a transformation."""
+
+    def loss(*leaves: Any) -> Any:
+        values = run(mg, program.steps, list(leaves))
+        return mg.astype(_weighted(program, [values[k] for k in program.outputs]), "float64")
+
+    if way == "jvp":
+        return [np.asarray(mg.jvp(loss, program.leaves, direction)[1])]
+    return [np.asarray(h) for h in mg.hvp(loss, tuple(program.leaves), tuple(direction))]
 
 
 def _along(grads: Any, direction: Arrays, walk: Callable[[Any], None]) -> None:
@@ -158,7 +177,7 @@ def check(program: Program, way: str, rng: np.random.Generator, torch: Any = Non
         Mismatch: with the program; an error inside minigrad is its cause.
     """
     direction = [np.asarray(rng.uniform(-1, 1, x.shape), x.dtype) for x in program.leaves]
-    order = 2 if way in ("second order", "grad on the tape") else 1
+    order = 2 if way in SECOND else 1
     try:
         got = minigrad_gradients(program, way, direction)
     except Exception as error:
@@ -167,7 +186,9 @@ def check(program: Program, way: str, rng: np.random.Generator, torch: Any = Non
         want, tolerance = differences(program, order, direction), 1e-6 if order == 1 else 1e-4
     else:
         want, tolerance = torch_gradients(torch, program, order, direction), 1e-9 if program.double else 2e-3
+    if way == "jvp":
+        want = [np.asarray(sum(float(np.sum(w * v)) for w, v in zip(want, direction)))]
     largest = max([1.0, *(float(np.max(np.abs(w), initial=0.0)) for w in want)])
     for k, (g, w) in enumerate(zip(got, want)):
         if not np.allclose(g, w, rtol=0, atol=tolerance * largest):
-            raise Mismatch(f"{way}: the gradient of leaf {k} is\n{g}, want\n{w}\n{program}")
+            raise Mismatch(f"{way}: result {k} is\n{g}, want\n{w}\n{program}")
