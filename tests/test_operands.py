@@ -115,6 +115,43 @@ def test_a_masked_array_is_refused(call: Any) -> None:
         call(x, MASKED)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, m: m - x,
+        lambda x, m: m @ x,
+        lambda x, m: m == x,
+        lambda x, m: m < x,
+        lambda x, m: m**x,
+        lambda x, m: m.__iadd__(x),
+        lambda x, m: np.ma.exp(x),
+        lambda x, m: np.ma.add(x, m),
+        lambda x, m: np.ma.sum(x),
+        lambda x, m: np.ma.where([True, False, True], x, m),
+        lambda x, m: np.ma.array(x),
+        lambda x, m: np.ma.masked_where([True, False, True], x),
+        lambda x, m: np.ma.dot(m, x),
+        lambda x, m: np.ma.concatenate([m, x]),
+        lambda x, m: m.__setitem__(0, x[0]),
+    ],
+)
+def test_numpy_ma_takes_no_tensor_on_the_tape(call: Any) -> None:
+    x, m = mg.tensor(np.ones(3), requires_grad=True), MASKED.copy()
+    for tensor in (x, x * 2):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            call(tensor, m)
+        assert re.search("on the tape|masked array", f"{caught.value} {caught.value.__cause__}")
+    np.testing.assert_array_equal(m.data, MASKED.data)
+
+
+def test_numpy_ma_takes_constants_and_keeps_the_mask() -> None:
+    c = mg.tensor(np.ones(3))
+    for found in (MASKED - c, np.ma.subtract(MASKED, c), MASKED.copy().__isub__(c)):
+        assert found.mask.tolist() == [False, True, False]
+        assert found.compressed().tolist() == [0.0, 2.0]
+    np.testing.assert_allclose(np.ma.exp(c), np.e)
+
+
 def test_no_operation_takes_a_masked_array() -> None:
     """Each operation of one or two arrays: a masked one raises, before anything is computed."""
     taken = []

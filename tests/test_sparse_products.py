@@ -83,6 +83,11 @@ def test_constants_and_no_grad() -> None:
         y = matrix @ w
     assert (type(y), y.requires_grad) == (mg.Tensor, False)
     assert matrix.dot(w).requires_grad
+    linear = pytest.importorskip("scipy.sparse.linalg")
+    np.testing.assert_array_equal(linear.aslinearoperator(matrix) @ c, DENSE.sum(1))
+    for call in (lambda: linear.aslinearoperator(matrix) @ w, lambda: sparse.kron(matrix, w)):
+        with pytest.raises(TypeError, match=r"scipy\.sparse.*on the tape"):
+            call()
 
 
 def test_what_does_not_fit_is_refused(xp: Any) -> None:

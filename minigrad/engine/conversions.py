@@ -39,6 +39,10 @@ def _callers_in_sparse() -> list[str]:
     return names
 
 
+SPARSE_PRODUCTS = frozenset(("_matmul_dispatch", "_mul_dispatch", "_multiply_2d_with_broadcasting"))
+"""The functions of scipy.sparse that return NotImplemented for what NumPy knows no array for."""
+
+
 class Conversions:
     """The part of Tensor that leads off the tape without being asked for by name."""
 
@@ -81,7 +85,8 @@ class Conversions:
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if callers := _callers_in_sparse():
-            if "__matmul__" in callers or ("__mul__" in callers and self.node is not None):
+            operators = {"__matmul__"} if self.node is None else {"__matmul__", "__mul__"}
+            if callers[0] in SPARSE_PRODUCTS and not operators.isdisjoint(callers):
                 unknown = np.empty((), object)  # by this scipy.sparse knows that it should return NotImplemented
                 unknown[()] = self
                 return unknown
@@ -100,6 +105,16 @@ class Conversions:
         if copy is False:
             raise ValueError("numpy.asarray(Tensor, copy=False): NumPy always gets a copy; .data is the array itself")
         return np.array(self._data, dtype=dtype)
+
+    @property
+    def _mask(self: Any) -> Any:
+        """What numpy.ma asks each operand for, before or after it took the values: here it learns that it may not."""
+        if self.node is None:
+            raise AttributeError("_mask")  # a constant, without a mask
+        raise TypeError(
+            "numpy.ma: got a tensor on the tape, whose gradient would be lost; use minigrad.where(~m.mask, x, 0) and "
+            "m.filled(value), or take .detach()"
+        )
 
     def __format__(self: Any, spec: str) -> str:
         if not spec:
