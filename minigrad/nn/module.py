@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
@@ -21,6 +22,8 @@ Array = Any
 M = TypeVar("M", bound="Module")
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+TORCH_RECURRENT = re.compile(r"(^|\.)(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?$")
+"""Names in the state of torch's recurrent modules."""
 
 
 class HasForward(Protocol[P, R]):
@@ -300,6 +303,10 @@ class Module:
         unexpected = [name for name in state_dict if name not in parameters]
         wrong = [f"missing: {name} {parameters[name].shape}" for name in missing if strict]
         wrong += [f"unexpected: {name}" for name in unexpected if strict]
+        if strict and any(TORCH_RECURRENT.search(name) for name in unexpected):
+            wrong.append(
+                "these are torch.nn's names: minigrad_rnn.load_torch_state_dict(module, state_dict) knows them"
+            )
         arrays: dict[str, Array] = {}
         for name, parameter in parameters.items():
             if name not in state_dict:

@@ -48,7 +48,7 @@ def recurrence_from_onnx(
     The output is the node's Y with its directions side by side: (T, B, D·H) instead of ONNX's (T, D, B, H), or
     (B, T, D·H) from (B, T, D, H) with layout 1. The states are Y_h and Y_c, (D, B, H) in either layout. What the
     graph feeds to the node at run time is an argument of our call: sequence_lens is `lengths`, and initial_h and
-    initial_c are `state`, if they are no constants. A constant initial state that is the same for every sequence
+    initial_c are `state`, if they come from the graph's inputs. A constant initial state, the same for every sequence,
     becomes a learned one. RNN and LSTM have two biases unless the second is zero or `two_biases=False`.
 
     ONNX says that `clip` bounds the inputs of all activations; we do as onnxruntime does, which does not clip c(t) on
@@ -77,23 +77,23 @@ def recurrence_from_onnx(
     if inferred := [option for option in options if option in INFERRED]:
         raise TypeError(f"{CALLER}: {inferred[0]}: got {options[inferred[0]]!r}, want it left out: the node decides it")
     if isinstance(source, onnx.NodeProto):
-        graph, proto = None, source
+        model, proto = None, source
         if source.op_type not in KINDS:
             raise ValueError(f"{CALLER}: source: got a node {source.op_type!r}, want one of {', '.join(KINDS)}")
     else:
-        graph = _graph(onnx, source)
-        proto = _node(graph, node)
-    return _Node(onnx, proto, Constants(onnx, graph, arrays or {})).recurrence(options)
+        model = _model(onnx, source)
+        proto = _node(model.graph, node)
+    return _Node(onnx, proto, *(Constants(onnx, model, arrays or {}, one) for one in (False, True))).recurrence(options)
 
 
-def _graph(onnx: Any, source: Any) -> Any:
+def _model(onnx: Any, source: Any) -> Any:
     if isinstance(source, onnx.ModelProto):
-        return source.graph
+        return source
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"{CALLER}: source: got {type(source).__name__}, want a path, a ModelProto or a NodeProto")
     undecodable = importlib.import_module("google.protobuf.message").DecodeError
     try:
-        return onnx.load(os.fspath(source)).graph
+        return onnx.load(os.fspath(source))
     except undecodable as error:
         raise ValueError(f"{CALLER}: source: got {os.fspath(source)!r}, which is no ONNX file") from error
 
@@ -115,14 +115,19 @@ class Constants:
     """The constant values of a graph: initializers, Constant nodes, and what is computed from these alone.
 
     Args:
-        graph: a GraphProto, or None.
+        model: a ModelProto, or None.
         arrays: further values by name.
+        one_sequence: whether a Shape of what is no constant counts as one, with 1 for every axis: then what a graph
+            repeats for each sequence of the batch has the value that it has for a batch of one.
     """
 
-    def __init__(self, onnx: Any, graph: Any, arrays: Mapping[str, Any]) -> None:
+    def __init__(self, onnx: Any, model: Any, arrays: Mapping[str, Any], one_sequence: bool = False) -> None:
         self.onnx, self.values = onnx, {name: _host(name, value) for name, value in arrays.items()}
-        self.initializers = {} if graph is None else {tensor.name: tensor for tensor in graph.initializer}
-        self.producers = {} if graph is None else {name: node for node in graph.node for name in node.output if name}
+        self.one_sequence = one_sequence
+        self.initializers = {} if model is None else {tensor.name: tensor for tensor in model.graph.initializer}
+        nodes = () if model is None else model.graph.node
+        self.producers = {name: node for node in nodes for name in node.output if name}
+        self.opsets = {} if model is None else {opset.domain: opset.version for opset in model.opset_import}
 
     def value(self, name: str) -> Host | None:
         """The value called `name`, or None if it depends on the graph's inputs."""
@@ -131,9 +136,11 @@ class Constants:
         if name not in self.values and name in self.producers:
             producer = self.producers[name]
             inputs = {part: self.value(part) for part in producer.input if part}
+            if producer.op_type == "Shape" and self.one_sequence:
+                inputs = {part: np.zeros((1, 1, 1)) if a is None else a for part, a in inputs.items()}
             if producer.op_type in KINDS or any(part is None for part in inputs.values()):
                 return None
-            evaluate = importlib.import_module("onnx.reference").ReferenceEvaluator(producer)
+            evaluate = importlib.import_module("onnx.reference").ReferenceEvaluator(producer, opsets=self.opsets)
             results = evaluate.run(None, inputs)
             self.values |= {part: _widened(np.asarray(a)) for part, a in zip(producer.output, results)}
         return self.values.get(name)
@@ -142,8 +149,8 @@ class Constants:
 class _Node:
     """One recurrent node: what its attributes and inputs say."""
 
-    def __init__(self, onnx: Any, proto: Any, constants: Constants) -> None:
-        self.op, self.constants = proto.op_type, constants
+    def __init__(self, onnx: Any, proto: Any, constants: Constants, repeated: Constants) -> None:
+        self.op, self.constants, self.repeated = proto.op_type, constants, repeated
         self.attributes = {a.name: _attribute(onnx, a) for a in proto.attribute}
         parts = ("X", "W", "R", "B", "sequence_lens", "initial_h", *(("initial_c", "P") if self.op == "LSTM" else ()))
         self.inputs = {part: name for part, name in zip(parts, proto.input) if name}
@@ -232,7 +239,7 @@ class _Node:
         states = {}
         for part in parts:
             name = self.inputs.get(f"initial_{part}")
-            value = None if name is None else self.constants.value(name)
+            value = None if name is None else self.repeated.value(name)
             if value is None or not value.any():
                 continue
             value = value.swapaxes(0, 1) if self.layout else value

@@ -31,6 +31,8 @@ KINDS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 CELLS = (RNNCell, LSTMCell, GRUCell)
 """The cells that torch has too; a subclass of one may compute something else."""
 LAYER = re.compile(r"weight_ih_l(\d+)(_reverse)?")
+OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""The names in the state of torch's cells."""
 INFERRED = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 
 
@@ -105,9 +107,10 @@ def recurrence_from_torch_state_dict(
 ) -> Recurrence:
     """Return our RNN, LSTM or GRU with torch's weights, built from nothing but the state.
 
-    Sizes, layers, directions, biases and projection are read off the arrays. RNN and LSTM keep torch's two biases
-    unless `two_biases=False`, and the parameters have the state's dtype unless `dtype` is passed (bfloat16 becomes
-    float32).
+    The state may be that of a torch.nn.RNNCell, LSTMCell or GRUCell too: `weight_ih`, `weight_hh`, `bias_ih` and
+    `bias_hh`, without a layer, make a recurrence of one layer. Sizes, layers, directions, biases and projection are
+    read off the arrays. RNN and LSTM keep torch's two biases unless `two_biases=False`, and the parameters have the
+    state's dtype unless `dtype` is passed (bfloat16 becomes float32).
 
     Args:
         kind: "rnn", "lstm" or "gru".
@@ -127,6 +130,10 @@ def recurrence_from_torch_state_dict(
     if not options.get("reset_after", True):
         raise ValueError(f"{name}: reset_after: got False, want True: torch.nn.GRU has no other form")
     names = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
+    if "weight_ih" in names and "weight_ih_l0" not in names:
+        own = {prefix + name for name in OF_A_CELL}
+        state = {f"{key}_l0" if key in own else key: value for key, value in state.items()}
+        names = [f"{name}_l0" if name in OF_A_CELL else name for name in names]
     first: dict[str, Host] = {}
     for part in ("weight_ih_l0", "weight_hh_l0", "weight_hr_l0"):
         array = _host(state[prefix + part]) if part in names else None

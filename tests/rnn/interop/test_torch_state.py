@@ -301,3 +301,21 @@ def test_torch_is_not_imported() -> None:
         "assert not {'torch', 'onnx'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", [*KIND])
+@pytest.mark.parametrize("prefix", ["", "cell."])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_cells_state_makes_a_recurrence(kind: str, prefix: str, bias: bool) -> None:
+    torch = pytest.importorskip("torch")
+    name = {"rnn": "RNNCell", "lstm": "LSTMCell", "gru": "GRUCell"}[KIND[kind]]
+    theirs = getattr(torch.nn, name)(I, H, bias=bias, dtype=torch.float64)
+    state = {prefix + key: value for key, value in theirs.state_dict().items()} | ({"other": 1} if prefix else {})
+    ours = recurrence_from_torch_state_dict(KIND[kind], state, prefix)
+    xs = np.random.default_rng(0).standard_normal((4, 2, I))
+    got, want, h = ours(xs)[0].numpy(), [], None
+    for x in torch.from_numpy(xs):
+        h = theirs(x, h)
+        want.append((h[0] if isinstance(h, tuple) else h).detach().numpy())
+    np.testing.assert_allclose(got, np.stack(want), atol=1e-13)
+    assert repr(ours).startswith(("RNN(", "LSTM(", "GRU("))

@@ -114,3 +114,35 @@ def test_what_cannot_be_built_is_named(
     state = {**torch_state_dict(LSTM(I, H, 2)), **change}
     with pytest.raises(error, match=message):
         recurrence_from_torch_state_dict(kind, {n: a for n, a in state.items() if a is not None}, **options)
+
+
+@pytest.mark.parametrize("names", ["weight_ih_l0", "rnn.bias_hh_l1_reverse", "decoder.cell.weight_hh"])
+def test_load_state_dict_points_to_the_loader_of_torchs_names(names: str) -> None:
+    model = nn.Sequential(nn.Linear(2, I), LSTM(I, H))
+    before = model.state_dict()
+    with pytest.raises(
+        ValueError, match=r"torch\.nn's names: minigrad_rnn\.load_torch_state_dict\(module, state_dict\)"
+    ):
+        model.load_state_dict({names: np.ones(3)})
+    with pytest.raises(ValueError, match=r"unexpected: weight_i$"):
+        model.load_state_dict({"weight_i": np.ones(3)})
+    assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LSTM(I, H, clip=2.0), "LSTMCell: clip: got 2.0, want None"),
+        (lambda: LSTM(I, H, coupled_gates=True), "LSTMCell: coupled_gates: got True, want False"),
+        (lambda: LSTM(I, H, activation="elu"), "LSTMCell: activation: got 'elu', want 'tanh'"),
+        (
+            lambda: GRU(I, H, gate_activation="hard_sigmoid"),
+            "GRUCell: gate_activation: got 'hard_sigmoid', want 'sigmoid'",
+        ),
+        (lambda: RNN(I, H, nonlinearity="elu"), "RNNCell: nonlinearity: got 'elu', want 'tanh' or 'relu'"),
+        (lambda: RNN(I, H, clip=1.0), "RNNCell: clip: got 1.0, want None"),
+    ],
+)
+def test_gates_that_torch_lacks_are_named(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        torch_state_dict(make())
