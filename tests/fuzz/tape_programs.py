@@ -16,7 +16,7 @@ import numpy as np
 import minigrad as mg
 from tests.fuzz.tape_operations import BINARY, OPERATIONS, UNARY, apply
 
-SHAPES = ((), (), (1,), (2,), (3,), (2, 3), (3, 2), (3, 1), (1, 3), (3, 3), (2, 1, 3))
+SHAPES = ((), (), (1,), (2,), (3,), (2, 3), (3, 2), (3, 1), (1, 3), (3, 3), (2, 1, 3), (0, 3))
 LARGEST = 20.0
 FEATURES = ("detach", "hook", "checkpoint")
 
@@ -180,7 +180,7 @@ def _draw_operation(rng: np.random.Generator, values: list[Any], mixed: bool) ->
             params = {"shape": [(x.size,), (1, x.size), (x.size, 1), tuple(shape[::-1])][rng.integers(4)]}
         elif op == "broadcast_to":
             params = {
-                "shape": (int(rng.integers(1, 4)), *(int(m) if m > 1 else int(rng.integers(1, 3)) for m in shape))
+                "shape": (int(rng.integers(1, 4)), *(int(rng.integers(1, 3)) if m == 1 else int(m) for m in shape))
             }
         elif op == "expand_dims":
             params = {"at": int(rng.integers(n + 1))}
@@ -188,7 +188,7 @@ def _draw_operation(rng: np.random.Generator, values: list[Any], mixed: bool) ->
             params = {"index": _draw_index(rng, shape)}
         elif op == "astype":
             params = {"dtype": ("float64", "float32")[int(mixed and rng.random() < 0.5)]}
-        if (op in ("flip", "cumsum") and not n) or (op == "swapaxes" and n < 2):
+        if (op in ("flip", "cumsum") and not n) or (op == "swapaxes" and n < 2) or (op == "mean" and not x.size):
             return None
         return Step(op, (a,), params)
     if op in BINARY:
@@ -219,6 +219,8 @@ def _draw_index(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, 
     if not shape:
         return (...,)
     m = shape[0]
+    if not m:
+        return (slice(None),)
     choices: list[Any] = [int(rng.integers(m)), slice(int(rng.integers(m)), None), rng.integers(0, m, 2), slice(None)]
     index = [choices[rng.integers(4)]]
     if len(shape) > 1 and not isinstance(index[0], np.ndarray) and rng.random() < 0.5:

@@ -26,7 +26,7 @@ def check_programs(seed: int, count: int, size: int, torch: Any = None) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_programs_against_torch(seed: int) -> None:
-    check_programs(seed, 180, 20, pytest.importorskip("torch"))
+    check_programs(seed, 300, 20, pytest.importorskip("torch"))
 
 
 @pytest.mark.parametrize("seed", range(8))
