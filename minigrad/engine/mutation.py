@@ -7,7 +7,6 @@ the user may still hold is fingerprinted when a node saves it; other memory cann
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -39,7 +38,6 @@ class Write:
 
 writes: dict[int, Write] = {}
 """The latest write into each memory, by the id of the array that owns it."""
-_writing = threading.Lock()
 
 
 def note_write(array: Array) -> int:
@@ -48,17 +46,19 @@ def note_write(array: Array) -> int:
     Returns:
         The serial number of the write.
     """
-    owner = owner_of(array)
-    key = id(owner)
-    with _writing:  # so that no thread replaces a serial number by an older one
-        serial = next(serials)
+    serial = next(serials)
+    known = writes.get(id(array))  # an array that owns its memory, at its second write
+    if known is None:
+        owner = owner_of(array)
+        key = id(owner)
         known = writes.get(key)
         if known is None:
-            writes[key] = Write(array, owner, serial, lambda _: writes.pop(key, None))
-        else:
-            known.serial = serial
-            if known.array is not None and known.array() is not array:
-                known.array = None
+            known = writes[key] = Write(array, owner, serial, lambda _: writes.pop(key, None))
+    if known.array is not None and known.array() is not array:
+        known.array = None
+    if serial > known.serial:  # of two threads the later one counts
+        known.serial = serial
+    if serial > Write.latest:
         Write.latest = serial
     return serial
 
@@ -137,20 +137,29 @@ def fingerprint_saved(result: Any, arrays: Iterable[Any], fingerprint: Checksum)
         result: the operation's output tensor, or a tuple of them.
         arrays: its arguments that are the user's own. One whose memory is saved or handed on is marked.
     """
-    outputs = result if type(result) is tuple else (result,)
-    node: Node | None = outputs[0].node
+    several = type(result) is tuple
+    node: Node | None = result[0].node if several else result.node
     if node is not None and node.slot is not None:
         node = node.parents[0]
     saved = () if node is None else node.saved
-    owners = [owner_of(array) for array in saved]
     for array in arrays:
-        if hasattr(array, "dtype"):
-            owner = owner_of(array)
-            if any(other is owner for other in owners) or any(owner_of(y._data) is owner for y in outputs):
-                mark_user_owned(owner)  # so that views of it are fingerprinted as well
-    fingerprints = [
-        (array, Fingerprint(array, fingerprint)) for array, owner in zip(saved, owners) if id(owner) in exposed
-    ]
+        if not hasattr(array, "dtype"):
+            continue
+        owner = array if array.base is None else owner_of(array)
+        if id(owner) not in exposed:
+            shared = (*saved, *(y._data for y in result)) if several else (*saved, result._data)
+            for other in shared:
+                if other is owner or owner_of(other) is owner:
+                    mark_user_owned(owner)  # so that views of it are fingerprinted as well
+                    break
+    fingerprints = None
+    for array in saved:
+        if id(array) in exposed or id(owner_of(array)) in exposed:
+            note = (array, Fingerprint(array, fingerprint))
+            if fingerprints is None:
+                fingerprints = [note]
+            else:
+                fingerprints.append(note)
     if node is not None and fingerprints:
         node.sources = FingerprintedSources(node.sources)
         node.sources.fingerprints = fingerprints

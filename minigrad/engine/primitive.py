@@ -111,10 +111,10 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         arrays: list[Any] = []
         parents: list[Node | None] = []
         array_type: type | None = None
-        odd = own = live = several = False  # some argument is to be converted, the user's, on the tape; two are arrays
+        odd = live = several = False  # some argument is to be converted, is on the tape; two are arrays
+        own: tuple[int, ...] = ()  # the positions of arguments that are the user's own
         if options:
             args, options = keywords_to_positions(function, args, options)
-            own = any(type(value) not in PLAIN for value in options.values())
         for arg in args:
             if isinstance(arg, Tensor):
                 node = arg.node
@@ -127,7 +127,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                 if type(arg) in PLAIN:
                     arrays.append(arg)
                     continue
-                own = True
+                own = (*own, len(arrays))
             arrays.append(arg)
             if type(arg) is not array_type:
                 if type(arg) not in BY_ARRAY_TYPE:
@@ -161,9 +161,13 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             result = constant(backend.xp, value)
         if now.observer is not None:
             now.observer.finished(token, name, arrays, options, result)
-        if own or (exposed and saved):
-            users = [array for arg, array in zip(args, arrays) if not isinstance(arg, Tensor)]
-            fingerprint_saved(result, (*users, *options.values()), fingerprint)
+        if options or own or (exposed and saved):
+            users = [arrays[k] for k in own] if own else []
+            for value in options.values():
+                if type(value) not in PLAIN:
+                    users.append(value)
+            if users or (exposed and saved):
+                fingerprint_saved(result, users, fingerprint)
         return result
 
     def finish(
