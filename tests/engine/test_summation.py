@@ -97,7 +97,7 @@ def test_products_of_long_vectors(k: int, n: int, m: int, turned: bool) -> None:
 
 def used_by(call: Any, n: int, dtype: Any, g: float) -> np.ndarray:
     """The gradient of b (2,) of `call(x, b)` with x (n, 2) ones, where each value of the result has the gradient g."""
-    b = mg.tensor(np.ones(2, dtype), requires_grad=True)
+    b = mg.Parameter(np.ones(2, dtype))
     y = call(np.ones((n, 2), dtype), b)
     y.backward(mg.tensor(np.full(y.shape, g, dtype)))
     assert b.grad is not None
@@ -105,9 +105,9 @@ def used_by(call: Any, n: int, dtype: Any, g: float) -> np.ndarray:
     return b.grad.numpy()
 
 
-def layer_norm(x: Any, b: mg.Tensor) -> mg.Tensor:
+def layer_norm(x: Any, b: mg.Parameter) -> mg.Tensor:
     layer = nn.LayerNorm(2, dtype=x.dtype)
-    layer.bias = b  # type: ignore[assignment]
+    layer.bias = b
     return layer(x)
 
 

@@ -27,7 +27,7 @@ BASIC = frozenset((int, bool, slice, type(None), type(...)))
 FEW = 1024
 """Up to this many elements `np.add.at` with the index itself is faster than computing flat positions first."""
 MANY = 4096
-"""Rows of float32 above which they are added up in float64."""
+"""Rows of float32 with one id above which all are added up in float64."""
 BLOCK = 1 << 14
 """Elements that are added at once: their flat positions take eight bytes each."""
 
@@ -138,7 +138,7 @@ def add_rows(xp: Any, rows: Array, ids: Array, n: int) -> Array:
     m, width, dtype = ids.shape[0], rows.shape[1:], rows.dtype
     if dtype.char == "e":
         return add_rows(xp, rows.astype(np.float32), ids, n).astype(dtype)
-    if xp is np and m > MANY and dtype.char == "f":
+    if xp is np and m > MANY and dtype.char == "f" and np.bincount(ids).max() > MANY:
         rows = rows.astype(np.float64)
         if n <= m:
             return add_rows(xp, rows, ids, n).astype(dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.primitive import composed, primitive
-from ...engine.summation import accurate_sum, half_to_single
+from ...engine.summation import CHUNK, accurate_sum, half_to_single, long_product
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
 from ..arrays.joining import stack
@@ -32,11 +32,12 @@ def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False)
     y = root_of_squares(xp, x, axis, keepdims)
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
-        g, x, y = (half_to_single(a) for a in (g, x, y))
+        g, x, y = half_to_single(g), half_to_single(x if real else xp.conj(x)), half_to_single(y)
         zero = y == 0
-        g = _with_axes(xp, xp.where(zero, 0, g), axis, keepdims)
-        y = _with_axes(xp, xp.where(zero, 1, y), axis, keepdims)
-        return g * ((x if real else xp.conj(x)) / y)  # the quotient is at most 1, 1 / y may be infinite
+        g, y = xp.where(zero, 0, g), xp.where(zero, 1, y)
+        if xp is np and (y > SAFE[y.dtype.char]).all():
+            return _with_axes(xp, g / y, axis, keepdims) * x
+        return _with_axes(xp, g, axis, keepdims) * (x / _with_axes(xp, y, axis, keepdims))  # 1 / y may be infinite
 
     y = xp.asarray(y.astype(x.dtype) if x.dtype.char == "e" else y)
     return y, (x, y), rule
@@ -46,20 +47,28 @@ def root_of_squares(xp: Any, x: Array, axis: Any = None, keepdims: bool = False)
     """The root of the sum of squares, though the squares may be too large or too small; float32 if x is float16."""
     x = half_to_single(x)
     if xp is np:
-        with np.errstate(over="ignore"):
-            if axis is None and not keepdims and x.dtype.kind != "c":
-                flat = x.reshape(-1)
-                y = np.sqrt(np.dot(flat, flat))  # no array of squares
-            else:
-                squares = np.square(x) if x.dtype.kind != "c" else np.square(x.real) + np.square(x.imag)
-                y = np.sqrt(accurate_sum(squares, axis, keepdims))
-        if not y.size or (y.min() > SAFE[y.dtype.char] and y.max() < math.inf):
+        if axis is None and not keepdims and x.size <= CHUNK:
+            y = np.sqrt(np.vdot(x, x).real)  # no array of squares, and no warning of an overflow
+        else:
+            with np.errstate(over="ignore"):
+                y = np.sqrt(_sum_of_squares(x, axis, keepdims))
+        low = SAFE.get(y.dtype.char, 0.0)
+        if (low < y < math.inf) if not y.ndim else ((y > low) & (y < math.inf)).all():
             return y
     size = xp.abs(x)
     if size.dtype.char == "f":
         return xp.sqrt(xp.sum(xp.square(size.astype(np.float64)), axis=axis, keepdims=keepdims)).astype(size.dtype)
     size, scale = _scaled(xp, size, axis)
     return _with_scale(xp, xp.sqrt(xp.sum(xp.square(size), axis=axis, keepdims=True)), scale, axis, keepdims)
+
+
+def _sum_of_squares(x: Array, axis: Any, keepdims: bool) -> Array:
+    if x.dtype.kind == "c":
+        return accurate_sum(np.square(x.real) + np.square(x.imag), axis, keepdims)
+    if axis is None and not keepdims:
+        flat = x.reshape(-1)
+        return long_product(flat, flat)
+    return accurate_sum(np.square(x), axis, keepdims)
 
 
 def root_of_powers(xp: Any, x: Array, p: float, axis: Any = None, keepdims: bool = False) -> Array:

@@ -172,15 +172,17 @@ def degrees_of_freedom(ddof: float, correction: float | None) -> float:
     return correction
 
 
-def _deviations(xp: Any, x: Array, axis: Any, ddof: float) -> Array:
+def _deviations(xp: Any, x: Array, axis: Any, ddof: float, again: bool = False) -> Array:
     """`(x - mean) / (n - ddof)`, half the derivative of `var`.
+
+    `again`: subtract the mean of the differences too, since the mean was rounded: of equal values all are 0 then.
 
     Conjugated for complex values, since |z|² changes by 2 Re(conj(z) · dz).
     """
     n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
     x = xp.conj(x) if x.dtype.kind == "c" else half_to_single(x)
     x = x - accurate_mean(x, axis, keepdims=True)
-    x = x - accurate_mean(x, axis, keepdims=True)  # the mean was rounded: of equal values all deviations are 0
+    x = x - accurate_mean(x, axis, keepdims=True) if again else x
     return x * (1.0 / (n - ddof) if n != ddof else math.inf)
 
 
@@ -233,6 +235,6 @@ def std(
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
         g, y = half_to_single(g), half_to_single(y)
         g = g / xp.where(y == 0, xp.ones_like(y), y)
-        return xp.reshape(g, keepdims_shape) * _deviations(xp, x, axis, ddof)
+        return xp.reshape(g, keepdims_shape) * _deviations(xp, x, axis, ddof, again=True)
 
     return y, (x, y), by_x
