@@ -110,6 +110,14 @@ def test_every_public_module_has_a_case() -> None:
     assert {c.__name__ for c in kinds - covered} == {"Attention", "Cell", "Module", "ModuleList", "Recurrence"}  # bases
 
 
+def test_operations_are_pickled_by_name() -> None:
+    """So that a module may hold one as its activation."""
+    for name in mg.ops.__all__:
+        operation = getattr(mg.ops, name)
+        if callable(operation):
+            assert pickle.loads(pickle.dumps(operation)) is operation
+
+
 def test_what_stands_beside_the_modules() -> None:
     names = ("linear_schedule", "exponential_schedule", "inverse_sigmoid_schedule")
     for schedule in (mr.constant_schedule(0.3), *(getattr(mr, name)() for name in names)):

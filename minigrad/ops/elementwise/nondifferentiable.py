@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,11 +31,12 @@ def off_tape(name: str, pick: Any = ...) -> Callable[..., Tensor]:
         backends = {backend_of(a) for a in arrays if is_array(a)}
         if len(backends) > 1:
             raise mixed_backend_error(name, args)
-        backend, arrays = to_common_backend(backends.pop() if backends else None, arrays)
+        backend, arrays = to_common_backend(backends.pop() if backends else None, arrays, name)
         result = getattr(backend.xp, name)(*arrays, **options)
         return Tensor(backend.xp.asarray(result if pick is ... else result[pick]))
 
     function.__name__ = function.__qualname__ = name
+    function.__module__ = sys._getframe(1).f_globals["__name__"]  # where a pickle looks it up
     function.__doc__ = f"NumPy's `{name}`, on the tensors' backend. No gradient flows through it."
     return nondifferentiable(function)
 
