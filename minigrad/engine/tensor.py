@@ -262,9 +262,12 @@ class Parameter(Tensor):
 
     Args:
         data: an array, tensor or nested list of floating-point numbers; copied.
+
+    While a module keeps it frozen, `node` is None and `frozen_leaf` is the node that it had.
     """
 
-    __slots__ = ()
+    __slots__ = ("frozen_leaf",)
+    frozen_leaf: Leaf | None
 
     def __init__(self, data: Any, dtype: Any = None, backend: str | None = None) -> None:
         leaf = tensor(data, dtype=dtype, requires_grad=True, backend=backend)

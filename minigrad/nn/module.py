@@ -237,12 +237,14 @@ class Module:
         for module in self.modules():
             for name, parameter in module._own_parameters().items():
                 if not requires_grad and type(parameter.node) is Leaf:
-                    module._frozen()[name], parameter.node = parameter.node, None
+                    module._frozen()[name] = parameter.frozen_leaf = parameter.node
+                    parameter.node = None
                 elif requires_grad and parameter.node is None:
                     leaf = module._frozen().pop(name, None)
                     array = parameter._data
                     fits = leaf is not None and leaf.shape == array.shape and leaf.dtype == array.dtype
                     parameter.node = leaf if fits else _fresh_leaf(array)
+                    parameter.frozen_leaf = None
         return self
 
     def _frozen(self) -> dict[str, Leaf]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..backend import backend_of, to_numpy
 from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor
 from ..validation import as_array
+from .undo import Update, all_or_nothing
 
 Array = Any
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
@@ -37,11 +39,16 @@ class Optimizer:
         TypeError: something other than a tensor made with requires_grad=True.
     """
 
+    switched: frozenset[str] = frozenset()
+    """The names in `init_state` that an option switches on and off: a saved state may lack them or still hold them."""
+    sequences: frozenset[str] = frozenset(("betas",))
+    """The options that are several numbers."""
+
     def __init__(self, params: Params, **options: Any) -> None:
         self.defaults = options
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
-        members: list[Any] = [params] if isinstance(params, (Tensor, Mapping)) else list(params)
+        members: list[Any] = [params] if isinstance(params, Mapping) else self._listed(params)
         if not members:
             raise ValueError(f"{self._name}: params: got none, want at least one parameter")
         for group in members if isinstance(members[0], Mapping) else [{"params": members}]:
@@ -51,12 +58,22 @@ class Optimizer:
     def _name(self) -> str:
         return type(self).__name__
 
+    def _listed(self, params: Any) -> list[Any]:
+        if isinstance(params, Tensor):
+            return [params]
+        if hasattr(params, "parameters") or not isinstance(params, Iterable):
+            want = (
+                "its parameters: pass model.parameters()" if hasattr(params, "parameters") else "a list of parameters"
+            )
+            raise TypeError(f"{self._name}: params: got {type(params).__name__}, want {want}")
+        return list(params)
+
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add a group of parameters, {"params": …, option: …}. Raises as the constructor does."""
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(f"{self._name}: params: got {type(group).__name__} for a group, want {{'params': …, …}}")
         members = group["params"]
-        members = [members] if isinstance(members, Tensor) else list(members)
+        members = self._listed(members)
         known = {id(p) for p in self._parameters()}
         for k, p in enumerate(members):
             if not isinstance(p, Tensor) or not (type(p.node) is Leaf or isinstance(p, Parameter)):
@@ -80,7 +97,7 @@ class Optimizer:
         for name, value in o.items():
             if name == "params" or isinstance(value, bool):
                 continue
-            numbers = value if isinstance(value, (tuple, list)) else (value,)
+            numbers = value if name in self.sequences and isinstance(value, (tuple, list)) else (value,)
             below = 1.0 if name in ("betas", "alpha") else math.inf
             if not all(isinstance(v, (int, float, np.number)) and 0 <= v < below for v in numbers):
                 want = f"in [0, {below:g})" if below < math.inf else "of at least 0"
@@ -93,40 +110,70 @@ class Optimizer:
         return {}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
-        """Take step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read."""
+        """Take step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read.
+
+        `s.fresh` has the names of the arrays in `s` that were made for this step.
+        """
         raise NotImplementedError(f"{self._name}: update: this optimizer does not define its formula")
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        After an error or Ctrl-C weights, state and numbers of steps agree: nothing has changed; or, where the copies
+        for that would take more than 1 MiB, the step was completed first.
+
+        Raises:
+            ValueError: a parameter's array is read-only.
+        """
+        updates: list[Update] = []
+        entries: list[tuple[int, Tensor, dict[str, Any]]] = []
         for group in self.param_groups:
             o = SimpleNamespace(**{k: _python_number(v) for k, v in group.items() if k != "params"})
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                s = self._state_of(p, group)
-                s["step"] += 1
-                arrays = {name: a for name, a in s.items() if name != "step"}
-                xp = backend_of(p._data).xp
-                for w, g, block in _blocks(p._data, p.grad._data, arrays):
-                    self.update(xp, w, g, SimpleNamespace(**block), s["step"], o)
-                p.written()
+                w = p._data
+                if type(w) is np.ndarray and not w.flags.writeable:
+                    raise ValueError(
+                        f"{self._name}.step: the array of the parameter of shape {p.shape} is read-only; want one that "
+                        "can be written into: p.data = p.numpy()"
+                    )
+                t, arrays, fresh = self._next_state_of(p, group)
+                xp = backend_of(w).xp
+                for w_part, g, block in _blocks(w, p.grad._data, arrays):
+                    part = SimpleNamespace(**block, fresh=fresh)
+                    updates.append(((w_part, *block.values()), partial(self.update, xp, w_part, g, part, t, o)))
+                updates.append(((), p.written))
+                entries.append((len(updates), p, {"step": t, **arrays}))
+        before = self.state  # entries are replaced, never changed
 
-    def _state_of(self, p: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameter's state, created at its first step, on the parameter's backend and in its dtype."""
-        backend = backend_of(p._data)
-        s = self.state.setdefault(p, {"step": 0})
+        def publish(made: int) -> None:
+            self.state = {**before, **{p: entry for end, p, entry in entries if end <= made}}
+
+        all_or_nothing(updates, publish)
+
+    def _next_state_of(self, p: Tensor, group: Mapping[str, Any]) -> tuple[int, dict[str, Array], Sequence[str]]:
+        """The number of the parameter's next step; its arrays, on its backend and in its dtype; the names of new ones.
+
+        The arrays are the ones that it has, to be changed in place.
+        """
+        arrays = dict(self.state.get(p, {"step": 0}))
+        t, fresh = arrays.pop("step") + 1, []
         for name, start in self.init_state(group).items():
-            if name not in s:
-                s[name] = backend.xp.full(p.shape, start, dtype=p.dtype)
-            elif s[name].dtype != p.dtype or type(s[name]) is not type(p._data):  # the module was moved since
-                s[name] = backend.from_numpy(to_numpy(s[name]).astype(p.dtype))
-        return s
+            array = arrays.get(name)
+            if array is None:
+                arrays[name] = backend_of(p._data).xp.full(p.shape, start, dtype=p.dtype)
+                fresh.append(name)
+            elif array.dtype != p.dtype or type(array) is not type(p._data):  # the module was moved since
+                arrays[name] = backend_of(p._data).from_numpy(to_numpy(array).astype(p.dtype))
+        return t, arrays, fresh
 
     def zero_grad(self) -> None:
-        """Set the gradients of all parameters to None."""
+        """Set the gradients of all parameters to None, also of frozen ones, which keep theirs aside."""
         for p in self._parameters():
-            if type(p.node) is Leaf:
-                p.grad = None
+            leaf = p.node if type(p.node) is Leaf else getattr(p, "frozen_leaf", None)
+            if leaf is not None:
+                leaf.grad = None
 
     # Save and load
 
@@ -141,7 +188,7 @@ class Optimizer:
         for group in self.param_groups:
             first = len(state)
             for p in group["params"]:
-                s = self._state_of(p, group) if p in self.state else {}
+                s = self.state.get(p, {})
                 state.append({k: v if k == "step" else np.array(to_numpy(v)) for k, v in s.items()})
             options = {k: _python_number(v) for k, v in group.items() if k != "params"}
             groups.append({**options, "params": list(range(first, len(state)))})
@@ -180,10 +227,12 @@ class Optimizer:
     def _loaded(self, wrong: str, p: Tensor, o: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
         """The state of one parameter from its entry in a state dict."""
         names = {"step", *self.init_state(o)}
-        if entry.keys() != names:
+        if not names - self.switched <= entry.keys() <= names | self.switched:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
         s: dict[str, Any] = {"step": int(entry["step"])}
-        for name in self.init_state(o):
+        for name in dict.fromkeys((*self.init_state(o), *sorted(self.switched))):
+            if name not in entry:
+                continue
             array = as_array(entry[name], wrong, name)
             if tuple(array.shape) != p.shape:
                 raise ValueError(f"{wrong}{name}: got shape {tuple(array.shape)}, want {p.shape}")

@@ -22,7 +22,7 @@ def _move_towards(mean: Array, value: Array, share: float) -> None:
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum, as torch.optim.SGD (Sutskever et al. 2013).
 
-    g ← g + weight_decay · w;  v ← momentum · v + (1 − dampening) · g, at the first step v ← g;
+    g ← g + weight_decay · w;  v ← momentum · v + (1 − dampening) · g, at the first step with momentum v ← g;
     w ← w − lr · v, or with nesterov w ← w − lr · (g + momentum · v)
     """
 
@@ -46,6 +46,8 @@ class SGD(Optimizer):
                 "no dampening"
             )
 
+    switched = frozenset(("momentum_buffer",))
+
     def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         return {"momentum_buffer": 0.0} if o["momentum"] else {}
 
@@ -55,7 +57,7 @@ class SGD(Optimizer):
         if o.momentum:
             v = s.momentum_buffer
             v *= o.momentum
-            v += g if t == 1 else (1 - o.dampening) * g
+            v += g if "momentum_buffer" in s.fresh else (1 - o.dampening) * g
             g = g + o.momentum * v if o.nesterov else v
         w -= o.lr * g
 
@@ -79,6 +81,8 @@ class RMSprop(Optimizer):
     ) -> None:
         options = {"weight_decay": weight_decay, "momentum": momentum, "centered": centered}
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, **options)
+
+    switched = frozenset(("grad_avg", "momentum_buffer"))
 
     def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         names = {"square_avg": True, "grad_avg": o["centered"], "momentum_buffer": o["momentum"]}
@@ -145,6 +149,7 @@ class Adam(Optimizer):
     """
 
     decoupled = False
+    switched = frozenset(("max_exp_avg_sq",))
 
     def __init__(
         self,
@@ -155,7 +160,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+        betas = tuple(betas) if isinstance(betas, list) else betas
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
     def _check(self, o: Mapping[str, Any]) -> None:
         super()._check(o)
