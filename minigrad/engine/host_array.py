@@ -63,6 +63,12 @@ def refuse_sparse(x: Any) -> None:
         )
 
 
+def check_numbers(caller: str, array: Any) -> None:
+    """Raise TypeError unless the array's elements are numbers or booleans, rather than objects, texts or times."""
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(f"{caller}: got {array.dtype} values, want numbers")
+
+
 def operand(x: Any) -> Any:
     """Return what another library passed as an operand as a NumPy array or a Python number; others unchanged."""
     if isinstance(x, np.generic):

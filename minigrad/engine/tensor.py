@@ -23,7 +23,7 @@ from ..backend import (
 )
 from ..foreign_arrays import import_array, type_name
 from .conversions import Conversions
-from .host_array import host_array
+from .host_array import check_numbers, host_array
 from .mutation import expose, mark_user_owned, note_write
 from .tape import Leaf, Node, is_traced, new_leaf
 
@@ -253,6 +253,7 @@ class Tensor(Conversions, TensorMethods):
 
 def tensor_view(array: Array) -> Tensor:
     """Return a constant tensor on the user's own array, not a copy. Later writes into it are detected."""
+    check_numbers("Tensor", array)
     mark_user_owned(array)
     return Tensor(array)
 
@@ -309,8 +310,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
         except TypeError as error:
             raise TypeError(f"tensor: data: {error}") from None
         source = NUMPY
-    if data.dtype.kind not in "fiubc":
-        raise TypeError(f"tensor: data: got {data.dtype.name} values, want numbers")
+    check_numbers("tensor: data", data)
     if source is target:
         array = target.xp.array(data, dtype=dtype, copy=True)
     else:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import Backend, backend_of, default_backend, is_array, to_numpy
+from ...engine.host_array import host_array
 from ...engine.primitive import to_common_backend
 from ...engine.tensor import Tensor, tensor_view
 from ...foreign_arrays import import_array
@@ -32,13 +33,13 @@ def to_tensor(x: Any) -> Tensor:
 def to_array(x: Any, like: Any = None) -> Array:
     """The array of a tensor, or an array itself; numbers and lists become an array on the backend of `like`."""
     x = x._data if isinstance(x, Tensor) else import_array("array", "value", x)
-    return x if is_array(x) else backend_at(like).from_numpy(np.asarray(x))
+    return x if is_array(x) else backend_at(like).from_numpy(host_array(x, np.float64))
 
 
 def as_host_array(x: Any) -> np.ndarray[Any, Any]:
     """The values of `x` in a NumPy array. Synchronises with the device if they are there."""
     x = x._data if isinstance(x, Tensor) else import_array("array", "value", x)
-    return to_numpy(x) if is_array(x) else np.asarray(x)
+    return to_numpy(x) if is_array(x) else host_array(x, np.float64)
 
 
 def array_like(value: Any, x: Any, dtype: Any = None) -> Any:
@@ -46,4 +47,4 @@ def array_like(value: Any, x: Any, dtype: Any = None) -> Any:
     if isinstance(value, Tensor) or is_array(value):
         return value
     value = import_array("array", "value", value)
-    return backend_at(x).from_numpy(np.asarray(value, x.dtype if dtype is None else dtype))
+    return backend_at(x).from_numpy(host_array(value, np.float64).astype(x.dtype if dtype is None else dtype))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import backend_of, default_backend, is_array
+from ...engine.host_array import check_numbers
 from ...engine.primitive import mixed_backend_error, nondifferentiable, to_common_backend
 from ...engine.tensor import Tensor
 
@@ -33,7 +34,9 @@ def off_tape(name: str, pick: Any = ...) -> Callable[..., Tensor]:
             raise mixed_backend_error(name, args)
         backend, arrays = to_common_backend(backends.pop() if backends else None, arrays, name)
         result = getattr(backend.xp, name)(*arrays, **options)
-        return Tensor(backend.xp.asarray(result if pick is ... else result[pick]))
+        result = backend.xp.asarray(result if pick is ... else result[pick])
+        check_numbers(name, result)
+        return Tensor(result)
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = sys._getframe(1).f_globals["__name__"]  # where a pickle looks it up
