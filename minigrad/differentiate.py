@@ -212,7 +212,28 @@ def _pooled_gradients(
     lift = Tensor if create_graph else None
     run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
     observer = mode().observer
-    return run_recording(create_graph, run if observer is None else partial(observer.backward_pass, roots, run))
+    walk = run if observer is None else partial(observer.backward_pass, roots, run)
+    try:
+        return run_recording(create_graph, walk)
+    except backward_pass.RecordingNeeded:
+        return _by_recorded_pass(caller, outputs, seeds, wanted, retain, lines)
+
+
+def _by_recorded_pass(
+    caller: str,
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Operand],
+    wanted: set[int] | None,
+    retain: bool,
+    lines: dict[int, list[tuple[int | None, Any]]] | None,
+) -> dict[int, Gradient]:
+    """Return the gradients as arrays, by a backward pass that is recorded for the sake of a rule that needs limits."""
+    recorded = _pooled_gradients(caller, outputs, seeds, wanted, True, True, lines)
+    for entries in (lines or {}).values():
+        entries[:] = [(t, g._data if isinstance(g, Tensor) else g) for t, g in entries]
+    if not retain:
+        backward_pass.consume([y.node for y in outputs if y.node is not None], wanted)
+    return {serial: (node, value._data, False) for serial, (node, value, _) in recorded.items()}
 
 
 def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:

@@ -55,6 +55,21 @@ def only_towards(nodes: dict[int, Node], wanted: set[int]) -> dict[int, Node]:
     return result
 
 
+class RecordingNeeded(Exception):
+    """A rule needs derivatives of the gradients that reach it, which only a recorded backward pass has."""
+
+
+def _needs_limits(nodes: dict[int, Node]) -> bool:
+    """Whether a gradient reaches an output for which its operation's rule needs a recorded pass."""
+    for node in nodes.values():
+        if type(node) is Pick:
+            many: Any = node.parents[0]
+            # If it is not in `nodes`, the pass ends at its output.
+            if many.serial in nodes and node.slot in getattr(many, "needs_limits", ()):
+                return True
+    return False
+
+
 Gradient = tuple[Node, Any, bool]
 """A node, its pooled gradient, and whether nothing else holds the gradient's memory."""
 
@@ -82,6 +97,8 @@ def run(
         nodes = only_towards(nodes, wanted)
     order = sorted(nodes)
     check_saved(nodes, order)
+    if ManyNode.last_of_limits and lift is None and _needs_limits(nodes):
+        raise RecordingNeeded
     pools: dict[int, Any] = {}
     for node, g in roots:
         if node.serial in nodes:
@@ -154,7 +171,9 @@ def run(
                 if per_step is not None:
                     sums[parent.serial] = per_step
                 if parent.serial in ledger:
-                    ledger[parent.serial] += _ledger_lines(node, parent, per_step or contribution, node_xp)
+                    ledger[parent.serial] += _ledger_lines(
+                        node, parent, per_step or (contribution if first_order else contribution._data), node.xp
+                    )
 
             # 4. The contribution in the parent's shape and dtype, into its pool.
             if type(contribution) in BY_ARRAY_TYPE:
@@ -175,6 +194,14 @@ def run(
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
         g, saved, contribution = None, (), None  # no array of this node stays alive while the next rule computes
     return result
+
+
+def consume(roots: Sequence[Node], wanted: set[int] | None) -> None:
+    """Drop the rules and saved arrays of the nodes that a backward pass from `roots` without `retain` would drop."""
+    nodes = reachable(roots, min(wanted, default=0) if wanted is not None else 0)
+    for node in (nodes if wanted is None else only_towards(nodes, wanted)).values():
+        if node.parents:
+            node.rules, node.saved, node.parents, node.sources = None, (), (), ()
 
 
 def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:

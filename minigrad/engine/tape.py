@@ -80,10 +80,14 @@ class Node:
 class ManyNode(Node):
     """The node of an operation with several outputs, whose (shape, dtype) it lists. Each output has a `Pick`."""
 
-    __slots__ = ("outputs", "picks")
+    __slots__ = ("needs_limits", "outputs", "picks")
     outputs: tuple[tuple[tuple[int, ...], Any], ...]
     picks: tuple[int, ...]
     """The serial number of each output's `Pick`, the same however often the `Pick` is created."""
+    needs_limits: tuple[int, ...]
+    """The outputs whose gradients the rule can only pass on in a recorded pass; not set on most nodes."""
+    last_of_limits = 0
+    """The serial number of the latest node with `needs_limits`."""
 
 
 class Pick(Node):

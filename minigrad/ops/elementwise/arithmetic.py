@@ -8,6 +8,7 @@ import numpy as np
 
 from ...backend import backend_of, is_array
 from ...engine.primitive import composed, primitive
+from ...engine.slope import slope_at_kinks
 from ...engine.tensor import Tensor
 
 Array = Any
@@ -127,9 +128,18 @@ def reciprocal(xp: Any, x: Array) -> Any:
 def abs(xp: Any, x: Array) -> Any:
     """The absolute value, of complex numbers too; the derivative at 0 is 0."""
     y = xp.abs(x)
-    if x.dtype.kind == "c":
-        return y, (x, y), lambda xp, g, x, y: g * xp.conj(x) / xp.where(y == 0, 1.0, y)
-    return y, (x,), lambda xp, g, x: g * xp.sign(x)
+    return y, (x, y), _by_size_complex if x.dtype.kind == "c" else _by_size
+
+
+def _by_size(xp: Any, g: Array, x: Array, y: Array) -> Array:
+    slope = slope_at_kinks(g, y)
+    return g * xp.sign(x) if slope is None else g * xp.sign(x) + slope * x
+
+
+def _by_size_complex(xp: Any, g: Array, x: Array, y: Array) -> Array:
+    slope, x = slope_at_kinks(g, y), xp.conj(x)
+    g = g * x / xp.where(y == 0, 1.0, y)
+    return g if slope is None else g + slope * x
 
 
 absolute = abs
@@ -138,7 +148,8 @@ absolute = abs
 @primitive
 def fabs(xp: Any, x: Array) -> Any:
     """The absolute value of a real number, a float even for an integer; the derivative at 0 is 0."""
-    return xp.fabs(x), (x,), lambda xp, g, x: g * xp.sign(x)
+    y = xp.fabs(x)
+    return y, (x, y), _by_size
 
 
 @primitive

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.primitive import call_in, primitive
+from ...engine.slope import slope_at_kinks
 from ...engine.tensor import Tensor
 from .logistic import LARGEST
 
@@ -69,10 +70,14 @@ def arctan(xp: Any, x: Array) -> Any:
 @primitive
 def hypot(xp: Any, a: Array, b: Array) -> Any:
     """`sqrt(a² + b²)`, without overflow, broadcast; the gradient at the origin is 0."""
+
+    def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        slope = slope_at_kinks(g, y)
+        g = g * (x / xp.where(y == 0, 1.0, y))
+        return g if slope is None else g + slope * x
+
     y = xp.hypot(a, b)
-    by_a = lambda xp, g, a, b, y: g * (a / xp.where(y == 0, 1.0, y))  # noqa: E731
-    by_b = lambda xp, g, a, b, y: g * (b / xp.where(y == 0, 1.0, y))  # noqa: E731
-    return y, (a, b, y), (by_a, by_b)
+    return y, (a, b, y), (lambda xp, g, a, b, y: rule(xp, g, a, y), lambda xp, g, a, b, y: rule(xp, g, b, y))
 
 
 @primitive

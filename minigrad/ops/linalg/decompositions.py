@@ -1,18 +1,25 @@
 """Matrix decompositions: Cholesky, QR, singular values, eigenvalues.
 
 The factors of `svd`, `eigh` and `eig` are not unique: columns may change their signs (phases), and those that belong
-to equal values may be rotated. A loss must not depend on that choice; its gradient is then correct if the values it
-distinguishes are distinct. Between values that are exactly equal the gradient is 0 instead of infinite. Complex
-matrices have a gradient in `eig` only.
+to equal values may be rotated. A loss must not depend on that choice. Its gradient is then right for (nearly) equal
+values too (`equal_values`); that of a loss which does depend on it is NaN. Second derivatives at equal values are right
+for what depends on the values alone, else NaN. On a device, which is not asked for its values, a first-order gradient
+through vectors of equal values is NaN; one with `create_graph=True` is right. Complex matrices have a gradient in `eig`
+only.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, overload
 
+import numpy as np
+
+from ...backend import backend_of
 from ...engine.primitive import JointRule, call_in, composed, primitive, primitive_with_outputs
+from ...engine.slope import slope_at_kinks
 from ...engine.tensor import Tensor
 from ..arrays.shape import swapaxes
+from .equal_values import Limits, is_recording, needs_limits, plain
 from .solving import mT, solve_triangular, want_matrices, want_real
 
 Array = Any
@@ -59,14 +66,20 @@ def _to_triangle(xp: Any, g: Array, triangle: Array) -> Array:
     return (g + mT(xp, g)) * triangle
 
 
-def _inverse_gaps(xp: Any, values: Array) -> Array:
-    """`1 / (values[j] - values[i])`, and 0 where they are equal, as on the diagonal."""
-    return _inverse_or_zero(xp, xp.expand_dims(values, -2) - xp.expand_dims(values, -1))
+def _gaps(xp: Any, values: Array) -> Array:
+    """`values[j] - values[i]`."""
+    return xp.expand_dims(values, -2) - xp.expand_dims(values, -1)
 
 
-def _inverse_or_zero(xp: Any, x: Array) -> Array:
-    zero = x == 0
-    return xp.where(zero, 0, 1 / xp.where(zero, 1, x))
+def _skew(xp: Any, x: Array) -> Array:
+    return x - mT(xp, x)
+
+
+def _largest(*parts: Array) -> Array:
+    """The largest absolute value of every matrix of stacks."""
+    arrays = [plain(x) for x in parts]
+    host = backend_of(arrays[0]).xp
+    return sum((host.max(host.abs(x), axis=(-2, -1), keepdims=True) for x in arrays if x.size), start=0.0)
 
 
 def _leading(xp: Any, q: Array, g: Array, k: int) -> tuple[Array, Array]:
@@ -78,6 +91,13 @@ def _leading(xp: Any, q: Array, g: Array, k: int) -> tuple[Array, Array]:
         return q, g
     rest, q = q[..., k:], q[..., :k]
     return q, g[..., :k] - xp.matmul(rest, xp.matmul(mT(xp, g[..., k:]), q))
+
+
+def _is_zero(g: Array) -> bool:
+    """Whether a gradient is the zeros of an output that no loss depends on; a device is not asked."""
+    return (
+        isinstance(plain(g), np.ndarray) and not (isinstance(g, Tensor) and g.node is not None) and not plain(g).any()
+    )
 
 
 # Cholesky
@@ -161,21 +181,45 @@ def _svd(xp: Any, a: Array, full_matrices: bool = True) -> Any:
     k = min(m, n)
 
     def rule(xp: Any, gs: Any, needs: Any, u: Array, s: Array, vt: Array) -> Any:
-        """Townsend, Differentiating the singular value decomposition (2016)."""
+        """Townsend, Differentiating the singular value decomposition (2016).
+
+        Its numerators are sums and differences of those of u and v, so that only where the sum has to vanish, since u
+        and v may be rotated together, the denominator is a difference.
+        """
         want_real("svd", u)
-        v, (g_u, g_s, g_v) = mT(xp, vt), (gs[0], gs[1], mT(xp, gs[2]))
-        (u, g_u), (v, g_v) = _leading(xp, u, g_u, k), _leading(xp, v, g_v, k)
-        ut, vt = mT(xp, u), mT(xp, v)
+        g_s, limits = gs[1], Limits(xp, s, gs[1], (u, vt))
+        slope_u, slope_v = limits.slopes
+        v, g_v = mT(xp, vt), mT(xp, gs[2])
+        slope_v = mT(limits.host, slope_v) if hasattr(slope_v, "ndim") else limits.host.zeros_like(plain(v))
+        slope_u = slope_u if hasattr(slope_u, "ndim") else limits.host.zeros_like(plain(u))
+        slope_u, slope_v = (
+            _leading(limits.host, plain(u), slope_u, k)[1],
+            _leading(limits.host, plain(v), slope_v, k)[1],
+        )
+        (u, g_u), (v, g_v) = _leading(xp, u, gs[0], k), _leading(xp, v, g_v, k)
+        g = xp.matmul(u * xp.expand_dims(g_s, -2), mT(xp, v))
+        if _is_zero(gs[0]) and _is_zero(gs[2]):
+            return (g,)
+
+        def parts(xp: Any, u: Array, g_u: Array, v: Array, g_v: Array) -> Any:
+            in_u, in_v = xp.matmul(mT(xp, u), g_u), xp.matmul(mT(xp, v), g_v)
+            skew_u, skew_v = _skew(xp, in_u), _skew(xp, in_v)
+            out_u, out_v = g_u - xp.matmul(u, in_u), g_v - xp.matmul(v, in_v)
+            return (skew_u + skew_v) * 0.5, (skew_u - skew_v) * 0.5, out_u, out_v
+
+        host, c = limits.host, limits.c
+        limits.size = _largest(g_u, g_v)
+        both, apart, out_u, out_v = parts(xp, u, g_u, v, g_v)
+        slopes = parts(host, plain(u), slope_u, plain(v), slope_v)
         row, column = xp.expand_dims(s, -2), xp.expand_dims(s, -1)
-        f = _inverse_gaps(xp, s) * _inverse_or_zero(xp, row + column)  # 1 / (s[j]² − s[i]²)
-        in_u, in_v = xp.matmul(ut, g_u), xp.matmul(vt, g_v)
-        inner = f * (in_u - mT(xp, in_u)) * row + column * (f * (in_v - mT(xp, in_v)))
-        g = xp.matmul(xp.matmul(u, inner) + u * xp.expand_dims(g_s, -2), vt)
-        inverse = _inverse_or_zero(xp, row)
+        c_row, c_column = c[..., None, :], c[..., :, None]
+        inner = limits.quotient(both, row - column, slopes[0], c_row - c_column)
+        inner = inner + limits.quotient(apart, row + column, slopes[1], c_row + c_column)
+        g = g + xp.matmul(xp.matmul(u, inner), mT(xp, v))
         if m > k:  # the part of the gradient outside the column space of u, then of v
-            g = g + xp.matmul((g_u - xp.matmul(u, in_u)) * inverse, vt)
+            g = g + xp.matmul(limits.quotient(out_u, row, slopes[2], c_row), mT(xp, v))
         if n > k:
-            g = g + xp.matmul(u, mT(xp, (g_v - xp.matmul(v, in_v)) * inverse))
+            g = g + xp.matmul(u, mT(xp, limits.quotient(out_v, row, slopes[3], c_row)))
         return (g,)
 
     u, s, vt = xp.linalg.svd(a, full_matrices)
@@ -194,19 +238,33 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     Of the additional columns of full matrices only the space that they span has a derivative.
     """
     want_matrices("svd", a)
-    return SVDResult(*_svd(a, full_matrices=full_matrices)) if compute_uv else svdvals(a)
+    if not compute_uv:
+        return svdvals(a)
+    result = SVDResult(*_svd(a, full_matrices=full_matrices))
+    needs_limits(result.S, (0, 2), zero=True)
+    return result
+
+
+def svdvals(a: Any) -> Tensor:
+    """The singular values in descending order. The derivative of a value of exactly 0 is 0."""
+    return _kink_at_zero(svd(a, full_matrices=False).S) if is_recording(a) else _svdvals(a)
 
 
 @primitive
-def svdvals(xp: Any, a: Array) -> Any:
-    """The singular values in descending order. The derivative of a value of exactly 0 is 0."""
+def _kink_at_zero(xp: Any, s: Array) -> Any:
+    """s, whose gradient is 0 where it is 0; the gradient's own derivative passes."""
 
-    def rule(xp: Any, g: Array, a: Array) -> Array:
-        want_real("svdvals", a)
-        u, s, vt = xp.linalg.svd(a, False)
-        return xp.matmul(u * xp.expand_dims(xp.where(s > 0, g, 0), -2), vt)
+    def rule(xp: Any, g: Array, s: Array, y: Array) -> Array:
+        slope = slope_at_kinks(g, y)
+        return xp.where(s > 0, g, 0) if slope is None else xp.where(s > 0, g, s * slope)
 
-    return xp.linalg.svd(a, False, False), (a,), rule
+    y = xp.positive(s)
+    return y, (s, y), rule
+
+
+@primitive
+def _svdvals(xp: Any, a: Array) -> Any:
+    return xp.linalg.svd(a, False, False), (), ()
 
 
 # Eigenvalues
@@ -217,9 +275,16 @@ def _eigh(xp: Any, a: Array, UPLO: str = "L") -> Any:
     def rule(xp: Any, gs: Any, needs: Any, w: Array, v: Array, triangle: Array) -> Any:
         want_real("eigh", v)
         g_w, g_v = gs
-        vt = mT(xp, v)
-        inner = xp.matmul(v, _inverse_gaps(xp, w) * xp.matmul(vt, g_v)) + v * xp.expand_dims(g_w, -2)
-        return (_to_triangle(xp, xp.matmul(inner, vt), triangle),)
+        inner = v * xp.expand_dims(g_w, -2)
+        if not _is_zero(g_v):
+            limits = Limits(xp, w, g_w, (v,))
+            limits.size = _largest(g_v)
+            numerator = _skew(xp, xp.matmul(mT(xp, v), g_v)) * 0.5
+            slope = limits.slopes[0]
+            if hasattr(slope, "ndim"):
+                slope = _skew(limits.host, limits.host.matmul(mT(limits.host, plain(v)), slope)) * 0.5
+            inner = inner + xp.matmul(v, limits.quotient(numerator, _gaps(xp, w), slope, _gaps(limits.host, limits.c)))
+        return (_to_triangle(xp, xp.matmul(inner, mT(xp, v)), triangle),)
 
     w, v = xp.linalg.eigh(a, UPLO)
     return (w, v), (w, v, _half_triangle(xp, a.shape[-1], w.dtype, UPLO.upper() == "U")), JointRule(rule)
@@ -230,20 +295,19 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
 
     `a` is assumed symmetric: only the triangle `UPLO` is read, and only it has a gradient.
     """
-    return EighResult(*_eigh(a, UPLO=UPLO))
+    result = EighResult(*_eigh(a, UPLO=UPLO))
+    needs_limits(result.eigenvalues, (1,))
+    return result
+
+
+def eigvalsh(a: Any, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of a symmetric matrix in ascending order; see `eigh`."""
+    return eigh(a, UPLO).eigenvalues if is_recording(a) else _eigvalsh(a, UPLO=UPLO)
 
 
 @primitive
-def eigvalsh(xp: Any, a: Array, UPLO: str = "L") -> Any:
-    """The eigenvalues of a symmetric matrix in ascending order; see `eigh`."""
-
-    def rule(xp: Any, g: Array, a: Array, triangle: Array) -> Array:
-        want_real("eigvalsh", a)
-        v = xp.linalg.eigh(a, UPLO)[1]
-        return _to_triangle(xp, xp.matmul(v * xp.expand_dims(g, -2), mT(xp, v)), triangle)
-
-    w = xp.linalg.eigvalsh(a, UPLO)
-    return w, (a, _half_triangle(xp, a.shape[-1], w.dtype, UPLO.upper() == "U")), rule
+def _eigvalsh(xp: Any, a: Array, UPLO: str = "L") -> Any:
+    return xp.linalg.eigvalsh(a, UPLO), (), ()
 
 
 @primitive_with_outputs
@@ -251,10 +315,21 @@ def _eig(xp: Any, a: Array) -> Any:
     def rule(xp: Any, gs: Any, needs: Any, w: Array, v: Array) -> Any:
         """Boeddeker et al., On the computation of complex-valued gradients (2017), for vectors of length 1."""
         g_w, g_v = gs
-        along = xp.real(xp.sum(g_v * v, axis=-2, keepdims=True))
-        g_v = g_v - xp.conj(v) * along
         vt = mT(xp, v)
-        inner = xp.matmul(_inverse_gaps(xp, w) * xp.matmul(vt, g_v), vt) + xp.expand_dims(g_w, -1) * vt
+        inner = xp.expand_dims(g_w, -1) * vt
+        if not _is_zero(g_v):
+
+            def numerator(xp: Any, g_v: Array, v: Array) -> Array:
+                along = xp.real(xp.sum(g_v * v, axis=-2, keepdims=True))
+                return xp.matmul(mT(xp, v), g_v - xp.conj(v) * along)
+
+            limits = Limits(xp, w, g_w, (v,))
+            limits.size = _largest(g_v)
+            slope = limits.slopes[0]
+            slope = numerator(limits.host, slope, plain(v)) if hasattr(slope, "ndim") else slope
+            quotient = limits.quotient(numerator(xp, g_v, v), _gaps(xp, w), slope, _gaps(limits.host, limits.c))
+            diagonal = limits.host.eye(w.shape[-1], dtype=bool)
+            inner = inner + xp.matmul(xp.where(diagonal, 0, quotient), vt)
         return (xp.linalg.solve(vt, inner),)
 
     w, v = xp.linalg.eig(a)
@@ -263,7 +338,9 @@ def _eig(xp: Any, a: Array) -> Any:
 
 def eig(a: Any) -> EigResult:
     """`(eigenvalues, eigenvectors)` of a square matrix: complex, or real if NumPy's are; vectors have length 1."""
-    return EigResult(*_eig(a))
+    result = EigResult(*_eig(a))
+    needs_limits(result.eigenvalues, (1,))
+    return result
 
 
 @composed

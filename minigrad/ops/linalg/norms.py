@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.primitive import composed, primitive
+from ...engine.slope import slope_at_kinks
 from ...engine.summation import CHUNK, accurate_sum, half_to_single, long_product
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
@@ -32,12 +33,14 @@ def _euclidean_norm(xp: Any, x: Array, axis: Any = None, keepdims: bool = False)
     y = root_of_squares(xp, x, axis, keepdims)
 
     def rule(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        slope = slope_at_kinks(g, y)
         g, x, y = half_to_single(g), half_to_single(x if real else xp.conj(x)), half_to_single(y)
         zero = y == 0
         g, y = xp.where(zero, 0, g), xp.where(zero, 1, y)
         if xp is np and (y > SAFE[y.dtype.char]).all():
             return _with_axes(xp, g / y, axis, keepdims) * x
-        return _with_axes(xp, g, axis, keepdims) * (x / _with_axes(xp, y, axis, keepdims))  # 1 / y may be infinite
+        g = _with_axes(xp, g, axis, keepdims) * (x / _with_axes(xp, y, axis, keepdims))  # 1 / y may be infinite
+        return g if slope is None else g + _with_axes(xp, slope, axis, keepdims) * x
 
     y = xp.asarray(y.astype(x.dtype) if x.dtype.char == "e" else y)
     return y, (x, y), rule

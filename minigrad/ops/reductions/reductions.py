@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine.gradient_pool import SMALL
 from ...engine.primitive import call_in, composed, primitive
+from ...engine.slope import slope_at_kinks
 from ...engine.summation import FEW, accurate_mean, accurate_sum, half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.shape import axes_in
@@ -233,8 +234,10 @@ def std(
         y = y.astype(np.float16)
 
     def by_x(xp: Any, g: Array, x: Array, y: Array) -> Array:
+        slope = slope_at_kinks(g, y)
         g, y = half_to_single(g), half_to_single(y)
-        g = g / xp.where(y == 0, xp.ones_like(y), y)
+        zero = y == 0
+        g = xp.where(zero, 0 if slope is None else slope, g / xp.where(zero, xp.ones_like(y), y))
         return xp.reshape(g, keepdims_shape) * _deviations(xp, x, axis, ddof, again=True)
 
     return y, (x, y), by_x

@@ -10,7 +10,8 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from ...backend import backend_of
-from ...engine.primitive import composed
+from ...engine.primitive import composed, primitive
+from ...engine.slope import slope_at_kinks
 from ...engine.summation import half_to_single
 from ...engine.tensor import Tensor
 from ..arrays.conversion import array_like, to_tensor
@@ -145,8 +146,19 @@ def nanstd(
 ) -> Tensor:
     """`std` of the values that are not NaN. Its derivative is 0 at the kink where all values are equal."""
     v = nanvar(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, correction=correction)
-    positive = v > 0
-    return where(positive, sqrt(where(positive, v, 1.0)), v)
+    return _root_of_variance(v)
+
+
+@primitive
+def _root_of_variance(xp: Any, v: Any) -> Any:
+    """The square root of what is 0 only where its own derivative is 0, too: there the derivative is 0."""
+
+    def rule(xp: Any, g: Any, y: Any) -> Any:
+        zero, slope = y == 0, slope_at_kinks(g, y)
+        return xp.where(zero, 0 if slope is None else slope, g / xp.where(zero, 1, y)) * 0.5
+
+    y = xp.sqrt(v)
+    return y, (y,), rule
 
 
 @composed

@@ -193,6 +193,7 @@ CATALOGUE = [
         for shape, s in (((3, 3), SPREAD), ((2, 4, 3), TALL))
     ),
     Sample("svdvals", lambda m, x, s: m.linalg.svd(x + s, compute_uv=False), (A, WIDE), label="svd"),
+    Sample("kink_at_zero", lambda m, x: own(m, "kink_at_zero")(x), (A,), low=0.5, numpy=lambda m, x: x),
     *(
         Sample("eigh", lambda m, x, s, uplo=uplo: m.matmul(
                    (wv := m.linalg.eigh(symmetric(m, x, s), uplo))[1] * m.exp(wv[0] * 0.2)[..., None, :],

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from tests.ops.catalogue.cumulative import GAPS
-from tests.ops.catalogue.sample import Sample, reduction
+from tests.ops.catalogue.sample import Sample, own, reduction
 
 WAYS: tuple[tuple[int | tuple[int, ...] | None, bool], ...] = ((None, False), (1, False), (-1, True), ((0, 2), False))
 COUNTED = np.array([2, 0, 2, 5, 0])
 COUNTS = np.array([2, 0, 1, 3])
 
 CATALOGUE = [
+    Sample("root_of_variance", lambda m, x: own(m, "root_of_variance")(x), ((3, 4),), 0.5, lambda m, x: np.sqrt(x)),
     *(
         reduction(name, axis, keepdims, autograd=False)
         for name in ("nansum", "nanmean", "nanprod", "nanmax", "nanmin", "nanvar", "nanstd")
