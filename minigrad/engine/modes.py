@@ -245,7 +245,16 @@ def _coroutine_function(block: Callable[[], ModeContext], function: Callable[...
 
 
 class no_grad(recording):
-    """Record nothing inside a `with` block or a decorated function."""
+    """Record nothing inside a `with` block or a decorated function, generator or coroutine.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0], requires_grad=True)
+    >>> @mg.no_grad()
+    ... def predictions():
+    ...     yield (x * 2).requires_grad
+    >>> [(inside, (x * 2).requires_grad) for inside in predictions()]
+    [(False, True)]
+    """
 
     def __init__(self) -> None:
         super().__init__(False)
