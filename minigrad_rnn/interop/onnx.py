@@ -43,6 +43,11 @@ def export_onnx(
     after each sequence's last step (cells, B, H). If several recurrences are stacked, the names of the states start
     with their modules' names. A Linear on one vector per sequence is a Gemm, on every step's a MatMul and an Add.
 
+    Runtimes do not agree about every number (findings/ shows it for onnxruntime 1.32 and onnx 1.23). onnxruntime's LSTM
+    and GRU turn a NaN into finite numbers if there is a bias, where our outputs are NaN; it computes recurrent nodes in
+    float32 and float16 only; and it takes a length of 0, which we refuse, with h_n = 0 whatever h_0 is. onnx's
+    reference evaluator ignores `lengths` and `clip`, and the activations of LSTM and GRU.
+
     Args:
         model: a Recurrence with RNN, LSTM or GRU cells, a CharacterModel, or a list of modules, each of which reads the
             output of the one before (of a Recurrence, the output without the state). Besides

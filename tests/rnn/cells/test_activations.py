@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.backend import Backend
 from minigrad_rnn import GRU, LSTM, RNN, GRUCell, IndRNN, LSTMCell, RNNCell, verify_bptt
 from minigrad_rnn.cells import activations
 from minigrad_rnn.manual_bptt.activations import activation_of
@@ -155,6 +156,22 @@ def test_a_wrong_slope_and_a_wrong_clip_are_caught(monkeypatch: pytest.MonkeyPat
         activations._composed.cache_clear()
         assert not verify_bptt(clipping, xs).passed
     activations._composed.cache_clear()
+
+
+def test_a_device_with_kernels_runs_it_op_by_op(kernels_on_cpu: Backend) -> None:
+    xs = draw(4, 2, 3)
+    for options, ran in (
+        ({"nonlinearity": "softsign"}, "no kernel serves nonlinearity='softsign'"),
+        ({"clip": 0.5}, "graph"),
+    ):
+        on_numpy, on_device = (RNN(3, 4, rng=1, dtype="float64", **options) for _ in range(2))
+        want, _ = on_numpy(xs, lengths=[4, 2])
+        got, _ = on_device.to("strict")(kernels_on_cpu.from_numpy(xs), lengths=[4, 2])
+        assert ran in on_device.implementation
+        mg.sin(want).sum().backward()
+        mg.sin(got).sum().backward()
+        for p, q in zip((got, on_device.forward0.Wr.grad), (want, on_numpy.forward0.Wr.grad)):
+            np.testing.assert_allclose(p.numpy(), q.numpy(), atol=1e-13)
 
 
 def test_options_show_in_the_repr() -> None:
