@@ -9,6 +9,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.summation import LONG, accurate_sum, long_product
 
 from .feature_major import batch_major, copy_columns, flat, per_step, time_buffer, weight_buffer
 from .lengths import Lengths, ReadOrder
@@ -148,13 +149,14 @@ class FusedSequence(ReadOrder):
         matmul, columns = self.xp.matmul, self.step_columns
         if right.ndim == 2:
             ones = right[:, None]
+            many = self.B == 1 and self.T > LONG  # of such rows a product with a vector adds one by one
             return PerStepSum(
-                matmul(flat(left), flat(ones).T)[:, 0],
+                accurate_sum(left[:, :, 0], 0) if many else matmul(flat(left), flat(ones).T)[:, 0],
                 self.labels,
                 lambda label: matmul(columns(label, left), columns(label, ones).T)[:, 0],
             )
         return PerStepSum(
-            matmul(flat(left), flat(right).T),
+            long_product(flat(left), flat(right).T),
             self.labels,
             lambda label: matmul(columns(label, left), columns(label, right).T),
         )
