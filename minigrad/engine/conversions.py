@@ -23,10 +23,27 @@ NUMBER_LOST = (
 )
 
 
-def _is_stored_in_item() -> bool:
-    """Return whether the instruction that converts a tensor to a number is an assignment to an item."""
+def _refuse_to_be_stored() -> None:
+    """Raise TypeError if the instruction that converts a tensor to a number is an assignment to an item.
+
+    NumPy's floating-point arrays replace the error by "setting an array element with a sequence". Our words are put
+    back when that error reaches the caller's frame, unless a debugger or a coverage tool is tracing.
+    """
     frame = sys._getframe(2)
-    return frame.f_code.co_code[frame.f_lasti] == opmap.get("STORE_SUBSCR")
+    if frame.f_code.co_code[frame.f_lasti] != opmap.get("STORE_SUBSCR"):
+        return
+    if sys.gettrace() is None:
+        frame.f_trace = _put_back
+        sys.settrace(lambda *_: None)
+    raise TypeError(GRADIENT_LOST)
+
+
+def _put_back(frame: Any, event: str, argument: Any) -> None:
+    """Trace the next event of a frame, the error of its assignment; then stop tracing."""
+    sys.settrace(None)
+    frame.f_trace = None
+    if event == "exception" and isinstance(argument[1], ValueError):
+        argument[1].args = (GRADIENT_LOST,)
 
 
 def _callers_in_sparse() -> list[str]:
@@ -55,21 +72,23 @@ class Conversions:
         bytecode instruction tells it from `float(tensor)`. `math.exp(tensor)` and `array.fill(tensor)` are not caught,
         except inside a transformation, where this of a variable's value raises an error.
         """
-        if self.node is not None and _is_stored_in_item():
-            raise TypeError(GRADIENT_LOST)
+        if self.node is not None:
+            _refuse_to_be_stored()
         if is_traced(self.node):
             raise TypeError(NUMBER_LOST.format("float"))
         return float(self.item())
 
     def __complex__(self: Any) -> complex:
         """Return the single value, as `__float__` does."""
+        if self.node is not None:
+            _refuse_to_be_stored()
         if is_traced(self.node):
             raise TypeError(NUMBER_LOST.format("complex"))
         return complex(self.item())
 
     def __int__(self: Any) -> int:
-        if self.node is not None and _is_stored_in_item():
-            raise TypeError(GRADIENT_LOST)
+        if self.node is not None:
+            _refuse_to_be_stored()
         return int(self.item())
 
     def __index__(self: Any) -> int:

@@ -1,7 +1,7 @@
 """Random programs of operations, aliases and writes: a gradient is that of what was recorded, or the tape says why not.
 
-The same program runs twice. In the second run every operation reads copies of its operands, so that no write reaches
-what was recorded; its gradients are the truth. Views stay views in both, so later reads see every write.
+The same program runs twice. In one run every operation reads copies of its operands and returns a copy, so that no
+write reaches what was recorded; its gradients are the truth. Views stay views in both, so later reads see every write.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Program:
                 inputs = [_copied(x) for x in picked] if copies else picked
                 unary = rng.random() < 0.4
                 pool = UNARY if unary else BINARY
-                values.append(pool[rng.integers(len(pool))](*inputs[: 1 if unary else 2]))
+                made = pool[rng.integers(len(pool))](*inputs[: 1 if unary else 2])
+                values.append(_copied(made) if copies else made)
             elif action == "view":
                 values.append(self.views[rng.integers(len(self.views))](picked[0]))
             elif action == "quiet view":
@@ -113,7 +114,7 @@ class Program:
             elif action == "mode":
                 module.requires_grad_(bool(rng.integers(2)))
             else:
-                _write(rng, leaves, own, held, module)
+                _write(rng, leaves, own, held, module, picked[0])
         module.requires_grad_()
         factor = mg.tensor(rng.standard_normal(SHAPE), requires_grad=True)
         total = mg.sum(factor)
@@ -126,11 +127,11 @@ def _copied(x: Any) -> Any:
     return mg.copy(x) if isinstance(x, Tensor) else x.copy()
 
 
-def _write(rng: Rng, leaves: list[Any], own: list[Any], held: list[Any], module: mg.nn.Module) -> None:
-    """Write into memory of a leaf, its gradient or the user."""
+def _write(rng: Rng, leaves: list[Any], own: list[Any], held: list[Any], module: mg.nn.Module, x: Any) -> None:
+    """Write into memory of a leaf, its gradient or the user, or into any constant x."""
     w = leaves[rng.integers(len(leaves))]
     step = rng.standard_normal(SHAPE)
-    kind = rng.integers(9)
+    kind = rng.integers(10)
     if kind == 0 and w.node is not None:
         gradient, w.grad = w.grad, mg.tensor(step)
         mg.optim.SGD([w], lr=0.5).step()
@@ -152,6 +153,8 @@ def _write(rng: Rng, leaves: list[Any], own: list[Any], held: list[Any], module:
         module.load_state_dict({"p": step})
     elif kind == 8 and w.grad is not None:
         w.grad.data[0] *= 2.0
+    elif kind == 9 and isinstance(x, Tensor) and x.node is None and x.data.flags.writeable:
+        x[rng.integers(2)] = step[0]
 
 
 def wrong(program: Program) -> tuple[bool, bool]:

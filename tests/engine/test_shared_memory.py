@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -27,14 +28,30 @@ def leaf(array: np.ndarray) -> Tensor:
     return mg.tensor(array, requires_grad=array.dtype.kind == "f")
 
 
-def step(w: Tensor) -> None:
-    """Write into a leaf as an optimizer does."""
+def optimize(w: Tensor) -> None:
     w.grad = mg.tensor(np.full(w.shape, 0.3, w.dtype))
     mg.optim.SGD([w], lr=1.0).step()
 
 
+def subtract(w: Tensor) -> None:
+    with mg.no_grad():
+        w -= 0.25
+
+
 def assign(w: Tensor) -> None:
     w.data -= w.data.dtype.type(0.25)
+
+
+def fill(w: Tensor) -> None:
+    w.data[...] = 0.25
+
+
+WRITERS = itertools.cycle([optimize, subtract, assign, fill])
+
+
+def step(w: Tensor) -> None:
+    """Write into a leaf, in one way after the other."""
+    next(WRITERS)(w)
 
 
 @alias
@@ -52,7 +69,7 @@ def what_an_operation_handed_on(array: np.ndarray) -> tuple[Any, Callable[[], No
 @alias
 def detached(array: np.ndarray) -> tuple[Any, Callable[[], None]]:
     w = leaf(array)
-    return w.detach(), lambda: assign(w)
+    return w.detach(), lambda: step(w)
 
 
 @alias
