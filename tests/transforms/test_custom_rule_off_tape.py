@@ -25,7 +25,7 @@ LEAVING: dict[str, Callable[..., Any]] = {
     "an array": lambda g, y, x: 3.0 * g.numpy() * x.numpy() ** 2,
     "data": lambda g, y, x: g * (3.0 * x.data**2),
     "a list": lambda g, y, x: g * np.array([3.0 * v**2 for v in x.tolist()]),
-    "numbers": lambda g, y, x: g * mg.tensor(np.array([3.0 * x[0].item() ** 2, 3.0 * float(x[1]) ** 2])),
+    "numbers": lambda g, y, x: g * mg.tensor(np.array([3.0 * x[0].item() ** 2, 3.0 * x[1].item() ** 2])),
     "half of the sum": lambda g, y, x: g * x * x * 1.5 + mg.tensor(1.5 * g.numpy() * x.numpy() ** 2),
     "detached g": lambda g, y, x: g.detach() * 3.0 * x * x,
 }
