@@ -19,7 +19,7 @@ import numpy as np
 
 from .modes import mode
 from .mutation import exposed, is_exposed, source_positions
-from .tape import Node, serials
+from .tape import Node, UserNode, serials
 from .tensor import Parameter, Tensor
 
 WEAK = frozenset(("add", "subtract", "multiply", "divide", "maximum", "minimum"))
@@ -135,7 +135,7 @@ NAMES = {
 
 
 @cache
-def _builder(n: int, last_is_optional: bool, reverse: bool = False) -> Callable[..., Any]:
+def _builder(n: int, last_is_optional: bool, reverse: bool, check_rules: bool) -> Callable[..., Any]:
     """Compile the template for `n` inputs."""
     inputs = [f"input{k}" for k in range(n)]
     words = {"inputs": ", ".join(inputs), "others": ", ".join(inputs[:-1])}
@@ -156,11 +156,12 @@ def _builder(n: int, last_is_optional: bool, reverse: bool = False) -> Callable[
             "(type(rules) is not FunctionType and type(rules) is not tuple)"
             if n == 1
             else f"type(rules) is not tuple or len(rules) < {n}"
-        ),
+        )
+        + (" or (type(rules) is tuple and None in rules)" if check_rules else ""),
         sources=SOURCES_OF_ONE if n == 1 else SOURCES_OF_MORE,
         inputs=words["inputs"],
     )
-    file = f"{__name__}, {n} inputs{', the last optional' * last_is_optional}{', reversed' * reverse}"
+    file = f"{__name__}, {n} inputs{', the last optional' * last_is_optional}{', reversed' * reverse}{', checked' * check_rules}"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)  # tracebacks show these lines
     namespace: dict[str, Any] = {}
     exec(compile(source, file, "exec"), NAMES, namespace)
@@ -186,8 +187,9 @@ def fast_operation(
         reverse: the operation takes its inputs in the other order, as Python's reflected operators do.
     """
     rest = (name, function, kind_of_node, general, finish, name in WEAK)
-    without_last = _builder(len(names) - 1, False)(*rest, None) if last_is_optional else None
-    operation = _builder(len(names), last_is_optional, reverse)(*rest, without_last)
+    user = kind_of_node is UserNode  # a rule may be missing; the library's own are tested
+    without_last = _builder(len(names) - 1, False, False, user)(*rest, None) if last_is_optional else None
+    operation = _builder(len(names), last_is_optional, reverse, user)(*rest, without_last)
     code: CodeType = operation.__code__
     own = reversed(names) if reverse else names
     operation.__code__ = code.replace(co_varnames=(*own, *code.co_varnames[len(names) :]))

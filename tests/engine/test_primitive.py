@@ -67,6 +67,13 @@ def test_a_rule_missing_for_a_live_input_is_refused(xp: Any) -> None:
     def last_forgotten(xp: Any, a: Any, b: Any, c: Any) -> Any:
         return a * b * c, (), (lambda xp, g: g * b * c, lambda xp, g: g * a * c)
 
+    @primitive
+    def none_for_b(xp: Any, a: Any, b: Any) -> Any:
+        return a * b, (b,), (lambda xp, g, b: g * b, None)
+
+    assert none_for_b(a, b.detach()).requires_grad
+    with pytest.raises(TypeError, match=r"^none_for_b: argument 1, b, requires a gradient, but"):
+        none_for_b(a, b)
     assert last_forgotten(a, b, 2.0).requires_grad
     with pytest.raises(TypeError, match=r"^last_forgotten: argument 2, c, requires a gradient, but"):
         last_forgotten(a, 2.0, b)
