@@ -161,7 +161,8 @@ def _builder(n: int, last_is_optional: bool, reverse: bool, check_rules: bool) -
         sources=SOURCES_OF_ONE if n == 1 else SOURCES_OF_MORE,
         inputs=words["inputs"],
     )
-    file = f"{__name__}, {n} inputs{', the last optional' * last_is_optional}{', reversed' * reverse}{', checked' * check_rules}"
+    options = {"the last optional": last_is_optional, "reversed": reverse, "rules checked": check_rules}
+    file = ", ".join([__name__, f"{n} inputs", *(option for option, chosen in options.items() if chosen)])
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)  # tracebacks show these lines
     namespace: dict[str, Any] = {}
     exec(compile(source, file, "exec"), NAMES, namespace)
