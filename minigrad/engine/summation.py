@@ -22,6 +22,8 @@ ROWS = 128
 """Rows that one product with ones adds up; as many sums of blocks are added by the next one."""
 LONG = 1024
 """Values of a product with a vector that are left to BLAS at once."""
+SMALL_PRODUCT = 1 << 20
+"""Multiplications up to which OpenBLAS takes its kernels for small matrices, which do not divide the inner axis."""
 CHUNK = 1 << 16
 """Values of float16 that are converted at once, so that they stay in the cache."""
 _ONES = {dtype: np.ones(ROWS, dtype) for dtype in "fd"}
@@ -58,11 +60,13 @@ def product_over_rows(left: Array, right: Array) -> Array:
 def long_product(a: Array, b: Array) -> Array:
     """`a @ b` of vectors or matrices, (k,) or (n, k) and (k,) or (k, m), accurate for large k too.
 
-    BLAS takes a product of matrices in blocks, but one with a vector value by value. In blocks of `LONG`, then.
+    BLAS takes a large product of matrices in blocks, but one with a vector, or a small one, value by value. In blocks
+    of `LONG`, then.
     """
     k = a.shape[-1]
-    with_vector = a.ndim == 1 or b.ndim == 1 or a.shape[0] == 1 or b.shape[1] == 1
-    if not with_vector or k <= LONG or type(a) is not np.ndarray or type(b) is not np.ndarray:
+    narrow = a.ndim == 1 or b.ndim == 1 or a.shape[0] == 1 or b.shape[1] == 1
+    narrow = narrow or 4 * LONG < k <= SMALL_PRODUCT // (a.shape[0] * b.shape[1] or 1)
+    if not narrow or k <= LONG or type(a) is not np.ndarray or type(b) is not np.ndarray:
         return a.dot(b)
     m = k // LONG
     left = (a if a.ndim == 2 else a[None])[:, : m * LONG].reshape(-1, m, LONG).transpose(1, 0, 2)
