@@ -110,7 +110,11 @@ def _softplus(xp: Any, x: Array) -> Any:
 def gelu(xp: Any, x: Array, approximate: str = "none") -> Any:
     """`x * Φ(x)` with the normal distribution's Φ, or its approximation by tanh (Hendrycks & Gimpel 2016)."""
     if approximate == "tanh":
-        return x * logistic(xp, 2 * _inner(x)), (x,), (_gelu_tanh_rule, None)  # (1 + tanh u) / 2, exact in its tail
+        return (
+            _bounded(xp, x) * logistic(xp, 2 * _inner(xp, x)),
+            (x,),
+            (_gelu_tanh_rule, None),
+        )  # (1 + tanh u) / 2, exact in its tail
     if approximate != "none":
         raise ValueError(f"approximate: got {approximate!r}, want 'none' or 'tanh'")
     below = call_in(xp, ndtr, x)
@@ -132,13 +136,16 @@ def _times_density(xp: Any, x: Array) -> Array:
 SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
-def _inner(x: Array) -> Array:
+def _inner(xp: Any, x: Array) -> Array:
+    """The argument of tanh; beyond 30, where tanh is ±1, x is clipped so that its cube stays finite."""
+    x = xp.minimum(xp.maximum(x, -30.0), 30.0)
     return SLOPE * (x + CUBE * x * x * x)
 
 
 def _gelu_tanh_rule(xp: Any, g: Array, x: Array) -> Array:
-    u = 2 * _inner(x)
+    u = 2 * _inner(xp, x)
     s, slope = logistic_and_slope(xp, u)
+    x = xp.minimum(xp.maximum(x, -30.0), 30.0)
     return g * (s + x * slope * (2 * SLOPE) * (1 + 3 * CUBE * x * x))
 
 
@@ -148,9 +155,14 @@ def silu(xp: Any, x: Array) -> Any:
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
         s, slope = logistic_and_slope(xp, x)
-        return g * (s + x * slope)
+        return g * (s + _bounded(xp, x) * slope)
 
-    return x * logistic(xp, x), (x,), rule
+    return _bounded(xp, x) * logistic(xp, x), (x,), rule
+
+
+def _bounded(xp: Any, x: Array) -> Array:
+    """x, at least −1000: its product with what decays as exp(x), but is never quite 0, is then small."""
+    return xp.maximum(x, -1000.0)
 
 
 swish = silu
@@ -162,7 +174,7 @@ def mish(xp: Any, x: Array) -> Any:
 
     def rule(xp: Any, g: Array, x: Array) -> Array:
         s = call_in(xp, _softplus, x)
-        return g * (xp.tanh(s) + x * call_in(xp, sech_squared, s) * logistic(xp, x))
+        return g * (xp.tanh(s) + _bounded(xp, x) * call_in(xp, sech_squared, s) * logistic(xp, x))
 
     return x * xp.tanh(xp.logaddexp(x, xp.zeros_like(x))), (x,), rule
 

@@ -151,7 +151,7 @@ def logsumexp(xp: Any, x: Array, axis: Any = None, keepdims: bool = False) -> An
     shift = xp.max(x, axis=axis, keepdims=True)
     shift = xp.where(xp.isfinite(shift), shift, xp.zeros_like(shift))
     total = accurate_sum(half_to_single(xp.exp(x - shift)), axis, keepdims=True)
-    y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)) + shift, -math.inf).astype(x.dtype)
+    y = xp.where(total == 0, -math.inf, xp.log(xp.where(total == 0, 1, total)) + shift).astype(x.dtype)
     keepdims_shape = y.shape
     y = _without_axes(xp, y, axis, keepdims)
 
