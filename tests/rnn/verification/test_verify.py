@@ -299,7 +299,7 @@ def test_a_planted_fault_in_an_option_is_caught(
 def test_the_command_prints_a_table_and_returns_zero(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--cell", "rnn", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 0
     printed = capsys.readouterr().out
-    assert "29 of 29 passed" in printed
+    assert "33 of 33 passed" in printed
     assert max(map(len, printed[printed.index("RNN(2, 3, num_layers=3") :].split("\n\n")[1].splitlines())) < 80
     assert printed.count("float64 on numpy") == 2  # at the top and of the table
     assert "backward2.Wr" in printed
@@ -311,17 +311,17 @@ def test_the_command_returns_one_where_something_is_wrong(
     monkeypatch.setattr(lstm, "lstm_bptt", without_first_step(lstm.lstm_bptt))
     assert main(["verify", "--cell", "lstm", "--input-size", "2", "--hidden-size", "3", "--steps", "3"]) == 1
     printed = capsys.readouterr().out
-    # What passes has no fused implementation: variational dropout and zoneout act inside the steps.
+    # What passes has no fused implementation: variational dropout and zoneout act inside the steps, as do other gates.
     lines = printed[printed.index("ences       model") :].split("\n\n")[0].splitlines()[1:]
-    assert len(lines) == 31
-    assert all("zoneout" in line for line in lines if "FAILED" not in line)
-    assert "5 of 31 passed" in printed
+    assert len(lines) == 35
+    assert all("zoneout" in line or "clip" in line for line in lines if "FAILED" not in line)
+    assert "8 of 35 passed" in printed
 
 
 def test_the_command_takes_the_smallest_nets(capsys: pytest.CaptureFixture[str]) -> None:
     """Of one unit, which is too few for a projection, and one step."""
     assert main(["verify", "--cell", "lstm", "--input-size", "1", "--hidden-size", "1", "--steps", "1"]) == 0
-    assert "27 of 27 passed" in capsys.readouterr().out
+    assert "31 of 31 passed" in capsys.readouterr().out
 
 
 def test_the_command_says_that_there_is_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
