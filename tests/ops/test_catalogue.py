@@ -13,22 +13,7 @@ import pytest
 import minigrad as mg
 from minigrad.engine.primitive import COMPOSED, REGISTRY
 from minigrad.engine.tensor import Tensor
-from tests.ops.catalogue import CATALOGUE, EDGES, Sample
-
-CHECKED_ELSEWHERE = {
-    "rnn_sequence": "rnn/cells/test_sequences.py",
-    "gru_sequence": "rnn/cells/test_sequences.py",
-    "lstm_sequence": "rnn/cells/test_sequences.py",
-    "heaviside": "ops/test_learned_arguments.py",
-    "unique": "ops/test_learned_arguments.py",
-    "by_fraction": "ops/test_learned_arguments.py",
-    "ctc_negative_log_likelihood": "rnn/ctc/test_loss.py",
-    "kernel_sequences": "rnn/cuda/test_cuda_recurrence.py",
-    "without_derivative": "ops/test_equal_values.py",
-    "linear_over_time": "rnn/classics/test_classics.py",
-}
-"""Primitives with a test of their own: name → test file, which must name it beside a gradcheck or verify_bptt."""
-
+from tests.ops.catalogue import CATALOGUE, CHECKED_ELSEWHERE, EDGES, Sample
 
 catalogue = pytest.mark.parametrize("sample", CATALOGUE, ids=lambda s: s.id)
 

@@ -258,7 +258,6 @@ def test_constants_are_off_the_tape(xp: Any, call: Any) -> None:
     [
         lambda m, x, i: m.unique(i),
         lambda m, x, i: m.unique(i, return_index=True, return_inverse=True, return_counts=True),
-        lambda m, x, i: m.unique(x, axis=0),
         lambda m, x, i: m.bincount(i[0]),
         lambda m, x, i: m.bincount(i[0], minlength=7),
         lambda m, x, i: m.digitize(x, m.sort(x[0])),

@@ -92,7 +92,10 @@ def test_derivatives_of_first_and_second_order(
     sequence = partial(SEQUENCES[kind][0], backward=backward, lengths=spans_of(lengths, xp))
     inputs = inputs_of(kind, bias)
     assert mg.gradcheck(sequence, inputs)
-    assert mg.gradgradcheck(sequence, inputs)
+    if xp.name != "strict" or (
+        lengths is None and bias and not backward
+    ):  # which operations a rule uses, it tells once
+        assert mg.gradgradcheck(sequence, inputs)
 
 
 @kinds

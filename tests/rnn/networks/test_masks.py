@@ -164,7 +164,7 @@ def test_a_cell_of_ones_own_gets_everything(depth: Any) -> None:
             TypeError,
             "GRU: peephole: got an option that GRUCell does not k",
         ),
-        (lambda: RNN(I, H, slope=2.0), TypeError, r"RNN: slope: got an option .* want any of \['nonlinearity', 'two_b"),
+        (lambda: RNN(I, H, slope=2.0), TypeError, r"RNN: slope: got an option .* want any of \['nonlinearity', 'clip'"),
         (lambda: Recurrence(I, H), TypeError, "Recurrence: cell_type: got None, want a subclass of Cell"),
         (lambda: GRU(I, H, two_biases=True, reset_after=False), ValueError, "GRUCell: two_biases: got True"),
         (lambda: GRU(I, H, two_biases=False), ValueError, "GRUCell: two_biases: got False, want True with bias=True"),
