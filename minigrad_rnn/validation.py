@@ -11,6 +11,7 @@ from minigrad.foreign_arrays import import_array
 from minigrad.validation import as_tensor, check_like, check_probability, is_integer
 
 from .cells import Cell, CellMasks
+from .cells.step_result import check_state_names
 
 RECURRENCE_OPTIONS = ("self", "input_size", "hidden_size", "bias", "initial_state", "rng", "dtype")
 """The parameters of a cell's constructor that a recurrence passes by itself."""
@@ -31,6 +32,7 @@ def check_cell_type(name: str, cell_type: Any, options: Mapping[str, Any]) -> No
     """Raise TypeError unless cell_type is a subclass of Cell that knows these options."""
     if not isinstance(cell_type, type) or not issubclass(cell_type, Cell):
         raise TypeError(f"{name}: cell_type: got {cell_type!r}, want a subclass of Cell")
+    check_state_names(cell_type.__name__, getattr(cell_type, "state_names", None))
     known = list(options_of(cell_type))
     if unknown := sorted(set(options) - set(known)):
         raise TypeError(

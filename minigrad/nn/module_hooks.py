@@ -20,6 +20,9 @@ class ModuleHooks:
     def __init__(self) -> None:
         self.before, self.after, self.backward = Hooks(), Hooks(), Hooks()
 
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after or self.backward)
+
     def __copy__(self) -> ModuleHooks:
         twin = ModuleHooks()
         for name, hooks in vars(self).items():

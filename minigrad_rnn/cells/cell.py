@@ -11,9 +11,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
-from minigrad.validation import check_array, check_choice, check_integer
+from minigrad.validation import as_tensor, check_choice, check_integer, is_integer
 
 from .lengths import Lengths
+from .step_result import check_state_names, check_step_result
 
 State = Any
 """h (B, H) for a cell with one state array, a tuple such as (h, c) for one with several."""
@@ -89,6 +90,7 @@ class Cell(nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
+        check_state_names(name, getattr(self, "state_names", None))
         check_integer(name, input_size=input_size, hidden_size=hidden_size)
         check_choice(name, ("zeros", "learned"), initial_state=initial_state)
         if two_biases and not self.takes_two_biases:
@@ -110,7 +112,11 @@ class Cell(nn.Module):
 
         It draws them with `uniform`. Wc and b are needed only where `step` uses them.
         """
-        rows = self.gates * self.hidden_size
+        gates: Any = getattr(self, "gates", None)
+        if not is_integer(gates) or gates < 1:
+            name, want = type(self).__name__, "how many blocks of H rows Wc, Wr and b hold"
+            raise TypeError(f"{name}: gates: got {gates!r}, want a number: {want}")
+        rows: int = gates * self.hidden_size
         self.Wc = self.uniform(rows, self.input_size)
         self.Wr = self.uniform(rows, self.state_sizes[0])
         self.b = self.uniform(rows) if bias else None
@@ -137,7 +143,8 @@ class Cell(nn.Module):
     def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
         """Return the state's arrays at t from x(t) (B, I) and the state's arrays at t−1; the first is the output.
 
-        `h` is h(t−1) as the recurrent weights see it: `state[0]`, or what recurrent dropout leaves of it.
+        `h` is h(t−1) as the recurrent weights see it: `state[0]`, or what recurrent dropout leaves of it. A state of
+        one array may also be returned without a tuple.
         """
         raise NotImplementedError(f"{type(self).__name__}: a cell defines step(x, state, h)")
 
@@ -149,7 +156,15 @@ class Cell(nn.Module):
 
     def fused_refusal(self) -> str:
         """Why the cell has no fused sequence, or not with its options; "" if it has."""
-        return f"{type(self).__name__} defines no sequence" if type(self).sequence is Cell.sequence else ""
+        kind = type(self)
+        if kind.sequence is Cell.sequence:
+            return f"{kind.__name__} defines no sequence"
+        for base in kind.__mro__:
+            if "sequence" in vars(base):
+                break
+            if "step" in vars(base):
+                return f"{base.__name__} defines a step, and no sequence for it"
+        return ""
 
     def kernel_spec(self) -> KernelSpec | None:
         """The cell's description for a kernel; None where no kernel is written for it."""
@@ -157,6 +172,10 @@ class Cell(nn.Module):
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first step, (B, H) each: zeros on the weights' backend, or the learned values."""
+        if len(self.state_sizes) != len(self.state_names):
+            raise TypeError(
+                f"{type(self).__name__}: state_sizes: got {self.state_sizes}, want one for each of {self.state_names}"
+            )
         parts = tuple(zip(self.state_names, self.state_sizes))
         if self.initial_state == "learned":
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
@@ -164,35 +183,65 @@ class Cell(nn.Module):
         xp = backend_of(weights._data).xp
         return tuple(Tensor(xp.zeros((batch, size), dtype=weights.dtype)) for _, size in parts)
 
-    def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
+    def forward(self, x: Any, state: State = None, h: Any = None) -> tuple[Tensor, State]:
         """Run one step: from x (B, I) return the output h(t) (B, H) and the state for the next step.
 
+        `h` is h(t−1) as the recurrent weights see it, if recurrent dropout leaves only a part of the state's.
+
         Raises:
-            ValueError: x or the state has the wrong shape.
-            TypeError: x or the state is not an array, or its dtype is not the parameters'.
+            ValueError: x, the state or what `step` returns has the wrong shape.
+            TypeError: one of them is not an array, or its dtype is not the parameters'.
         """
         name, dtype = type(self).__name__, self.reference_parameter().dtype
-        check_array(name, "x", x)
+        x = x if isinstance(x, Tensor) else as_tensor(name, "x", x)
         if x.ndim != 2 or x.shape[1] != self.input_size:
-            raise ValueError(f"{name}: x: got shape {tuple(x.shape)}, want (B, {self.input_size})")
+            raise ValueError(f"{name}: x: got shape {x.shape}, want (B, {self.input_size})")
         if x.dtype != dtype:
             raise TypeError(f"{name}: x: got dtype {x.dtype}, want {dtype} like the parameters")
         if state is None:
             parts = self.initial(x.shape[0])
         else:
-            parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-            for part in parts:
-                check_array(name, "state", part)
+            given = state if isinstance(state, (tuple, list)) else (state,)
+            parts = tuple(as_tensor(name, "state", part) for part in given)
             want = [(x.shape[0], size) for size in self.state_sizes]
-            if [tuple(part.shape) for part in parts] != want:
-                got = ", ".join(str(tuple(part.shape)) for part in parts)
+            if [part.shape for part in parts] != want:
+                got = ", ".join(str(part.shape) for part in parts)
                 shapes = " and ".join(f"{part} of shape {shape}" for part, shape in zip(self.state_names, want))
                 raise ValueError(f"{name}: state: got {got}, want {shapes}")
             if any(part.dtype != dtype for part in parts):
                 got = ", ".join(str(part.dtype) for part in parts)
                 raise TypeError(f"{name}: state: got dtype {got}, want {dtype} like the parameters")
-        new = self.step(x, parts, parts[0])
+        new = check_step_result(
+            f"{name}: step", self.state_names, self.step(x, parts, parts[0] if h is None else h), parts
+        )
         return new[0], new if len(new) > 1 else new[0]
+
+    def one_step(self) -> Callable[[Any, Parts, Any], tuple[Tensor, ...]]:
+        """`step` for one sequence: what it returns is checked at the first step, and is a tuple at every one."""
+        name, names, step = type(self).__name__, self.state_names, self.step
+        count, checked = len(names), False
+
+        def run(x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
+            nonlocal checked
+            new = step(x, state, h)
+            if not checked or type(new) is not tuple or len(new) != count:
+                new, checked = check_step_result(f"{name}: step", names, new, state), True
+            return new
+
+        return run
+
+    def one_hooked_step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
+        """A step with the cell's hooks, which may replace arguments and results; returns the state and the output.
+
+        The hooks see the call `cell(x, state)`, or `cell(x, state, h)` where recurrent dropout masks h(t−1).
+        """
+        name, packed = type(self).__name__, state if len(state) > 1 else state[0]
+        result = self(x, packed) if h is state[0] else self(x, packed, h)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"{name}: a forward hook returned {type(result).__name__}, want (output, state)")
+        output, after = result
+        new = check_step_result(f"{name}: a forward hook", self.state_names, after, state)
+        return *new, *check_step_result(f"{name}: a forward hook", ("output",), output, state[:1])
 
     def extra_repr(self) -> str:
         no_bias = getattr(self, "b", self) is None  # a cell with parameters of its own may have no b

@@ -43,6 +43,7 @@ def unroll(
     lengths: Lengths | None = None,
     masks: CellMasks = NO_MASKS,
     every_state: bool = False,
+    own_output: bool = False,
     **options: Any,
 ) -> tuple[Tensor, ...]:
     """Run `step(x(t), state, h, *weights, **options) -> state` over time, op by op; from T − 1 to 0 if `backward`.
@@ -51,6 +52,8 @@ def unroll(
         states: how many of `inputs` are the initial state's arrays (B, H); the rest are the weights.
         xs: (T, B, I).
         every_state: whether to return all state arrays of every step, not only the first.
+        own_output: whether the step returns, after the state, an output that takes the first array's place in the
+            outputs alone: a cell's hooks may have replaced one of the two.
 
     Returns:
         (the outputs (T, B, H), *the state's arrays after each sequence's last step, and with `every_state` *the
@@ -65,6 +68,10 @@ def unroll(
             label(t)
             h = state[0] if masks.recurrent is None else state[0] * masks.recurrent
             new = step(xs[t], state, h, *weights, **options)
+            if own_output:
+                new, output = new[:-1], new[-1]
+                zone = masks.zoneout[0] if masks.zoneout else None
+                output = output if zone is None else output + (state[0] - output) * zone[t]
             if masks.zoneout:
                 new = tuple(
                     part if mask is None else part + (old - part) * mask[t]
@@ -73,7 +80,7 @@ def unroll(
             if lengths is not None and t >= lengths.shortest:
                 new = tuple(mg.where(lengths.valid[t], part, old) for part, old in zip(new, state))
             state = new
-            for column, part in zip(columns, state):
+            for column, part in zip(columns, (output, *state[1:]) if own_output else state):
                 column.append(part)
     sequences = [mg.stack(column[:: -1 if backward else 1]) for column in columns]
     if lengths is not None and not lengths.full:

@@ -154,11 +154,17 @@ class Recurrence(nn.Module):
         """Why the fused implementation does not support these options; "" if it does."""
         if why := self.cells[0].fused_refusal():
             return why
+        if why := self._hooks_refusal():
+            return why
         if self.recurrent_dropout:
             return f"recurrent_dropout={self.recurrent_dropout!r} acts inside the steps"
         if any(self.zoneout):
             return f"zoneout={self.zoneout!r} acts inside the steps"
         return ""
+
+    def _hooks_refusal(self) -> str:
+        hooked = next((name for name in self.cell_names if getattr(self, name)._hooks), None)
+        return "" if hooked is None else f"{hooked} has hooks, which are called at every step"
 
     @property
     def implementation(self) -> str | None:
@@ -251,8 +257,8 @@ class Recurrence(nn.Module):
             ]
         return [
             unroll(
-                cell.step, len(state), reads_backward, xs, *state,
-                lengths=spans, masks=masks.get(name, NO_MASKS), every_state=every_state,
+                cell.one_hooked_step if cell._hooks else cell.one_step(), len(state), reads_backward, xs, *state,
+                lengths=spans, masks=masks.get(name, NO_MASKS), every_state=every_state, own_output=bool(cell._hooks),
             )
             for name, cell, reads_backward, (xs, state) in zip(names, cells, backward, inputs)
         ]  # fmt: skip
@@ -265,6 +271,8 @@ class Recurrence(nn.Module):
                 f"{type(self).__name__}: masks: got some for recurrent dropout or zoneout, which act inside the steps; "
                 "want impl='graph' or 'auto'"
             )
+        if self.impl == "fused" and (why := self._hooks_refusal()):
+            raise ValueError(f"{type(self).__name__}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
         if self.impl != "auto":
             return self.impl
         return "graph" if inside_steps or self.fused_refusal() else "fused"
@@ -332,7 +340,7 @@ class Recurrence(nn.Module):
             check_array(name, argument, part)
             if tuple(part.shape) != want:
                 raise ValueError(f"{name}: {argument}: got shape {tuple(part.shape)}, want {want}")
-            check_like(name, argument, part, self._parameter())
+        parts = [check_like(name, f"state: {n}", part, self._parameter()) for n, part in zip(names, parts)]
         if unbatched:
             parts = [part[:, None] for part in parts]
         return [tuple(part[k] for part in parts) for k in range(len(cells))]
