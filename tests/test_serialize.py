@@ -170,8 +170,8 @@ def test_an_interrupted_save_leaves_the_one_before(
         raise error
 
     if where == "write":
-        monkeypatch.setattr(serialize, "_write_npz", fail_half_way)
-        monkeypatch.setattr(serialize, "_write_safetensors", fail_half_way)
+        monkeypatch.setattr(serialize.checkpoint, "write_npz", fail_half_way)
+        monkeypatch.setattr(serialize.checkpoint, "write_safetensors", fail_half_way)
     else:
         monkeypatch.setattr(os, where, fail)
     with pytest.raises(type(error)):

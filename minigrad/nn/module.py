@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -17,6 +17,9 @@ from ..engine.tape import Leaf, new_leaf
 from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
 from .module_hooks import ModuleHooks, call_with_hooks
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
 
 Array = Any
 M = TypeVar("M", bound="Module")
@@ -289,18 +292,19 @@ class Module:
         """Return host copies of all parameters by name."""
         return {name: parameter.numpy() for name, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict: SupportsKeysAndGetItem[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Write the arrays or tensors of `state_dict` into the parameters, converted to each one's dtype and backend.
 
         The parameters stay the same objects, so that an optimizer keeps working. After an error nothing has changed.
 
         Args:
+            state_dict: arrays by name, also what `minigrad.load` returns.
             strict: whether the names must be exactly the module's.
 
         Raises:
             ValueError: listing every name that is missing or unexpected (if strict) and every wrong shape or type.
         """
-        parameters = dict(self.named_parameters())
+        parameters, state_dict = dict(self.named_parameters()), dict(state_dict)
         missing = [name for name in parameters if name not in state_dict]
         unexpected = [name for name in state_dict if name not in parameters]
         wrong = [f"missing: {name} {parameters[name].shape}" for name in missing if strict]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor
 from ..validation import as_array
 from .undo import Update, all_or_nothing
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
 
 Array = Any
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
@@ -194,10 +197,11 @@ class Optimizer:
             groups.append({**options, "params": list(range(first, len(state)))})
         return {"param_groups": groups, "state": state}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: SupportsKeysAndGetItem[str, Any]) -> None:
         """Load the options and state of an optimizer of the same class over parameters of the same shapes.
 
-        The parameters are in the order of the constructor. After an error nothing has changed.
+        `state_dict` may also be what `minigrad.load` returns. The parameters are in the order of the constructor. After
+        an error nothing has changed.
 
         Raises:
             ValueError: the numbers of groups or parameters, an option's name, or an array's shape do not match.
@@ -229,7 +233,7 @@ class Optimizer:
         names = {"step", *self.init_state(o)}
         if not names - self.switched <= entry.keys() <= names | self.switched:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
-        s: dict[str, Any] = {"step": int(entry["step"])}
+        s: dict[str, Any] = {"step": _step_number(wrong, entry["step"])}
         for name in dict.fromkeys((*self.init_state(o), *sorted(self.switched))):
             if name not in entry:
                 continue
@@ -251,6 +255,14 @@ class Optimizer:
             options = ", ".join(f"{name}={value!r}" for name, value in group.items() if name != "params")
             lines += f"  group {k}: {len(group['params'])} parameters, {options}\n"
         return f"{self._name}(\n{lines})"
+
+
+def _step_number(wrong: str, value: Any) -> int:
+    """A saved number of steps, in whatever kind of number it was saved. Raises ValueError unless it is one."""
+    number = getattr(value, "item", lambda: value)() if np.ndim(value) == 0 else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or number < 0 or number % 1:
+        raise ValueError(f"{wrong}step: got {value!r}, want a whole number of at least 0")
+    return int(number)
 
 
 def _python_number(value: Any) -> Any:

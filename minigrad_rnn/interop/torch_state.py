@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ..cells import Cell, GRUCell, LSTMCell, RNNCell
 from ..cells.lstm import STANDARD
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
 
 Host = np.ndarray[Any, Any]
 Entry = tuple[tuple[str, ...], Parameter]
@@ -57,7 +60,7 @@ def torch_state_dict(module: nn.Module, prefix: str = "") -> dict[str, Host]:
     return state
 
 
-def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: str = "") -> None:
+def load_torch_state_dict(module: nn.Module, state: SupportsKeysAndGetItem[str, Any], prefix: str = "") -> None:
     """Write a torch model's state into the module's parameters, converted to their dtype and backend.
 
     Where torch has two biases and our cell one, their sum is written, added in the state's dtype. If anything is wrong,
@@ -74,7 +77,7 @@ def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: s
             twice. The message lists every problem.
         TypeError: `state` is not a mapping, such as a torch module instead of its `state_dict()`.
     """
-    _check_mapping("load_torch_state_dict", state)
+    state = _as_dictionary("load_torch_state_dict", state)
     entries = list(_entries(module, prefix))
     known = {key: parameter for keys, parameter in entries for key in keys}
     wrong = [f"got no {key}, want its array {p.shape}" for key, p in known.items() if key not in state]
@@ -103,7 +106,7 @@ def load_torch_state_dict(module: nn.Module, state: Mapping[str, Any], prefix: s
 
 
 def recurrence_from_torch_state_dict(
-    kind: str, state: Mapping[str, Any], prefix: str = "", **options: Any
+    kind: str, state: SupportsKeysAndGetItem[str, Any], prefix: str = "", **options: Any
 ) -> Recurrence:
     """Return our RNN, LSTM or GRU with torch's weights, built from nothing but the state.
 
@@ -123,7 +126,7 @@ def recurrence_from_torch_state_dict(
         TypeError: an option that the state determines; or as in `load_torch_state_dict`.
     """
     name = "recurrence_from_torch_state_dict"
-    _check_mapping(name, state)
+    state = _as_dictionary(name, state)
     check_choice(name, KINDS, kind=kind)
     if inferred := [option for option in options if option in INFERRED]:
         raise TypeError(f"{name}: {inferred[0]}: got {options[inferred[0]]!r}, want it left out: the state decides it")
@@ -170,9 +173,10 @@ def recurrence_from_torch_state_dict(
     return module
 
 
-def _check_mapping(name: str, state: Any) -> None:
+def _as_dictionary(name: str, state: Any) -> dict[str, Any]:
     if not isinstance(state, Mapping):
         raise TypeError(f"{name}: state: got {type(state).__name__}, want arrays by their names, as state_dict() gives")
+    return dict(state)
 
 
 def _entries(module: nn.Module, path: str, ancestors: tuple[int, ...] = ()) -> Iterator[Entry]:
