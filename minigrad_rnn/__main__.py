@@ -154,7 +154,8 @@ def _line(v: Verification, same: tuple[str, str]) -> str:
     """A model's errors and its title without the parts common to all; on a terminal, long lines are wrapped."""
     numeric = "–" if v.largest_difference is None else f"{v.largest_difference:.1e}"
     title = v.title.replace(same[0], "").replace(same[1], "") + ("" if v.passed else "  FAILED")
-    indent = f"{v.largest:10.1e}  {numeric:>10}  "
+    exact = "–" if v.largest is None else f"{v.largest:.1e}"
+    indent = f"{exact:>10}  {numeric:>10}  "
     if not sys.stdout.isatty():
         return indent + title
     width = max(60, shutil.get_terminal_size().columns - 1)

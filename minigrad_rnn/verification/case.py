@@ -1,11 +1,11 @@
-"""Base class of the gradient computations that `verify_bptt` runs with each implementation, and finite differences."""
+"""Base class of the gradient computations that `verify_bptt` runs with each implementation."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,12 @@ from minigrad.backend import Backend, to_numpy
 from minigrad.validation import as_tensor
 
 from ..manual_bptt import ReferenceResult
+from .rounding_noise import RoundingNoise
 
 Divergence = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
 """DIV(output, final state): a scalar tensor from the output (T, B, D·H) and the final state's arrays (cells, B, H)."""
 Array = np.ndarray[Any, Any]
 Gradients = dict[str, Array]
-STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
-"""Steps of the finite differences, tried in turn: a kink, as of relu, may lie within the larger ones."""
 
 
 @dataclass
@@ -42,6 +41,8 @@ class VerificationCase(ABC):
     differentiable: bool
     """Whether the gradient is the divergence's derivative, which finite differences approximate."""
     implementations: tuple[str, ...]
+    has_reference: bool
+    """Whether there is a BPTT by hand."""
 
     @abstractmethod
     def call(self, model: Any, leaves: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
@@ -97,6 +98,29 @@ class VerificationCase(ABC):
         first, *rest = leaves.values()
         d_output, *d_ends = gradients_by_name(self.divergence(first, tuple(rest)), leaves).values()
         return self.to_reference(d_output), pack([self.to_reference(d, is_state=True) for d in d_ends])
+
+    def moved(self, rng: np.random.Generator) -> VerificationCase:
+        """The same case with every parameter and value moved at random, by up to a hundredth of its largest entry."""
+
+        def near(a: Array) -> Array:
+            return np.asarray(a + 0.01 * (np.max(np.abs(a), initial=0.0) or 1.0) * rng.uniform(-1, 1, a.shape))
+
+        model = copy.deepcopy(self.model)
+        for parameter in model.parameters():
+            parameter.data = self.backend.from_numpy(near(parameter.numpy()))
+        return replace(self, model=model, values={name: near(a) for name, a in self.values.items()})
+
+    def rounding(self, rng: np.random.Generator, runs: int = 3) -> dict[str, float]:
+        """By name, how far a result moves if every operation's value is changed in its last bits: the largest entry."""
+        right = self.on_the_tape("graph")
+        sizes = dict.fromkeys(right, 0.0)
+        for _ in range(runs):
+            with RoundingNoise(rng, self.backend):
+                changed = self.on_the_tape("graph")
+            for name, a in right.items():
+                gap = float(np.max(np.abs(changed[name] - a), initial=0.0))
+                sizes[name] = max(sizes[name], gap if np.isfinite(gap) else 0.0)
+        return sizes
 
     def value_along(self, name: str, v: Array) -> Callable[[float], float]:
         """The divergence as a function of a step along v, away from the parameter or value called `name`."""
@@ -158,26 +182,3 @@ def joint_divergence(rng: np.random.Generator, backend: Backend) -> Divergence:
         return total * total + mg.sin(output * 3.0).mean() + total  # type: ignore[no-any-return]
 
     return divergence
-
-
-def difference(value: Callable[[float], float], slope: float, tolerance: float) -> float:
-    """Relative error of `slope` against a central difference of fourth order of `value` at 0."""
-    error = float("inf")
-    for h in STEPS:
-        numeric = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
-        scale = max(abs(numeric), abs(slope))
-        error = min(error, abs(numeric - slope) / scale if scale > 1e-9 else abs(numeric - slope))
-        if error <= tolerance:
-            break
-    return float(error)
-
-
-def direction(gradient: Array, rng: np.random.Generator) -> Array:
-    """A random direction that leans towards the gradient, so that its slope is not small by chance.
-
-    A wrong gradient still shows, since the true slope along it differs then.
-    """
-    noise = rng.standard_normal(gradient.shape)
-    v: Array = np.asarray(noise / np.linalg.norm(noise))
-    norm = float(np.linalg.norm(gradient))
-    return v + gradient / norm if norm else v

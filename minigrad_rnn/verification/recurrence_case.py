@@ -60,7 +60,7 @@ class RecurrenceCase(VerificationCase):
 
     @staticmethod
     def of(
-        model: Recurrence, xs: Any, state: Any, divergence: Divergence | None, rng: np.random.Generator, lengths: Any,
+        model: Any, xs: Any, state: Any, divergence: Divergence | None, rng: np.random.Generator, lengths: Any,
         masks: Mapping[str, CellMasks] | None, truncation: Truncation | None,
     ) -> RecurrenceCase:  # fmt: skip
         backend = get_backend(next(iter(model.parameters())).backend)
@@ -68,8 +68,10 @@ class RecurrenceCase(VerificationCase):
         shape = values["xs"].shape
         if len(shape) not in (2, 3):
             raise ValueError(f"verify_bptt: xs: got shape {shape}, want three axes, or two without a batch")
-        twin = float64_copy(model)
-        twin.impl = "graph"
+        whole = float64_copy(model)
+        if whole is not (twin := recurrence_of(whole)):
+            whole.eval()  # such a model takes no masks
+        model, twin.impl = recurrence_of(model), "graph"
         names = model.cell_type.state_names
         batch_axis = 0 if model.batch_first else 1
         T, B = (shape[0], 1) if len(shape) == 2 else (shape[1 - batch_axis], shape[batch_axis])
@@ -94,25 +96,34 @@ class RecurrenceCase(VerificationCase):
             masks = {} if model.training else model.draw_masks(T, B)
         masks = {name: float64_masks(mask) for name, mask in masks.items()}
         title = [f"{type(model).__name__}({model.extra_repr()})", f"T={T}", f"B={B}"]
+        if whole is not twin:
+            title[0] = f"{type(whole).__name__}({title[0]})"
         title += ["lengths"] * bool(lengths) + ["masks"] * bool(masks) + [repr(truncation)] * bool(truncation)
         inside = any(m.recurrent is not None or m.zoneout for m in masks.values())
         implementations = ("graph",) if inside or twin.fused_refusal() else ("graph", "fused")
+        has_reference = whole is twin and model.cell_type in REFERENCED
+        if truncation is not None and not has_reference and len(implementations) == 1:
+            got = f"some for a {model.cell_type.__name__} without a BPTT by hand or a fused sequence"
+            raise TypeError(f"verify_bptt: truncation: got {got}: there is nothing to compare its gradient with")
         return RecurrenceCase(
-            twin, values, divergence or joint_divergence(rng, backend), backend,
-            f"{', '.join(title)}, float64 on {backend.name}", names, truncation is None, implementations,
+            whole, values, divergence or joint_divergence(rng, backend), backend,
+            f"{', '.join(title)}, float64 on {backend.name}", names, truncation is None, implementations, has_reference,
             lengths, masks, truncation,
         )  # fmt: skip
 
-    def call(self, model: Recurrence, leaves: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
+    def call(self, model: Any, leaves: Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         state = pack([leaves[f"{n}(−1)"] for n in self.state_names if f"{n}(−1)" in leaves])
+        if not isinstance(model, Recurrence):
+            result = model(leaves["xs"], state, lengths=self.lengths)
+            return result if isinstance(result, tuple) else (result, None)
         if self.truncation is not None:
             return self.truncation.run(model, leaves["xs"], state, self.masks, self.lengths)
         output, final = model(leaves["xs"], state, lengths=self.lengths, masks=self.masks)
         return output, final
 
-    def twin(self, implementation: str) -> Recurrence:
-        twin: Recurrence = self.model if implementation == "graph" else float64_copy(self.model)
-        twin.impl = implementation
+    def twin(self, implementation: str) -> Any:
+        twin = self.model if implementation == "graph" else float64_copy(self.model)
+        recurrence_of(twin).impl = implementation
         return twin
 
     def reference(self) -> tuple[ReferenceResult, Gradients]:
@@ -158,6 +169,12 @@ class RecurrenceCase(VerificationCase):
         for name, size, zone in zip(self.state_names, self.model.cells[0].state_sizes, mask.zoneout):
             parts[name] = None if zone is None else np.broadcast_to(zone, (T, B, size)).copy()
         return {name: a for name, a in parts.items() if a is not None}
+
+
+def recurrence_of(model: Any) -> Recurrence:
+    """The recurrence itself, or the one inside a ManyToOne or ManyToMany."""
+    recurrence: Recurrence = model if isinstance(model, Recurrence) else model.recurrence
+    return recurrence
 
 
 def float64_masks(mask: CellMasks) -> CellMasks:
