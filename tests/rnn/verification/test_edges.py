@@ -120,6 +120,32 @@ def test_one_unit_at_a_kink(options: dict[str, Any]) -> None:
     assert any(row.beside_kink for row in found.rows), str(found)
 
 
+def at_the_ends_of_a_hard_sigmoid() -> tuple[RNN, Any, Any]:
+    """0.25 z + 0.5 is 0, 1 and between, each once."""
+    net = RNN(1, 1, dtype="float64", bias=False, nonlinearity=("hard_sigmoid", 0.25, 0.5))
+    net.forward0.Wc.data, net.forward0.Wr.data = np.ones((1, 1)), np.zeros((1, 1))
+    return net, np.array([0.0, -2.0, 2.0])[:, None, None], np.zeros((1, 1, 1))
+
+
+def test_implementations_may_take_either_slope_at_a_kink() -> None:
+    found = verify_bptt(*at_the_ends_of_a_hard_sigmoid())
+    assert found.passed, str(found)
+    assert found.largest <= 1e-10
+    assert any(row.beside_kink for row in found.rows)
+
+
+def test_a_wrong_rule_does_not_hide_behind_a_kink(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = rnn.rnn_bptt
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        dz, *rest = right(*args, **options)
+        return dz * 1.001, *rest
+
+    monkeypatch.setattr(rnn, "rnn_bptt", wrong)
+    found = verify_bptt(*at_the_ends_of_a_hard_sigmoid())
+    assert {row.name for row in found.rows if not row.passed} >= {"forward0.Wc", "xs"}
+
+
 def test_a_pool_with_equal_maxima() -> None:
     """Of a max over steps that are equal, which is another kink."""
     net = RNN(1, 2, bias=False, dtype="float64")
