@@ -114,7 +114,8 @@ LAST_IS_OPTIONAL = """\
 """
 # Most operations save an input, their result, or both inputs; `sources` says which.
 SOURCES_OF_ONE = """() if not saved else (0,) if len(saved) == 1 and saved[0] is array0 else \
-(1,) if len(saved) == 1 and saved[0] is value else"""
+(1,) if len(saved) == 1 and saved[0] is value else \
+(0, 1) if len(saved) == 2 and saved[0] is array0 and saved[1] is value else"""
 SOURCES_OF_MORE = (
     """() if not saved else (0, 1) if len(saved) == 2 and saved[0] is array0 and saved[1] is array1 else"""
 )

@@ -93,6 +93,8 @@ def wide_sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
             return x.sum(axis=axis, keepdims=keepdims)  # pairwise
         if axis == 0 and x.ndim == 2 and not keepdims:
             return _sum_rows(x)
+    elif axis is None and not keepdims and 0 not in x.strides:
+        return x.ravel("K").sum()  # in memory order: a view of any array without gaps
     return _sum(x, axis, keepdims)
 
 
