@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import NUMPY, Backend, get_backend, is_array
+from .backend import BY_ARRAY_TYPE, NUMPY, Backend, get_backend, is_array
 
 Array = Any
 ON_HOST = frozenset((1, 3, 11))
@@ -28,7 +28,7 @@ def import_array(caller: str, argument: str, value: Any) -> Any:
     Raises:
         TypeError: it requires a gradient, which would end here; it is on a device; NumPy lacks its dtype or layout.
     """
-    if not is_foreign(value):
+    if type(value) in BY_ARRAY_TYPE or not is_foreign(value):
         return value
     got = f"{caller}: {argument}: got a {type_name(value)}"
     if device_of(value, got) not in ON_HOST:

@@ -103,11 +103,12 @@ def check_series(
         ValueError: another shape, T = 0 or B = 0.
     """
     xs = xs if isinstance(xs, Tensor) else import_array(caller, argument, xs)
-    shape = tuple(as_tensor(caller, argument, xs).shape)
+    series = as_tensor(caller, argument, xs)
+    shape = series.shape
     if len(shape) not in (2, 3) or shape[-1] != features:
         want = f"({'B, T' if batch_first else 'T, B'}, {features}) or (T, {features})"
         raise ValueError(f"{caller}: {argument}: got shape {shape}, want {want}")
-    check_like(caller, argument, xs, parameter)
+    check_like(caller, argument, series, parameter)
     unbatched = len(shape) == 2
     xs = xs[:, None] if unbatched else xs.swapaxes(0, 1) if batch_first else xs
     T, B = xs.shape[:2]

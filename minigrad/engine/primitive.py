@@ -138,7 +138,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                     raise mixed_backend_error(name, args)
             else:
                 several = True
-        if several and live:
+        if several and live and len(set(map(id, arrays))) < len(arrays):
             tell_apart(arrays, parents)
         backend = None if array_type is None else BY_ARRAY_TYPE[array_type]
         if odd or backend is None:

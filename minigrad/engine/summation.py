@@ -64,9 +64,11 @@ def long_product(a: Array, b: Array) -> Array:
     of `LONG`, then.
     """
     k = a.shape[-1]
+    if k <= LONG:
+        return a.dot(b)
     narrow = a.ndim == 1 or b.ndim == 1 or a.shape[0] == 1 or b.shape[1] == 1
     narrow = narrow or 4 * LONG < k <= SMALL_PRODUCT // (a.shape[0] * b.shape[1] or 1)
-    if not narrow or k <= LONG or type(a) is not np.ndarray or type(b) is not np.ndarray:
+    if not narrow or type(a) is not np.ndarray or type(b) is not np.ndarray:
         return a.dot(b)
     m = k // LONG
     left = (a if a.ndim == 2 else a[None])[:, : m * LONG].reshape(-1, m, LONG).transpose(1, 0, 2)

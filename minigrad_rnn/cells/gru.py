@@ -78,11 +78,13 @@ class GRUCell(Cell):
         )  # fmt: skip
 
     def fused_refusal(self) -> str:
+        if self.clip is None and self.gate_activation == "sigmoid" and self.activation == "tanh":
+            return super().fused_refusal()
         options = {"gate_activation": "sigmoid", "activation": "tanh", "clip": None}
         other = (
             f"{n}={v!r} has no fused sequence" for n, standard in options.items() if (v := getattr(self, n)) != standard
         )
-        return super().fused_refusal() or next(other, "")
+        return super().fused_refusal() or next(other)
 
     def sequence(
         self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False

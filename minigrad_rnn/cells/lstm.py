@@ -117,9 +117,11 @@ class LSTMCell(Cell):
         return lstm_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp, self.gate_options)
 
     def fused_refusal(self) -> str:
+        if self.gate_options == STANDARD:
+            return super().fused_refusal()
         options = zip(GateOptions._fields, self.gate_options, STANDARD)
         other = (f"{name}={value!r} has no fused sequence" for name, value, standard in options if value != standard)
-        return super().fused_refusal() or next(other, "")
+        return super().fused_refusal() or next(other)
 
     def sequence(
         self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False

@@ -61,6 +61,8 @@ class RNNCell(Cell):
         )
 
     def fused_refusal(self) -> str:
+        if self.clip is None and self.nonlinearity in ("tanh", "relu"):
+            return super().fused_refusal()
         clipped = "" if self.clip is None else f"clip={self.clip} acts inside the steps"
         return super().fused_refusal() or clipped or slope_refusal(self.nonlinearity)
 
@@ -121,7 +123,6 @@ def rnn_forward(
     v, h = run.stacked_inputs(xs, h0, b is not None)
     z = per_step(xp.empty(h0.shape[::-1], xs.dtype))
     product = run.product(run.stacked_weights(Wc, Wr, b))
-    value, parameters = FORMULAS[name_of(nonlinearity)].value, parameters_of(nonlinearity)
     for t, (v_t, h_t) in enumerate(zip(per_step(v), per_step(h[1:]))):
         product(v_t, z)
         if nonlinearity == "tanh":
@@ -130,7 +131,7 @@ def rnn_forward(
         if nonlinearity == "relu":
             xp.maximum(z, 0, out=h_t)
         else:
-            h_t[...] = value(xp, z, *parameters)
+            h_t[...] = FORMULAS[name_of(nonlinearity)].value(xp, z, *parameters_of(nonlinearity))
         if lengths is not None and t >= lengths.shortest:  # at padding it could grow without bound
             h_t *= per_step(lengths.valid[t].T)
     return batch_major(h[1:]), v
