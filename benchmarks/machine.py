@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
-CORE_NAMES = ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename")
+from minigrad.debug.blas import describe_arithmetic
 
 
 def processor() -> str:
@@ -27,39 +24,8 @@ def processor() -> str:
 
 def blas() -> str:
     """Return NumPy's BLAS and, where known, the kernel that it chose for this processor."""
-    try:
-        config = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        library = f"{config['name']} {config['version']}"
-    except (TypeError, KeyError):
-        library = "unknown BLAS"
-    kernel = _kernel_by_threadpoolctl() or _kernel_by_openblas()
-    return f"{library}, {kernel} kernels" if kernel else library
-
-
-def _kernel_by_threadpoolctl() -> str | None:
-    try:
-        import threadpoolctl
-    except ImportError:
-        return None
-    pools = threadpoolctl.threadpool_info()
-    return next((p["architecture"] for p in pools if p.get("user_api") == "blas" and p.get("architecture")), None)
-
-
-def _kernel_by_openblas() -> str | None:
-    """Ask OpenBLAS, if it is loaded and the system lists loaded libraries."""
-    maps = Path("/proc/self/maps")
-    loaded = maps.read_text().splitlines() if maps.exists() else []
-    path = next((line.split()[-1] for line in loaded if "openblas" in line.lower()), None)
-    if path is None:
-        return None
-    library = ctypes.CDLL(path)
-    for name in CORE_NAMES:
-        if hasattr(library, name):
-            function = getattr(library, name)
-            function.restype = ctypes.c_char_p
-            answer = function()
-            return answer.decode() if answer else None
-    return None
+    arithmetic = describe_arithmetic()
+    return f"{arithmetic['blas']}, {arithmetic['kernel']} kernels" if arithmetic["kernel"] else str(arithmetic["blas"])
 
 
 def version(package: str) -> str:

@@ -16,26 +16,32 @@ chunk and gradients stop at the cut: truncated back-propagation through time. Th
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-from char_rnn_parts.checkpoint import content_errors, open_checkpoint, previous
-from char_rnn_parts.report import Progress, compare, draw_loss_curve, framed, recent, verify
-from char_rnn_parts.run import Run, Text, encode_prime, make_model, sample_text
-from char_rnn_parts.settings import Command, Settings, contradictions, parse
+try:
+    import contextlib
+    import io
+    import os
+    import signal
+    import threading
+    import time
+    from collections.abc import Sequence
+    from typing import Any
 
-import minigrad as mg
-from minigrad import serialize
-from minigrad.backend import get_backend
-from minigrad_rnn.text.corpus import Vocabulary
+    import numpy as np
+    from char_rnn_parts.arithmetic import arithmetic_of, differences
+    from char_rnn_parts.checkpoint import alone_beside, content_errors, open_checkpoint, previous
+    from char_rnn_parts.memory import require_memory
+    from char_rnn_parts.report import Progress, compare, draw_loss_curve, framed, overflows_in_words, recent, verify
+    from char_rnn_parts.run import Run, Text, encode_prime, make_model, sample_text
+    from char_rnn_parts.settings import Command, Settings, contradictions, parse
+
+    import minigrad as mg
+    from minigrad import serialize
+    from minigrad.backend import get_backend
+    from minigrad_rnn.text.corpus import Vocabulary
+except KeyboardInterrupt:
+    sys.exit(130)
 
 DEMO = {"seconds": 120.0, "learning_rate": 8e-3, "vocabulary_size": 128, "sample_every": 10**9, "temperature": 0.8}
 """What `--demo` sets: the settings that learnt most in two minutes on two cores."""
@@ -63,14 +69,11 @@ class Stop:
 
 
 def train(run: Run, path: str) -> int | None:
-    """Train until the budget is used or a signal arrives, then save a checkpoint. Return the signal's number, or None.
-
-    NumPy's overflow warnings are silenced: `Run.fetch` reports a loss that is no longer finite.
-    """
+    """Train until the budget is used or a signal arrives, then save. Return the signal's number, or None."""
     s, progress = run.settings, Progress(run)
     start = time.perf_counter() - run.seconds
     try:
-        with Stop() as stop, np.errstate(over="ignore", invalid="ignore"):
+        with Stop() as stop:
             while run.fraction_done() < 1 and stop.signal is None:
                 run.train_chunk()
                 run.seconds = time.perf_counter() - start
@@ -106,6 +109,7 @@ def sample_only(command: Command, checkpoint: str) -> None:
         raise ValueError(f"--sample-length: got {settings.sample_length}, want at least 1 with --sample-only")
     with content_errors(checkpoint):
         vocabulary = Vocabulary(**metadata["vocabulary"])
+        require_memory(settings, len(vocabulary), 1)
         model = make_model(settings, vocabulary, np.random.default_rng(0)).to(command.backend)
         model.load_state_dict(serialize.unflatten(arrays, metadata["tree"]["model"]))
     print(sample_text(settings, model, vocabulary, np.random.default_rng([settings.seed, 1])))
@@ -123,10 +127,12 @@ def prepare(command: Command) -> tuple[Run, Text, str]:
         text = Text(settings)
         if text.fingerprint != metadata.get("fingerprint"):
             raise ValueError(f"--text: got {text.description}, want the text that {command.resume} was trained on")
-        run = Run(settings, text, command.backend)
         with content_errors(command.resume):
+            run = Run(settings, text, command.backend, Vocabulary(**metadata["vocabulary"]))
             run.restore(arrays, metadata, command.backend)
         run.saved = os.path.realpath(command.resume)
+        if warning := differences(metadata.get("arithmetic"), arithmetic_of(run.model)):
+            print(f"char_rnn.py: {warning}", file=sys.stderr)
     encode_prime(settings, run.vocabulary)  # an unknown character is an error now, not at the first sample
     path = command.resume or "runs/char_rnn/checkpoint.npz"
     if command.out is not None:
@@ -141,25 +147,52 @@ def prepare(command: Command) -> tuple[Run, Text, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0; 2 for a wrong flag or input; 1 if training failed; 128 + the signal that stopped it."""
-    path = None
-    try:
-        command = parse(argv, __doc__ or "")
-        get_backend(command.backend)
-        if command.resume and command.sample_only:
-            sample_only(command, command.resume)
-            return 0
-        run, text, path = prepare(command)
-    except (ValueError, OSError, mg.BackendError, serialize.CheckpointError) as error:
-        print(f"char_rnn.py: {error}", file=sys.stderr)
-        return 2
-    try:
-        return train_and_report(run, text, path, command.demo)
-    except (FloatingPointError, OSError) as error:
-        print(f"char_rnn.py: {error}; the last saved checkpoint is untouched: {path}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nchar_rnn.py: stopped at once; the last checkpoint is {path}", file=sys.stderr)
-        return 130
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(overflows_in_words())
+            command = parse(argv, __doc__ or "")
+            get_backend(command.backend)
+            if command.resume and command.sample_only:
+                sample_only(command, command.resume)
+                return 0
+            run, text, path = prepare(command)
+            stack.enter_context(alone_beside(path))
+        except (MemoryError, OverflowError) as error:
+            print(f"char_rnn.py: {out_of_memory(error)}", file=sys.stderr)
+            return 2
+        except (ValueError, OSError, ImportError, FloatingPointError, mg.BackendError, mg.CheckpointError) as error:
+            print(f"char_rnn.py: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nchar_rnn.py: stopped", file=sys.stderr)
+            return 130
+        try:
+            return train_and_report(run, text, path, command.demo)
+        except (FloatingPointError, OSError) as error:
+            print(f"char_rnn.py: {error}; {what_is_saved(run, path)}", file=sys.stderr)
+            return 1
+        except MemoryError as error:
+            print(f"char_rnn.py: {out_of_memory(error)}; {what_is_saved(run, path)}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(f"\nchar_rnn.py: stopped at once; {what_is_saved(run, path)}", file=sys.stderr)
+            return 130
+
+
+def out_of_memory(error: Exception) -> str:
+    """One sentence about a size that does not fit into the memory, or into a machine's numbers."""
+    why = f" ({error})" if str(error) else ""
+    smaller = "a smaller --hidden-size, --layers, --batch-size, --steps or --vocabulary-size may help"
+    return f"the text or the model does not fit into the memory{why}; {smaller}"
+
+
+def what_is_saved(run: Run, path: str) -> str:
+    """Say which checkpoint there is after a run that ended early."""
+    if run.saved is not None and os.path.exists(run.saved):
+        return f"the last checkpoint of this run is untouched: {run.saved}"
+    if os.path.exists(path):
+        return f"nothing of this run was saved; {path} is an earlier run's, and untouched"
+    return "nothing was saved"
 
 
 def train_and_report(run: Run, text: Text, path: str, demo: bool) -> int:
@@ -174,6 +207,8 @@ def train_and_report(run: Run, text: Text, path: str, demo: bool) -> int:
         f"{s.cell.upper()} with {s.layers} × {s.hidden_size} units, {run.model.num_parameters():,} weights, over "
         f"{len(run.vocabulary)} characters; {s.batch_size} streams, {s.steps} steps; bits per character:"
     )
+    if len(run.vocabulary) < (distinct := len(set(text.train))):
+        print(f"  of the text's {distinct:,} characters the most frequent ones; one symbol stands for all others")
     if run.fraction_done() == 1:
         print("  nothing left to train: the budget is used; a larger --epochs, --chunks or --seconds continues")
     elif number := train(run, path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from minigrad.serialize import atomic_write
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -50,10 +52,5 @@ def save_loss_curve(
         axes.spines[side].set_visible(False)
     if axes.lines:
         axes.legend(frameon=False)
-    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-    try:
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png")

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,27 @@ class Progress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+@contextlib.contextmanager
+def overflows_in_words() -> Iterator[None]:
+    """Replace NumPy's warnings, of which a diverging run gives many, by one sentence at the first overflow.
+
+    What comes of it, such as inf − inf, ends the run: `require_finite`.
+    """
+    told = False
+
+    def tell(kind: str, flag: int) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            print(
+                f"char_rnn.py: {kind}: numbers became too large for their dtype, as they do when a run diverges; said "
+                "once", file=sys.stderr,
+            )  # fmt: skip
+
+    with np.errstate(over="call", invalid="ignore", divide="ignore", call=tell):
+        yield
 
 
 def recent(run: Run) -> float:

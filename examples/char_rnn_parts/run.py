@@ -21,13 +21,17 @@ from minigrad_rnn.text.corpus import Vocabulary, read_corpus, split
 from minigrad_rnn.text.model import CharacterModel, bits_per_character
 from minigrad_rnn.text.streams import Streams
 
+from .arithmetic import arithmetic_of
 from .checkpoint import KIND, previous
+from .memory import require_memory
 from .settings import Settings
 
 WARM_UP = 50
 """Chunks over which the learning rate rises."""
 PLAIN_STATE = ("chunks", "characters", "seconds", "curves", "baselines", "losses")
 """Attributes of a run that go into a checkpoint's metadata as they are."""
+LARGEST_VOCABULARY = 10_000
+"""Characters that the model tells apart unless `--vocabulary-size` says otherwise; the logits grow with them."""
 
 
 class Text:
@@ -53,9 +57,11 @@ def require_finite(chunk: int, loss: float, norm: float) -> None:
 class Run:
     """A model in training, with everything that determines how training continues."""
 
-    def __init__(self, settings: Settings, text: Text, backend: str) -> None:
+    def __init__(self, settings: Settings, text: Text, backend: str, vocabulary: Vocabulary | None = None) -> None:
         self.settings, self.fingerprint = settings, text.fingerprint
-        self.vocabulary = Vocabulary.from_text(text.train, max_size=settings.vocabulary_size)
+        most = settings.vocabulary_size or LARGEST_VOCABULARY
+        self.vocabulary = vocabulary or Vocabulary.from_text(text.train, max_size=most)
+        require_memory(settings, len(self.vocabulary), len(text.train))
         self.held_out = self.vocabulary.encode(text.held_out)
         self.rng = np.random.default_rng(settings.seed)  # weights and dropout
         self.sampling = np.random.default_rng([settings.seed, 1])
@@ -96,7 +102,8 @@ class Run:
         s = self.settings
         if s.seconds is not None:
             return min(1.0, self.seconds / s.seconds)
-        return min(1.0, self.chunks / (s.chunks or math.ceil((s.epochs or 1) * len(self.streams))))
+        budget = s.chunks or (s.epochs or 1) * len(self.streams)
+        return min(1.0, self.chunks / (math.ceil(budget) if budget < math.inf else budget))
 
     def learning_rate(self) -> float:
         """A linear warm-up; then half a cosine over the budget, down to 2 %, or a constant."""
@@ -138,10 +145,11 @@ class Run:
         return sample_text(self.settings, self.model, self.vocabulary, self.sampling).strip("\n")
 
     def save(self, path: str) -> None:
-        """Write everything that determines how training continues to one file, atomically."""
+        """Write everything that determines how training continues to one file, atomically.
+
+        Another run's file is moved away only when the new one is complete.
+        """
         self.fetch()
-        if not self.owns(path):
-            os.replace(path, previous(path))
         parts = self.state if isinstance(self.state, tuple) else [] if self.state is None else [self.state]
         tree = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "state": list(parts)}
         arrays, plain = serialize.flatten(tree)
@@ -151,10 +159,11 @@ class Run:
             "vocabulary": self.vocabulary.state_dict(),
             "tree": plain,
             "streams": self.streams.state_dict(),
+            "arithmetic": arithmetic_of(self.model),
             "generators": [rng.bit_generator.state for rng in (self.rng, self.sampling)],
             **{name: getattr(self, name) for name in ("fingerprint", *PLAIN_STATE)},
         }
-        serialize.save(path, arrays, metadata)
+        serialize.save(path, arrays, metadata, keep_as=None if self.owns(path) else previous(path))
         self.saved = os.path.realpath(path)
 
     def owns(self, path: str) -> bool:
@@ -162,11 +171,16 @@ class Run:
         return self.saved == os.path.realpath(path) or not os.path.exists(path)
 
     def restore(self, arrays: dict[str, Any], metadata: dict[str, Any], backend: str) -> None:
-        """Load what `save` wrote."""
+        """Load what `save` wrote. Raises ValueError, KeyError or TypeError if it wrote something else."""
         tree = serialize.unflatten(arrays, metadata["tree"])
         self.model.load_state_dict(tree["model"])
         self.optimizer.load_state_dict(tree["optimizer"])
-        parts = tuple(mg.tensor(part, backend=backend) for part in tree["state"])
+        names = self.model.recurrence.cell_type.state_names
+        shape = (self.settings.layers, self.settings.batch_size, self.settings.hidden_size)
+        shapes = [part.shape for part in tree["state"]]
+        if shapes not in ([], [shape] * len(names)):
+            raise ValueError(f"state: got arrays of shapes {shapes}, want {shape} for each of {', '.join(names)}")
+        parts = tuple(mg.tensor(part, backend=backend, dtype="float32") for part in tree["state"])
         self.state = parts if len(parts) > 1 else parts[0] if parts else None
         self.streams.load_state_dict(metadata["streams"])
         self.rng.bit_generator.state, self.sampling.bit_generator.state = metadata["generators"]

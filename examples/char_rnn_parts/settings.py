@@ -25,7 +25,9 @@ class Settings:
 
     text: str | None = option(None, "text file or folder (default: the standard library's own sources)")
     held_out: float = option(0.05, "fraction of the text that is not trained on", fixed=True, above=0, below=1)
-    vocabulary_size: int | None = option(None, "keep only the most frequent characters", int, fixed=True, least=2)
+    vocabulary_size: int | None = option(
+        None, "keep only the most frequent characters (at most 10,000)", int, fixed=True, least=2
+    )
     cell: str = option("lstm", "the recurrent cell", fixed=True, choices=tuple(CELLS))
     embedding_size: int = option(64, "length of a character's embedding vector", fixed=True, least=1)
     hidden_size: int = option(256, "units in a layer", fixed=True, least=1)
@@ -61,6 +63,22 @@ class Settings:
         if not any((settings.epochs, settings.chunks, settings.seconds)):
             settings = Settings(**{**defaults, **overrides, "epochs": 1.0})
         return settings
+
+    @staticmethod
+    def of_checkpoint(values: dict[str, Any]) -> Settings:
+        """Return the settings that a checkpoint stores. Raises ValueError unless all could have been saved."""
+        known = {f.name: f for f in fields(Settings)}
+        if unknown := sorted(values.keys() - known.keys()):
+            raise ValueError(f"settings: got {unknown}, which no flag sets")
+        for name, value in values.items():
+            f, kind = known[name], known[name].metadata["kind"]
+            kinds = (int, float) if kind is float else (kind,)
+            if value is None and f.default is None:
+                continue
+            if type(value) not in kinds or value not in f.metadata.get("choices", (value,)):
+                raise ValueError(f"settings: {name}: got {value!r}, want what {flag(name)} takes")
+            _check(f"settings: {name}", value, f.metadata)
+        return Settings(**values)
 
 
 @dataclass(frozen=True)
@@ -120,6 +138,9 @@ def parse(argv: Sequence[str] | None, description: str) -> Command:
     parser.add_argument("--demo", action="store_true", default=False, help="verify, train two minutes, compare, sample")
     overrides = vars(parser.parse_args(argv))
     rest = {name: overrides.pop(name) for name in ("backend", "out", "resume", "sample_only", "demo")}
+    for name, value in {**rest, "text": overrides.get("text")}.items():
+        if value == "":
+            raise ValueError(f"{flag(name)}: got an empty name, want a file or folder")
     for f in fields(Settings):
         if f.name in overrides:
             _check(flag(f.name), overrides[f.name], f.metadata)
@@ -142,7 +163,7 @@ def _check(name: str, value: Any, limits: Any) -> None:
         wants.append(f"above {limits['above']}")
     if "below" in limits and not value < limits["below"]:
         wants.append(f"below {limits['below']}")
-    if not wants and not math.isfinite(value):
+    if not wants and isinstance(value, float) and not math.isfinite(value):
         wants.append("a finite number")
     if wants:
         raise ValueError(f"{name}: got {value}, want {' and '.join(wants)}")

@@ -209,9 +209,9 @@ class Optimizer:
         wrong = f"{self._name}.load_state_dict: "
         try:
             groups, state = list(state_dict["param_groups"]), list(state_dict["state"])
+            got, want = ([len(group["params"]) for group in side] for side in (groups, self.param_groups))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{wrong}state_dict: want 'param_groups' and 'state', as state_dict() gives") from error
-        got, want = ([len(group["params"]) for group in side] for side in (groups, self.param_groups))
         if got != want or len(state) != sum(want):
             raise ValueError(f"{wrong}got groups of {got} parameters and {len(state)} entries, want groups of {want}")
         options = []
@@ -219,6 +219,9 @@ class Optimizer:
         for k, (own, group) in enumerate(zip(self.param_groups, groups)):
             if group.keys() != own.keys():
                 raise ValueError(f"{wrong}group {k}: got options {sorted(group)}, want {sorted(own)}")
+            for name, value in group.items():
+                if name != "params" and _kind(value) != _kind(own[name]):
+                    raise ValueError(f"{wrong}group {k}: {name}: got {value!r}, want {_kind(own[name])}")
             options.append({n: tuple(v) if isinstance(v, list) else v for n, v in group.items() if n != "params"})
             self._check(options[-1])
             members += [(p, options[-1]) for p in own["params"]]
@@ -231,6 +234,8 @@ class Optimizer:
     def _loaded(self, wrong: str, p: Tensor, o: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
         """The state of one parameter from its entry in a state dict."""
         names = {"step", *self.init_state(o)}
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"{wrong}got {entry!r}, want {sorted(names)}")
         if not names - self.switched <= entry.keys() <= names | self.switched:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
         s: dict[str, Any] = {"step": _step_number(wrong, entry["step"])}
@@ -255,6 +260,15 @@ class Optimizer:
             options = ", ".join(f"{name}={value!r}" for name, value in group.items() if name != "params")
             lines += f"  group {k}: {len(group['params'])} parameters, {options}\n"
         return f"{self._name}(\n{lines})"
+
+
+def _kind(value: Any) -> str:
+    """What kind of option a value is, in words."""
+    if isinstance(value, (bool, np.bool_)):
+        return "True or False"
+    if isinstance(value, (list, tuple)):
+        return f"{len(value)} numbers"
+    return "a number" if isinstance(value, (int, float, np.number)) else type(value).__name__
 
 
 def _step_number(wrong: str, value: Any) -> int:

@@ -152,10 +152,15 @@ def read_corpus(
 
     Raises:
         FileNotFoundError, PermissionError: the path does not exist or cannot be read.
-        ValueError: the file is not UTF-8 text or is empty, the folder has no text file, or limit is below 1.
+        ValueError: the path is empty, the file is not UTF-8 text or is empty, the folder has no text file, or limit is
+            below 1.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"read_corpus: limit: got {limit}, want at least 1 character or None")
+    if path is not None and not os.fspath(path):
+        raise ValueError(
+            "read_corpus: path: got an empty path, want a file, a folder, or None for the standard library"
+        )
     excluded = _NOT_LIBRARY if path is None else ()
     if path is None:
         path = sysconfig.get_paths()["stdlib"]

@@ -14,6 +14,8 @@ from ..networks.recurrence import Recurrence
 from .streams import IntArray, Streams
 
 State = Any
+LARGEST_BLOCK = 1 << 24
+"""Logits computed at once by `bits_per_character`: 64 MiB in float32."""
 CELLS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
@@ -75,13 +77,16 @@ def bits_per_character(
 
     Args:
         ids: the encoded text (N,), on the host; the model may be on any backend.
-        steps: characters read at once; the result does not depend on it.
+        steps: characters read at once, fewer if the vocabulary is large, so that the logits stay small; the result does
+            not depend on it.
         limit: stop when about this many characters are predicted in all streams together; None for all of them.
 
     Raises:
         ValueError: a text of fewer than two characters.
     """
-    streams = Streams(ids, max(1, min(batch_size, ids.size // 512)), steps)
+    batch_size = max(1, min(batch_size, ids.size // 512))
+    steps = max(1, min(steps, LARGEST_BLOCK // (batch_size * model.readout.weight.shape[0])))
+    streams = Streams(ids, batch_size, steps)
     state, total, count = None, None, 0
     with inference(model):
         for inputs, targets, _ in streams:

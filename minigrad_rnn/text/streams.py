@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.validation import check_integer
+from minigrad.validation import check_integer, is_integer
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -123,11 +123,11 @@ class Streams:
                 raise ValueError(f"Streams.load_state_dict: state: got {sorted(state)}, want {name} too")
             if expected is not None and state[name] != expected:
                 raise ValueError(f"Streams.load_state_dict: {name}: got {state[name]}, want {expected} as here")
-        epoch, chunk = int(state["epoch"]), int(state["chunk"])
-        if epoch < 0 or not 0 <= chunk < len(self):
+        epoch, chunk = state["epoch"], state["chunk"]
+        if not is_integer(epoch) or not is_integer(chunk) or epoch < 0 or not 0 <= chunk < len(self):
             want = f"a chunk of 0 to {len(self) - 1} and an epoch of at least 0"
             raise ValueError(f"Streams.load_state_dict: state: got chunk {chunk} of epoch {epoch}, want {want}")
-        self.epoch, self.chunk = epoch, chunk
+        self.epoch, self.chunk = int(epoch), int(chunk)
 
     def _layout(self) -> dict[str, int | bool]:
         names = ("batch_size", "steps", "drop_last", "rotate", "seed")

@@ -1,0 +1,35 @@
+"""What the bits of a run's numbers depend on besides its settings, and how that differs from a checkpoint's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import nn
+from minigrad.backend import get_backend
+from minigrad.debug.blas import describe_arithmetic
+
+WORDS = {"backend": "backend", "device": "device", "numpy": "NumPy", "blas": "BLAS", "kernel": "BLAS kernel"}
+WORDS["threads"] = "BLAS threads"
+
+
+def arithmetic_of(model: nn.Module) -> dict[str, Any]:
+    """Return the backend and device of a model, and NumPy's version and BLAS, for a checkpoint."""
+    backend = get_backend(next(iter(model.parameters())).backend)
+    device = None if backend.kernels is None else backend.kernels().device.name
+    return {"backend": backend.name, "device": device, **describe_arithmetic()}
+
+
+def differences(saved: Any, here: dict[str, Any]) -> str:
+    """Return one sentence if a checkpoint tells of another arithmetic than that here, else ""."""
+    if not isinstance(saved, dict):
+        return ""
+    changed = [
+        f"{WORDS[name]} {str(saved[name])[:40]}, here {here[name]}"
+        for name in WORDS
+        if name in saved and saved[name] != here[name]
+    ]
+    if not changed:
+        return ""
+    return (
+        f"the checkpoint was computed with {'; '.join(changed)}: the run goes on, but not bit for bit as it would have"
+    )
