@@ -52,9 +52,11 @@ def accurate_mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
 
 def product_over_rows(left: Array, right: Array) -> Array:
     """`left.T @ right` of (n, p) and (n, q), accurate over many rows; of float16 in float32."""
+    if len(left) <= LONG and left.dtype.char != "e":
+        return left.T.dot(right)  # at half the price of `@`
     if type(left) is np.ndarray and type(right) is np.ndarray and left.dtype.char == right.dtype.char == "e":
         return product_over_rows(left.astype(np.float32), right.astype(np.float32)).astype(np.float16)
-    return long_product(left.T, right) if len(left) > LONG else left.T.dot(right)  # at half the price of `@`
+    return long_product(left.T, right) if len(left) > LONG else left.T.dot(right)
 
 
 def long_product(a: Array, b: Array) -> Array:

@@ -21,8 +21,8 @@ needs, than to look in the forward pass; they take no more memory than the node 
 FLAT = {"e": 3.0, "f": 5.0, "d": 20.0}
 """From where on 1 − sigmoid(x) has lost digits, by the dtype's letter: relative errors are 1e-5 there in float32, 1e-7
 in float64."""
-FLAT_VALUE = {2: 1 / (1 + math.exp(-3)), 4: 1 / (1 + math.exp(-5)), 8: 1 / (1 + math.exp(-20))}
-"""sigmoid(x) there, by the bytes of the dtype."""
+FLAT_VALUE = {letter: 1 / (1 + math.exp(-limit)) for letter, limit in FLAT.items()}
+"""sigmoid(x) there."""
 
 
 def logistic(xp: Any, x: Array) -> Array:
@@ -55,9 +55,10 @@ _FLAT_SIGMOID = (lambda xp, g, x: g * call_in(xp, sigmoid_slope, x),)
 
 def _by_sigmoid(xp: Any, g: Array, x: Array, y: Array) -> Array:
     host = y if xp is np else y._data
-    if not host.item(host.argmax()) <= FLAT_VALUE[host.itemsize]:  # NaN too
-        return g * call_in(xp, sigmoid_slope, x)
-    return g * (y - y * y)
+    limit = FLAT_VALUE.get(host.dtype.char)
+    if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
+        return g * (y - y * y)
+    return g * call_in(xp, sigmoid_slope, x)
 
 
 _SMALL_SIGMOID = (_by_sigmoid,)
@@ -67,14 +68,12 @@ _SMALL_SIGMOID = (_by_sigmoid,)
 def sigmoid(xp: Any, x: Array) -> Any:
     """`1 / (1 + exp(-x))`, without overflow. Its derivative is accurate where the value rounds to 1, too."""
     y = logistic(xp, x)
+    if xp is np and 0 < x.size <= SMALL:
+        return y, (x, y), _SMALL_SIGMOID
     limit = FLAT.get(x.dtype.char)
-    if limit is None:
+    # On a device, finding the largest element would synchronise.
+    if limit is None or (xp is np and (not x.size or x.item(x.argmax()) <= limit)):
         return y, (y,), _SIGMOID
-    if xp is np:  # on a device, finding the largest element would synchronise
-        if 0 < x.size <= SMALL:
-            return y, (x, y), _SMALL_SIGMOID
-        if not x.size or x.item(x.argmax()) <= limit:
-            return y, (y,), _SIGMOID
     return y, (x,), _FLAT_SIGMOID
 
 

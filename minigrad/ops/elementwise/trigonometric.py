@@ -120,16 +120,18 @@ _FLAT_TANH = (lambda xp, g, x: g * call_in(xp, sech_squared, x),)
 FLAT = {"e": 2.0, "f": 3.0, "d": 10.0}
 """From where on 1 − tanh(x)² has lost digits, by the dtype's letter: relative errors are 1e-5 there in float32, 1e-7 in
 float64."""
-FLAT_SQUARE = {2: math.tanh(2) ** 2, 4: math.tanh(3) ** 2, 8: math.tanh(10) ** 2}
-"""tanh(x)² there, by the bytes of the dtype."""
+FLAT_SQUARE = {letter: math.tanh(limit) ** 2 for letter, limit in FLAT.items()}
+"""tanh(x)² there."""
 
 
 def _by_tanh(xp: Any, g: Array, x: Array, y: Array) -> Array:
     square = y * y
     host = square if xp is np else square._data
-    if not host.item(host.argmax()) <= FLAT_SQUARE[host.itemsize]:  # NaN too
-        return g * call_in(xp, sech_squared, x)
-    return g - g * square
+    limit = FLAT_SQUARE.get(host.dtype.char)
+    if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
+        square *= g
+        return g - square
+    return g * call_in(xp, sech_squared, x)
 
 
 _SMALL_TANH = (_by_tanh,)
@@ -139,14 +141,12 @@ _SMALL_TANH = (_by_tanh,)
 def tanh(xp: Any, x: Array) -> Any:
     """The hyperbolic tangent. Its derivative is accurate where the value rounds to ±1, too."""
     y = xp.tanh(x)
+    if xp is np and 0 < x.size <= SMALL:
+        return y, (x, y), _SMALL_TANH
     limit = FLAT.get(x.dtype.char)
-    if limit is None:
+    # On a device, finding the largest elements would synchronise.
+    if limit is None or (xp is np and (not x.size or (x.item(x.argmax()) <= limit and x.item(x.argmin()) >= -limit))):
         return y, (y,), _TANH
-    if xp is np:  # on a device, finding the largest elements would synchronise
-        if 0 < x.size <= SMALL:
-            return y, (x, y), _SMALL_TANH
-        if not x.size or (x.item(x.argmax()) <= limit and x.item(x.argmin()) >= -limit):
-            return y, (y,), _TANH
     return y, (x,), _FLAT_TANH
 
 
