@@ -8,8 +8,8 @@ from minigrad import nn
 from minigrad.backend import get_backend
 from minigrad.debug.blas import describe_arithmetic
 
-WORDS = {"backend": "backend", "device": "device", "numpy": "NumPy", "blas": "BLAS", "kernel": "BLAS kernel"}
-WORDS["threads"] = "BLAS threads"
+WORDS = {"backend": "backend", "device": "device", "numpy": "NumPy", "simd": "vector units", "blas": "BLAS"}
+WORDS |= {"kernel": "BLAS kernel", "threads": "BLAS threads"}
 
 
 def arithmetic_of(model: nn.Module) -> dict[str, Any]:
@@ -23,11 +23,10 @@ def differences(saved: Any, here: dict[str, Any]) -> str:
     """Return one sentence if a checkpoint tells of another arithmetic than that here, else ""."""
     if not isinstance(saved, dict):
         return ""
-    changed = [
-        f"{WORDS[name]} {str(saved[name])[:40]}, here {here[name]}"
-        for name in WORDS
-        if name in saved and saved[name] != here[name]
-    ]
+    names = [name for name in WORDS if name in saved and saved[name] != here[name]]
+    if "numpy" in names and "simd" in names:  # each version has its own names for vector units
+        names.remove("simd")
+    changed = [f"{WORDS[name]} {str(saved[name])[:40]}, here {here[name]}" for name in names]
     if not changed:
         return ""
     return (

@@ -1,6 +1,6 @@
-"""Say which arithmetic NumPy computes with here: its version, and its BLAS with the kernel and the number of threads.
+"""Say which arithmetic NumPy computes with here: its version, the processor's vector units, and the BLAS.
 
-The bits of a product of matrices depend on all of these; see docs/numerics.md.
+The bits of functions and of products of matrices depend on these; see docs/numerics.md.
 """
 
 from __future__ import annotations
@@ -17,28 +17,31 @@ PREFIXES = ("scipy_openblas_get_{}64_", "scipy_openblas_get_{}", "openblas_get_{
 
 
 def describe_arithmetic() -> dict[str, str | int | None]:
-    """Return {"numpy": version, "blas": library and version, "kernel": name, "threads": number}.
+    """Return {"numpy": version, "simd": name, "blas": library and version, "kernel": name, "threads": number}.
 
-    The kernel is the one that OpenBLAS chose for this processor or was told by OPENBLAS_CORETYPE; it and the number of
-    threads are None where NumPy's BLAS is another library.
+    `simd` is the best of the vector units that NumPy's functions use here, or None where that is only its baseline or
+    not told. The kernel is the one that OpenBLAS chose for this processor or was told by OPENBLAS_CORETYPE; it and the
+    number of threads are None where NumPy's BLAS is another library.
     """
     library = _openblas()
     kernel = _ask(library, "corename", ctypes.c_char_p)
     return {
         "numpy": np.__version__,
-        "blas": _name(),
+        "simd": _configured("SIMD Extensions", "found"),
+        "blas": _configured("Build Dependencies", "blas"),
         "kernel": None if kernel is None else kernel.decode(),
         "threads": _ask(library, "num_threads", ctypes.c_int),
     }
 
 
-def _name() -> str:
+def _configured(section: str, entry: str) -> str | None:
+    """An entry of NumPy's own description, the last of a list; None where there is none."""
     try:
         config: Any = np.show_config(mode="dicts")
-        blas = config["Build Dependencies"]["blas"]
-        return f"{blas['name']} {blas['version']}"
-    except (TypeError, KeyError):
-        return "unknown"
+        value = config[section][entry]
+        return str(value[-1]) if isinstance(value, list) else f"{value['name']} {value['version']}"
+    except (TypeError, KeyError, IndexError):
+        return None
 
 
 @cache
