@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
+
 
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
