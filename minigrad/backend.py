@@ -110,6 +110,12 @@ def _cupy_packages() -> list[str]:
     return sorted({name for name in names if re.fullmatch(r"cupy(-cuda\d+x|-rocm.*)?", name)})
 
 
+def _with_libraries(installed: list[str]) -> str:
+    """How pip installs the CUDA libraries beside CuPy; "" for builds of CuPy that the index has without them."""
+    package = installed[0] if installed else "cupy-cuda13x"
+    return f", or pip install '{package}[ctk]'" if package in ("cupy-cuda12x", "cupy-cuda13x") else ""
+
+
 def _load_cupy() -> Backend:
     if len(installed := _cupy_packages()) > 1:  # checked first: together they may not even be importable
         raise BackendError(
@@ -142,8 +148,8 @@ def _load_cupy() -> Backend:
         _ = cupy.cuda.cublas
     except (ImportError, RuntimeError, OSError) as error:
         raise BackendError(
-            "backend 'cupy': cupy is installed, but not the CUDA libraries that it needs; install the CUDA toolkit, or "
-            f"pip install '{(installed or ['cupy-cuda13x'])[0]}[ctk]'. CuPy said: {error}"
+            "backend 'cupy': cupy is installed, but not the CUDA libraries that it needs; install the CUDA toolkit"
+            f"{_with_libraries(installed)}. CuPy said: {error}"
         ) from error
     return Backend(
         "cupy",

@@ -200,6 +200,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader closed the pipe, as `head` does; Python would fail again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
     except (mg.BackendError, ValueError) as error:
         print(f"python -m minigrad_rnn {arguments.command}: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import stat
 import sys
 import tracemalloc
@@ -163,6 +164,23 @@ def test_a_missing_safetensors_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
         with pytest.raises(ImportError, match="needs the package safetensors: pip install safetensors"):
             action(tmp_path / "c.safetensors")
     assert os.listdir(tmp_path) == []
+
+
+ON_THE_INDEX = {"cupy-cuda12x", "cupy-cuda13x", "cupy-cuda13x[ctk]", "matplotlib", "onnx", "safetensors", "scipy"}
+OTHERS = {".", ".[cuda13]", ".[onnx]", ".[safetensors]", ".[plot]", "{package}[ctk]"}
+"""This project's own extras, and a name that tests/rnn/test_doctor.py fills in."""
+
+
+def test_install_hints_name_packages_that_the_index_has() -> None:
+    root = Path(__file__).resolve().parents[1]
+    files = [p for d in ("minigrad", "minigrad_rnn", "examples", "docs") for p in (root / d).rglob("*.[pm][yd]")]
+    hints = {
+        hint
+        for file in [*files, root / "README.md"]
+        for hint in re.findall(r"pip install '?([\w.{}\[\]-]*[\w\]}.])", file.read_text(encoding="utf-8"))
+    }
+    assert hints <= ON_THE_INDEX | OTHERS
+    assert {"safetensors", "onnx", "cupy-cuda13x"} <= hints
 
 
 # Files that are no checkpoints

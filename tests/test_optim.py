@@ -289,6 +289,17 @@ def test_sgd_wants_a_learning_rate() -> None:
         (lambda s: s["param_groups"][0].update(lr=-1.0), "lr: got -1.0"),
         (lambda s: s["state"][2].pop("exp_avg"), "parameter 2: got ['exp_avg_sq', 'step'], want"),
         (lambda s: s["state"][2].update(exp_avg=np.zeros(2)), "parameter 2: exp_avg: got shape (2,), want ()"),
+        (lambda s: s["state"][2].update(exp_avg=np.array(1j)), "parameter 2: exp_avg: got complex128, want"),
+        (lambda s: s["state"][2].update(step=-1), "parameter 2: step: got -1, want a whole number of at least 0"),
+        (lambda s: s["state"][2].update(step=1.5), "parameter 2: step: got 1.5"),
+        (lambda s: s["state"][2].update(step=float("nan")), "parameter 2: step: got nan"),
+        (lambda s: s["state"][2].update(step=np.ones(2)), "parameter 2: step: got array"),
+        (lambda s: s["state"].__setitem__(1, 3), "parameter 1: got 3, want"),
+        (lambda s: s["param_groups"][0].update(betas=(0.9,)), "betas: got (0.9,), want 2 numbers"),
+        (lambda s: s["param_groups"][0].update(betas=0.9), "betas: got 0.9, want 2 numbers"),
+        (lambda s: s["param_groups"][0].update(lr="0.1"), "lr: got '0.1', want a number"),
+        (lambda s: s["param_groups"][0].update(lr=True), "lr: got True, want a number"),
+        (lambda s: s["param_groups"].__setitem__(0, 3), "want 'param_groups' and 'state'"),
     ],
 )
 def test_a_wrong_state_changes_nothing(spoil: Any, message: str) -> None:

@@ -79,8 +79,8 @@ def content_errors(path: str) -> Iterator[None]:
     except (serialize.CheckpointError, mg.BackendError, MemoryError):
         raise
     except Exception as error:  # a file can hold anything
-        reason = error if isinstance(error, ValueError) else repr(error)
-        raise serialize.CheckpointError(f"{path}: its parts do not fit together: {reason}") from error
+        reason = " ".join((str(error) if isinstance(error, ValueError) else repr(error)).split())  # in one line
+        raise serialize.CheckpointError(f"{path}: its parts do not fit together: {reason[:300]}") from error
 
 
 def previous(path: str) -> str:

@@ -180,7 +180,9 @@ class Run:
         shapes = [part.shape for part in tree["state"]]
         if shapes not in ([], [shape] * len(names)):
             raise ValueError(f"state: got arrays of shapes {shapes}, want {shape} for each of {', '.join(names)}")
-        parts = tuple(mg.tensor(part, backend=backend, dtype="float32") for part in tree["state"])
+        if any(part.dtype != "float32" for part in tree["state"]):
+            raise ValueError(f"state: got {[str(part.dtype) for part in tree['state']]}, want float32")
+        parts = tuple(mg.tensor(part, backend=backend) for part in tree["state"])
         self.state = parts if len(parts) > 1 else parts[0] if parts else None
         self.streams.load_state_dict(metadata["streams"])
         self.rng.bit_generator.state, self.sampling.bit_generator.state = metadata["generators"]

@@ -243,6 +243,8 @@ class Optimizer:
             if name not in entry:
                 continue
             array = as_array(entry[name], wrong, name)
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"{wrong}{name}: got {array.dtype}, want an array of real numbers")
             if tuple(array.shape) != p.shape:
                 raise ValueError(f"{wrong}{name}: got shape {tuple(array.shape)}, want {p.shape}")
             s[name] = backend_of(p._data).from_numpy(np.array(to_numpy(array), dtype=p.dtype))

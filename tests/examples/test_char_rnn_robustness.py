@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import stat
 import subprocess
@@ -202,6 +203,39 @@ def test_parts_that_no_run_saves_are_refused(text: Path, tmp_path: Path, capsys:
         assert "other.npz: " in complaint(capsys, ["--resume", str(other), "--chunks", "4"])
     serialize.save(other, arrays, good)
     assert char_rnn.main(["--resume", str(other), "--chunks", "4"]) == 0
+
+
+PLANTED: list[Any] = [None, True, -1, 1.5, 2**70, float("nan"), "", "x", [], [[]], {}, {"a": 1}]
+PLANTED += [{"$array": "model/readout.weight"}, {"$array": "nowhere"}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of everything in nested dictionaries and lists."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(p for key, inner in entries for p in places(inner, (*path, key)))]
+
+
+def test_a_value_planted_anywhere_is_refused_in_one_line_or_harmless(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(text, tmp_path, "--chunks", "3") == 0
+    other, rng = tmp_path / "other.npz", np.random.default_rng(0)
+    arrays, good = checkpoint(tmp_path)
+    codes = []
+    for _ in range(40):
+        metadata = copy.deepcopy(good)
+        *path, last = (paths := places(good)[1:])[rng.integers(len(paths))]
+        place: Any = metadata
+        for key in path:
+            place = place[key]
+        place[last] = PLANTED[rng.integers(len(PLANTED))]
+        serialize.save(other, arrays, metadata)
+        capsys.readouterr()
+        codes.append(
+            char_rnn.main(["--resume", str(other), "--sample-only"] if rng.random() < 0.3 else ["--resume", str(other)])
+        )
+        assert capsys.readouterr().err.count("\n") <= 1
+    assert set(codes) == {0, 2}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -162,6 +162,20 @@ def test_missing_cuda_libraries_are_one_error(
         backend._load_cupy()
 
 
+@pytest.mark.parametrize(
+    ("installed", "hint"),
+    [
+        ([], ", or pip install 'cupy-cuda13x[ctk]'"),
+        (["cupy-cuda12x"], ", or pip install 'cupy-cuda12x[ctk]'"),
+        (["cupy"], ""),  # built from source, for the toolkit that is there
+        (["cupy-cuda11x"], ""),
+        (["cupy-rocm-7-0"], ""),
+    ],
+)
+def test_libraries_are_offered_where_the_index_has_them(installed: list[str], hint: str) -> None:
+    assert backend._with_libraries(installed) == hint
+
+
 def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # an import raises ImportError
     monkeypatch.setattr(backend, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
@@ -171,3 +185,12 @@ def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monke
 
 def test_one_package_of_cupy_at_most_is_found_here() -> None:
     assert len(backend._cupy_packages()) <= 1
+
+
+def test_ctrl_c_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(**_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "run_checks", interrupt)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "\nstopped\n"

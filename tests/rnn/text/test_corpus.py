@@ -192,6 +192,11 @@ def test_a_pipe_neither_blocks_nor_counts(folder: Path) -> None:
         read_corpus(folder / "pipe.txt")
 
 
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(ValueError, match="read_corpus: path: got an empty path"):
+        read_corpus("")
+
+
 def test_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt does not exist, want a text file or a folder"):
         read_corpus(tmp_path / "nowhere.txt")

@@ -7,6 +7,7 @@ import pytest
 
 from minigrad_rnn.networks.truncation import detached
 from minigrad_rnn.seq2seq.sampling import sample
+from minigrad_rnn.text import model as text_model
 from minigrad_rnn.text.model import CharacterModel, bits_per_character
 
 
@@ -35,6 +36,20 @@ def test_bits_per_character_do_not_depend_on_how_the_text_is_cut() -> None:
     assert values[0] > np.log2(11) - 0.5
     assert bits_per_character(model, ids, batch_size=2, steps=16, limit=100) != values[0]
     assert model.training
+
+
+def test_the_logits_of_a_large_vocabulary_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = CharacterModel(500, "gru", 3, 4, rng=0)
+    ids = np.random.default_rng(0).integers(0, 500, 1025)
+    want = bits_per_character(model, ids)
+    lengths: list[int] = []
+    model.register_forward_pre_hook(lambda module, args: lengths.append(len(args[0])))
+    monkeypatch.setattr(text_model, "LARGEST_BLOCK", 500 * 2 * 10)
+    np.testing.assert_allclose(bits_per_character(model, ids), want, rtol=1e-6)
+    assert max(lengths) == 10
+    monkeypatch.setattr(text_model, "LARGEST_BLOCK", 1)
+    bits_per_character(model, ids, limit=20)
+    assert lengths[-1] == 1
 
 
 def test_the_detached_state_ends_the_tape() -> None:

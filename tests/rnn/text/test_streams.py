@@ -157,6 +157,9 @@ def test_constructor_errors(error: type[Exception], arguments: tuple[Any, ...], 
         ({"chunk": 4}, "got chunk 4 of epoch 0, want a chunk of 0 to 3"),
         ({"epoch": -1}, "chunk 0 of epoch -1"),
         ({"chunk": None}, "want chunk too"),
+        ({"chunk": 1.5}, "got chunk 1.5 of epoch 0"),
+        ({"chunk": "1"}, "got chunk 1 of epoch 0"),
+        ({"epoch": True}, "of epoch True"),
     ],
 )
 def test_a_position_of_another_layout_is_refused(change: dict[str, Any], message: str) -> None:
