@@ -101,3 +101,25 @@ def test_the_scaled_error_function_is_the_reciprocal_far_out(xp: Any) -> None:
         far = x.numpy().astype(np.float64)
         np.testing.assert_allclose(g.numpy(), -1 / (np.sqrt(np.pi) * far**2), rtol=1e-6)
         np.testing.assert_allclose(h.numpy(), 2 / (np.sqrt(np.pi) * far**3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gap", [8.0, 16.0, 40.0, 80.0])
+def test_the_probability_that_rounds_to_one_keeps_its_gradient(gap: float, dtype: str) -> None:
+    """p − 1 of the largest is minus the sum of the others, here e^−gap and e^−2·gap over their sum: exact in mpmath."""
+    mp = pytest.importorskip("mpmath")
+    x = mg.tensor(np.array([[0.0, gap, -gap]], dtype), requires_grad=True)
+    with mp.workdps(200):
+        weights = [mp.exp(mp.mpf(z)) for z in (0.0, gap, -gap)]
+        p = [w / sum(weights) for w in weights]
+        exact = [p[0], -(p[0] + p[2]), p[2]]  # of −log p[1]; p[1] times that, negated, of p[1]
+        of_softmax = [-p[1] * part for part in exact]
+    for loss, want in (
+        (mg.cross_entropy(x, [1]), exact),
+        (-mg.log_softmax(x)[0, 1], exact),
+        (mg.softmax(x)[0, 1], of_softmax),
+    ):
+        for create_graph in (False, True):
+            (g,) = mg.gradients(loss, [x], create_graph=create_graph, retain_graph=True)
+            for result, part in zip(g.detach().numpy()[0], want):
+                want_close(float(result), part, dtype, 2e-3 if dtype == "float32" else 1e-6)
