@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (FloatingPointError, OSError) as error:
             print(f"char_rnn.py: {error}; {what_is_saved(run, path)}", file=sys.stderr)
             return 1
-        except MemoryError as error:
+        except (MemoryError, OverflowError) as error:
             print(f"char_rnn.py: {out_of_memory(error)}; {what_is_saved(run, path)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from minigrad_rnn.text.model import CELLS
 
 
 def option(default: Any, help: str, kind: type | None = None, *, fixed: bool = False, **limits: Any) -> Any:
-    """A flag. A resumed run cannot change a `fixed` one. Limits: least, above, below, choices."""
+    """A flag. A resumed run cannot change a `fixed` one. Limits: least, most, above, below, choices."""
     kind = kind or (str if default is None else type(default))
     return field(default=default, metadata={"help": help, "kind": kind, "fixed": fixed, **limits})
 
@@ -49,7 +49,7 @@ class Settings:
     evaluate_characters: int = option(100_000, "held-out characters measured, except at the end: then all", least=1)
     sample_every: int = option(1000, "chunks between two samples", least=1)
     save_every: int = option(500, "chunks between two checkpoints", least=1)
-    sample_length: int = option(400, "characters in a sample; 0 for no samples", least=0)
+    sample_length: int = option(400, "characters in a sample; 0 for no samples", least=0, most=10**8)
     temperature: float = option(0.8, "of samples; below 1 favours likely characters, 0 takes the most likely", least=0)
     prime: str | None = option(None, "text that samples begin with (default: a line break)")
 
@@ -159,6 +159,8 @@ def _check(name: str, value: Any, limits: Any) -> None:
     wants = []
     if "least" in limits and not value >= limits["least"]:
         wants.append(f"at least {limits['least']}")
+    if "most" in limits and not value <= limits["most"]:
+        wants.append(f"at most {limits['most']:,}")
     if "above" in limits and not value > limits["above"]:
         wants.append(f"above {limits['above']}")
     if "below" in limits and not value < limits["below"]:

@@ -59,6 +59,7 @@ def test_a_bad_text_is_refused(
         (["--dropout", "1"], "--dropout: got 1.0, want below 1"),
         (["--held-out", "1.5"], "--held-out: got 1.5, want below 1"),
         (["--hidden-size", "0"], "--hidden-size: got 0, want at least 1"),
+        (["--sample-length", "1" + "0" * 30], "want at most 100,000,000"),
         (["--layers", "two"], "--layers: invalid int value: 'two'"),
         (["--cell", "qru"], "invalid choice: 'qru'"),
         (["--hidden", "3"], "unrecognized arguments: --hidden 3"),
