@@ -119,6 +119,8 @@ def _composed(activation: Activation, clip: float | None) -> Callable[[Any], Ten
 
 def slope_refusal(activation: Activation) -> str:
     """Why the slope cannot be computed from the activation's value, as fused sequences do; "" if it can."""
-    if name_of(activation) in ("leaky_relu", "elu", "scaled_tanh") and not parameters_of(activation)[0] > 0:
+    name, parameters = name_of(activation), parameters_of(activation)
+    unclear = name in ("leaky_relu", "elu", "scaled_tanh") and not parameters[0] > 0
+    if unclear or (name == "thresholded_relu" and parameters[0] < 0):  # whose value 0 may be z itself
         return f"the value of {activation!r} does not determine its slope"
     return ""

@@ -202,3 +202,12 @@ def test_options_show_in_the_repr() -> None:
 def test_what_is_no_activation_or_clip_is_named(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_threshold_below_zero_passes_the_gradient_at_zero() -> None:
+    """The value 0 is z = 0 there, or a z below the threshold: the slope 1 cannot be told from it."""
+    net = RNN(1, 1, bias=False, dtype="float64", nonlinearity=("thresholded_relu", -0.5))
+    xs = mg.tensor(np.zeros((1, 1, 1)), requires_grad=True)
+    net(xs)[0].sum().backward()
+    assert xs.grad.item() == net.forward0.Wc.item()
+    assert net.implementation == "graph"
