@@ -222,7 +222,7 @@ def test_a_value_planted_anywhere_is_refused_in_one_line_or_harmless(
     other, rng = tmp_path / "other.npz", np.random.default_rng(0)
     arrays, good = checkpoint(tmp_path)
     codes = []
-    for _ in range(40):
+    for _ in range(20):
         metadata = copy.deepcopy(good)
         *path, last = (paths := places(good)[1:])[rng.integers(len(paths))]
         place: Any = metadata
