@@ -60,9 +60,9 @@ def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) ->
     1     W          (1, 2) float32      8                          0
     2     transpose  (2, 1) float32      8                          0  1
     3     matmul     (1, 1) float32      4  (1, 2), (2, 1)         16  const, 2
-    4     tanh       (1, 1) float32      4  (1, 1)                  4  3
+    4     tanh       (1, 1) float32      4  (1, 1), (1, 1)          8  3
     5     sum        () float32          4                          0  4
-    saved: 20 bytes, 20 of them distinct memory
+    saved: 24 bytes, 24 of them distinct memory
 
     Args:
         result: a tensor on the tape, before its backward pass.
