@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .option_checks import check_function, check_text, shown
+
 Array = Any
 """An array of any backend: `numpy.ndarray` or `cupy.ndarray`, which have no common base class."""
 
@@ -226,6 +228,8 @@ MASK_LOST = (
 
 def register_backend(name: str, load: Callable[[], Backend]) -> None:
     """Register another array library under `name`; `load` runs when it is first used."""
+    check_text("register_backend", name=name)
+    check_function("register_backend", load=load)
     _loaders[name] = load
     _by_name.pop(name, None)
 
@@ -242,11 +246,11 @@ def get_backend(name: str | Backend) -> Backend:
     """
     if isinstance(name, Backend):
         return name
-    if name not in _by_name:
-        if name not in _loaders:
+    if not isinstance(name, str) or name not in _by_name:
+        if not isinstance(name, str) or name not in _loaders:
             other = OTHER_NAMES.get(str(name).partition(":")[0].lower())
             hint = f"; what others call {name!r} is {other!r} here" if other else ""
-            raise BackendError(f"backend: got {name!r}, want one of {sorted(_loaders)}{hint}")
+            raise BackendError(f"backend: got {shown(name)}, want one of {sorted(_loaders)}{hint}")
         _by_name[name] = backend = _loaders[name]()
         BY_ARRAY_TYPE[backend.array_type] = backend
     return _by_name[name]
@@ -303,6 +307,8 @@ class use_backend:
     """
 
     def __init__(self, name: str | Backend) -> None:
+        if not isinstance(name, Backend):
+            check_text("use_backend", name=name)
         self._before = _default.backend
         _default.backend = get_backend(name)
 

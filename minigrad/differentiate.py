@@ -16,7 +16,7 @@ from .engine.backward_pass import Gradient
 from .engine.modes import mode, run_recording
 from .engine.tape import GraphError, deposit
 from .engine.tensor import Operand, Tensor, tensor_view
-from .foreign_arrays import import_array
+from .validation import as_array, check_flag, check_type
 
 
 def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -36,6 +36,7 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
         GraphError: `output` is not on the tape, its graph was consumed before, or an array that a rule needs was
             written into.
     """
+    check_flag("backward", retain_graph=retain_graph, create_graph=create_graph)
     retain = retain_graph or create_graph
     gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, None)
     deposit(gradient_of.values(), _recorded_sums if create_graph else _sums)
@@ -75,6 +76,11 @@ def gradients(
         TypeError: an output or input is no tensor.
     """
     outs, ins = _tensors("gradients", "outputs", outputs), _tensors("gradients", "inputs", inputs)
+    check_flag("gradients", create_graph=create_graph, allow_unused=allow_unused)
+    if retain_graph is not None:
+        check_flag("gradients", retain_graph=retain_graph)
+    if not (grad_outputs is None or isinstance(grad_outputs, Tensor)):
+        check_type("gradients", (list, tuple), "a tensor or a list of them", grad_outputs=grad_outputs)
     seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
     if grad_outputs is None:
         seeds = [None] * len(outs)
@@ -113,9 +119,9 @@ def _tensors(caller: str, argument: str, values: Any) -> list[Tensor]:
     if isinstance(values, Tensor):
         return [values]
     tensors: list[Any] = (
-        list(values) if isinstance(values, Iterable) and not isinstance(values, (str, dict)) else [None]
+        list(values) if isinstance(values, Iterable) and not isinstance(values, (str, dict, np.ndarray)) else [None]
     )
-    if is_array(values) or not all(isinstance(x, Tensor) for x in tensors):
+    if not all(isinstance(x, Tensor) for x in tensors):
         raise TypeError(f"{caller}: {argument}: got {type(values).__name__}, want a tensor or a list of tensors")
     return tensors
 
@@ -167,6 +173,8 @@ def ledger(
     Raises:
         ValueError, GraphError, TypeError: as `gradients`.
     """
+    check_type("ledger", Tensor, "a tensor", output=output)
+    check_flag("ledger", retain_graph=retain_graph)
     lines: dict[int, list[tuple[int | None, Any]]] = {}
     for k, x in enumerate(_tensors("ledger", "inputs", inputs)):
         if x.node is None:
@@ -248,12 +256,14 @@ def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool
         array = backend.xp.ones(output.shape, dtype=output.dtype)
         return Tensor(array) if create_graph else array
     if not isinstance(seed, Tensor):
-        seed = import_array(caller, "gradient", seed)
-        seed = tensor_view(seed) if is_array(seed) else Tensor(backend.from_numpy(np.asarray(seed)))
+        array = as_array(seed, caller, "gradient")
+        seed = tensor_view(array) if is_array(seed) else Tensor(backend.from_numpy(array))
     if seed.shape != output.shape:
         raise ValueError(f"{caller}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")
     if backend_of(seed._data) is not backend:
         raise BackendError(f"{caller}: gradient: is on {seed.backend}, the output on {backend.name}")
+    if seed.dtype.kind == "c" and output.dtype.kind != "c":
+        raise TypeError(f"{caller}: gradient: got dtype {seed.dtype}, want {output.dtype}")
     if seed.dtype != output.dtype:
         seed = ops.astype(seed, dtype=output.dtype)
     return seed if create_graph else seed._data

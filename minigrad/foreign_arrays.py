@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import BY_ARRAY_TYPE, NUMPY, Backend, get_backend, is_array
+from .backend import BY_ARRAY_TYPE, MASK_LOST, NUMPY, Backend, get_backend, is_array
 
 Array = Any
 ON_HOST = frozenset((1, 3, 11))
@@ -19,7 +19,7 @@ ON_HOST = frozenset((1, 3, 11))
 
 def is_foreign(value: Any) -> bool:
     """Return whether `value` is an array that speaks DLPack and belongs to no loaded backend."""
-    return hasattr(type(value), "__dlpack__") and not is_array(value)
+    return hasattr(type(value), "__dlpack__") and not isinstance(value, np.ma.MaskedArray) and not is_array(value)
 
 
 def import_array(caller: str, argument: str, value: Any) -> Any:
@@ -28,7 +28,11 @@ def import_array(caller: str, argument: str, value: Any) -> Any:
     Raises:
         TypeError: it requires a gradient, which would end here; it is on a device; NumPy lacks its dtype or layout.
     """
-    if type(value) in BY_ARRAY_TYPE or not is_foreign(value):
+    if type(value) in BY_ARRAY_TYPE:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{caller}: {argument}: got a masked array, {MASK_LOST}")
+    if not is_foreign(value):
         return value
     got = f"{caller}: {argument}: got a {type_name(value)}"
     if device_of(value, got) not in ON_HOST:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .backend import NUMPY, BackendError, backend_of, is_array
+from .backend import NUMPY, BackendError, backend_of
 from .engine.summation import half_to_single
 from .engine.tensor import Tensor
-from .validation import as_array, as_tensor, check_choice
+from .validation import as_array, as_tensor, check_choice, check_integer
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
@@ -42,6 +42,7 @@ def cross_entropy(
         BackendError: targets or weight live on another device than the logits.
     """
     check_choice("cross_entropy", REDUCTIONS, reduction=reduction)
+    check_integer("cross_entropy", None, ignore_index=ignore_index)
     logits = as_tensor("cross_entropy", "logits", logits)
     if logits.ndim < 1 or not logits.shape[-1]:
         raise ValueError(f"cross_entropy: logits: got shape {logits.shape}, want (..., C) with at least one class")
@@ -152,7 +153,7 @@ def _class_ids(targets: Any, logits: Tensor, ignore_index: int) -> Array:
 def _same_shape(caller: str, x: Tensor, x_name: str, target: Any, target_name: str) -> Any:
     if x.dtype.kind != "f":
         raise TypeError(f"{caller}: {x_name}: got dtype {x.dtype}, want floating point")
-    shape = tuple(target.shape) if isinstance(target, Tensor) or is_array(target) else np.shape(target)
+    shape = target.shape if isinstance(target, Tensor) else as_array(target, caller, target_name).shape
     if shape != x.shape:
         raise ValueError(f"{caller}: {target_name}: got shape {shape}, want {x.shape}, that of {x_name}")
     return _in_dtype_of(caller, target_name, target, x)
@@ -160,6 +161,10 @@ def _same_shape(caller: str, x: Tensor, x_name: str, target: Any, target_name: s
 
 def _in_dtype_of(caller: str, argument: str, value: Any, like: Tensor) -> Any:
     """A value in the dtype and on the backend of a tensor: an array, or a tensor if it requires a gradient."""
+    if not isinstance(value, Tensor):
+        value = as_array(value, caller, argument)
+    if value.dtype.kind == "c":  # else its imaginary part would be lost
+        raise TypeError(f"{caller}: {argument}: got dtype {value.dtype}, want real numbers")
     if isinstance(value, Tensor) and value.requires_grad:
         return value if value.dtype == like.dtype else ops.astype(value, like.dtype)
     return _to_backend_of(caller, argument, as_array(value, caller, argument).astype(like.dtype), like)

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import ops
 from .backend import NUMPY, fingerprint
+from .engine.host_array import check_numbers
 from .engine.modes import mode
 from .engine.mutation import expose
 from .engine.primitive import FUNCTION_OF, NONDIFFERENTIABLE
@@ -256,6 +257,8 @@ def from_dlpack(x: Any) -> Tensor:
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: x: got {type(x).__name__}, want an object with __dlpack__")
+    if isinstance(x, np.ndarray):
+        check_numbers("from_dlpack: x", x)
     backend, array = import_anywhere("from_dlpack", x)
     if backend is NUMPY:
         expose(array, fingerprint)

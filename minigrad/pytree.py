@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .engine.tensor import Parameter, Tensor
+from .option_checks import check_flag, check_function, check_type, shown
 
 
 class Parts(NamedTuple):
@@ -141,6 +142,7 @@ def register_pytree(
     known = kind in (list, tuple, *_MAPPINGS, type(None)) or issubclass(kind, (Tensor, *_families))
     if known or kind in _registered:
         raise ValueError(f"register_pytree: kind: {kind.__name__} is already a node of trees")
+    check_function("register_pytree", flatten=flatten, unflatten=unflatten)
     _registered[kind] = flatten, unflatten
 
 
@@ -254,6 +256,8 @@ def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tup
     Args:
         is_leaf: called with every node; where it returns True the node is not taken apart.
     """
+    if is_leaf is not None:
+        check_function("tree_flatten", is_leaf=is_leaf)
     leaves, structure = flatten_with_paths(tree, is_leaf)
     return [leaf for _, leaf in leaves], structure
 
@@ -275,6 +279,10 @@ def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
     Raises:
         ValueError: another number of leaves.
     """
+    check_type("tree_unflatten", TreeDef, "the structure that tree_flatten returned", treedef=treedef)
+    if isinstance(leaves, str) or not isinstance(leaves, Iterable):
+        raise TypeError(f"tree_unflatten: leaves: got {shown(leaves)}, want a list of {treedef.num_leaves}")
+    check_flag("tree_unflatten", plain=plain)
     leaves = list(leaves)
     if len(leaves) != treedef.num_leaves:
         raise ValueError(f"tree_unflatten: leaves: got {len(leaves)}, want {treedef.num_leaves} for {treedef}")
@@ -300,6 +308,9 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Calla
     Raises:
         ValueError: one of `rest` has a different structure; the message says where.
     """
+    check_function("tree_map", function=function)
+    if is_leaf is not None:
+        check_function("tree_map", is_leaf=is_leaf)
     leaves, structure = tree_flatten(tree, is_leaf)
     others = [match_structure("tree_map", f"rest[{k}]", structure, other) for k, other in enumerate(rest)]
     return tree_unflatten(structure, [function(*args) for args in zip(leaves, *others)])

@@ -23,6 +23,7 @@ from .engine.tape import Node
 from .engine.tensor import Tensor
 from .in_place import in_place
 from .ops.indexing.gather import constant_index
+from .option_checks import check_dtype, check_text
 from .sparse_products import left_product, right_product
 
 
@@ -86,7 +87,7 @@ def _transpose(x: Tensor, *axes: Any) -> Tensor:
 
 
 def _astype(x: Tensor, dtype: Any) -> Tensor:
-    return ops.astype(x, dtype=np.dtype(dtype))
+    return ops.astype(x, dtype=check_dtype("Tensor.astype", dtype, "fiubc"))
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
@@ -136,6 +137,7 @@ def device(x: Tensor) -> str:
 
 def to_device(x: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
     """Return the tensor on another device, as `to` (the array API's name for it). Raises as `to`."""
+    check_text("Tensor.to_device", device=device)
     return to(x, "numpy" if device == "cpu" else device)
 
 

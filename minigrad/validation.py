@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from .backend import BackendError, is_array
+from .engine.host_array import check_numbers
 from .engine.tensor import Tensor, tensor_view
 from .foreign_arrays import import_array, type_name
-
-
-def is_integer(value: Any) -> bool:
-    """Whether `value` is a Python or NumPy integer, and not a bool."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def check_integer(caller: str, least: int = 1, **arguments: Any) -> None:
-    """Raise ValueError unless an argument is an integer of at least `least`."""
-    for name, value in arguments.items():
-        if not is_integer(value) or value < least:
-            raise ValueError(f"{caller}: {name}: got {value!r}, want a whole number of at least {least}")
-
-
-def check_probability(caller: str, one: bool = False, **arguments: Any) -> None:
-    """Raise ValueError unless an argument is a number in [0, 1), or in [0, 1] where `one` is allowed."""
-    for name, value in arguments.items():
-        number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
-        if not number or not (0 <= value < 1 or (one and value == 1)):
-            raise ValueError(f"{caller}: {name}: got {value!r}, want a number in [0, 1{']' if one else ')'}")
-
-
-def check_choice(caller: str, choices: Collection[str | None], **arguments: Any) -> None:
-    """Raise ValueError unless an argument is one of `choices`, which are strings or None."""
-    for name, value in arguments.items():
-        if not (value is None or isinstance(value, str)) or value not in choices:
-            raise ValueError(f"{caller}: {name}: got {value!r}, want one of {list(choices)}")
+from .option_checks import (
+    check_choice as check_choice,
+    check_dtype as check_dtype,
+    check_flag as check_flag,
+    check_function as check_function,
+    check_integer as check_integer,
+    check_number as check_number,
+    check_path as check_path,
+    check_probability as check_probability,
+    check_text as check_text,
+    check_type as check_type,
+    closest as closest,
+    is_integer as is_integer,
+    is_number as is_number,
+    shown as shown,
+    type_shown as type_shown,
+)
 
 
 def as_array(value: Any, caller: str = "array", argument: str = "value") -> Any:
-    """The array of a tensor, the array itself, or a host array of anything else."""
+    """The array of a tensor, the array itself, or a host array of anything else, in the machine's byte order.
+
+    Raises:
+        TypeError: its elements are no numbers. ValueError: nested lists of different lengths.
+    """
     array = value._data if isinstance(value, Tensor) else import_array(caller, argument, value)
-    return array if is_array(array) else np.asarray(array)
+    if not is_array(array):
+        try:
+            array = np.asarray(array)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{caller}: {argument}: got {shown(value)}, want numbers: {error}") from None
+    if array.dtype.kind not in "fiubc":
+        got = shown(value) if array.ndim == 0 else array.dtype
+        raise TypeError(f"{caller}: {argument}: got {got}, want numbers")
+    return in_native_order(array)
+
+
+def as_dictionary(caller: str, argument: str, value: Any) -> dict[str, Any]:
+    """What has keys, such as the result of `state_dict()` or `load`, as a dict. Raises TypeError for anything else."""
+    if not hasattr(value, "keys") or not hasattr(value, "__getitem__"):
+        raise TypeError(f"{caller}: {argument}: got {shown(value)}, want arrays by their names, as state_dict() gives")
+    return dict(value)
+
+
+def in_native_order(array: Any) -> Any:
+    """The array itself, or a copy of one in the other byte order."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def check_array(caller: str, argument: str, value: Any) -> None:
@@ -60,7 +74,8 @@ def as_tensor(caller: str, argument: str, value: Any) -> Tensor:
         return value
     value = import_array(caller, argument, value)
     if is_array(value):
-        return tensor_view(value)
+        check_numbers(f"{caller}: {argument}", value)
+        return tensor_view(in_native_order(value))
     raise TypeError(f"{caller}: {argument}: got {type_name(value)}, want a Tensor or an array")
 
 

@@ -17,7 +17,7 @@ from minigrad.backend import Backend, backend_of
 from minigrad.engine.summation import accurate_sum, half_to_single
 from minigrad.foreign_arrays import type_name
 from minigrad.losses import REDUCTIONS
-from minigrad.validation import as_array, as_tensor, check_choice
+from minigrad.validation import as_array, as_tensor, check_choice, check_flag, check_function
 
 from .cells import Lengths
 
@@ -94,6 +94,7 @@ def local_divergence(
     """
     name = "local_divergence"
     check_choice(name, REDUCTIONS, reduction=reduction)
+    check_flag(name, batch_first=batch_first)
     if isinstance(local, str) and local not in LOCAL:
         raise ValueError(f"{name}: local: got {local!r}, want one of {list(LOCAL)} or a function")
     function = _function(name, "local", LOCAL[local] if isinstance(local, str) else local)
@@ -146,6 +147,7 @@ def general_divergence(
     """
     name = "general_divergence"
     check_choice(name, REDUCTIONS, reduction=reduction)
+    check_flag(name, batch_first=batch_first)
     _function(name, "function", function)
     y, spans = _outputs(name, outputs, lengths, batch_first)
     d = None if targets is None else _targets(name, targets, y, spans, batch_first)
@@ -179,8 +181,7 @@ def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
 
 
 def _function(name: str, argument: str, function: Any) -> Any:
-    if not callable(function):
-        raise TypeError(f"{name}: {argument}: got {type(function).__name__}, want a function")
+    check_function(name, **{argument: function})
     return function
 
 

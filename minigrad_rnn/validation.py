@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+import numpy as np
 
 from minigrad import Tensor
 from minigrad.foreign_arrays import import_array
-from minigrad.validation import as_tensor, check_like, check_probability, is_integer
+from minigrad.validation import (
+    as_tensor,
+    check_dtype,
+    check_integer,
+    check_like,
+    check_probability,
+    closest,
+    is_integer,
+    shown,
+)
 
 from .cells import Cell, CellMasks
 from .cells.step_result import check_state_names
@@ -28,16 +39,25 @@ def options_of(cell_type: type[Cell]) -> dict[str, Any]:
     return options
 
 
-def check_cell_type(name: str, cell_type: Any, options: Mapping[str, Any]) -> None:
-    """Raise TypeError unless cell_type is a subclass of Cell that knows these options."""
+def check_cell_type(name: str, cell_type: Any, options: Mapping[str, Any], own: Collection[str]) -> None:
+    """Raise TypeError unless cell_type is a subclass of Cell that knows these options; `own` are the recurrence's."""
     if not isinstance(cell_type, type) or not issubclass(cell_type, Cell):
-        raise TypeError(f"{name}: cell_type: got {cell_type!r}, want a subclass of Cell")
+        raise TypeError(f"{name}: cell_type: got {shown(cell_type)}, want a subclass of Cell")
     check_state_names(cell_type.__name__, getattr(cell_type, "state_names", None))
     known = list(options_of(cell_type))
     if unknown := sorted(set(options) - set(known)):
+        hint = closest(unknown[0], [*known, *own])
         raise TypeError(
-            f"{name}: {unknown[0]}: got an option that {cell_type.__name__} does not know, want any of {known}"
+            f"{name}: {unknown[0]}: got an option that {cell_type.__name__} does not know, want any of {known}{hint}"
         )
+
+
+def check_sizes(
+    name: str, input_size: Any, hidden_size: Any, num_layers: Any, bidirectional: bool, dtype: Any
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the number of layers of each direction, and the dtype; raise unless they and the sizes are right."""
+    check_integer(name, input_size=input_size, hidden_size=hidden_size)
+    return check_depths(name, num_layers, bidirectional), check_dtype(name, dtype)
 
 
 def check_depths(name: str, num_layers: Any, bidirectional: bool) -> tuple[int, ...]:
@@ -45,7 +65,9 @@ def check_depths(name: str, num_layers: Any, bidirectional: bool) -> tuple[int, 
     several = isinstance(num_layers, tuple)
     depths = num_layers if several else (num_layers,) * (2 if bidirectional else 1)
     if not all(is_integer(depth) and depth >= 1 for depth in depths):
-        raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number of at least 1, or two")
+        got = num_layers if several else shown(num_layers)
+        raise ValueError(f"{name}: num_layers: got {got}, want a whole number of at least 1, or two")
+    check_integer(name, num_layers=max(depths, default=1))
     if several and (not bidirectional or len(depths) != 2):
         raise ValueError(f"{name}: num_layers: got {num_layers!r}, want a whole number, or (L_f, L_b) if bidirectional")
     return tuple(int(depth) for depth in depths)

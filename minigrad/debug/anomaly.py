@@ -20,6 +20,7 @@ from ..engine.observer import ObserverContext
 from ..engine.primitive import FUNCTION_OF, REGISTRY
 from ..engine.tape import Node, Rule
 from ..engine.tensor import Tensor
+from ..validation import check_flag
 from .source_line import users_line
 
 
@@ -95,6 +96,7 @@ class detect_anomaly(ObserverContext):
 
     def __init__(self, warn: bool = False) -> None:
         super().__init__()
+        check_flag("detect_anomaly", warn=warn)
         self.warn = warn
 
     def opening(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ..backend import backend_of
 from ..differentiate import gradients
 from ..engine.tensor import Tensor, tensor
+from ..validation import check_function, check_number, check_type, is_number, shown
 
 
 class GradcheckError(AssertionError):
@@ -42,9 +43,8 @@ def gradcheck(
         TypeError: an input to check is not float64: in float32, rounding leaves no digits to compare.
         ValueError: no input requires a gradient.
     """
+    _check_arguments("gradcheck", function, inputs, eps, atol, rtol)
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    if not checked:
-        raise ValueError("gradcheck: inputs: none requires a gradient, so there is nothing to check")
     for k in checked:
         if inputs[k].dtype != np.float64:
             raise TypeError(
@@ -80,6 +80,16 @@ def gradcheck(
                 f"gives {analytic[worst]:.10g}, the central difference {numeric[worst]:.10g} (allowed {allowed:.2g})"
             )
     return True
+
+
+def _check_arguments(caller: str, function: Any, inputs: Any, eps: float, atol: float, rtol: float) -> None:
+    check_function(caller, function=function)
+    check_type(caller, (list, tuple), "a list of tensors", inputs=inputs)
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        raise ValueError(f"{caller}: inputs: none requires a gradient, so there is nothing to check")
+    check_number(caller, 0, atol=atol, rtol=rtol)
+    if not is_number(eps) or not 0 < eps < 1:
+        raise ValueError(f"{caller}: eps: got {shown(eps)}, want a number between 0 and 1")
 
 
 def _outputs(function: Callable[..., Tensor | Sequence[Tensor]], values: Sequence[Any]) -> list[Tensor]:
@@ -119,6 +129,7 @@ def gradgradcheck(
     Raises:
         GradcheckError, TypeError, ValueError: as `gradcheck`.
     """
+    _check_arguments("gradgradcheck", function, inputs, eps, atol, rtol)
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     outputs = [y for y in _outputs(function, inputs) if y.requires_grad]
     rng = np.random.default_rng(21)

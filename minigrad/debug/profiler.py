@@ -15,7 +15,8 @@ from ..engine.metadata import ensure_metadata, get_metadata, operation_node
 from ..engine.modes import mode
 from ..engine.observer import ObserverContext
 from ..engine.tape import Node, Rule
-from ..validation import check_choice
+from ..nn.module import Module
+from ..validation import check_choice, check_type
 from .graph import kept_arrays
 
 _inner: ContextVar[list[float] | None] = ContextVar(
@@ -74,6 +75,8 @@ class profile(ObserverContext):
         super().__init__()
         self.wall = 0.0
         """Seconds spent in the blocks of this profile."""
+        if module is not None:
+            check_type("profile", Module, "a Module or None", module=module)
         named = module.named_modules() if module is not None else ()
         self._names = {id(part): name or type(part).__name__ for name, part in named}
         self._spent: dict[tuple[str, int | None, str], list[float]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engine.tensor import Tensor
+from ..validation import check_flag
 from .graph import Names, Row, distinct_nbytes, kept_arrays, rows_of
 from .repeated_steps import Part, parts_of
 
@@ -75,6 +76,8 @@ def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) ->
     Raises:
         GraphError: the graph was consumed by a backward pass. TypeError: `result` is not on the tape.
     """
+    if fold is not None:
+        check_flag("tape_table", fold=fold)
     rows, nodes = rows_of("tape_table", result, names)
     parts = parts_of(rows, len(rows) > FOLD_FROM if fold is None else fold)
     arrays = [a for node in nodes for a in kept_arrays(node)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import BackendError, backend_of
 from ..foreign_arrays import type_name
+from ..option_checks import check_function
 from .metadata import NodeMetadata, ensure_metadata, get_metadata
 from .tape import GraphError, Node
 from .tensor import Tensor
@@ -161,6 +162,7 @@ def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Han
         TypeError, ValueError, BackendError (from the backward pass): the function returned something other than None
             or a tensor of the gradient's shape, dtype and backend.
     """
+    check_function("Tensor.register_hook", function=function)
     if x.node is None:
         raise GraphError(
             f"Tensor.register_hook: the tensor of shape {x.shape} is not on the tape; requires_grad is off"

@@ -18,6 +18,8 @@ from itertools import filterfalse, repeat
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..option_checks import check_integer
+
 T = TypeVar("T")
 
 
@@ -271,6 +273,8 @@ class time_step(ModeContext):
     """Label operations recorded inside a `with` block with a time step, which the ledger shows."""
 
     def __init__(self, t: int | None) -> None:
+        if t is not None and type(t) is not int:
+            check_integer("time_step", None, t=t)
         self._t = t
 
     def changed(self, before: Mode) -> Mode:

@@ -24,6 +24,7 @@ import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from ..foreign_arrays import import_array, is_foreign
+from ..option_checks import check_function, shown
 from .fast_path import fast_operation
 from .host_array import host_array, operand, refuse_sparse
 from .modes import Mode, mode
@@ -68,6 +69,8 @@ class JointRule:
     __slots__ = ("rule",)
 
     def __init__(self, rule: Rule) -> None:
+        if not callable(rule):
+            check_function("JointRule", rule=rule)
         self.rule = rule
 
 
@@ -102,6 +105,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     Raises (from the backward pass):
         ValueError: a rule returned a gradient of another shape. TypeError: something other than an array.
     """
+    check_function("primitive", function=function)
     name = function.__name__.strip("_")
     kind_of_node: type[Node] = UserNode
     if function.__module__.partition(".")[0] in OWN_PACKAGES:
@@ -241,6 +245,7 @@ def nondifferentiable(function: Callable[P, R]) -> Callable[P, R]:
 
 def primitive_with_outputs(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, tuple[Tensor, ...]]:
     """As `primitive`, for a function whose value is a tuple of arrays; its `JointRule` gets a gradient for each."""
+    check_function("primitive_with_outputs", function=function)
     return primitive(function)  # type: ignore[return-value]
 
 
@@ -317,7 +322,11 @@ def call_in(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) 
     """Call an operation inside a rule: on plain arrays, or recorded if `xp` is `minigrad.ops`."""
     if xp is own_namespace:
         return operation(*args, **options)
-    return FUNCTION_OF[operation](xp, *args, **options)[0]
+    try:
+        function = FUNCTION_OF[operation]
+    except (KeyError, TypeError):
+        raise TypeError(f"call_in: operation: got {shown(operation)}, want an operation of minigrad") from None
+    return function(xp, *args, **options)[0]
 
 
 def keywords_to_positions(

@@ -22,6 +22,7 @@ from ..backend import (
     to_numpy,
 )
 from ..foreign_arrays import import_array, type_name
+from ..option_checks import check_dtype, check_flag
 from .conversions import Conversions
 from .host_array import check_numbers, host_array
 from .mutation import expose, mark_user_owned, note_write
@@ -279,14 +280,17 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
     """Return a new tensor with its own copy of `data`.
 
     Python floats become float32, Python integers int64. What carries a dtype keeps it: arrays of any library, buffers,
-    NumPy's scalars, also in lists. The tensor is on `backend`; by default on the backend of `data` if that is a device,
-    else on the default backend (`use_backend`).
+    NumPy's scalars, also in lists; in the machine's byte order. The tensor is on `backend`; by default on the backend
+    of `data` if that is a device, else on the default backend (`use_backend`).
 
     Raises:
         TypeError: `requires_grad` for a dtype that is not floating point, or `data` is not numeric.
         ValueError: nested lists of different lengths.
         BackendError: the backend is unknown or has no device.
     """
+    check_flag("tensor", requires_grad=requires_grad)
+    if dtype is not None:
+        dtype = check_dtype("tensor", dtype, "fiubc")
     if isinstance(data, Tensor):
         if is_traced(data.node):
             raise TypeError(
@@ -311,6 +315,10 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
             raise TypeError(f"tensor: data: {error}") from None
         source = NUMPY
     check_numbers("tensor: data", data)
+    if data.dtype.kind == "c" and dtype is not None and dtype.kind != "c":
+        raise TypeError(f"tensor: data: got dtype {data.dtype}, want real numbers for {dtype}; pass data.real")
+    if dtype is None and not data.dtype.isnative:
+        dtype = data.dtype.newbyteorder("=")
     if source is target:
         array = target.xp.array(data, dtype=dtype, copy=True)
     else:

@@ -5,18 +5,22 @@ Numbers are drawn in float64 and rounded, so that a float32 and a float64 networ
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..validation import check_choice, is_integer
+from ..validation import check_choice, check_dtype, check_integer, check_number, is_integer, type_shown
 
 Host = np.ndarray[Any, Any]
 Rng = np.random.Generator | int | None
 """An argument `rng`: a generator, the seed of a new one, or None for the library's own."""
 _default = np.random.default_rng()
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def default_generator() -> np.random.Generator:
@@ -25,7 +29,8 @@ def default_generator() -> np.random.Generator:
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Seed the library's default generator, and return it."""
+    """Seed the library's default generator, and return it. Raises ValueError unless seed is a whole number ≥ 0."""
+    check_integer("manual_seed", 0, seed=seed)
     _default.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     return _default
 
@@ -41,11 +46,46 @@ def as_generator(rng: Rng, caller: str) -> np.random.Generator | None:
     if rng is None or isinstance(rng, np.random.Generator):
         return rng
     if not is_integer(rng):
-        got = f"{type(rng).__module__}.{type(rng).__qualname__}".removeprefix("builtins.")
-        raise TypeError(f"{caller}: rng: got {got}, want a numpy.random.Generator, a whole number as a seed, or None")
+        raise TypeError(
+            f"{caller}: rng: got {type_shown(rng)}, want a numpy.random.Generator, a whole number as a seed, or None"
+        )
     if rng < 0:
         raise ValueError(f"{caller}: rng: got {rng}, want a seed of at least 0")
     return np.random.default_rng(int(rng))
+
+
+def check_shape(caller: str, shape: Any, least: int = 0, argument: str = "shape") -> tuple[int, ...]:
+    """The shape as a tuple of Python integers.
+
+    Raises:
+        TypeError: it is no tuple or list. ValueError: it holds anything but whole numbers of at least `least`.
+    """
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"{caller}: {argument}: got {type_shown(shape)}, want a tuple of whole numbers")
+    for size in shape:
+        check_integer(caller, least, **{argument: size})
+    return tuple(int(size) for size in shape)
+
+
+def undo_draws(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a constructor that raises leave the generator in its argument `rng`, or the default one, as it was."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            rng = signature.bind_partial(*args, **kwargs).arguments.get("rng")
+        except TypeError:  # arguments that do not fit: the call says which
+            rng = None
+        generator = rng if isinstance(rng, np.random.Generator) else _default
+        before = generator.bit_generator.state
+        try:
+            return function(*args, **kwargs)
+        except BaseException:
+            generator.bit_generator.state = before
+            raise
+
+    return wrapper
 
 
 def _generator(rng: Rng, caller: str) -> np.random.Generator:
@@ -54,16 +94,21 @@ def _generator(rng: Rng, caller: str) -> np.random.Generator:
 
 def zeros(shape: Sequence[int], dtype: Any = "float32") -> Host:
     """Return zeros."""
-    return np.zeros(shape, dtype)
+    return np.zeros(*_check("zeros", shape, dtype))
 
 
 def uniform(shape: Sequence[int], low: float = 0.0, high: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Draw from the uniform distribution on [low, high)."""
+    shape, dtype = _check("uniform", shape, dtype, low=low, high=high)
+    if low > high:
+        raise ValueError(f"uniform: low, high: got {low} and {high}, want low of at most high")
     return np.asarray(_generator(rng, "uniform").uniform(low, high, shape)).astype(dtype)
 
 
 def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Draw from the normal distribution."""
+    shape, dtype = _check("normal", shape, dtype, mean=mean)
+    check_number("normal", 0, std=std)
     return np.asarray(_generator(rng, "normal").normal(mean, std, shape)).astype(dtype)
 
 
@@ -73,6 +118,8 @@ def xavier_uniform(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dty
     Raises:
         ValueError: the shape has fewer than two axes.
     """
+    shape, dtype = _check("xavier_uniform", shape, dtype)
+    check_number("xavier_uniform", 0, gain=gain)
     bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform", shape)))
     return uniform(shape, -bound, bound, rng, dtype)
 
@@ -85,6 +132,8 @@ def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtyp
     Raises:
         ValueError: the shape has fewer than two axes.
     """
+    shape, dtype = _check("xavier_normal", shape, dtype)
+    check_number("xavier_normal", 0, gain=gain)
     return normal(shape, 0.0, gain * math.sqrt(2 / sum(_fans("xavier_normal", shape))), rng, dtype)
 
 
@@ -100,6 +149,7 @@ def kaiming_uniform(
     Raises:
         ValueError: the shape has fewer than two axes, or `mode` is neither.
     """
+    shape, dtype = _check("kaiming_uniform", shape, dtype, a=a)
     fans = dict(zip(("fan_in", "fan_out"), _fans("kaiming_uniform", shape)))
     check_choice("kaiming_uniform", fans, mode=mode)
     bound = math.sqrt(6 / ((1 + a * a) * fans[mode]))
@@ -114,12 +164,19 @@ def orthogonal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: 
     Raises:
         ValueError: the shape has fewer than two axes.
     """
+    shape, dtype = _check("orthogonal", shape, dtype, gain=gain)
     _fans("orthogonal", shape)
     rows, columns = shape[0], math.prod(shape[1:])
     matrix = _generator(rng, "orthogonal").normal(size=(max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(matrix)
     q = q * np.sign(np.diagonal(r))  # makes the distribution uniform (Mezzadri 2007)
     return np.ascontiguousarray(gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
+
+
+def _check(name: str, shape: Any, dtype: Any, **numbers: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and the dtype, checked, as are the numbers."""
+    check_number(name, **numbers)
+    return check_shape(name, shape), check_dtype(name, dtype, "fc")
 
 
 def _fans(name: str, shape: Sequence[int]) -> tuple[int, int]:

@@ -12,7 +12,16 @@ from ..backend import backend_of
 from ..engine.summation import half_to_single
 from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
-from ..validation import as_array, as_tensor, check_integer, check_probability
+from ..validation import (
+    as_array,
+    as_tensor,
+    check_dtype,
+    check_flag,
+    check_integer,
+    check_number,
+    check_probability,
+    is_integer,
+)
 from . import init
 from .module import Module
 from .module_list import ModuleList
@@ -43,7 +52,8 @@ class Linear(Module):
     Call: x (..., n) gives (..., m).
 
     Raises:
-        ValueError: a size is not a positive whole number, or x's last axis differs. TypeError: x has another dtype.
+        ValueError: a size is not a positive whole number, or x's last axis differs.
+        TypeError: `bias` is no bool, `dtype` is not floating point, or x has another dtype.
     """
 
     def __init__(
@@ -51,6 +61,8 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         check_integer("Linear", in_features=in_features, out_features=out_features)
+        check_flag("Linear", bias=bias)
+        dtype = check_dtype("Linear", dtype)
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5
         rng = init.as_generator(rng, "Linear")
@@ -94,6 +106,9 @@ class Embedding(Module):
     ) -> None:
         super().__init__()
         check_integer("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        dtype = check_dtype("Embedding", dtype)
+        if padding_idx is not None:
+            check_integer("Embedding", None, padding_idx=padding_idx)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx: got {padding_idx}, want an id below {num_embeddings}, or None")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -129,6 +144,9 @@ def dropout_mask(shape: Sequence[int], p: float, rng: init.Rng = None, dtype: An
 
     The draw is the same for every dtype. It comes from the default generator where `rng` is None.
     """
+    dtype = check_dtype("dropout_mask", dtype, "fc")
+    check_probability("dropout_mask", one=True, p=p)
+    shape = init.check_shape("dropout_mask", shape)
     generator = init.as_generator(rng, "dropout_mask") or init.default_generator()
     keep = generator.random(shape, dtype=np.float32) >= p
     return np.multiply(keep, 1 / (1 - p) if p < 1 else 0.0, dtype=np.float64).astype(dtype)
@@ -158,7 +176,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = x if isinstance(x, Tensor) else import_array("Dropout", "x", x)
-        array = x._data if isinstance(x, Tensor) else x
+        array = as_tensor("Dropout", "x", x)._data
         if array.dtype.kind not in "fc":  # a whole number cannot be scaled by 1 / (1 − p)
             raise TypeError(
                 f"Dropout: x: got dtype {array.dtype}, want floating point; convert with x.astype('float32')"
@@ -203,12 +221,14 @@ class LayerNorm(Module):
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
+        axes = (normalized_shape,) if is_integer(normalized_shape) else normalized_shape
+        shape = init.check_shape("LayerNorm", axes, least=1, argument="normalized_shape")
         if not shape:
             raise ValueError("LayerNorm: normalized_shape: got (), want at least one axis")
-        for size in shape:
-            check_integer("LayerNorm", normalized_shape=size)
-        self.normalized_shape, self.eps = tuple(int(n) for n in shape), float(eps)
+        check_number("LayerNorm", 0, eps=eps)
+        check_flag("LayerNorm", elementwise_affine=elementwise_affine, bias=bias)
+        dtype = check_dtype("LayerNorm", dtype)
+        self.normalized_shape, self.eps = shape, float(eps)
         self.weight = Parameter(np.ones(shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(init.zeros(shape, dtype)) if elementwise_affine and bias else None
 
@@ -246,18 +266,18 @@ class Tanh(Module):
     """The hyperbolic tangent of each value."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.tanh(x)
+        return ops.tanh(as_tensor("Tanh", "x", x))
 
 
 class Sigmoid(Module):
     """`1 / (1 + exp(−x))` for each value."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.sigmoid(x)
+        return ops.sigmoid(as_tensor("Sigmoid", "x", x))
 
 
 class ReLU(Module):
     """`max(x, 0)` for each value."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.relu(x)
+        return ops.relu(as_tensor("ReLU", "x", x))

@@ -16,6 +16,7 @@ from ..engine.modes import mode
 from ..engine.tape import Leaf, new_leaf
 from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
+from ..validation import as_dictionary, check_dtype, check_flag, check_function, check_text, closest
 from .module_hooks import ModuleHooks, call_with_hooks
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Module:
         ...     y = layer(np.ones((3, 2), np.float32))
         (3, 2)
         """
-        return self._add_hook("before", (hook, with_kwargs), prepend)
+        return self._add_hook("before", hook, prepend, with_kwargs)
 
     def register_forward_hook(
         self, hook: Callable[..., Any], prepend: bool = False, with_kwargs: bool = False
@@ -136,7 +137,7 @@ class Module:
         ...     layer(np.ones((1, 2), np.float32)).tolist()
         [[5.0]]
         """
-        return self._add_hook("after", (hook, with_kwargs), prepend)
+        return self._add_hook("after", hook, prepend, with_kwargs)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
         """Call `hook(module, grad_input, grad_output)` after a backward pass through the module.
@@ -155,7 +156,13 @@ class Module:
         """
         return self._add_hook("backward", hook, prepend)
 
-    def _add_hook(self, when: str, hook: Any, prepend: bool) -> Handle:
+    def _add_hook(self, when: str, hook: Any, prepend: bool, with_kwargs: bool = False) -> Handle:
+        name = type(self).__name__
+        check_function(name, hook=hook)
+        check_flag(name, prepend=prepend)
+        check_flag(name, with_kwargs=with_kwargs)
+        if when != "backward":
+            hook = (hook, with_kwargs)
         if self._hooks is None:
             self._hooks = ModuleHooks()
         hooks = getattr(self._hooks, when)
@@ -180,6 +187,7 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield (dotted name, module) for this module, named `prefix`, and all below it, each once."""
+        check_text("named_modules", prefix=prefix)
         seen: set[int] = set()
         pending = [(prefix, self)]
         while pending:
@@ -215,6 +223,7 @@ class Module:
 
     def train(self: M, mode: bool = True) -> M:
         """Set `training` of this module and all below it; return the module."""
+        check_flag(f"{type(self).__name__}.train", mode=mode)
         for module in self.modules():
             module.training = bool(mode)
         return self
@@ -237,6 +246,7 @@ class Module:
         leaf is kept aside with the gradient so far, and is put back when the parameter is unfrozen; a graph recorded
         before still ends in that leaf. Returns the module.
         """
+        check_flag(f"{type(self).__name__}.requires_grad_", requires_grad=requires_grad)
         for module in self.modules():
             for name, parameter in module._own_parameters().items():
                 if not requires_grad and type(parameter.node) is Leaf:
@@ -265,9 +275,7 @@ class Module:
                 error nothing has changed.
         """
         target = None if backend is None else get_backend(backend)
-        dtype = None if dtype is None else np.dtype(dtype)
-        if dtype is not None and dtype.kind != "f":
-            raise TypeError(f"{type(self).__name__}.to: dtype: got {dtype}, want a floating-point dtype")
+        dtype = None if dtype is None else check_dtype(f"{type(self).__name__}.to", dtype)
         moves = []
         for parameter in self.parameters():
             array = _converted(parameter._data, target, dtype)
@@ -304,11 +312,13 @@ class Module:
         Raises:
             ValueError: listing every name that is missing or unexpected (if strict) and every wrong shape or type.
         """
-        parameters, state_dict = dict(self.named_parameters()), dict(state_dict)
+        caller = f"{type(self).__name__}.load_state_dict"
+        check_flag(caller, strict=strict)
+        parameters, state_dict = dict(self.named_parameters()), as_dictionary(caller, "state_dict", state_dict)
         missing = [name for name in parameters if name not in state_dict]
         unexpected = [name for name in state_dict if name not in parameters]
         wrong = [f"missing: {name} {parameters[name].shape}" for name in missing if strict]
-        wrong += [f"unexpected: {name}" for name in unexpected if strict]
+        wrong += [f"unexpected: {name}{closest(name, missing)}" for name in unexpected if strict]
         if strict and any(TORCH_RECURRENT.search(name) for name in unexpected):
             wrong.append(
                 "these are torch.nn's names: minigrad_rnn.load_torch_state_dict(module, state_dict) knows them"
@@ -327,7 +337,7 @@ class Module:
             else:
                 arrays[name] = _converted(array, backend_of(parameter._data), parameter.dtype)
         if wrong:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: state_dict: " + "; ".join(wrong))
+            raise ValueError(f"{caller}: state_dict: " + "; ".join(wrong))
         for name, array in arrays.items():
             _write(parameters[name], array)
         return IncompatibleKeys(missing, unexpected)

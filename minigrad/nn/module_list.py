@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar, overload
 
+import numpy as np
+
+from ..validation import shown, type_shown
 from .module import Module
 
 M = TypeVar("M", bound="ModuleList")
@@ -14,6 +17,8 @@ class ModuleList(Module):
     """A list of modules, named by their positions: `"0"`, `"1"`, …"""
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
+        if isinstance(modules, (str, np.ndarray)) or not isinstance(modules, Iterable):
+            raise TypeError(f"{type(self).__name__}: modules: got {shown(modules)}, want a list of Modules")
         for module in modules:
             self.append(module)
 
@@ -24,7 +29,7 @@ class ModuleList(Module):
             TypeError: it is not a Module.
         """
         if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__}: module: got {type(module).__name__}, want a Module")
+            raise TypeError(f"{type(self).__name__}: module: got {type_shown(module)}, want a Module")
         setattr(self, str(len(_listed(self))), module)
         return self
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import backend_of, to_numpy
 from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor
-from ..validation import as_array
+from ..validation import as_array, check_flag, check_type, closest, is_number, shown
 from .undo import Update, all_or_nothing
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Optimizer:
     switched: frozenset[str] = frozenset()
     """The names in `init_state` that an option switches on and off: a saved state may lack them or still hold them."""
     sequences: frozenset[str] = frozenset(("betas",))
+    flags: frozenset[str] = frozenset(("nesterov", "amsgrad", "centered"))
     """The options that are several numbers."""
 
     def __init__(self, params: Params, **options: Any) -> None:
@@ -87,7 +88,9 @@ class Optimizer:
             known.add(id(p))
         unknown = group.keys() - {"params", *self.defaults}
         if unknown:
-            raise ValueError(f"{self._name}: got options {sorted(unknown)}, want some of {sorted(self.defaults)}")
+            hint = closest(min(unknown, key=str), self.defaults)
+            want = f"want some of {sorted(self.defaults)}{hint}"
+            raise ValueError(f"{self._name}: got options {sorted(unknown, key=str)}, {want}")
         group = {**self.defaults, **group, "params": members}
         self._check(group)
         self.param_groups.append(group)
@@ -98,13 +101,17 @@ class Optimizer:
     def _check(self, o: Mapping[str, Any]) -> None:
         """Raise for options out of range. All numbers must be at least 0, and those called betas or alpha below 1."""
         for name, value in o.items():
-            if name == "params" or isinstance(value, bool):
+            if name == "params":
+                continue
+            if name in self.flags:
+                check_flag(self._name, **{name: value})
+            if isinstance(value, bool):
                 continue
             numbers = value if name in self.sequences and isinstance(value, (tuple, list)) else (value,)
             below = 1.0 if name in ("betas", "alpha") else math.inf
-            if not all(isinstance(v, (int, float, np.number)) and 0 <= v < below for v in numbers):
+            if not all(is_number(v) and 0 <= v < below for v in numbers):
                 want = f"in [0, {below:g})" if below < math.inf else "of at least 0"
-                raise ValueError(f"{self._name}: {name}: got {value!r}, want a number {want}")
+                raise ValueError(f"{self._name}: {name}: got {shown(value)}, want a number {want}")
 
     # The formula
 
@@ -207,6 +214,7 @@ class Optimizer:
             ValueError: the numbers of groups or parameters, an option's name, or an array's shape do not match.
         """
         wrong = f"{self._name}.load_state_dict: "
+        check_type(f"{self._name}.load_state_dict", Mapping, "what state_dict() returned", state_dict=state_dict)
         try:
             groups, state = list(state_dict["param_groups"]), list(state_dict["state"])
             got, want = ([len(group["params"]) for group in side] for side in (groups, self.param_groups))

@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of, default_backend
 from ..engine.summation import half_to_single
 from ..engine.tensor import Tensor
 from ..ops.linalg.norms import root_of_powers, root_of_squares
+from ..validation import check_flag, is_number, shown
 
 Array = Any
 
@@ -36,11 +39,12 @@ def clip_grad_norm(
         ValueError: `max_norm` is negative, `norm_type` is not above 0, or with `error_if_nonfinite` the norm is not
             finite.
     """
-    if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm: max_norm: got {max_norm!r}, want a number of at least 0")
-    if not norm_type > 0:
-        raise ValueError(f"clip_grad_norm: norm_type: got {norm_type!r}, want a number above 0, or inf")
-    gradients = _gradients(parameters)
+    _check_bound("clip_grad_norm", max_norm=max_norm)
+    _check_bound("clip_grad_norm", norm_type=norm_type)
+    if not norm_type:
+        raise ValueError("clip_grad_norm: norm_type: got 0, want a number above 0, or inf")
+    check_flag("clip_grad_norm", error_if_nonfinite=error_if_nonfinite)
+    gradients = _gradients("clip_grad_norm", parameters)
     if not gradients:
         return Tensor(default_backend().xp.zeros((), "float32"))
     xp = backend_of(gradients[0][1]).xp
@@ -59,17 +63,26 @@ def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) ->
     Raises:
         ValueError: `clip_value` is negative.
     """
-    if not clip_value >= 0:
-        raise ValueError(f"clip_grad_value: clip_value: got {clip_value!r}, want a number of at least 0")
+    _check_bound("clip_grad_value", clip_value=clip_value)
     bound = float(clip_value)
-    for p, g in _gradients(parameters):
+    for p, g in _gradients("clip_grad_value", parameters):
         xp = backend_of(g).xp
         _change(p, lambda out, g=g, xp=xp: xp.clip(g, -bound, bound, out=out))
 
 
-def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Array]]:
+def _check_bound(caller: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if not is_number(value) or not value >= 0:
+            raise ValueError(f"{caller}: {name}: got {shown(value)}, want a number of at least 0, or inf")
+
+
+def _gradients(caller: str, parameters: Any) -> list[tuple[Tensor, Array]]:
     """Return each tensor that has a gradient, once, with the gradient's array."""
-    tensors = [parameters] if isinstance(parameters, Tensor) else parameters
+    listed = isinstance(parameters, Iterable) and not isinstance(parameters, (str, np.ndarray))
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters) if listed else [parameters]
+    wrong = next((x for x in tensors if not isinstance(x, Tensor)), None)
+    if not all(isinstance(x, Tensor) for x in tensors):
+        raise TypeError(f"{caller}: parameters: got {shown(wrong)}, want tensors, as model.parameters() yields them")
     return [(p, p.grad._data) for p in {id(p): p for p in tensors}.values() if p.grad is not None]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..foreign_arrays import type_name
-from ..validation import as_array
+from ..validation import as_array, check_path, check_type
 from .atomic_files import Path, atomic_write, open_plain
 from .header import FORMAT, CheckpointError, parse_json
 from .npz import Host, read_npz, write_npz
@@ -108,6 +108,11 @@ def save(
         ImportError: the package safetensors is missing.
         OSError: the file cannot be written, or `path` is a folder, a pipe or a device.
     """
+    check_path("save", path=path)
+    if keep_as is not None:
+        check_path("save", keep_as=keep_as)
+    if metadata is not None:
+        check_type("save", Mapping, "a dict that JSON can hold", metadata=metadata)
     if not isinstance(arrays, Mapping):
         want = "its arrays by name: save(path, x.state_dict())" if hasattr(arrays, "state_dict") else "arrays by name"
         raise TypeError(f"save: arrays: got {type_name(arrays)}, want {want}")
@@ -137,6 +142,7 @@ def load(path: Path) -> Checkpoint:
             or a device.
         ImportError: the package safetensors is missing.
     """
+    check_path("load", path=path)
     name = os.fspath(path)
     read, first = read_npz, b""
     if _is_safetensors(path):

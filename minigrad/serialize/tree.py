@@ -10,6 +10,7 @@ import numpy as np
 from ..backend import is_array
 from ..engine.tensor import Tensor
 from ..foreign_arrays import is_foreign
+from ..option_checks import check_text
 from .header import CheckpointError
 
 REFERENCE = "$array"
@@ -26,6 +27,7 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
     Raises:
         TypeError: a dictionary's key is not a string, or is "$array". ValueError: two arrays have the same path.
     """
+    check_text("flatten", prefix=prefix)
     if isinstance(tree, Tensor) or is_array(tree) or is_foreign(tree):
         return {prefix: tree}, {REFERENCE: prefix}
     if isinstance(tree, np.generic):

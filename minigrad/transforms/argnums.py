@@ -10,14 +10,23 @@ from .. import ops
 from ..backend import backend_of
 from ..engine.tensor import Tensor, tensor
 from ..pytree import TreeDef, match_structure
+from ..validation import check_flag, check_function, is_integer, shown
 from .tracing import Trace, function_name, variable_like
 
 Argnums = int | Sequence[int]
 
 
-def check_function(caller: str, function: Any) -> None:
-    if not callable(function):
-        raise TypeError(f"{caller}: function: got {type(function).__name__}, want a function")
+def check_options(
+    caller: str, function: Any, argnums: Argnums | None = None, has_aux: bool = False, create_graph: bool | None = None
+) -> None:
+    """Check the arguments that transformations share; whether argnums are in range is seen in the call."""
+    check_function(caller, function=function)
+    for n in () if argnums is None else argnums if isinstance(argnums, (tuple, list)) else (argnums,):
+        if not is_integer(n):
+            raise TypeError(f"{caller}: argnums: got {shown(n)}, want a whole number or a tuple of them")
+    check_flag(caller, has_aux=has_aux)
+    if create_graph is not None:
+        check_flag(caller, create_graph=create_graph)
 
 
 def is_single(argnums: Argnums) -> bool:
@@ -32,10 +41,7 @@ def positions_of(caller: str, function: Any, argnums: Argnums, count: int) -> li
     """
     positions = []
     for n in argnums if isinstance(argnums, (tuple, list)) else (argnums,):
-        try:
-            k = operator.index(n)
-        except TypeError:
-            raise TypeError(f"{caller}: argnums: got {argnums!r}, want a whole number or a tuple of them") from None
+        k = operator.index(n)
         if not -count <= k < count:
             raise ValueError(
                 f"{caller}: argnums: got {argnums!r}, but {function_name(function)} was called with {count} positional "
@@ -78,8 +84,8 @@ def match_leaves(
         if not isinstance(v, Tensor):
             try:
                 v = tensor(v, dtype=x.dtype, backend=backend)
-            except TypeError as error:
-                raise TypeError(f"{caller}: {name}{path}: got {type(v).__name__}, want numbers: {error}") from None
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{caller}: {name}{path}: got {type(v).__name__}, want numbers: {error}") from None
         if v.shape != x.shape:
             raise ValueError(f"{caller}: {name}{path}: got shape {v.shape}, want {x.shape} like {whose}")
         leaves.append(v if v.dtype == x.dtype else ops.astype(v, dtype=x.dtype))

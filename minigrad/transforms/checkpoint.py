@@ -24,7 +24,7 @@ from ..engine.tape import GraphError, Leaf, Node
 from ..engine.tensor import Tensor
 from ..nn.module import Module
 from ..pytree import TreeDef, tree_flatten, tree_unflatten
-from .argnums import check_function
+from ..validation import check_function, shown
 from .rng_state import RngSnapshot, generators_of
 from .tracing import function_name, record_outputs, recorded_since, variable, variable_like, zeros_like
 
@@ -65,10 +65,10 @@ def checkpoint(
         GraphError: a parameter or an array was written into since, or the function, run again, returned other tensors
             or referred to others.
     """
-    check_function("checkpoint", function)
+    check_function("checkpoint", function=function)
     generators: Any = rng if isinstance(rng, (tuple, list)) else () if rng is None else (rng,)
     if not all(isinstance(generator, np.random.Generator) for generator in generators):
-        raise TypeError(f"checkpoint: rng: got {rng!r}, want a numpy.random.Generator or a sequence of them")
+        raise TypeError(f"checkpoint: rng: got {shown(rng)}, want a numpy.random.Generator or a sequence of them")
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if not modes.mode().recording:

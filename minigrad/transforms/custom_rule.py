@@ -18,7 +18,7 @@ from ..engine.tensor import Tensor, tensor, values_taken_off
 from ..foreign_arrays import type_name
 from ..nn.module import Module
 from ..pytree import TreeDef, match_structure, tree_flatten, tree_unflatten
-from .argnums import check_function
+from ..validation import check_flag, check_function
 from .tracing import constant, function_name, record_outputs
 
 Rule = Callable[..., Any]
@@ -59,9 +59,12 @@ def custom_rule(function: Callable[..., Any] | None = None, rule: Rule | None = 
         ValueError: the rule's gradients differ from the arguments in number, structure or shape.
         GraphError: the rule left the tape, and its gradients are to be differentiated again.
     """
+    check_flag("custom_rule", keeps=keeps)
+    if rule is not None:
+        check_function("custom_rule", rule=rule)
     if function is None:
         return functools.partial(custom_rule, rule=rule, keeps=keeps)
-    check_function("custom_rule", function)
+    check_function("custom_rule", function=function)
     return CustomRule(function, rule, keeps)
 
 

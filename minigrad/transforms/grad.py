@@ -32,7 +32,7 @@ from ..pytree import flatten_with_paths, match_structure, tree_unflatten
 from ..validation import as_tensor
 from .argnums import (
     Argnums,
-    check_function,
+    check_options,
     directions,
     is_single,
     match_leaves,
@@ -123,7 +123,7 @@ def value_and_grad(
 def _value_and_grad(
     caller: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, create_graph: bool | None
 ) -> Callable[..., Any]:
-    check_function(caller, function)
+    check_options(caller, function, argnums, has_aux, create_graph)
 
     def both(*args: Any, **kwargs: Any) -> Any:
         positions = positions_of(caller, function, argnums, len(args))
@@ -163,7 +163,7 @@ def vjp(
         TypeError: something in the primals or the value is no floating-point number.
         ValueError (from the pullback): its argument has another structure or shape than the value.
     """
-    check_function("vjp", function)
+    check_options("vjp", function, has_aux=has_aux, create_graph=create_graph)
     run = Trace("vjp", function, primals, {}, range(len(primals)), create_graph)
     value, aux = split_aux(run, has_aux)
     outputs, structure = run.tensors(value)
@@ -208,7 +208,7 @@ def jvp(function: Callable[..., Any], primals: Any, tangents: Any, create_graph:
         ValueError: another number of tangents than primals, or one of another structure or shape.
         TypeError: something in the primals or the value is no floating-point number.
     """
-    check_function("jvp", function)
+    check_options("jvp", function, create_graph=create_graph)
     if not isinstance(primals, (tuple, list)):
         primals, tangents = [primals], [tangents]
     elif not isinstance(tangents, (tuple, list)):

@@ -11,7 +11,7 @@ from ..backend import backend_of
 from ..engine import modes
 from ..engine.tensor import Tensor
 from ..pytree import tree_unflatten
-from .argnums import Argnums, check_function, directions, is_single, on_tape, positions_of, recorded_pullback, split_aux
+from .argnums import Argnums, check_options, directions, is_single, on_tape, positions_of, recorded_pullback, split_aux
 from .derivative_types import Derivative
 from .tracing import Trace, pull, zeros_like
 
@@ -49,7 +49,7 @@ def jacobian(
         TypeError: something in the arguments at `argnums`, or the value, is not a floating-point number.
         ValueError: `argnums` is out of range.
     """
-    check_function("jacobian", function)
+    check_options("jacobian", function, argnums, has_aux, create_graph)
 
     @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def derivatives(*args: Any, **kwargs: Any) -> Any:
@@ -91,7 +91,7 @@ def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bo
     Raises (from that function):
         As `jacobian`.
     """
-    check_function("hessian", function)
+    check_options("hessian", function, argnums, create_graph=create_graph)
     first = jacobian(function, argnums, create_graph=create_graph)
     return jacobian(first, argnums, create_graph=create_graph)
 
@@ -117,7 +117,7 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
         ValueError: the vector has another structure or shape, or the function's result is not a scalar.
         TypeError: something in the primals, or the result, is not a floating-point number.
     """
-    check_function("hvp", function)
+    check_options("hvp", function, create_graph=create_graph)
     several = isinstance(primals, (tuple, list))
     args, along = (list(primals), vector) if several else ([primals], [vector])
     if several and (not isinstance(vector, (tuple, list)) or len(vector) != len(args)):

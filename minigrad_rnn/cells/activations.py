@@ -14,7 +14,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor, ops
-from minigrad.validation import check_choice
+from minigrad.validation import check_choice, is_number, shown
 
 Array = Any
 Activation = str | tuple[Any, ...]
@@ -84,13 +84,8 @@ def check_activation(caller: str, **arguments: Any) -> list[Activation]:
 def check_clip(caller: str, clip: Any) -> float | None:
     """Return the clip as a float, or None. Raises ValueError for anything but a positive number or None."""
     if clip is not None and (not is_number(clip) or not clip > 0):
-        raise ValueError(f"{caller}: clip: got {clip!r}, want a positive number, or None")
+        raise ValueError(f"{caller}: clip: got {shown(clip)}, want a positive number, or None")
     return None if clip is None else float(clip)
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a real Python or NumPy scalar, and not a bool."""
-    return hasattr(value, "__float__") and not isinstance(value, (bool, str)) and getattr(value, "shape", ()) == ()
 
 
 def parameters_of(activation: Activation) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
-from minigrad.validation import as_tensor, check_choice, check_integer, is_integer
+from minigrad.validation import as_tensor, check_choice, check_dtype, check_flag, check_integer, is_integer
 
 from .lengths import Lengths
 from .step_result import check_state_names, check_step_result
@@ -93,6 +93,7 @@ class Cell(nn.Module):
         check_state_names(name, getattr(self, "state_names", None))
         check_integer(name, input_size=input_size, hidden_size=hidden_size)
         check_choice(name, ("zeros", "learned"), initial_state=initial_state)
+        check_flag(name, bias=bias, two_biases=two_biases)
         if two_biases and not self.takes_two_biases:
             raise ValueError(f"{name}: two_biases: got True, want False: this cell has one bias")
         if two_biases and not bias:
@@ -100,11 +101,11 @@ class Cell(nn.Module):
         self.input_size, self.hidden_size, self.initial_state = input_size, hidden_size, initial_state
         generator = nn.init.as_generator(rng, name)
         self._rng = nn.init.default_generator() if generator is None else generator
-        self._bound, self._dtype = hidden_size**-0.5, dtype
+        self._bound, self._dtype = hidden_size**-0.5, check_dtype(name, dtype)
         self.make_weights(bias, two_biases)
         if initial_state == "learned":
             for part, size in zip(self.state_names, self.state_sizes):
-                setattr(self, f"{part}_init", mg.Parameter(np.zeros(size), dtype=dtype))
+                setattr(self, f"{part}_init", mg.Parameter(np.zeros(size), dtype=self._dtype))
         del self._rng
 
     def make_weights(self, bias: bool, two_biases: bool) -> None:
@@ -172,6 +173,7 @@ class Cell(nn.Module):
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first step, (B, H) each: zeros on the weights' backend, or the learned values."""
+        check_integer(f"{type(self).__name__}.initial", 0, batch=batch)
         if len(self.state_sizes) != len(self.state_names):
             raise TypeError(
                 f"{type(self).__name__}: state_sizes: got {self.state_sizes}, want one for each of {self.state_names}"

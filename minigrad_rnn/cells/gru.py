@@ -23,6 +23,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.validation import check_flag
 
 from .activations import Activation, check_activation, check_clip, on_tape
 from .cell import Cell, KernelSpec, Parts
@@ -65,8 +66,11 @@ class GRUCell(Cell):
             name, gate_activation=gate_activation, activation=activation
         )
         self.clip = check_clip(name, clip)
+        check_flag(name, bias=bias, reset_after=reset_after)
         second = bool(bias and reset_after)
-        if (two_biases := options.pop("two_biases", second)) != second:
+        two_biases = options.pop("two_biases", second)
+        check_flag(name, two_biases=two_biases)
+        if two_biases != second:
             raise ValueError(f"{name}: two_biases: got {two_biases}, want {second} with {bias=} and {reset_after=}")
         self.reset_after = bool(reset_after)
         super().__init__(input_size, hidden_size, bias, two_biases=second, **options)

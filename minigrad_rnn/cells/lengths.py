@@ -39,7 +39,10 @@ class Lengths:
             raise TypeError(f"{name}: lengths: got {type(steps).__name__}, {want}")
         if not isinstance(steps, (list, tuple)):
             steps = to_numpy(steps.data if isinstance(steps, Tensor) else steps)
-        host = np.asarray(steps)
+        try:
+            host = np.asarray(steps)
+        except ValueError:  # nested lists of different lengths
+            raise TypeError(f"{name}: lengths: got nested lists, {want}") from None
         if host.dtype.kind not in "iu":
             raise TypeError(f"{name}: lengths: got dtype {host.dtype}, {want}")
         if host.shape != (B,):

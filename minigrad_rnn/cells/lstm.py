@@ -29,7 +29,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
 from minigrad.engine.summation import accurate_sum
-from minigrad.validation import is_integer
+from minigrad.validation import check_flag, check_integer, check_number, is_integer, shown
 
 from .activations import Activation, check_activation, check_clip, on_tape
 from .cell import Cell, KernelSpec, Parts
@@ -86,8 +86,12 @@ class LSTMCell(Cell):
         **options: Any,
     ) -> None:  # fmt: skip
         name = type(self).__name__
-        if not is_integer(proj_size) or not 0 <= proj_size < max(hidden_size, 1):
-            raise ValueError(f"{name}: proj_size: got {proj_size!r}, want 0 (none) to {hidden_size - 1}")
+        check_integer(name, hidden_size=hidden_size)
+        check_flag(name, bias=bias, peephole=peephole, coupled_gates=coupled_gates)
+        if not is_integer(proj_size) or not 0 <= proj_size < hidden_size:
+            raise ValueError(f"{name}: proj_size: got {shown(proj_size)}, want 0 (none) to {hidden_size - 1}")
+        if forget_bias is not None:
+            check_number(name, forget_bias=forget_bias)
         if forget_bias is not None and not bias:
             raise ValueError(f"{name}: forget_bias: got {forget_bias!r} with bias=False, want None or a bias")
         self.proj_size, self.peephole, self.forget_bias = int(proj_size), bool(peephole), forget_bias

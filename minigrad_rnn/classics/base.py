@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import get_backend
 from minigrad.engine.modes import time_steps
-from minigrad.validation import check_like
+from minigrad.validation import check_dtype, check_flag, check_like
 
 from ..validation import check_series
 
@@ -50,6 +50,7 @@ class Classic(nn.Module):
         self, input_size: int, output_size: int, state_sizes: Mapping[str, tuple[int, int]], batch_first: bool
     ) -> None:
         super().__init__()
+        check_flag(type(self).__name__, batch_first=batch_first)
         self.input_size, self.output_size, self.batch_first = input_size, output_size, batch_first
         self.state_sizes = {name: size for name, size in state_sizes.items() if size[0]}
         """(lags, features) of each array of the state."""
@@ -86,6 +87,11 @@ class Classic(nn.Module):
         return mg.stack(results), {name: mg.stack(steps) for name, steps in past.items()}
 
     # Parameters
+
+    def _check_parameters(self, bias: bool, dtype: Any) -> None:
+        """Check what the parameters are made with, before any is drawn."""
+        check_flag(type(self).__name__, bias=bias)
+        check_dtype(type(self).__name__, dtype)
 
     def _make_layer(self, units: int, reads: Mapping[str, int], bias: str | None, rng: nn.init.Rng, dtype: Any) -> None:
         """Make a layer's parameters: for each name in `reads` a weight (units, columns), and a bias."""

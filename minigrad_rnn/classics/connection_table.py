@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from minigrad.validation import check_text, check_type, closest
+
 FORM = re.compile(r"\s*(?P<source>[^\W\d]\w*)\s*(\[\s*t\s*((?P<sign>[+-])\s*(?P<lag>\d+)\s*)?\]\s*)?")
 
 FIGURES: dict[str, dict[str, list[str]]] = {
@@ -67,29 +69,35 @@ def read_table(
             leads to the output, a connection given twice, a forward lag, a cycle without a lag, text of another form.
         TypeError: no text.
     """
-    for argument, layer in (("input", input), ("output", output)):
-        if layer not in sizes:
-            raise ValueError(f"{name}: {argument}: got {layer!r}, want one of the layers {list(sizes)}")
-    if input == output:
-        raise ValueError(f"{name}: output: got {output!r}, want another layer than the input")
+    check_text(name, input=input, output=output)
     reads: dict[str, tuple[Connection, ...]] = {}
     for target, texts in table.items():
         if target not in sizes:
-            raise ValueError(f"{name}: connections: got the unknown layer {target!r}, want one of {list(sizes)}")
+            hint = closest(target, sizes)
+            raise ValueError(f"{name}: connections: got the unknown layer {target!r}, want one of {list(sizes)}{hint}")
         if target == input:
             raise ValueError(f"{name}: connections: got {target!r}, want no connection into the input")
         if isinstance(texts, str):
             raise TypeError(f"{name}: connections: {target}: got text, want a list like {[texts]}")
+        check_type(name, (list, tuple), "a list of what the layer reads", **{f"connections: {target}": texts})
         connections = tuple(read_connection(name, target, text) for text in texts)
         for k, connection in enumerate(connections):
             source = connection.source
             if source not in sizes:
                 raise ValueError(
                     f"{name}: connections: {target}: got the unknown layer {source!r}, want one of {list(sizes)}"
+                    f"{closest(source, sizes)}"
                 )
             if connection in connections[:k]:
                 raise ValueError(f"{name}: connections: {target}: got {str(connection)!r} twice, want it once")
         reads[target] = connections
+    # Only now: a mistake in the table should not read as one in the names, which have defaults.
+    for argument, layer in (("input", input), ("output", output)):
+        if layer not in sizes:
+            hint = closest(layer, sizes) or f"; pass {argument}= with the name of the layer"
+            raise ValueError(f"{name}: {argument}: got {layer!r}, want one of the layers {list(sizes)}{hint}")
+    if input == output:
+        raise ValueError(f"{name}: output: got {output!r}, want another layer than the input")
     for layer in sizes:
         if layer != input and not reads.get(layer):
             raise ValueError(f"{name}: connections: got none into {layer!r}, want at least one")

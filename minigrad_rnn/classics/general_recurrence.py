@@ -7,7 +7,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.validation import check_choice, check_integer
+from minigrad.validation import check_choice, check_integer, check_text, check_type
 
 from .base import NONLINEARITIES, Classic, Past, States
 from .connection_table import Connection, read_connection, read_table
@@ -73,6 +73,10 @@ class GeneralRecurrence(Classic):
         dtype: Any = "float32",
     ) -> None:  # fmt: skip
         name = "GeneralRecurrence"
+        check_type(name, Mapping, "sizes by the names of layers", sizes=sizes)
+        check_type(name, Mapping, "lists of what each layer reads, by its name", connections=connections)
+        if nonlinearities is not None:
+            check_type(name, Mapping, "names of functions by the names of layers", nonlinearities=nonlinearities)
         check_integer(name, **{f"sizes: {layer}": size for layer, size in sizes.items()})
         check_choice(name, ("zeros", "learned"), initial_state=initial_state)
         self._reads = read_table(name, sizes, connections, input, output)
@@ -89,6 +93,7 @@ class GeneralRecurrence(Classic):
             lags[source] = max(lags[source], lag)
         state_sizes = {layer: (lag, sizes[layer]) for layer, lag in lags.items()}
         super().__init__(sizes[input], sizes[output], state_sizes, batch_first)
+        self._check_parameters(bias, dtype)
         self.sizes, self.input, self.output = dict(sizes), input, output
         self.initial_state, self.bias = initial_state, bias
         rng = nn.init.as_generator(rng, name)
@@ -105,10 +110,11 @@ class GeneralRecurrence(Classic):
         Raises:
             KeyError: there is no such connection.
         """
+        check_text("GeneralRecurrence.weight", target=target, connection=connection)
         wanted = read_connection("GeneralRecurrence", target, connection)
         name = _weight_name(target, wanted)
         if wanted not in self._reads.get(target, ()):
-            raise KeyError(f"GeneralRecurrence: weight: got {name!r}, want one of its connections")
+            raise KeyError(f"GeneralRecurrence.weight: target, connection: got {name!r}, which is not in the table")
         weight: mg.Parameter = getattr(self, name)
         return weight
 

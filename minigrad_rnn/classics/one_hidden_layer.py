@@ -29,11 +29,12 @@ class OneHiddenLayer(Classic):
         dtype: Any = "float32",
     ) -> None:  # fmt: skip
         name = type(self).__name__
-        memory_size = hidden_size if self.memory == "h" else output_size
-        super().__init__(input_size, output_size, {self.memory: (1, memory_size)}, batch_first)
-        rng = nn.init.as_generator(rng, name)
         check_integer(name, input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         check_choice(name, NONLINEARITIES, nonlinearity=nonlinearity, output_nonlinearity=output_nonlinearity)
+        memory_size = hidden_size if self.memory == "h" else output_size
+        super().__init__(input_size, output_size, {self.memory: (1, memory_size)}, batch_first)
+        self._check_parameters(bias, dtype)
+        rng = nn.init.as_generator(rng, name)
         self.hidden_size, self.bias = hidden_size, bias
         self.nonlinearity, self.output_nonlinearity = nonlinearity, output_nonlinearity
         self._make_layer(hidden_size, {"Wc": input_size, "Wr": memory_size}, "b" if bias else None, rng, dtype)

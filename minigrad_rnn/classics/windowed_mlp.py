@@ -33,6 +33,7 @@ class WindowedMLP(Classic):
         L, K = int(input_lags), int(output_lags)
         super().__init__(input_size, output_size, {"x": (L, input_size), "y": (K, output_size)}, batch_first)
         name = type(self).__name__
+        self._check_parameters(bias, dtype)
         rng = nn.init.as_generator(rng, name)
         hidden = tuple(hidden_size) if isinstance(hidden_size, (tuple, list)) else (hidden_size,)
         if not hidden:

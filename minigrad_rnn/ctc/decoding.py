@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.validation import check_integer
+from minigrad.validation import check_function, check_integer, check_number
 
 from .loss import check_integer_type, check_lengths, check_log_probs
 
@@ -85,10 +85,9 @@ def prefix_beam_search(
     name = "prefix_beam_search"
     check_integer_type(name, "beam_width", beam_width)
     check_integer(name, beam_width=beam_width)
-    if language_model is not None and not callable(language_model):
-        raise TypeError(f"{name}: language_model: got {type(language_model).__name__}, want a callable")
-    if not 0 <= weight < math.inf:
-        raise ValueError(f"{name}: weight: got {weight!r}, want a finite number of at least 0")
+    if language_model is not None:
+        check_function(name, language_model=language_model)
+    check_number(name, 0, weight=weight)
     frames, single, blank = _frames(name, log_probs, input_lengths, blank)
     model = language_model if weight > 0 else None
     labellings = [_search(rows, int(beam_width), blank, model, float(weight)) for rows in frames]

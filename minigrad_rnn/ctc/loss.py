@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import NUMPY, backend_of
 from minigrad.losses import REDUCTIONS
-from minigrad.validation import as_array, as_tensor, check_choice, is_integer
+from minigrad.validation import as_array, as_tensor, check_choice, check_flag, check_integer, is_integer
 
 from .lattice import ctc_negative_log_likelihood, lattice_of
 
@@ -61,6 +61,7 @@ def ctc_loss(
         TypeError: log_probs is not floating point; targets or lengths are not integers, or are on a device.
     """
     check_choice("ctc_loss", REDUCTIONS, reduction=reduction)
+    check_flag("ctc_loss", zero_infinity=zero_infinity)
     log_probs, single, blank = check_log_probs("ctc_loss", log_probs, blank)
     T, B, C = log_probs.shape
     frames = check_lengths("ctc_loss", "input_lengths", input_lengths, B, T, "T")
@@ -86,6 +87,8 @@ class CTCLoss(nn.Module):
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__()
         check_choice("CTCLoss", REDUCTIONS, reduction=reduction)
+        check_integer("CTCLoss", 0, blank=blank)
+        check_flag("CTCLoss", zero_infinity=zero_infinity)
         self.blank, self.reduction, self.zero_infinity = blank, reduction, zero_infinity
 
     def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad import nn
 from minigrad.serialize import atomic_write
-from minigrad.validation import check_integer
+from minigrad.validation import check_dtype, check_flag, check_integer, check_path
 
 from ..networks.recurrence import Recurrence
 from ..seq2seq.io_shapes import ManyToOne, OneToOne
@@ -73,13 +73,17 @@ def export_onnx(
         onnx: Any = importlib.import_module("onnx")
     except ImportError as error:
         raise ImportError("export_onnx: the package onnx is missing: pip install onnx") from error
+    check_path("export_onnx", path=path)
+    check_flag("export_onnx", state=state, lengths=lengths)
+    check_integer("export_onnx", opset=opset)
+    dtype = check_dtype("export_onnx", dtype)
     sizes = {"sequence_length": sequence_length, "batch": batch}
     check_integer("export_onnx", **{argument: size for argument, size in sizes.items() if size is not None})
     newest = onnx.defs.onnx_opset_version()
     if opset not in range(OLDEST_OPSET, newest + 1):
         raise ValueError(f"export_onnx: opset: got {opset!r}, want {OLDEST_OPSET} to {newest}")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"export_onnx: dtype: got {np.dtype(dtype)}, want float32 or float64")
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"export_onnx: dtype: got {dtype}, want float32 or float64")
     stages = list(_stages(model, ""))
     recurrences = [stage for _, stage in stages if isinstance(stage, Recurrence)]
     for argument, flag in (("state", state), ("lengths", lengths)):
@@ -90,7 +94,7 @@ def export_onnx(
     T: int | str = "T" if sequence_length is None else int(sequence_length)
     B: int | str = "B" if batch is None else int(batch)
     axes = [B, T] if recurrences and recurrences[0].batch_first else [T, B]
-    graph = Graph(onnx, np.dtype(dtype), B, state, len(recurrences) > 1)
+    graph = Graph(onnx, dtype, B, state, len(recurrences) > 1)
     x, width = graph.add_model_input(stages, axes)
     if lengths:
         graph.lengths = graph.add_input("lengths", onnx.TensorProto.INT32, [B])

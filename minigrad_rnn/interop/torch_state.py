@@ -8,7 +8,7 @@ is bias_ih, and bias_hh is zero. With `two_biases=True`, and in the GRU, both st
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from minigrad import Parameter, Tensor, nn
 from minigrad.backend import is_array, to_numpy
 from minigrad.foreign_arrays import import_array
-from minigrad.validation import check_choice
+from minigrad.validation import as_dictionary, check_choice, check_text, check_type
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
 from ..cells.lstm import STANDARD
@@ -53,6 +53,8 @@ def torch_state_dict(module: nn.Module, prefix: str = "") -> dict[str, Host]:
     Raises:
         ValueError: the module has an option that torch lacks; the message names it.
     """
+    check_type("torch_state_dict", nn.Module, "a Module", module=module)
+    check_text("torch_state_dict", prefix=prefix)
     state: dict[str, Host] = {}
     for keys, parameter in _entries(module, prefix):
         value = parameter.numpy()
@@ -77,7 +79,9 @@ def load_torch_state_dict(module: nn.Module, state: SupportsKeysAndGetItem[str, 
             twice. The message lists every problem.
         TypeError: `state` is not a mapping, such as a torch module instead of its `state_dict()`.
     """
-    state = _as_dictionary("load_torch_state_dict", state)
+    check_type("load_torch_state_dict", nn.Module, "a Module", module=module)
+    check_text("load_torch_state_dict", prefix=prefix)
+    state = as_dictionary("load_torch_state_dict", "state", state)
     entries = list(_entries(module, prefix))
     known = {key: parameter for keys, parameter in entries for key in keys}
     wrong = [f"got no {key}, want its array {p.shape}" for key, p in known.items() if key not in state]
@@ -126,7 +130,8 @@ def recurrence_from_torch_state_dict(
         TypeError: an option that the state determines; or as in `load_torch_state_dict`.
     """
     name = "recurrence_from_torch_state_dict"
-    state = _as_dictionary(name, state)
+    state = as_dictionary(name, "state", state)
+    check_text(name, prefix=prefix)
     check_choice(name, KINDS, kind=kind)
     if inferred := [option for option in options if option in INFERRED]:
         raise TypeError(f"{name}: {inferred[0]}: got {options[inferred[0]]!r}, want it left out: the state decides it")
@@ -171,12 +176,6 @@ def recurrence_from_torch_state_dict(
     module.rng = rng
     load_torch_state_dict(module, state, prefix)
     return module
-
-
-def _as_dictionary(name: str, state: Any) -> dict[str, Any]:
-    if not isinstance(state, Mapping):
-        raise TypeError(f"{name}: state: got {type(state).__name__}, want arrays by their names, as state_dict() gives")
-    return dict(state)
 
 
 def _entries(module: nn.Module, path: str, ancestors: tuple[int, ...] = ()) -> Iterator[Entry]:

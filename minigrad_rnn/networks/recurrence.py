@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -11,13 +12,13 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import Backend, backend_of
-from minigrad.validation import check_array, check_choice, check_like, check_probability
+from minigrad.validation import check_array, check_choice, check_flag, check_integer, check_like, check_probability
 
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths
 from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
-from ..validation import check_cell_type, check_depths, check_masks, check_series, check_zoneout, options_of
+from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
 
 State = Any
 Masks = Mapping[str, CellMasks]
@@ -108,8 +109,9 @@ class Recurrence(nn.Module):
         name = type(self).__name__
         if cell_type is not None:
             self.cell_type = cell_type
-        check_cell_type(name, getattr(self, "cell_type", None), cell_options)
-        depths = check_depths(name, num_layers, bidirectional)
+        check_cell_type(name, getattr(self, "cell_type", None), cell_options, inspect.signature(Recurrence).parameters)
+        check_flag(name, bias=bias, batch_first=batch_first, bidirectional=bidirectional, reverse=reverse)
+        depths, dtype = check_sizes(name, input_size, hidden_size, num_layers, bidirectional, dtype)
         check_probability(name, dropout=dropout, recurrent_dropout=recurrent_dropout)
         self.zoneout = check_zoneout(name, zoneout, self.cell_type.state_names)
         if dropout and max(depths) == 1:
@@ -200,6 +202,8 @@ class Recurrence(nn.Module):
         self, xs: Any, state: State = None, lengths: Any = None, masks: Masks | None = None, return_states: bool = False
     ) -> Any:
         name = type(self).__name__
+        if type(return_states) is not bool:
+            check_flag(name, return_states=return_states)
         xs, unbatched = self._time_first(xs)
         T, B = int(xs.shape[0]), int(xs.shape[1])
         backend = backend_of(self._parameter()._data)
@@ -294,6 +298,8 @@ class Recurrence(nn.Module):
         In evaluation the only masks are zoneout's probabilities. The same generator in the same state gives the same
         masks; passing them to several calls makes the network deterministic, as gradient checks need it.
         """
+        check_integer("draw_masks", T=T, B=B)
+        nn.init.as_generator(rng, "draw_masks")
         if not any(self.zoneout) and not (self.training and (self.dropout or self.recurrent_dropout)):
             return {}
         generator = nn.init.as_generator(self.rng if rng is None else rng, "draw_masks")

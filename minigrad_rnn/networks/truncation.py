@@ -11,7 +11,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import get_backend
-from minigrad.validation import check_array, check_integer
+from minigrad.validation import as_tensor, check_integer
 
 from ..cells import CellMasks, Lengths
 from ..validation import check_masks
@@ -34,16 +34,18 @@ def _window_of(mask: CellMasks, begin: int, stop: int) -> CellMasks:
     return CellMasks(None if mask.input is None else mask.input[begin:stop], mask.recurrent, zones)
 
 
-def _axis_and_sizes(rnn: Recurrence, xs: Any) -> tuple[int, int, int]:
-    """Return (the time axis, T, B) of xs. Raises if rnn cannot run over xs in windows."""
+def _axis_and_sizes(rnn: Recurrence, xs: Any) -> tuple[Tensor, int, int, int]:
+    """Return xs as a tensor, and its time axis, T and B. Raises if rnn cannot run over xs in windows."""
     if not isinstance(rnn, Recurrence):
         raise TypeError(f"Truncation: rnn: got {type(rnn).__name__}, want a recurrence")
     if rnn.directions != ("forward",):
         got = "a bidirectional recurrence" if rnn.bidirectional else "reverse=True"
         raise ValueError(f"Truncation: rnn: got {got}, want one that reads forward only")
-    check_array("Truncation", "xs", xs)
+    xs = as_tensor("Truncation", "xs", xs)
+    if xs.ndim not in (2, 3):
+        raise ValueError(f"Truncation: xs: got shape {xs.shape}, want two or three axes")
     axis = 1 if rnn.batch_first and xs.ndim == 3 else 0
-    return axis, int(xs.shape[axis]), int(xs.shape[1 - axis]) if xs.ndim == 3 else 1
+    return xs, axis, int(xs.shape[axis]), int(xs.shape[1 - axis]) if xs.ndim == 3 else 1
 
 
 def _ends(lengths: Any, T: int, B: int) -> Array | None:
@@ -139,7 +141,7 @@ class Truncation:
             ValueError: the recurrence reads backward or in two directions, or as its own call.
             TypeError: rnn is not a recurrence, or as its own call.
         """
-        axis, T, B = _axis_and_sizes(rnn, xs)
+        xs, axis, T, B = _axis_and_sizes(rnn, xs)
         if masks is not None:
             check_masks("Truncation", dict(zip(rnn.cell_names, rnn.cells)), masks, T, B)
         ends = _ends(lengths, T, B)
@@ -163,7 +165,7 @@ class Truncation:
 
         For a loss that needs all outputs together; it takes the memory of the whole sequence.
         """
-        axis, T, B = _axis_and_sizes(rnn, xs)
+        xs, axis, T, B = _axis_and_sizes(rnn, xs)
         ends = _ends(lengths, T, B)
         outputs, final = list[Tensor](), None
         for window in self.windows(rnn, xs, state, masks, lengths):

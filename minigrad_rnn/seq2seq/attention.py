@@ -16,7 +16,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
-from minigrad.validation import as_tensor, check_integer
+from minigrad.validation import as_tensor, check_dtype, check_flag, check_integer, check_type
 
 from ..cells import Lengths
 from .io_shapes import fill
@@ -89,6 +89,7 @@ class Attention(nn.Module):
     def read(self, query: Any, memory: Memory) -> tuple[Tensor, Tensor]:
         """Return (context, weights) of a query (T, B, Q) or (B, Q) and a prepared memory."""
         name = type(self).__name__
+        check_type(name, Memory, "what prepare returned", memory=memory)
         query = as_tensor(name, "query", query)
         B, single = memory.values.shape[0], query.ndim == 2
         if query.ndim not in (2, 3) or query.shape[-2:] != (B, self.query_size):
@@ -125,6 +126,7 @@ class AdditiveAttention(Attention):
         self, query_size: int, key_size: int, attention_size: int, rng: nn.init.Rng = None, dtype: Any = "float32"
     ) -> None:
         super().__init__(query_size, key_size)
+        dtype = check_dtype(type(self).__name__, dtype)
         check_integer(type(self).__name__, attention_size=attention_size)
         self.attention_size = attention_size
         rng = nn.init.as_generator(rng, type(self).__name__)
@@ -150,6 +152,8 @@ class DotAttention(Attention):
     """
 
     def __init__(self, size: int, scaled: bool = False) -> None:
+        check_integer("DotAttention", size=size)
+        check_flag("DotAttention", scaled=scaled)  # a second size, as others take one, would count as true
         super().__init__(size, size)
         self.scaled = scaled
 

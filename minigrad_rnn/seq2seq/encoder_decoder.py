@@ -13,7 +13,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
-from minigrad.validation import as_array, check_choice
+from minigrad.validation import as_array, as_tensor, check_choice, check_flag, check_integer, check_type, shown
 
 from ..cells import Lengths
 from ..networks.named import LSTM
@@ -47,6 +47,7 @@ class Encoder(nn.Module):
     at padding; state as returned by the recurrence. Ids at padding may be anything.
     """
 
+    @nn.init.undo_draws
     def __init__(
         self,
         vocab_size: int | None,
@@ -60,6 +61,10 @@ class Encoder(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        _check_network("Encoder", network)
+        check_integer("Encoder", embedding_size=embedding_size)
+        if vocab_size is not None:
+            check_integer("Encoder", vocab_size=vocab_size)
         rng = nn.init.as_generator(rng, "Encoder")
         self.embedding = None if vocab_size is None else nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         self.recurrence = network(
@@ -87,10 +92,12 @@ class Bridge(nn.Module):
     are the submodules `h`, `c`, …, one for each array of the decoder's state (after Bahdanau et al. 2015, A.2.2).
     """
 
+    @nn.init.undo_draws
     def __init__(
         self, encoder: Recurrence, decoder: Recurrence, rng: nn.init.Rng = None, dtype: Any = "float32"
     ) -> None:
         super().__init__()
+        check_type("Bridge", Recurrence, "a recurrence", encoder=encoder, decoder=decoder)
         rng = nn.init.as_generator(rng, "Bridge")
         width = sum(sum(cell.state_sizes) for cell in encoder.cells)
         cells = decoder.cells
@@ -100,6 +107,11 @@ class Bridge(nn.Module):
 
     def forward(self, state: State) -> tuple[Tensor, ...]:
         parts = parts_of(state)
+        if not parts:
+            raise ValueError("Bridge: state: got no arrays, want the encoder's state")
+        for part in parts:
+            if as_tensor("Bridge", "state", part).ndim != 3:
+                raise ValueError(f"Bridge: state: got shape {tuple(part.shape)}, want (cells, B, H)")
         B = parts[0].shape[1]
         rows = mg.concatenate([part[k] for part in parts for k in range(part.shape[0])], axis=-1)
         layers = [mg.tanh(getattr(self, name)(rows)) for name in self.names]
@@ -135,6 +147,7 @@ class Decoder(nn.Module):
         logits: (T, B, V). weights: (T, B, S), or None without attention.
     """
 
+    @nn.init.undo_draws
     def __init__(
         self,
         vocab_size: int,
@@ -150,6 +163,8 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("Decoder", ("before", "after"), attend=attend)
+        _check_network("Decoder", network)
+        check_integer("Decoder", vocab_size=vocab_size, embedding_size=embedding_size)
         if attention is not None and not isinstance(attention, Attention):
             raise TypeError(f"Decoder: attention: got {type(attention).__name__}, want an Attention or None")
         context_size = attention.key_size if attention is not None else 0
@@ -231,11 +246,15 @@ class Decoder(nn.Module):
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Return log probabilities (N, V) of the next token after ids (N,), and the new state."""
-        logits, _, state = self(np.asarray(tokens)[None], state)
+        logits, _, state = self(as_array(tokens, "Decoder.step", "tokens")[None], state)
         return mg.log_softmax(logits[0]), state
 
     def select(self, state: DecoderState, rows: Any) -> DecoderState:
         """Return the state of the sequences `rows`, host integers (N,), in this order."""
+        check_type("Decoder.select", DecoderState, "a DecoderState", state=state)
+        rows = as_array(rows, "Decoder.select", "rows")
+        if rows.dtype.kind not in "iu" or rows.ndim != 1:
+            raise TypeError(f"Decoder.select: rows: got {rows.dtype} of shape {rows.shape}, want integers (N,)")
         rows = backend_of(state.recurrent[0]._data).from_numpy(np.asarray(rows, dtype=np.int64))
         memory = None if state.memory is None else state.memory.select(rows)
         return DecoderState(tuple(mg.take(part, rows, axis=1) for part in state.recurrent), memory)
@@ -260,6 +279,7 @@ class EncoderDecoder(nn.Module):
     For decoding: `state = model.start(source, source_lengths)`, then `model.step` and `model.select`.
     """
 
+    @nn.init.undo_draws
     def __init__(
         self,
         encoder: Encoder,
@@ -270,20 +290,23 @@ class EncoderDecoder(nn.Module):
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
+        check_type("EncoderDecoder", Encoder, "an Encoder", encoder=encoder)
+        check_type("EncoderDecoder", Decoder, "a Decoder", decoder=decoder)
+        check_flag("EncoderDecoder", batch_first=batch_first)
         rng = nn.init.as_generator(rng, "EncoderDecoder")
         attention, size = decoder.attention, encoder.output_size
         if attention is not None and attention.key_size != size:
             got = f"an attention with key_size {attention.key_size}"
             raise ValueError(f"EncoderDecoder: decoder: got {got}, want {size}, the encoder's output_size")
-        if bridge == "linear":
+        if isinstance(bridge, str) and bridge == "linear":
             bridge = Bridge(encoder.recurrence, decoder.recurrence, rng=rng, dtype=dtype)
-        elif bridge == "copy":
+        elif isinstance(bridge, str) and bridge == "copy":
             shapes = [[cell.state_sizes for cell in net.recurrence.cells] for net in (encoder, decoder)]
             if shapes[0] != shapes[1]:
                 got = f"'copy' for states {shapes[0]} and {shapes[1]}"
                 raise ValueError(f"EncoderDecoder: bridge: got {got}, want equal")
         elif not isinstance(bridge, nn.Module):
-            raise ValueError(f"EncoderDecoder: bridge: got {bridge!r}, want 'linear', 'copy' or a Module")
+            raise ValueError(f"EncoderDecoder: bridge: got {shown(bridge)}, want 'linear', 'copy' or a Module")
         self.encoder, self.decoder, self.batch_first = encoder, decoder, batch_first
         self.bridge = bridge if isinstance(bridge, nn.Module) else None
 
@@ -332,6 +355,11 @@ def _choose_tokens(xp: Any, logits: Array, draws: Array | None) -> Array:
     z = logits.astype(np.float64)
     cumulative = xp.cumsum(xp.exp(z - xp.max(z, axis=-1, keepdims=True)), axis=-1)
     return xp.sum(cumulative <= draws[:, None] * cumulative[:, -1:], axis=-1)
+
+
+def _check_network(name: str, network: Any) -> None:
+    if not isinstance(network, type) or not issubclass(network, Recurrence):
+        raise TypeError(f"{name}: network: got {shown(network)}, want a class such as LSTM")
 
 
 def _check_time_major(name: str, recurrence: Recurrence) -> None:

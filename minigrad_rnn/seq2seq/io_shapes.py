@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
 from minigrad.engine.summation import half_to_single
-from minigrad.validation import as_tensor, check_choice, check_integer
+from minigrad.validation import as_array, as_tensor, check_choice, check_integer, check_type, shown
 
 from ..cells import CellMasks, Lengths
 from ..networks.recurrence import Recurrence
@@ -33,6 +33,9 @@ class OneToOne(nn.Module):
 
     def __init__(self, recurrence: Recurrence | None, readout: nn.Module) -> None:
         super().__init__()
+        if recurrence is not None:
+            check_type("OneToOne", Recurrence, "a recurrence or None", recurrence=recurrence)
+        check_type("OneToOne", nn.Module, "a Module", readout=readout)
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, x: Any, state: State = None) -> tuple[Tensor, State]:
@@ -66,8 +69,10 @@ class OneToMany(nn.Module):
 
     def __init__(self, recurrence: Recurrence, readout: nn.Module, feedback: str | nn.Module = "output") -> None:
         super().__init__()
-        if not isinstance(feedback, nn.Module) and feedback not in FEEDBACKS:
-            raise ValueError(f"OneToMany: feedback: got {feedback!r}, want one of {list(FEEDBACKS)} or a Module")
+        check_type("OneToMany", Recurrence, "a recurrence", recurrence=recurrence)
+        check_type("OneToMany", nn.Module, "a Module", readout=readout)
+        if not isinstance(feedback, nn.Module) and not (isinstance(feedback, str) and feedback in FEEDBACKS):
+            raise ValueError(f"OneToMany: feedback: got {shown(feedback)}, want one of {list(FEEDBACKS)} or a Module")
         if recurrence.directions != ("forward",):
             got = "two directions" if recurrence.bidirectional else "reverse=True"
             raise ValueError(
@@ -156,6 +161,8 @@ class ManyToOne(nn.Module):
     def __init__(self, recurrence: Recurrence, readout: nn.Module, pool: str = "last") -> None:
         super().__init__()
         check_choice("ManyToOne", POOLS, pool=pool)
+        check_type("ManyToOne", Recurrence, "a recurrence", recurrence=recurrence)
+        check_type("ManyToOne", nn.Module, "a Module", readout=readout)
         self.recurrence, self.readout, self.pool = recurrence, readout, pool
 
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> Tensor:
@@ -191,6 +198,8 @@ class ManyToMany(nn.Module):
 
     def __init__(self, recurrence: Recurrence, readout: nn.Module) -> None:
         super().__init__()
+        check_type("ManyToMany", Recurrence, "a recurrence", recurrence=recurrence)
+        check_type("ManyToMany", nn.Module, "a Module", readout=readout)
         self.recurrence, self.readout = recurrence, readout
 
     def forward(self, xs: Any, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
@@ -222,8 +231,8 @@ def parts_of(state: State) -> tuple[Tensor, ...]:
 
 def check_per_token(name: str, argument: str, value: Any, kind: str, shape: tuple[int, int]) -> Any:
     """Return a host array with a boolean (kind "b") or a number in [0, 1) (kind "f") for each token (T, B)."""
-    array = np.asarray(value)
-    in_range = kind == "b" or ((array >= 0) & (array < 1)).all()
+    array = as_array(value, name, argument)
+    in_range = kind == "b" or (array.dtype.kind == "f" and ((array >= 0) & (array < 1)).all())
     if array.shape != shape or array.dtype.kind != kind or not in_range:
         want = "booleans" if kind == "b" else "numbers in [0, 1)"
         raise ValueError(f"{name}: {argument}: got {array.dtype} of shape {array.shape}, want {want} of shape {shape}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import nn
+from minigrad.backend import to_numpy
 from minigrad.nn.inference import inference
-from minigrad.validation import check_integer
+from minigrad.validation import as_array, check_integer, check_number, check_type
 
 State = Any
 
@@ -21,14 +21,19 @@ def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArra
     A temperature below 1 sharpens the distribution. At 0, the limit, the largest logits share all probability.
 
     Raises:
-        ValueError: the temperature is negative or not finite, or a logit is NaN or +inf.
+        ValueError: the temperature is negative or not finite, a logit is NaN or +inf, or all of a row are −inf.
     """
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"probabilities: temperature: got {temperature!r}, want a finite number of at least 0")
-    z = np.asarray(logits, dtype=np.float64)
+    check_number("probabilities", 0, temperature=temperature)
+    z = as_array(logits, "probabilities", "logits")
+    if z.dtype.kind == "c" or not z.ndim or not z.shape[-1]:
+        raise ValueError(f"probabilities: logits: got {z.dtype} of shape {z.shape}, want real numbers (..., V)")
+    z = np.asarray(to_numpy(z), np.float64)
     if not np.all(z < np.inf):  # also False for NaN
         raise ValueError("probabilities: logits: got NaN or inf, want finite numbers (or -inf for probability 0)")
-    gap = z - z.max(axis=-1, keepdims=True)
+    most = z.max(axis=-1, keepdims=True)
+    if np.any(most == -np.inf):
+        raise ValueError("probabilities: logits: got a row of -inf, want a probability above 0 in each")
+    gap = z - most
     weights = np.exp(gap / temperature) if temperature else (gap == 0).astype(np.float64)
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
@@ -81,7 +86,9 @@ def sample(
     Raises:
         ValueError: an empty prime, a length below 1, or a bad temperature. TypeError: a prime that is not integers.
     """
-    unread = np.asarray(prime)
+    check_type("sample", nn.Module, "a Module", model=model)
+    check_number("sample", 0, temperature=temperature)
+    unread = to_numpy(as_array(prime, "sample", "prime"))
     if unread.ndim != 1 or not unread.size:
         raise ValueError(f"sample: prime: got shape {unread.shape}, want (N,) with at least one id")
     if unread.dtype.kind not in "iu":

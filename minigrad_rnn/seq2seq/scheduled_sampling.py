@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import nn
+from minigrad.validation import check_function, check_integer, is_number, shown
 
 Schedule = Callable[[int], float]
 
@@ -74,8 +75,7 @@ class TeacherForcing:
     """
 
     def __init__(self, schedule: Schedule, rng: np.random.Generator | int) -> None:
-        if not callable(schedule):
-            raise TypeError(f"TeacherForcing: schedule: got {type(schedule).__name__}, want a function of the step")
+        check_function("TeacherForcing", schedule=schedule)
         generator = nn.init.as_generator(rng, "TeacherForcing")
         if generator is None:
             raise TypeError("TeacherForcing: rng: got None, want a numpy.random.Generator, or a whole number as a seed")
@@ -87,13 +87,13 @@ class TeacherForcing:
         Raises:
             ValueError: a negative step, or a schedule that returns no probability.
         """
-        if step < 0:
-            raise ValueError(f"TeacherForcing.draw: step: got {step}, want at least 0")
+        check_integer("TeacherForcing.draw", 0, step=step)
+        check_integer("TeacherForcing.draw", T=T, B=B)
         p = self.schedule(step)
         _check_range("TeacherForcing.draw", f"schedule({step})", p, 0, 1)
         return np.asarray(self.rng.random((T, B)) < p)
 
 
 def _check_range(name: str, argument: str, value: float, low: float, high: float) -> None:
-    if not (low <= value <= high and math.isfinite(value)):
-        raise ValueError(f"{name}: {argument}: got {value!r}, want a number from {low:g} to {high:g}")
+    if not is_number(value) or not (low <= value <= high and math.isfinite(value)):
+        raise ValueError(f"{name}: {argument}: got {shown(value)}, want a number from {low:g} to {high:g}")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from minigrad import Tensor, nn
 from minigrad.backend import to_numpy
 from minigrad.nn.inference import inference
-from minigrad.validation import check_integer
+from minigrad.validation import check_integer, check_number, is_number, shown
 
 from .sampling import draw, probabilities
 
@@ -120,8 +120,8 @@ def likely(
         check_integer("likely", top_k=top_k)
         np.put_along_axis(z, np.argsort(-z, axis=-1, kind="stable")[..., top_k:], -np.inf, axis=-1)
     if top_p is not None:
-        if not 0 < top_p <= 1:
-            raise ValueError(f"likely: top_p: got {top_p!r}, want a number above 0 and at most 1")
+        if not is_number(top_p) or not 0 < top_p <= 1:
+            raise ValueError(f"likely: top_p: got {shown(top_p)}, want a number above 0 and at most 1")
         p = probabilities(z, temperature)
         order = np.argsort(-p, axis=-1, kind="stable")
         p = np.take_along_axis(p, order, axis=-1)
@@ -164,8 +164,10 @@ def beam_search(
         ValueError: as in `greedy_decode`; a width, alpha or n_best out of range.
     """
     check_integer("beam_search", batch=batch, max_length=max_length, beam_width=beam_width, n_best=n_best)
-    if not 0 <= alpha < math.inf:
-        raise ValueError(f"beam_search: alpha: got {alpha!r}, want a finite number of at least 0")
+    check_number("beam_search", 0, alpha=alpha)
+    if alpha > 100:
+        raise ValueError(f"beam_search: alpha: got {alpha!r}, want a number of at most 100")
+    _check_model("beam_search", model, begin, end)
     if n_best > beam_width:
         raise ValueError(f"beam_search: n_best: got {n_best!r}, want 1 to beam_width, {beam_width}")
     best: list[list[Hypothesis]] = [[] for _ in range(batch)]
@@ -214,6 +216,7 @@ def _decode(
 ) -> list[Hypothesis]:
     """One hypothesis per sequence; `choose` selects a token from the log probabilities (V,)."""
     check_integer(name, batch=batch, max_length=max_length)
+    _check_model(name, model, begin, end)
     sequences: list[list[int]] = [[] for _ in range(batch)]
     totals = [0.0] * batch
     alive, last = list(range(batch)), np.full(batch, begin, np.int64)
@@ -232,6 +235,15 @@ def _decode(
                 state = model.select(state, np.array(rows, np.int64))
             last = np.array([sequences[b][-1] for b in alive], np.int64)
     return [_hypothesis(tokens, total, 0.0, end) for tokens, total in zip(sequences, totals)]
+
+
+def _check_model(name: str, model: Any, begin: Any, end: Any) -> None:
+    """Check the model and the tokens; whether they are below V is seen in the first step."""
+    if not callable(getattr(model, "step", None)) or not callable(getattr(model, "select", None)):
+        raise TypeError(f"{name}: model: got {shown(model)}, want one with the methods step and select")
+    check_integer(name, 0, begin=begin)
+    if end is not None:
+        check_integer(name, 0, end=end)
 
 
 def _hypothesis(tokens: list[int], log_prob: float, alpha: float, end: int | None) -> Hypothesis:

@@ -8,10 +8,12 @@ import sysconfig
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from minigrad.validation import as_array, check_integer, check_path, check_text, check_type, is_number, shown
 
 # Excluded: tests, lib2to3 (not in newer Pythons), installed packages, files that the build wrote about its machine.
 _NOT_LIBRARY = ("test", "tests", "idle_test", "lib2to3", "*-packages", "config-*", "_sysconfigdata*")
@@ -34,10 +36,13 @@ class Vocabulary:
     """
 
     def __init__(self, characters: str, unknown: str | None = None) -> None:
+        check_text("Vocabulary", characters=characters)
         codes = _code_points(characters, "strict")
         distinct = len(set(characters))
         if not distinct == len(characters) >= 1:
             raise ValueError(f"Vocabulary: characters: got {codes.size}, {distinct} distinct, want each of them once")
+        if unknown is not None:
+            check_text("Vocabulary", unknown=unknown)
         if unknown is not None and (len(unknown) != 1 or unknown not in characters):
             raise ValueError(f"Vocabulary: unknown: got {unknown!r}, want one of the characters or None")
         self.characters, self.unknown, self._codes = characters, unknown, codes
@@ -56,6 +61,11 @@ class Vocabulary:
         Raises:
             ValueError: empty text; `max_size` below 2 or no unknown symbol when characters must be left out.
         """
+        check_text("Vocabulary.from_text", text=text)
+        if max_size is not None:
+            check_integer("Vocabulary.from_text", max_size=max_size)
+        if unknown is not None:
+            check_text("Vocabulary.from_text", unknown=unknown)
         if not text:
             raise ValueError("Vocabulary.from_text: text: got an empty text, want at least one character")
         counts = Counter(text)
@@ -77,6 +87,7 @@ class Vocabulary:
         Raises:
             ValueError: a character outside the vocabulary, if there is no unknown symbol.
         """
+        check_text("Vocabulary.encode", text=text)
         ids = self._table[np.minimum(_code_points(text), self._table.size - 1)]
         if ids.size and ids.min() < 0:
             position = int(np.argmax(ids < 0))
@@ -91,7 +102,7 @@ class Vocabulary:
         Raises:
             TypeError: ids that are not integers. ValueError: an id outside the vocabulary.
         """
-        array = np.asarray(ids)
+        array: npt.NDArray[np.integer[Any]] = as_array(ids, "Vocabulary.decode", "ids")
         if array.size and array.dtype.kind not in "iu":
             raise TypeError(f"Vocabulary.decode: ids: got {array.dtype}, want integers")
         if array.size and (array.min() < 0 or array.max() >= len(self)):
@@ -155,8 +166,13 @@ def read_corpus(
         ValueError: the path is empty, the file is not UTF-8 text or is empty, the folder has no text file, or limit is
             below 1.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"read_corpus: limit: got {limit}, want at least 1 character or None")
+    if limit is not None:
+        check_integer("read_corpus", limit=limit)
+    if path is not None:
+        check_path("read_corpus", path=path)
+    if suffixes is not None and not isinstance(suffixes, str):
+        check_type("read_corpus", (list, tuple), "text or a list of texts", suffixes=suffixes)
+        check_text("read_corpus", **{f"suffixes[{k}]": suffix for k, suffix in enumerate(suffixes)})
     if path is not None and not os.fspath(path):
         raise ValueError(
             "read_corpus: path: got an empty path, want a file, a folder, or None for the standard library"
@@ -191,8 +207,10 @@ def split(corpus: Corpus, held_out: float = 0.05, seed: int = 0) -> tuple[str, s
     Raises:
         ValueError: `held_out` not between 0 and 1, or a text so short that this is less than one character.
     """
-    if not 0 < held_out < 1:
-        raise ValueError(f"split: held_out: got {held_out}, want a fraction between 0 and 1")
+    check_type("split", Corpus, "a Corpus", corpus=corpus)
+    check_integer("split", 0, seed=seed)
+    if not is_number(held_out) or not 0 < held_out < 1:
+        raise ValueError(f"split: held_out: got {shown(held_out)}, want a fraction between 0 and 1")
     sizes = [len(document.text) for document in corpus.documents]
     target = int(sum(sizes) * held_out)
     if target < 1:

@@ -7,11 +7,11 @@ from typing import Any
 
 from minigrad import Tensor, losses, nn
 from minigrad.nn.inference import inference
-from minigrad.validation import check_choice
+from minigrad.validation import check_choice, check_integer, check_probability, check_type
 
 from ..networks.named import GRU, LSTM, RNN
 from ..networks.recurrence import Recurrence
-from .streams import IntArray, Streams
+from .streams import IntArray, Streams, check_ids
 
 State = Any
 LARGEST_BLOCK = 1 << 24
@@ -38,6 +38,7 @@ class CharacterModel(nn.Module):
         ValueError: an unknown cell, or a size or probability out of range.
     """
 
+    @nn.init.undo_draws
     def __init__(
         self,
         vocab_size: int,
@@ -51,6 +52,11 @@ class CharacterModel(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("CharacterModel", CELLS, cell=cell)
+        check_integer(
+            "CharacterModel", vocab_size=vocab_size, embedding_size=embedding_size, hidden_size=hidden_size,
+            num_layers=num_layers,
+        )  # fmt: skip
+        check_probability("CharacterModel", dropout=dropout)
         rng = nn.init.as_generator(rng, "CharacterModel")
         self.embedding = nn.Embedding(vocab_size, embedding_size, rng=rng, dtype=dtype)
         between = dropout if num_layers > 1 else 0.0
@@ -84,6 +90,12 @@ def bits_per_character(
     Raises:
         ValueError: a text of fewer than two characters.
     """
+    name = "bits_per_character"
+    check_type(name, nn.Module, "a CharacterModel", model=model)
+    check_integer(name, batch_size=batch_size, steps=steps)
+    if limit is not None:
+        check_integer(name, limit=limit)
+    ids = check_ids(name, ids)
     batch_size = max(1, min(batch_size, ids.size // 512))
     steps = max(1, min(steps, LARGEST_BLOCK // (batch_size * model.readout.weight.shape[0])))
     streams = Streams(ids, batch_size, steps)

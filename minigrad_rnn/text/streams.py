@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.validation import check_integer, is_integer
+from minigrad.validation import as_array, check_flag, check_integer, check_type, is_integer, shown
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -23,6 +23,16 @@ class Chunk(NamedTuple):
     inputs: IntArray
     targets: IntArray
     fresh: bool
+
+
+def check_ids(caller: str, ids: IntArray) -> IntArray:
+    """The ids as an array. Raises ValueError unless it is (N,), TypeError unless it holds integers."""
+    array: IntArray = as_array(ids, caller, "ids")
+    if array.ndim != 1:
+        raise ValueError(f"{caller}: ids: got shape {array.shape}, want one dimension, (N,)")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{caller}: ids: got {array.dtype}, want integers")
+    return array
 
 
 class Streams:
@@ -66,12 +76,10 @@ class Streams:
         rotate: bool = False,
         seed: int = 0,
     ) -> None:
-        ids = np.asarray(ids)
+        ids = check_ids("Streams", ids)
         check_integer("Streams", batch_size=batch_size, steps=steps)
-        if ids.ndim != 1:
-            raise ValueError(f"Streams: ids: got shape {ids.shape}, want one dimension, (N,)")
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"Streams: ids: got {ids.dtype}, want integers")
+        check_integer("Streams", 0, seed=seed)
+        check_flag("Streams", drop_last=drop_last, rotate=rotate)
         if ids.size < 2 * batch_size:
             want = f"at least {2 * batch_size}, two per stream: one to read and one to predict"
             raise ValueError(f"Streams: ids: got {ids.size} characters for batch_size {batch_size}, want {want}")
@@ -118,6 +126,7 @@ class Streams:
         Raises:
             ValueError: a key is missing, the position belongs to another text or layout, or there is no such chunk.
         """
+        check_type("Streams.load_state_dict", dict, "what state_dict returned", state=state)
         for name, expected in {"epoch": None, "chunk": None, **self._layout()}.items():
             if name not in state:
                 raise ValueError(f"Streams.load_state_dict: state: got {sorted(state)}, want {name} too")
@@ -126,7 +135,9 @@ class Streams:
         epoch, chunk = state["epoch"], state["chunk"]
         if not is_integer(epoch) or not is_integer(chunk) or epoch < 0 or not 0 <= chunk < len(self):
             want = f"a chunk of 0 to {len(self) - 1} and an epoch of at least 0"
-            raise ValueError(f"Streams.load_state_dict: state: got chunk {chunk} of epoch {epoch}, want {want}")
+            raise ValueError(
+                f"Streams.load_state_dict: state: got chunk {shown(chunk)} of epoch {shown(epoch)}, want {want}"
+            )
         self.epoch, self.chunk = int(epoch), int(chunk)
 
     def _layout(self) -> dict[str, int | bool]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.validation import as_array, check_function, check_integer, check_type
+
 from ..cells import CellMasks
 from ..classics import Classic
 from ..networks.recurrence import Recurrence
@@ -149,6 +151,17 @@ def verify_bptt(
         TypeError: there is no reference for the model, or an option is not this model's.
         ValueError: as the model's own call; a truncation with k2 ≠ k1.
     """
+    check_integer("verify_bptt", 0, seed=seed)
+    if divergence is not None:
+        check_function("verify_bptt", divergence=divergence)
+    if masks is not None:
+        check_type("verify_bptt", Mapping, "CellMasks by the name of a cell", masks=masks)
+        for mask in masks.values():
+            check_type("verify_bptt", CellMasks, "CellMasks by the name of a cell", masks=mask)
+    if as_array(xs, "verify_bptt", "xs").dtype.kind == "c":
+        raise TypeError("verify_bptt: xs: got complex numbers, want real ones")
+    if truncation is not None:
+        check_type("verify_bptt", Truncation, "a Truncation", truncation=truncation)
     rng = np.random.default_rng(seed)
     case: VerificationCase
     if isinstance(model, Recurrence):

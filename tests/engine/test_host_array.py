@@ -53,7 +53,7 @@ class Series:
         (Series([THIRD, 1.0], "f8"), "f8"),
         (Series([THIRD, 1.0], "f2"), "f2"),
         ([Series([THIRD, 1.0], "f8")], "f8"),
-        (np.full(2, THIRD, ">f8"), ">f8"),
+        (np.full(2, THIRD, ">f8"), "f8"),  # in the machine's byte order
     ],
 )
 def test_what_carries_a_dtype_keeps_it(data: Any, dtype: str) -> None:

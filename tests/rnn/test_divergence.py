@@ -225,7 +225,7 @@ def test_errors_say_what_is_wrong(options: dict[str, Any], complaint: str) -> No
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"targets": None}, "local_divergence: targets: got dtype object, want numbers"),
+        ({"targets": None}, "local_divergence: targets: got None, want numbers"),
         ({"outputs": np.zeros((T, B, F), int)}, "local_divergence: outputs: got dtype int64"),
         ({"outputs": [[[1.0]]]}, "local_divergence: outputs: got list"),
         ({"local": 3}, "local_divergence: local: got int, want a function"),

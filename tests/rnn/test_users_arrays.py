@@ -120,7 +120,7 @@ USES["truncation"] = (
 )
 USES["attention's own arrays"] = (
     lambda: mg.nn.Linear(2, 2, **F64),  # no parameter of it takes part: the gradients are those of the factors
-    lambda net, query, memory, spans: DotAttention(2, 2)(query, memory, spans),
+    lambda net, query, memory, spans: DotAttention(2, scaled=True)(query, memory, spans),
     [*arrays((T, B, 2), (4, B, 2)), lengths],
 )
 READOUT = lambda: mg.nn.Linear(I, H, **F64)  # noqa: E731

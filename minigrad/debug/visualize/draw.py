@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 
 from ...engine.tensor import Tensor
-from ...validation import check_choice
+from ...validation import check_choice, check_flag, check_integer
 from ..graph import Names
 from .diagram import Box, Diagram, diagram_of
 from .placement import placement_of
@@ -61,6 +61,9 @@ def draw(
             pass. TypeError: `result` is not on the tape.
     """
     check_choice("draw", FORMATS, format=format)
+    check_flag("draw", fold=fold)
+    if limit is not None:
+        check_integer("draw", limit=limit)
     diagram = diagram_of(result, names, fold)
     if limit is not None and len(diagram.boxes) > limit:
         advice = "Record repeated steps under `with mg.time_step(t):`" if fold else "Pass fold=True"

@@ -132,7 +132,7 @@ def test_the_order_of_the_table_is_no_matter() -> None:
     assert list(net.connections) == ["h1", "h2", "y"]
     np.testing.assert_array_equal(net(series(4))[0].numpy(), other(series(4))[0].numpy())
     assert net.weight("h2", "h2[ t-1 ]") is dict(net.named_parameters())["h2<-h2[t-1]"]
-    with pytest.raises(KeyError, match=r"GeneralRecurrence: weight: got 'h2<-h2\[t-3\]'"):
+    with pytest.raises(KeyError, match=r"GeneralRecurrence.weight: target, connection: got 'h2<-h2\[t-3\]'"):
         net.weight("h2", "h2[t-3]")
 
 

@@ -117,7 +117,7 @@ def test_what_cannot_be_is_not_listed() -> None:
         (lambda: prefix_beam_search(X[0, 0]), ValueError, r"prefix_beam_search: log_probs: got shape \(3,\)"),
         (lambda: prefix_beam_search(X, beam_width=0), ValueError, "beam_width: got 0, want a whole number"),
         (lambda: prefix_beam_search(X, beam_width=2.0), TypeError, "beam_width: got float, want an integer"),
-        (lambda: prefix_beam_search(X, language_model=3), TypeError, "language_model: got int, want a callable"),
+        (lambda: prefix_beam_search(X, language_model=3), TypeError, "language_model: got int, want a function"),
         (lambda: prefix_beam_search(X, weight=-1), ValueError, "weight: got -1, want a finite number of at least 0"),
         (
             lambda: prefix_beam_search(X, language_model=lambda prefix, label: np.nan),

@@ -243,7 +243,7 @@ def tossing(schedule: Any) -> TeacherForcing:
 
 
 def test_coins_need_a_schedule_and_a_generator() -> None:
-    with pytest.raises(TypeError, match="TeacherForcing: schedule: got float, want a function of the step"):
+    with pytest.raises(TypeError, match="TeacherForcing: schedule: got float, want a function"):
         tossing(0.5)
     with pytest.raises(TypeError, match=r"TeacherForcing: rng: got None, want a numpy\.random\.Generator"):
         TeacherForcing(constant_schedule(0.5), None)  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""What the walk over public arguments leaves out, accepts, or finds under another name, and why."""
+
+from __future__ import annotations
+
+RECORD = "a record that the library makes, or that is checked where it is passed"
+
+NOT_WALKED = {
+    **dict.fromkeys(("Drawing", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"), RECORD),
+    **dict.fromkeys(("Document", "Hypothesis", "Labelling", "Verification", "Window"), RECORD),
+    "StepModel": "a protocol",
+    "as_generator": "takes its caller's name",
+    "check_shape": "takes its caller's name",
+    "undo_draws": "a decorator of constructors",
+}
+"""Public names without an example."""
+
+TREE = "a tree, of which anything may be a leaf"
+BEFORE = ("object", "type")
+
+ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
+    "Tensor: data": (
+        ("as complex", "as object", "as text", "two more axes", "masked"),
+        "operations make tensors with it: it takes what it is given; mg.tensor checks",
+    ),
+    "Tensor: node": (("*",), "only the library passes a node, for every operation's result"),
+    "tensor: data": (("as complex", "two more axes"), "any numbers of any shape"),
+    "Parameter: data": (("two more axes",), "any floating-point numbers of any shape"),
+    "from_dlpack: x": (("as complex", "two more axes", "masked"), "any numbers of any shape"),
+    "bce_with_logits: pos_weight": (("1e400",), "an infinite weight is a number; NumPy warns of inf times 0"),
+    "cross_entropy: ignore_index": (("-1",), "any whole number"),
+    "call_in: xp": (("*",), "handed on as it is: rules call this, and a look would cost time"),
+    "time_step: t": (("-1", "10**30"), "any label"),
+    "Embedding: padding_idx": (("-1",), "counts from the end"),
+    "Embedding(): ids": (("two more axes",), "any shape"),
+    "Dropout(): x": (("as complex", "two more axes"), "any shape, and complex numbers can be scaled"),
+    "ReLU(): x": (("as complex", "two more axes"), "as the operation"),
+    "assign_gradients: tree": ((*BEFORE, "as complex", "as object", "as text", "two more axes"), TREE),
+    "tree_flatten: tree": (BEFORE, TREE),
+    "tree_map: tree": (BEFORE, TREE),
+    "flatten: tree": (BEFORE, "what JSON cannot hold is refused by `save`"),
+    "register_pytree: kind": (("type",), "a class, as is wanted"),
+    "hvp: primals": (("None", "dict", "masked"), "a tree; the example's own function fails on it, or NumPy's protocol"),
+    "jvp: primals": (("None", "dict", "masked"), "a tree; the example's own function fails on it, or NumPy's protocol"),
+    "general_divergence: targets": (("None",), "then the function takes one argument, and the example's takes two"),
+    "probabilities: logits": (("two more axes",), "any shape"),
+    "Vocabulary.decode: ids": (("two more axes",), "any shape"),
+}
+"""Bad values that an argument may accept, or "*" for all, and why."""
+
+IDS, LENGTHS = ("ids",), ("lengths",)
+
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "Parameter: data": ("requires_grad",),  # it wants floating point, as mg.tensor(data, requires_grad=True) says
+    "load: path": ("cannot be read",),  # with the path itself
+    "Tensor.to_device: device": ("backend",),
+    "use_backend: name": ("backend",),
+    "assign_gradients: tree": ("gradients",),  # the two trees differ
+    "assign_gradients: gradients": ("grad",),
+    "cross_entropy: logits": ("targets",),  # one of the two does not fit the other; so in the next ones
+    "hvp: primals": ("argument 0", "vector", "data"),
+    "hvp: vector": ("data",),
+    "jvp: primals": ("argument 0", "tangents", "data"),
+    "ModuleList: modules": ("module",),
+    "Sequential: modules": ("module",),
+    "best_path: log_probs": ("input_lengths",),
+    "prefix_beam_search: log_probs": ("input_lengths",),
+    "ctc_loss: log_probs": ("input_lengths",),
+    "ctc_loss: targets": ("target_lengths",),
+    "CTCLoss(): log_probs": ("input_lengths",),
+    "CTCLoss(): targets": ("target_lengths",),
+    "GeneralRecurrence.weight: connection": ("connections",),
+    "load_torch_state_dict: prefix": ("state",),  # no name in the state begins with it
+    "recurrence_from_torch_state_dict: prefix": ("state",),
+    # A part of a model names its own argument
+    "Bridge(): state": ("x",),
+    "Decoder.step: tokens": IDS,
+    "EncoderDecoder(): target": IDS,
+    "EncoderDecoder(): source_lengths": LENGTHS,
+    "EncoderDecoder(): target_lengths": LENGTHS,
+    "EncoderDecoder.start: source_lengths": LENGTHS,
+    "OneToOne(): x": ("xs",),
+    "OneToMany(): x": ("xs",),
+    "CharacterModel(): ids": ("xs",),
+}
+"""Other words under which an error may name an argument."""
