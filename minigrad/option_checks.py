@@ -41,13 +41,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def check_integer(caller: str, least: int | None = 1, **arguments: Any) -> None:
-    """Raise ValueError unless an argument is an integer of at least `least`; None for any."""
+def check_integer(caller: str, least: int | None = 1, most: float = sys.maxsize, **arguments: Any) -> None:
+    """Raise ValueError unless an argument is an integer from `least`, None for any, to `most`."""
     low = -sys.maxsize if least is None else least
     for name, value in arguments.items():
-        if not is_integer(value) or not low <= value <= sys.maxsize:
-            too_large = is_integer(value) and value > sys.maxsize
-            limit = f" of at most {sys.maxsize}" if too_large else "" if least is None else f" of at least {least}"
+        if not is_integer(value) or not low <= value <= most:
+            too_large = is_integer(value) and value > most
+            limit = f" of at most {most}" if too_large else "" if least is None else f" of at least {least}"
             raise ValueError(f"{caller}: {name}: got {shown(value)}, want a whole number{limit}")
 
 

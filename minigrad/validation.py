@@ -50,7 +50,9 @@ def as_array(value: Any, caller: str = "array", argument: str = "value") -> Any:
 def as_dictionary(caller: str, argument: str, value: Any) -> dict[str, Any]:
     """What has keys, such as the result of `state_dict()` or `load`, as a dict. Raises TypeError for anything else."""
     if not hasattr(value, "keys") or not hasattr(value, "__getitem__"):
-        raise TypeError(f"{caller}: {argument}: got {shown(value)}, want arrays by their names, as state_dict() gives")
+        raise TypeError(
+            f"{caller}: {argument}: got {type_name(value)}, want arrays by their names, as state_dict() gives"
+        )
     return dict(value)
 
 

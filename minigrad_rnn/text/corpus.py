@@ -63,7 +63,7 @@ class Vocabulary:
         """
         check_text("Vocabulary.from_text", text=text)
         if max_size is not None:
-            check_integer("Vocabulary.from_text", max_size=max_size)
+            check_integer("Vocabulary.from_text", most=math.inf, max_size=max_size)
         if unknown is not None:
             check_text("Vocabulary.from_text", unknown=unknown)
         if not text:
@@ -167,7 +167,7 @@ def read_corpus(
             below 1.
     """
     if limit is not None:
-        check_integer("read_corpus", limit=limit)
+        check_integer("read_corpus", most=math.inf, limit=limit)
     if path is not None:
         check_path("read_corpus", path=path)
     if suffixes is not None and not isinstance(suffixes, str):

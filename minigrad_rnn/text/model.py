@@ -92,9 +92,9 @@ def bits_per_character(
     """
     name = "bits_per_character"
     check_type(name, nn.Module, "a CharacterModel", model=model)
-    check_integer(name, batch_size=batch_size, steps=steps)
+    check_integer(name, most=math.inf, batch_size=batch_size, steps=steps)
     if limit is not None:
-        check_integer(name, limit=limit)
+        check_integer(name, most=math.inf, limit=limit)
     ids = check_ids(name, ids)
     batch_size = max(1, min(batch_size, ids.size // 512))
     steps = max(1, min(steps, LARGEST_BLOCK // (batch_size * model.readout.weight.shape[0])))

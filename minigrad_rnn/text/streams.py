@@ -6,6 +6,7 @@ stopped. So a batch is not B random positions: the text is cut into B contiguous
 effectiveness of recurrent neural networks").
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -77,7 +78,8 @@ class Streams:
         seed: int = 0,
     ) -> None:
         ids = check_ids("Streams", ids)
-        check_integer("Streams", batch_size=batch_size, steps=steps)
+        check_integer("Streams", batch_size=batch_size)
+        check_integer("Streams", most=math.inf, steps=steps)
         check_integer("Streams", 0, seed=seed)
         check_flag("Streams", drop_last=drop_last, rotate=rotate)
         if ids.size < 2 * batch_size:

@@ -158,7 +158,7 @@ def test_constructor_errors(error: type[Exception], arguments: tuple[Any, ...], 
         ({"epoch": -1}, "chunk 0 of epoch -1"),
         ({"chunk": None}, "want chunk too"),
         ({"chunk": 1.5}, "got chunk 1.5 of epoch 0"),
-        ({"chunk": "1"}, "got chunk 1 of epoch 0"),
+        ({"chunk": "1"}, "got chunk '1' of epoch 0"),
         ({"epoch": True}, "of epoch True"),
     ],
 )
