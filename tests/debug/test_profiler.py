@@ -36,7 +36,7 @@ def test_the_table() -> None:
         mg.tanh(mg.tanh(x) @ x).sum().backward()
     assert repr(p) == (
         "operation               calls  forward ms  backward ms  saved bytes   share\n"
-        "tanh                        2       2.000        2.000          256   44.4%\n"
+        "tanh                        2       2.000        2.000          512   44.4%\n"
         "matmul                      1       1.000        2.000          256   33.3%\n"
         "sum                         1       1.000        1.000            0   22.2%\n"
         "total                       4       4.000        5.000          512  100.0%\n"

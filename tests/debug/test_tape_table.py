@@ -35,9 +35,9 @@ def test_a_small_tape() -> None:
         "3     transpose  (3, 2) float64     48                          0  1\n"
         "4     matmul     (4, 2) float64     64  (4, 3), (3, 2)        144  const, 3\n"
         "5     add        (4, 2) float64     64                          0  4, 2\n"
-        "6     tanh       (4, 2) float64     64  (4, 2)                 64  5\n"
+        "6     tanh       (4, 2) float64     64  (4, 2), (4, 2)        128  5\n"
         "7     mean       () float64          8                          0  6\n"
-        "saved: 208 bytes, 208 of them distinct memory"
+        "saved: 272 bytes, 272 of them distinct memory"
     )
 
 
@@ -60,11 +60,11 @@ def test_steps_in_time_are_shown_once() -> None:
         " 4  0…  linear       (1, 3) float64         24  (1, 2), (3, 2)         64  const, 1, 3\n"
         " 5  0…  linear       (1, 3) float64         24  (1, 3), (3, 3)         96  7@t−1, 2\n"
         " 6  0…  add          (1, 3) float64         24                          0  4, 5\n"
-        " 7  0…  tanh         (1, 3) float64         24  (1, 3)                 24  6\n"
+        " 7  0…  tanh         (1, 3) float64         24  (1, 3), (1, 3)         48  6\n"
         "  ───\n"
         "84      stack        (20, 1, 3) float64    480                          0  7, 11, … 83 (20)\n"
         "85      sum          () float64              8                          0  84\n"
-        "saved: 3,680 bytes, 944 of them distinct memory"
+        "saved: 4,160 bytes, 1,424 of them distinct memory"
     )
     assert len(repr(mg.tape_table(loss, fold=False)).splitlines()) == 85 + 3
     assert len(repr(mg.tape_table(rnn_loss("graph", 3)[1])).splitlines()) == 3 + 3 * 4 + 2 + 3  # short: not folded

@@ -34,7 +34,7 @@ def _product(xp: Any, a: Array, b: Array) -> Array:
     """
     if a.ndim == 2 and b.ndim == 2:
         return a.dot(b) if len(b) <= LONG else long_product(a, b)
-    if len(b) > LONG and a.ndim <= 2 and b.ndim <= 2:
+    if a.ndim <= 2 and b.ndim <= 2 and a.ndim and b.ndim and len(b) > LONG:
         return long_product(a, b)
     if a.ndim > 2 and b.ndim == 2:
         return xp.reshape(xp.matmul(_rows(xp, a), b), (*a.shape[:-1], b.shape[1]))

@@ -12,7 +12,7 @@ from ...engine.primitive import composed, primitive
 from ...engine.summation import LONG
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_tensor
-from ..arrays.shape import vector_shape
+from ..arrays.shape import axis_in, vector_shape
 from ..elementwise.arithmetic import where
 from ..elementwise.logistic import share_of_sum
 from ..elementwise.nondifferentiable import isnan
@@ -42,7 +42,7 @@ def _running_sums(xp: Any, x: Array, axis: Any, dtype: Any = None) -> Array:
     result = np.dtype(x.dtype if dtype is None else dtype)
     if result.char == "e":
         return _running_sums(xp, x.astype(np.float32), axis).astype(result)
-    if result.char in "fF" and (x.size if axis is None else x.shape[axis] if x.ndim else 1) > 4 * LONG:
+    if result.char in "fF" and x.size > 4 * LONG and (axis is None or x.shape[axis_in(axis, x.ndim)] > 4 * LONG):
         return xp.cumsum(x, axis=axis, dtype=result.char.replace("f", "d").replace("F", "D")).astype(result)
     return xp.cumsum(x, axis=axis, dtype=dtype)
 
