@@ -39,7 +39,7 @@ def test_the_table() -> None:
         "tanh                        2       2.000        2.000          512   44.4%\n"
         "matmul                      1       1.000        2.000          256   33.3%\n"
         "sum                         1       1.000        1.000            0   22.2%\n"
-        "total                       4       4.000        5.000          512  100.0%\n"
+        "total                       4       4.000        5.000          768  100.0%\n"
         "between the operations  10.000 ms of 19.000 ms"
     )
     assert p.table("module").splitlines()[1].startswith("no module ")
