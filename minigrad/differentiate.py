@@ -36,7 +36,8 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
         GraphError: `output` is not on the tape, its graph was consumed before, or an array that a rule needs was
             written into.
     """
-    check_flag("backward", retain_graph=retain_graph, create_graph=create_graph)
+    if type(retain_graph) is not bool or type(create_graph) is not bool:
+        check_flag("backward", retain_graph=retain_graph, create_graph=create_graph)
     retain = retain_graph or create_graph
     gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, None)
     deposit(gradient_of.values(), _recorded_sums if create_graph else _sums)
@@ -76,7 +77,8 @@ def gradients(
         TypeError: an output or input is no tensor.
     """
     outs, ins = _tensors("gradients", "outputs", outputs), _tensors("gradients", "inputs", inputs)
-    check_flag("gradients", create_graph=create_graph, allow_unused=allow_unused)
+    if type(create_graph) is not bool or type(allow_unused) is not bool:
+        check_flag("gradients", create_graph=create_graph, allow_unused=allow_unused)
     if retain_graph is not None:
         check_flag("gradients", retain_graph=retain_graph)
     if not (grad_outputs is None or isinstance(grad_outputs, Tensor)):

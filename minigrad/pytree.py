@@ -279,11 +279,14 @@ def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
     Raises:
         ValueError: another number of leaves.
     """
-    check_type("tree_unflatten", TreeDef, "the structure that tree_flatten returned", treedef=treedef)
-    if isinstance(leaves, str) or not isinstance(leaves, Iterable):
-        raise TypeError(f"tree_unflatten: leaves: got {shown(leaves)}, want a list of {treedef.num_leaves}")
-    check_flag("tree_unflatten", plain=plain)
-    leaves = list(leaves)
+    if type(treedef) is not TreeDef:
+        check_type("tree_unflatten", TreeDef, "the structure that tree_flatten returned", treedef=treedef)
+    if type(plain) is not bool:
+        check_flag("tree_unflatten", plain=plain)
+    if type(leaves) is not list:
+        if isinstance(leaves, str) or not isinstance(leaves, Iterable):
+            raise TypeError(f"tree_unflatten: leaves: got {shown(leaves)}, want a list of {treedef.num_leaves}")
+        leaves = list(leaves)
     if len(leaves) != treedef.num_leaves:
         raise ValueError(f"tree_unflatten: leaves: got {len(leaves)}, want {treedef.num_leaves} for {treedef}")
     return _build(treedef, iter(leaves), plain)

@@ -76,7 +76,8 @@ def as_tensor(caller: str, argument: str, value: Any) -> Tensor:
         return value
     value = import_array(caller, argument, value)
     if is_array(value):
-        check_numbers(f"{caller}: {argument}", value)
+        if value.dtype.kind not in "fiubc":
+            check_numbers(f"{caller}: {argument}", value)
         return tensor_view(in_native_order(value))
     raise TypeError(f"{caller}: {argument}: got {type_name(value)}, want a Tensor or an array")
 

@@ -148,14 +148,18 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         if odd or backend is None:
             try:
                 backend, arrays = to_common_backend(backend, arrays, name)
-            except TypeError as error:
-                raise error if str(error).startswith(name) else TypeError(f"{name}: {error}") from None
+            except (TypeError, ValueError) as error:
+                raise error if str(error).startswith(name) else type(error)(f"{name}: {error}") from None
         now = mode()
         token = None if now.observer is None else now.observer.started(name)
         try:
             value, saved, rules = function(backend.xp, *arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise with_shapes(error, name, arrays) from error
+        except AttributeError as error:
+            if all(getattr(getattr(a, "dtype", None), "kind", "O") != "O" for a in arrays):
+                raise
+            raise with_shapes(TypeError(str(error)), name, arrays) from error
         if own and (kind := getattr(value, "dtype", FLOAT32).kind) not in "fiubc":
             got = ", ".join(type(a).__name__ if not hasattr(a, "dtype") else str(a.dtype) for a in args)
             raise TypeError(f"{name}: got ({got}), which NumPy combines to values of kind {kind!r}, want numbers")

@@ -288,7 +288,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
         ValueError: nested lists of different lengths.
         BackendError: the backend is unknown or has no device.
     """
-    check_flag("tensor", requires_grad=requires_grad)
+    if type(requires_grad) is not bool:
+        check_flag("tensor", requires_grad=requires_grad)
     if dtype is not None:
         dtype = check_dtype("tensor", dtype, "fiubc")
     if isinstance(data, Tensor):
@@ -315,7 +316,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
             raise TypeError(f"tensor: data: {error}") from None
         source = NUMPY
     check_numbers("tensor: data", data)
-    if data.dtype.kind == "c" and dtype is not None and dtype.kind != "c":
+    if dtype is not None and data.dtype.kind == "c" and dtype.kind != "c":
         raise TypeError(f"tensor: data: got dtype {data.dtype}, want real numbers for {dtype}; pass data.real")
     if dtype is None and not data.dtype.isnative:
         dtype = data.dtype.newbyteorder("=")

@@ -20,6 +20,8 @@ def check_options(
     caller: str, function: Any, argnums: Argnums | None = None, has_aux: bool = False, create_graph: bool | None = None
 ) -> None:
     """Check the arguments that transformations share; whether argnums are in range is seen in the call."""
+    if callable(function) and argnums.__class__ is int and has_aux.__class__ is bool and create_graph is None:
+        return
     check_function(caller, function=function)
     for n in () if argnums is None else argnums if isinstance(argnums, (tuple, list)) else (argnums,):
         if not is_integer(n):

@@ -298,8 +298,9 @@ class Recurrence(nn.Module):
         In evaluation the only masks are zoneout's probabilities. The same generator in the same state gives the same
         masks; passing them to several calls makes the network deterministic, as gradient checks need it.
         """
-        check_integer("draw_masks", T=T, B=B)
-        nn.init.as_generator(rng, "draw_masks")
+        if type(T) is not int or type(B) is not int or T < 1 or B < 1 or rng is not None:
+            check_integer("draw_masks", T=T, B=B)
+            nn.init.as_generator(rng, "draw_masks")
         if not any(self.zoneout) and not (self.training and (self.dropout or self.recurrent_dropout)):
             return {}
         generator = nn.init.as_generator(self.rng if rng is None else rng, "draw_masks")

@@ -154,7 +154,7 @@ def verify_bptt(
     check_integer("verify_bptt", 0, seed=seed)
     if divergence is not None:
         check_function("verify_bptt", divergence=divergence)
-    if masks is not None:
+    if masks is not None and isinstance(model, Recurrence):
         check_type("verify_bptt", Mapping, "CellMasks by the name of a cell", masks=masks)
         for mask in masks.values():
             check_type("verify_bptt", CellMasks, "CellMasks by the name of a cell", masks=mask)

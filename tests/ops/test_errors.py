@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.engine.primitive import FUNCTION_OF, REGISTRY
 
 
 def case(words: str, call: Any, *shape: int) -> Any:
@@ -95,3 +98,23 @@ def test_errors_name_the_operation_and_what_it_wants(call: Any, words: str) -> N
 def test_errors_name_the_operation_and_the_shapes(xp: Any, call: Any, words: str) -> None:
     with pytest.raises((ValueError, IndexError), match=words):
         call(mg.tensor(np.ones((2, 3)), requires_grad=True))
+
+
+def test_primitives_of_what_is_no_array_are_named() -> None:
+    """None, text or an object in an input's place; it was an AttributeError of what the operation asked for first."""
+    unnamed = []
+    for name, operation in sorted(REGISTRY.items()):
+        if operation.__module__.partition(".")[0] != "minigrad":
+            continue
+        parameters = list(inspect.signature(FUNCTION_OF[operation]).parameters.values())[1:]
+        options = [p for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+        count = sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        for bad in (None, "text", object(), [[1.0], [1.0, 2.0]]):
+            try:
+                operation(*(bad,) * count, **{p.name: 1 for p in options})
+            except (TypeError, ValueError, IndexError) as error:
+                if not re.match(r"[\w.]+: ", str(error)):
+                    unnamed.append(f"{name}: {error}")
+            except AttributeError as error:
+                unnamed.append(f"{name}: {error!r}")
+    assert not unnamed, "\n".join(unnamed)

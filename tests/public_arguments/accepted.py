@@ -30,6 +30,17 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "cross_entropy: ignore_index": (("-1",), "any whole number"),
     "call_in: xp": (("*",), "handed on as it is: rules call this, and a look would cost time"),
     "time_step: t": (("-1", "10**30"), "any label"),
+    **dict.fromkeys(
+        (
+            "Vocabulary.from_text: max_size",
+            "Streams: steps",
+            "bits_per_character: batch_size",
+            "bits_per_character: steps",
+            "bits_per_character: limit",
+            "read_corpus: limit",
+        ),
+        (("10**30",), "more than the text has: all of it"),
+    ),
     "Embedding: padding_idx": (("-1",), "counts from the end"),
     "Embedding(): ids": (("two more axes",), "any shape"),
     "Dropout(): x": (("as complex", "two more axes"), "any shape, and complex numbers can be scaled"),
