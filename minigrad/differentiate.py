@@ -289,23 +289,18 @@ def _sums(items: Collection[Gradient]) -> list[Tensor]:
     leaf: Any
     for leaf, value, owned in items:
         earlier = leaf.grad
-        if type(value) not in BY_ARRAY_TYPE:
-            value = leaf.xp.asarray(value if earlier is None else earlier._data + value)
-        elif owned or _is_free(value, getrefcount(value)):
-            if earlier is not None:
-                value += earlier._data  # in the new gradient's memory
-        else:
+        # A borrowed array that nobody else holds any more: only its tuple, this loop and the call itself do.
+        if not owned and type(value) is np.ndarray and getrefcount(value) <= 3 and value.base is None:
+            flags = value.flags
+            owned = flags.owndata and flags.writeable
+        if not owned:
             value = leaf.xp.array(value, copy=True) if earlier is None else leaf.xp.asarray(earlier._data + value)
+        elif type(value) not in BY_ARRAY_TYPE:
+            value = leaf.xp.asarray(value if earlier is None else earlier._data + value)
+        elif earlier is not None:
+            value += earlier._data  # in the new gradient's memory
         grads.append(Tensor(value))
     return grads
-
-
-def _is_free(value: Any, references: int) -> bool:
-    """Whether nobody else holds a borrowed array any more: only its tuple, the loop over these and the count itself."""
-    if references > 3 or type(value) is not np.ndarray or value.base is not None:
-        return False
-    flags = value.flags
-    return bool(flags.owndata and flags.writeable)
 
 
 def _owned_grad(item: Gradient) -> Any:

@@ -45,6 +45,8 @@ def check_integer(caller: str, least: int | None = 1, most: float = sys.maxsize,
     """Raise ValueError unless an argument is an integer from `least`, None for any, to `most`."""
     low = -sys.maxsize if least is None else least
     for name, value in arguments.items():
+        if type(value) is int and low <= value <= most:
+            continue
         if not is_integer(value) or not low <= value <= most:
             too_large = is_integer(value) and value > most
             limit = f" of at most {most}" if too_large else "" if least is None else f" of at least {least}"

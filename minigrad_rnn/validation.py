@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
+from minigrad.backend import is_array
 from minigrad.foreign_arrays import import_array
 from minigrad.validation import (
     as_tensor,
@@ -125,12 +126,13 @@ def check_series(
         ValueError: another shape, T = 0 or B = 0.
     """
     xs = xs if isinstance(xs, Tensor) else import_array(caller, argument, xs)
-    series = as_tensor(caller, argument, xs)
-    shape = series.shape
+    array = xs._data if isinstance(xs, Tensor) else xs if is_array(xs) else as_tensor(caller, argument, xs)
+    shape = tuple(array.shape)
     if len(shape) not in (2, 3) or shape[-1] != features:
         want = f"({'B, T' if batch_first else 'T, B'}, {features}) or (T, {features})"
         raise ValueError(f"{caller}: {argument}: got shape {shape}, want {want}")
-    check_like(caller, argument, series, parameter)
+    if array.dtype != parameter.dtype or type(array) is not type(parameter._data):
+        check_like(caller, argument, xs, parameter)
     unbatched = len(shape) == 2
     xs = xs[:, None] if unbatched else xs.swapaxes(0, 1) if batch_first else xs
     T, B = xs.shape[:2]

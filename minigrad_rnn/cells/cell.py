@@ -173,12 +173,12 @@ class Cell(nn.Module):
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first step, (B, H) each: zeros on the weights' backend, or the learned values."""
-        check_integer(f"{type(self).__name__}.initial", 0, batch=batch)
-        if len(self.state_sizes) != len(self.state_names):
-            raise TypeError(
-                f"{type(self).__name__}: state_sizes: got {self.state_sizes}, want one for each of {self.state_names}"
-            )
-        parts = tuple(zip(self.state_names, self.state_sizes))
+        if type(batch) is not int or batch < 0:
+            check_integer(f"{type(self).__name__}.initial", 0, batch=batch)
+        names, sizes = self.state_names, self.state_sizes
+        if len(sizes) != len(names):
+            raise TypeError(f"{type(self).__name__}: state_sizes: got {sizes}, want one for each of {names}")
+        parts = tuple(zip(names, sizes))
         if self.initial_state == "learned":
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
         weights = self.reference_parameter()

@@ -165,8 +165,10 @@ class Recurrence(nn.Module):
         return ""
 
     def _hooks_refusal(self) -> str:
-        hooked = next((name for name in self.cell_names if getattr(self, name)._hooks), None)
-        return "" if hooked is None else f"{hooked} has hooks, which are called at every step"
+        for name in self.cell_names:
+            if getattr(self, name)._hooks:
+                return f"{name} has hooks, which are called at every step"
+        return ""
 
     @property
     def implementation(self) -> str | None:
