@@ -94,11 +94,7 @@ class Module:
                 tuple or dict of parameters or modules, which would never get there.
         """
         owned = self.__dict__.get(name)
-        if (
-            owned is not None
-            and isinstance(owned, (Parameter, Module))
-            and not (value is None or isinstance(value, (Parameter, Module)))
-        ):
+        if isinstance(owned, (Parameter, Module)) and not (value is None or isinstance(value, (Parameter, Module))):
             raise TypeError(f"{type(self).__name__}: {name}: {_not_replaced(name, owned, value)}")
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
             elements = value.values() if type(value) is dict else value

@@ -165,10 +165,8 @@ class Recurrence(nn.Module):
         return ""
 
     def _hooks_refusal(self) -> str:
-        for name in self.cell_names:
-            if getattr(self, name)._hooks:
-                return f"{name} has hooks, which are called at every step"
-        return ""
+        hooked = [name for name in self.cell_names if getattr(self, name)._hooks]
+        return f"{hooked[0]} has hooks, which are called at every step" if hooked else ""
 
     @property
     def implementation(self) -> str | None:
