@@ -240,15 +240,15 @@ def _by_recorded_pass(
     """Return the gradients as arrays, by a backward pass that is recorded for the sake of a rule that needs limits."""
     recorded = _pooled_gradients(caller, outputs, seeds, wanted, True, True, lines)
     for entries in (lines or {}).values():
-        entries[:] = [(t, g._data if isinstance(g, Tensor) else g) for t, g in entries]
+        entries[:] = [(t, g._array if isinstance(g, Tensor) else g) for t, g in entries]
     if not retain:
         backward_pass.consume([y.node for y in outputs if y.node is not None], wanted)
-    return {serial: (node, value._data, False) for serial, (node, value, _) in recorded.items()}
+    return {serial: (node, value._array, False) for serial, (node, value, _) in recorded.items()}
 
 
 def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool) -> Any:
     """Return the gradient that the backward pass starts with: 1 for a scalar, or the user's, checked."""
-    backend = backend_of(output._data)
+    backend = backend_of(output._array)
     if seed is None:
         if output.size != 1:
             raise ValueError(
@@ -262,19 +262,19 @@ def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool
         seed = tensor_view(array) if is_array(seed) else Tensor(backend.from_numpy(array))
     if seed.shape != output.shape:
         raise ValueError(f"{caller}: gradient: got shape {seed.shape}, want the output's shape {output.shape}")
-    if backend_of(seed._data) is not backend:
+    if backend_of(seed._array) is not backend:
         raise BackendError(f"{caller}: gradient: is on {seed.backend}, the output on {backend.name}")
     if seed.dtype.kind == "c" and output.dtype.kind != "c":
         raise TypeError(f"{caller}: gradient: got dtype {seed.dtype}, want {output.dtype}")
     if seed.dtype != output.dtype:
         seed = ops.astype(seed, dtype=output.dtype)
-    return seed if create_graph else seed._data
+    return seed if create_graph else seed._array
 
 
 def _recorded_grad(item: Gradient) -> Tensor:
     """Return the gradient of a recorded backward pass. A constant one is copied, since it may be written into."""
     node, value, _ = item
-    return value if value.node is not None else Tensor(node.xp.array(value._data, copy=True))
+    return value if value.node is not None else Tensor(node.xp.array(value._array, copy=True))
 
 
 def _recorded_sums(items: Collection[Gradient]) -> list[Tensor]:
@@ -294,11 +294,11 @@ def _sums(items: Collection[Gradient]) -> list[Tensor]:
             flags = value.flags
             owned = flags.owndata and flags.writeable
         if not owned:
-            value = leaf.xp.array(value, copy=True) if earlier is None else leaf.xp.asarray(earlier._data + value)
+            value = leaf.xp.array(value, copy=True) if earlier is None else leaf.xp.asarray(earlier._array + value)
         elif type(value) not in BY_ARRAY_TYPE:
-            value = leaf.xp.asarray(value if earlier is None else earlier._data + value)
+            value = leaf.xp.asarray(value if earlier is None else earlier._array + value)
         elif earlier is not None:
-            value += earlier._data  # in the new gradient's memory
+            value += earlier._array  # in the new gradient's memory
         grads.append(Tensor(value))
     return grads
 

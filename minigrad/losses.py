@@ -172,7 +172,7 @@ def _in_dtype_of(caller: str, argument: str, value: Any, like: Tensor) -> Any:
 
 def _to_backend_of(caller: str, argument: str, array: Array, like: Tensor) -> Array:
     """The array on the tensor's backend. Raises BackendError where it is on another device."""
-    here, there = backend_of(array), backend_of(like._data)
+    here, there = backend_of(array), backend_of(like._array)
     if here is there:
         return array
     if here is not NUMPY:

@@ -189,7 +189,7 @@ def _off_the_tape(function: Callable[..., Any], args: Any, options: dict[str, An
 
 
 def _read_only(x: Tensor) -> Any:
-    array = x._data[...]
+    array = x._array[...]
     if isinstance(array, np.ndarray):
         array.flags.writeable = False
     return array
@@ -205,7 +205,7 @@ def _into_arrays(caller: str, function: Callable[..., Any], args: Any, options: 
     recorded = mode().recording and any(isinstance(x, Tensor) and x.node is not None for x in leaves)
     if recorded or any(isinstance(x, Tensor) for x in tree_flatten(options.get("out"), is_leaf=is_no_container)[0]):
         raise TypeError(f"{caller}: out: {NO_OUT}")
-    args, options = tree_unflatten(structure, [x._data if isinstance(x, Tensor) else x for x in leaves])
+    args, options = tree_unflatten(structure, [x._array if isinstance(x, Tensor) else x for x in leaves])
     return function(*args, **options)
 
 
@@ -235,9 +235,9 @@ def to_dlpack(x: Tensor, **options: Any) -> Any:
     """
     if x.node is not None:
         raise BufferError(f"Tensor.__dlpack__: the tensor of shape {x.shape} is on the tape; export x.detach()")
-    if not layout_fault(x._data):
+    if not layout_fault(x._array):
         x._expose()
-    return export_array(x._data, "Tensor.__dlpack__", **options)
+    return export_array(x._array, "Tensor.__dlpack__", **options)
 
 
 def from_dlpack(x: Any) -> Tensor:

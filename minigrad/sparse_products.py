@@ -41,7 +41,7 @@ def left_product(x: Tensor, matrix: Any) -> Tensor:
 
 
 def _check(product: str, x: Tensor, matrix: Any, axis: int, side: int) -> None:
-    if backend_of(x._data) is not NUMPY:
+    if backend_of(x._array) is not NUMPY:
         raise BackendError(f"{product}: x is on {x.backend}, the sparse matrix on numpy; move x with .to('numpy')")
     if not x.ndim or len(matrix.shape) != 2 or x.shape[axis] != matrix.shape[side]:
         raise ValueError(f"{product}: got x of shape {x.shape} and a sparse matrix of shape {matrix.shape}")
@@ -49,7 +49,7 @@ def _check(product: str, x: Tensor, matrix: Any, axis: int, side: int) -> None:
 
 def _product(matrix: Any, x: Tensor) -> Tensor:
     """`matrix @ x` for x of one or two axes. The tape keeps a copy of the matrix: writes into it change no gradient."""
-    value = np.asarray(matrix @ x._data)
+    value = np.asarray(matrix @ x._array)
     if x.node is None or not mode().recording:
         return Tensor(value)
     adjoint = matrix.transpose(copy=True)
@@ -57,5 +57,5 @@ def _product(matrix: Any, x: Tensor) -> Tensor:
     def rule(xp: Any, g: Any) -> Any:
         return _product(adjoint, g) if xp is ops else np.asarray(adjoint @ g)
 
-    product: Tensor = record("sparse_matmul", Node(), np, value, (), rule, (x._data,), (x.node,), mode().time_step)
+    product: Tensor = record("sparse_matmul", Node(), np, value, (), rule, (x._array,), (x.node,), mode().time_step)
     return product

@@ -98,7 +98,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     Raises:
         TypeError: the tensor or the value is on the tape, or the tensor on a device, where no write is noticed.
     """
-    if x.node is not None or backend_of(x._data) is not NUMPY:
+    if x.node is not None or backend_of(x._array) is not NUMPY:
         raise TypeError(
             "Tensor[...] = value: tensors are not written in place; minigrad.at(x)[...].set(value) gives a new "
             "one, and a leaf's .data may be written into between two backward passes"
@@ -108,7 +108,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
             f"Tensor[...] = value: the value of shape {value.shape} is on the tape and a constant would lose its "
             "gradient; minigrad.at(x)[...].set(value) gives a new tensor that keeps it"
         )
-    x.data[constant_index(x, index)] = value._data if isinstance(value, Tensor) else value
+    x.data[constant_index(x, index)] = value._array if isinstance(value, Tensor) else value
 
 
 def to(x: Tensor, backend: str | Backend) -> Tensor:
@@ -117,21 +117,21 @@ def to(x: Tensor, backend: str | Backend) -> Tensor:
     Raises:
         BackendError: the backend is unknown or has no device.
     """
-    source, target = backend_of(x._data), get_backend(backend)
+    source, target = backend_of(x._array), get_backend(backend)
     if source is target:
         return x
-    array = target.from_numpy(source.to_numpy(x._data))
+    array = target.from_numpy(source.to_numpy(x._array))
     if x.node is None or not mode().recording:
         return Tensor(array)
     moved: Tensor = record(
-        "to", Node(), target.xp, array, (), _move_gradient(source, target), (x._data,), (x.node,), mode().time_step
+        "to", Node(), target.xp, array, (), _move_gradient(source, target), (x._array,), (x.node,), mode().time_step
     )
     return moved
 
 
 def device(x: Tensor) -> str:
     """The array API's name of where the tensor is: "cpu" for NumPy's arrays, else the backend's, such as "cupy"."""
-    name = backend_of(x._data).name
+    name = backend_of(x._array).name
     return "cpu" if name == "numpy" else name
 
 
@@ -221,7 +221,7 @@ TABLE: dict[str, Any] = {
     "__rshift__": operator(ops.right_shift),
     "__rrshift__": operator(ops.right_shift, reverse=True),
     "__dlpack__": numpy_protocol.to_dlpack,
-    "__dlpack_device__": lambda x: x._data.__dlpack_device__(),
+    "__dlpack_device__": lambda x: x._array.__dlpack_device__(),
 }
 
 SAME_NAME = """all any argmax argmin argsort choose clip conj copy cumprod cumsum diagonal dot flatten max mean min

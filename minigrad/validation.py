@@ -35,7 +35,7 @@ def as_array(value: Any, caller: str = "array", argument: str = "value") -> Any:
     Raises:
         TypeError: its elements are no numbers. ValueError: nested lists of different lengths.
     """
-    array = value._data if isinstance(value, Tensor) else import_array(caller, argument, value)
+    array = value._array if isinstance(value, Tensor) else import_array(caller, argument, value)
     if not is_array(array):
         try:
             array = np.asarray(array)

@@ -47,8 +47,8 @@ def kl(log_probs: Tensor, target: Any) -> Tensor:
 
     For d = 0 and y = −∞, a class with no probability and no target, torch gives NaN.
     """
-    xp = backend_of(log_probs._data).xp
-    d = target._data if isinstance(target, Tensor) else target
+    xp = backend_of(log_probs._array).xp
+    d = target._array if isinstance(target, Tensor) else target
     if isinstance(target, Tensor) and target.requires_grad:
         raise ValueError("kl: target: got a tensor that requires a gradient, want a constant")
     entropy = d * xp.log(xp.where(d > 0, d, xp.ones_like(d)))
@@ -100,7 +100,7 @@ def local_divergence(
     function = _function(name, "local", LOCAL[local] if isinstance(local, str) else local)
     y, spans = _outputs(name, outputs, lengths, batch_first)
     d = _targets(name, targets, y, spans, batch_first)
-    xp, (T, B) = backend_of(y._data).xp, y.shape[:2]
+    xp, (T, B) = backend_of(y._array).xp, y.shape[:2]
     classes = local == "cross_entropy" and d.ndim == 2 and d.dtype.kind in "iu"
     if isinstance(local, str) and not classes:
         if tuple(d.shape) != y.shape:  # broadcasting could pair steps with sequences
@@ -174,7 +174,7 @@ def jacobian(activation: Callable[[Tensor], Tensor], z: Any) -> Tensor:
         activation: returns y (…, K) for z (…, F), each vector from its own z only.
         z: (…, F), floating point.
     """
-    leaf = mg.tensor(z._data if isinstance(z, Tensor) else z, requires_grad=True)
+    leaf = mg.tensor(z._array if isinstance(z, Tensor) else z, requires_grad=True)
     y = activation(leaf)
     rows = [mg.gradients(mg.sum(y[..., k]), [leaf], retain_graph=True)[0] for k in range(y.shape[-1])]
     return mg.stack(rows, axis=-2)
@@ -200,13 +200,13 @@ def _outputs(name: str, outputs: Any, lengths: Any, batch_first: bool) -> tuple[
     T, B = y.shape[:2]
     if not T or not B:
         raise ValueError(f"{name}: outputs: got T = {T} steps and B = {B} sequences, want at least one of each")
-    spans = None if lengths is None else Lengths(lengths, T, B, backend_of(y._data), name)
+    spans = None if lengths is None else Lengths(lengths, T, B, backend_of(y._array), name)
     return _without_padding(y, spans), spans
 
 
 def _targets(name: str, targets: Any, y: Tensor, spans: Lengths | None, batch_first: bool) -> Any:
     """The targets time first, on the outputs' backend, with zeros at padding."""
-    d = _on_backend(name, "targets", targets, y.dtype, backend_of(y._data))
+    d = _on_backend(name, "targets", targets, y.dtype, backend_of(y._array))
     d = d.swapaxes(0, 1) if batch_first else d
     if tuple(d.shape) not in (y.shape[:2], y.shape):
         raise ValueError(f"{name}: targets: got (T, B, …) = {tuple(d.shape)}, want {y.shape[:2]} or {y.shape}")
@@ -223,7 +223,7 @@ def _without_padding(a: Any, spans: Lengths | None) -> Any:
 
 def _weights(name: str, weights: Any, y: Tensor, batch_first: bool) -> Array:
     """The weights (T, B), on the outputs' backend and in their dtype."""
-    w = _on_backend(name, "weights", weights, y.dtype, backend_of(y._data))
+    w = _on_backend(name, "weights", weights, y.dtype, backend_of(y._array))
     if isinstance(w, Tensor):
         raise ValueError(f"{name}: weights: got a tensor that requires a gradient, want constants")
     w = w.astype(y.dtype)

@@ -126,12 +126,12 @@ def check_series(
         ValueError: another shape, T = 0 or B = 0.
     """
     xs = xs if isinstance(xs, Tensor) else import_array(caller, argument, xs)
-    array = xs._data if isinstance(xs, Tensor) else xs if is_array(xs) else as_tensor(caller, argument, xs)
+    array = xs._array if isinstance(xs, Tensor) else xs if is_array(xs) else as_tensor(caller, argument, xs)
     shape = tuple(array.shape)
     if len(shape) not in (2, 3) or shape[-1] != features:
         want = f"({'B, T' if batch_first else 'T, B'}, {features}) or (T, {features})"
         raise ValueError(f"{caller}: {argument}: got shape {shape}, want {want}")
-    if array.dtype != parameter.dtype or type(array) is not type(parameter._data):
+    if array.dtype != parameter.dtype or type(array) is not type(parameter._array):
         check_like(caller, argument, xs, parameter)
     unbatched = len(shape) == 2
     xs = xs[:, None] if unbatched else xs.swapaxes(0, 1) if batch_first else xs

@@ -40,7 +40,7 @@ def test_a_leaf_is_updated_under_no_grad_as_an_array_is(xp: Any, symbol: str, ki
         return
     w = leaf(start)
     same, expected = w, start.copy()
-    host = other if kind == "a number" else to_numpy(other._data if isinstance(other, Tensor) else other)
+    host = other if kind == "a number" else to_numpy(other._array if isinstance(other, Tensor) else other)
     expected = {"@=": operator.matmul}.get(symbol, AUGMENTED[symbol])(expected, host)
     with mg.no_grad():
         w = AUGMENTED[symbol](w, other)

@@ -128,12 +128,12 @@ def test_a_resumed_run_is_the_same_to_the_bit(xp: Any, kind: type[Optimizer], op
 def test_steps_wait_for_nothing_and_keep_dtypes(xp: Any, kind: type[Optimizer], options: dict[str, Any]) -> None:
     params = start(np.float32)
     optimizer = kind(params, **{**options, "lr": np.float64(0.1)})
-    arrays = [p._data for p in params]
+    arrays = [p._array for p in params]
     for t in range(3):
         give(params, t)
         with xp.no_sync():
             optimizer.step()
-    assert all(p._data is a for p, a in zip(params, arrays))  # in place
+    assert all(p._array is a for p, a in zip(params, arrays))  # in place
     for entry in optimizer.state.values():
         assert {a.dtype for name, a in entry.items() if name != "step"} <= {np.dtype("float32")}
 
@@ -144,7 +144,7 @@ def test_blocks_do_not_change_the_numbers(kind: type[Optimizer], options: dict[s
     host, grads = rng.standard_normal((2 * BLOCK + 17, 2)), rng.standard_normal((3, 2 * BLOCK + 17, 2))
     large, turned = mg.Parameter(host), mg.Parameter(np.asfortranarray(host))
     rows = [mg.Parameter(host[k : k + 50_000]) for k in range(0, len(host), 50_000)]
-    assert not turned._data.flags.c_contiguous
+    assert not turned._array.flags.c_contiguous
     optimizer = kind([large, turned, *rows], **options)
     for g in grads:
         large.grad, turned.grad = mg.tensor(np.asfortranarray(g)), mg.tensor(g)

@@ -20,7 +20,7 @@ def reshape(x: Tensor, /, shape: tuple[int, ...], *, copy: bool | None = None) -
         ValueError: `copy=False` where the memory's layout needs a copy.
     """
     y = ops.reshape(ops.copy(x) if copy else x, shape)
-    if copy is False and y.size and not np.may_share_memory(y._data, x._data):
+    if copy is False and y.size and not np.may_share_memory(y._array, x._array):
         raise ValueError("reshape: copy=False: the memory's layout needs a copy")
     return y
 

@@ -40,8 +40,8 @@ def unique_all(x: Tensor, /) -> UniqueAll:
 
     A value's gradient goes to its first position.
     """
-    backend = backend_of(x._data)
-    found = np.unique_all(to_numpy(x._data))
+    backend = backend_of(x._array)
+    found = np.unique_all(to_numpy(x._array))
     indices, inverse, counts = (Tensor(backend.from_numpy(a)) for a in found[1:])
     return UniqueAll(ops.take(ops.ravel(x), indices), indices, inverse, counts)
 

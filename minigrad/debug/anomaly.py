@@ -110,7 +110,7 @@ class detect_anomaly(ObserverContext):
         errstate.__exit__(None, None, None)
 
     def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
-        outputs = [x._data for x in result] if isinstance(result, tuple) else [result._data]
+        outputs = [x._array for x in result] if isinstance(result, tuple) else [result._array]
         node = result[0].node if isinstance(result, tuple) else result.node
         if node is not None:
             ensure_metadata(node).line = users_line()
@@ -264,7 +264,7 @@ NUMBERS = (float, complex, np.floating, np.complexfloating)
 def leaves_in(value: Any) -> Iterator[Any]:
     """Yield the arrays, and the numbers that are not integers, that an operation takes, saves or returns, in order."""
     if isinstance(value, Tensor):
-        yield value._data
+        yield value._array
     elif isinstance(value, (OuterProduct, RowSum)):
         yield value.dense()
     elif isinstance(value, IndexedSlice):

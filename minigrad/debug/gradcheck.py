@@ -51,7 +51,7 @@ def gradcheck(
                 f"gradcheck: inputs[{k}]: got {inputs[k].dtype}, want float64: a step of {eps:g} is lost in rounding"
             )
     leaves = [
-        tensor(x._data, requires_grad=k in checked, backend=x.backend) if isinstance(x, Tensor) else x
+        tensor(x._array, requires_grad=k in checked, backend=x.backend) if isinstance(x, Tensor) else x
         for k, x in enumerate(inputs)
     ]
 
@@ -60,7 +60,7 @@ def gradcheck(
         total: Any = 0.0
         for y in _outputs(function, values):
             w = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
-            total = total + (y * Tensor(backend_of(y._data).from_numpy(np.asarray(w)))).sum()
+            total = total + (y * Tensor(backend_of(y._array).from_numpy(np.asarray(w)))).sum()
         return total  # type: ignore[no-any-return]
 
     total = objective(leaves)

@@ -172,7 +172,7 @@ def run(
                     sums[parent.serial] = per_step
                 if parent.serial in ledger:
                     ledger[parent.serial] += _ledger_lines(
-                        node, parent, per_step or (contribution if first_order else contribution._data), node.xp
+                        node, parent, per_step or (contribution if first_order else contribution._array), node.xp
                     )
 
             # 4. The contribution in the parent's shape and dtype, into its pool.

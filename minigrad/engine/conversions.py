@@ -100,7 +100,7 @@ class Conversions:
     def __bool__(self: Any) -> bool:
         if self.size != 1:
             raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
-        return bool(self._data.item())
+        return bool(self._array.item())
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if callers := _callers_in_sparse():
@@ -123,7 +123,7 @@ class Conversions:
             raise TypeError(f"numpy.asarray(Tensor): it is on {self.backend}; copy it to the host with .numpy()")
         if copy is False:
             raise ValueError("numpy.asarray(Tensor, copy=False): NumPy always gets a copy; .data is the array itself")
-        return np.array(self._data, dtype=dtype)
+        return np.array(self._array, dtype=dtype)
 
     @property
     def _mask(self: Any) -> Any:
@@ -150,10 +150,10 @@ class Conversions:
         return repr(self) if self.ndim else str(self._scalar())
 
     def _scalar(self: Any) -> Any:
-        return to_numpy(self._data).reshape(())[()]
+        return to_numpy(self._array).reshape(())[()]
 
     def __repr__(self: Any) -> str:
-        values = np.array2string(to_numpy(self._data), precision=4, threshold=20, prefix="tensor(")
+        values = np.array2string(to_numpy(self._array), precision=4, threshold=20, prefix="tensor(")
         extra = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         if self.backend != "numpy":
             extra += f", backend={self.backend!r}"

@@ -69,7 +69,7 @@ def build(name, function, Node, general, finish, weak, without_last):
         node.xp = np
         node.time_step = now.time_step
         result = new(Tensor)
-        result._data = value
+        result._array = value
         result.node = node
         return result
     return operation
@@ -77,14 +77,14 @@ def build(name, function, Node, general, finish, weak, without_last):
 TENSOR = """\
         if type({x}) is not Tensor and type({x}) is not Parameter:
             return general({inputs})
-        array{k} = {x}._data
+        array{k} = {x}._array
         parent{k} = {x}.node
         if type(array{k}) is not ndarray or (exposed and is_exposed(array{k})):
             return general({inputs})
 """
 TENSOR_OR_NUMBER = """\
         if type({x}) is Tensor or type({x}) is Parameter:
-            array{k} = {x}._data
+            array{k} = {x}._array
             parent{k} = {x}.node
             if type(array{k}) is not ndarray or (exposed and is_exposed(array{k})):
                 return general({inputs})

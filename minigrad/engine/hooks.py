@@ -205,7 +205,7 @@ def check_replacement(caller: str, result: Any, g: Any) -> Any:
         raise ValueError(f"{caller} returned shape {result.shape}, want {tuple(g.shape)} as the gradient")
     if result.dtype != g.dtype:
         raise TypeError(f"{caller} returned dtype {result.dtype}, want {g.dtype} as the gradient")
-    backend = backend_of(g._data if isinstance(g, Tensor) else g).name
+    backend = backend_of(g._array if isinstance(g, Tensor) else g).name
     if result.backend != backend:
         raise BackendError(f"{caller} returned a tensor on {result.backend}, want {backend} as the gradient")
-    return result if isinstance(g, Tensor) else result._data
+    return result if isinstance(g, Tensor) else result._array

@@ -147,7 +147,7 @@ def fingerprint_saved(result: Any, arrays: Iterable[Any], fingerprint: Checksum)
             continue
         owner = array if array.base is None else owner_of(array)
         if id(owner) not in exposed:
-            shared = (*saved, *(y._data for y in result)) if several else (*saved, result._data)
+            shared = (*saved, *(y._array for y in result)) if several else (*saved, result._array)
             for other in shared:
                 if other is owner or owner_of(other) is owner:
                     mark_user_owned(owner)  # so that views of it are fingerprinted as well

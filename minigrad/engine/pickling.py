@@ -25,17 +25,17 @@ def reduce_tensor(x: Tensor, protocol: int) -> tuple[Any, ...]:
         TypeError: an operation computed the tensor; its gradient cannot leave this process.
     """
     node = _leaf_of(x)
-    backend = backend_of(x._data)
+    backend = backend_of(x._array)
     return (
         _rebuild,
-        (type(x), backend.name, backend.to_numpy(x._data), node),
+        (type(x), backend.name, backend.to_numpy(x._array), node),
         vars(x) if hasattr(x, "__dict__") else None,
     )
 
 
 def copy_tensor(x: Tensor) -> Tensor:
     """Implement `Tensor.__copy__`: another tensor with the same array and the same place on the tape."""
-    return _new(x, x._data, x.node, vars(x) if hasattr(x, "__dict__") else {})
+    return _new(x, x._array, x.node, vars(x) if hasattr(x, "__dict__") else {})
 
 
 def deepcopy_tensor(x: Tensor, memo: dict[int, Any]) -> Tensor:
@@ -45,7 +45,7 @@ def deepcopy_tensor(x: Tensor, memo: dict[int, Any]) -> Tensor:
         TypeError: an operation computed the tensor.
     """
     node = _leaf_of(x)
-    memo[id(x)] = twin = _new(x, _deepcopied_array(x._data, memo), None, {})
+    memo[id(x)] = twin = _new(x, _deepcopied_array(x._array, memo), None, {})
     twin.node = copy.deepcopy(node, memo)
     if hasattr(x, "__dict__"):
         vars(twin).update(copy.deepcopy(vars(x), memo))
@@ -61,7 +61,7 @@ def _deepcopied_array(array: Any, memo: dict[int, Any]) -> Any:
 
 def _new(x: Tensor, array: Any, node: Node | None, attributes: dict[str, Any]) -> Tensor:
     twin: Tensor = type(x).__new__(type(x))
-    twin._data, twin.node = array, node
+    twin._array, twin.node = array, node
     if attributes:
         vars(twin).update(attributes)
     return twin
@@ -81,7 +81,7 @@ def _rebuild(kind: type[Tensor], backend: str, host: np.ndarray[Any, Any], node:
     x: Tensor = kind.__new__(kind)
     if node is not None or issubclass(kind, Parameter):
         host = np.require(host, requirements=["W", "E"])
-    x._data, x.node = get_backend(backend).from_numpy(np.asarray(host)), node
+    x._array, x.node = get_backend(backend).from_numpy(np.asarray(host)), node
     return x
 
 

@@ -125,7 +125,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                 if node is not None:
                     live = True
                 parents.append(node)
-                arg = arg._data
+                arg = arg._array
             else:
                 parents.append(None)
                 if type(arg) in PLAIN:
@@ -383,7 +383,7 @@ def mixed_backend_error(name: str, args: Sequence[Any]) -> BackendError:
     """Return the error for arguments on different backends."""
     sides = []
     for k, arg in enumerate(args):
-        array = arg._data if isinstance(arg, Tensor) else arg
+        array = arg._array if isinstance(arg, Tensor) else arg
         if is_array(array):
             sides.append(f"argument {k} of shape {tuple(array.shape)} is on {backend_of(array).name}")
     return BackendError(f"{name}: {', '.join(sides)}; move one with .to(backend)")

@@ -36,7 +36,7 @@ def slope_along(g: Tensor, direction: Array, outputs: Sequence[Tensor]) -> list[
     try:
         found = run_recording(False, back)
     except backward_pass.RecordingNeeded:
-        return [math.nan * y._data for y in outputs]
+        return [math.nan * y._array for y in outputs]
     return [found[node.serial][1] if node is not None and node.serial in found else 0.0 for node in nodes]
 
 
@@ -47,9 +47,9 @@ def slope_at_kinks(g: Any, y: Any) -> Any:
     of g / y, which exists for a loss that squares the root again. By l'Hôpital's rule it is dg/dy, provided that each
     element of g depends on its own element of y alone; else 0 remains. A device is not asked: nothing there.
     """
-    if not isinstance(y, Tensor) or not isinstance(g, Tensor) or g.node is None or not isinstance(y._data, np.ndarray):
+    if not isinstance(y, Tensor) or not isinstance(g, Tensor) or g.node is None or not isinstance(y._array, np.ndarray):
         return None
-    kinks = y._data == 0
+    kinks = y._array == 0
     if not kinks.any():
         return None
     ones = kinks.astype(g.dtype)

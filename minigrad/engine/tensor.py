@@ -62,9 +62,9 @@ class Tensor(Conversions, TensorMethods):
     `node` is its node on the tape: None for a constant, a `Leaf` for a tensor made with `requires_grad=True`.
     """
 
-    __slots__ = ("__weakref__", "_data", "node")
+    __slots__ = ("__weakref__", "_array", "node")
     __array_priority__ = 1000.0  # array + tensor calls the tensor, also in libraries without __array_ufunc__
-    _data: Array
+    _array: Array
     node: Node | None
 
     def __init__(self, data: Array, node: Node | None = None) -> None:
@@ -76,7 +76,7 @@ class Tensor(Conversions, TensorMethods):
                     f"{type(self).__name__}: data: got {type(data).__name__}, want an array; minigrad.tensor(data) "
                     "makes a tensor of numbers, lists and other libraries' arrays"
                 )
-        self._data = data
+        self._array = data
         self.node = node
 
     # Data and attributes
@@ -95,8 +95,8 @@ class Tensor(Conversions, TensorMethods):
     @data.setter
     def data(self, array: Array) -> None:
         if isinstance(array, Tensor):
-            array = array._data
-        if array is self._data:  # `w.data -= step` changed the array in place
+            array = array._array
+        if array is self._array:  # `w.data -= step` changed the array in place
             self.written()
             return
         if tuple(array.shape) != self.shape:
@@ -107,52 +107,52 @@ class Tensor(Conversions, TensorMethods):
             raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
         if type(self.node) is Leaf:
             self.node.xp = backend_of(array).xp
-        self._data = array
+        self._array = array
         self._expose()
 
     def _array_for_user(self) -> Array:
         if self.node is None or type(self.node) is Leaf:
             self._expose()
-        elif isinstance(self._data, np.ndarray):
-            view = self._data.view()
+        elif isinstance(self._array, np.ndarray):
+            view = self._array.view()
             view.flags.writeable = False
             return view
-        return self._data
+        return self._array
 
     def _expose(self) -> None:
         """Fingerprint the array, since the user can write into it from now on."""
-        if isinstance(self._data, np.ndarray):
-            expose(self._data, fingerprint)
+        if isinstance(self._array, np.ndarray):
+            expose(self._array, fingerprint)
 
     def written(self) -> None:
         """Tell the tape that the array was changed in place.
 
         A backward pass of an older node then raises if the node saved any of the array's memory, under whatever name.
         """
-        serial = note_write(self._data)
+        serial = note_write(self._array)
         if type(self.node) is Leaf:
             self.node.written_at = serial
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._data.shape)
+        return tuple(self._array.shape)
 
     @property
     def ndim(self) -> int:
-        return int(self._data.ndim)
+        return int(self._array.ndim)
 
     @property
     def size(self) -> int:
-        return int(self._data.size)
+        return int(self._array.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype  # type: ignore[no-any-return]
+        return self._array.dtype  # type: ignore[no-any-return]
 
     @property
     def backend(self) -> str:
         """The name of the array's backend: "numpy" or "cupy"."""
-        return backend_of(self._data).name
+        return backend_of(self._array).name
 
     @property
     def requires_grad(self) -> bool:
@@ -212,12 +212,12 @@ class Tensor(Conversions, TensorMethods):
 
     def detach(self) -> Tensor:
         """Return the same array as a constant without a gradient; read-only if an operation computed it."""
-        return Tensor(self._data if self.node is None else self._array_for_user())
+        return Tensor(self._array if self.node is None else self._array_for_user())
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """Return a host copy of the values, off the tape."""
         self._note_taken_off("numpy")
-        return np.array(to_numpy(self._data))
+        return np.array(to_numpy(self._array))
 
     def _note_taken_off(self, method: str) -> None:
         """Note the method for `values_taken_off`, if this tensor is on the tape."""
@@ -233,7 +233,7 @@ class Tensor(Conversions, TensorMethods):
         if self.size != 1:
             raise ValueError(f"Tensor.item: got a tensor of shape {self.shape}, want one with a single value")
         self._note_taken_off("item")
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """Return the values as nested Python lists."""
@@ -246,7 +246,7 @@ class Tensor(Conversions, TensorMethods):
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.node is None:
-            return (Tensor(self._data[k, ...]) for k in range(len(self)))
+            return (Tensor(self._array[k, ...]) for k in range(len(self)))
         return (self[k] for k in range(len(self)))
 
     __hash__ = object.__hash__
@@ -273,7 +273,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, dtype: Any = None, backend: str | None = None) -> None:
         leaf = tensor(data, dtype=dtype, requires_grad=True, backend=backend)
-        super().__init__(leaf._data, leaf.node)
+        super().__init__(leaf._array, leaf.node)
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: str | Backend | None = None) -> Tensor:
@@ -298,7 +298,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, backend: s
                 "tensor: data: got a tensor inside a transformation (grad, jacobian, …), whose gradient a copy would "
                 "lose; use the tensor itself, or minigrad.tensor(x.detach()) where no gradient is wanted"
             )
-        data = data._data
+        data = data._array
     data = import_array("tensor", "data", data)
     source = backend_of(data) if is_array(data) else None
     if backend is not None:

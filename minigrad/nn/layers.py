@@ -127,7 +127,7 @@ class Embedding(Module):
             outside = (array < 0) | (array >= self.num_embeddings)
             if outside.any():
                 raise ValueError(f"Embedding: ids: got {array[outside][0]}, want 0 to {self.num_embeddings - 1}")
-            array = backend_of(self.weight._data).from_numpy(array)
+            array = backend_of(self.weight._array).from_numpy(array)
         rows = ops.take(self.weight, array, axis=0)
         if self.padding_idx is None:
             return rows
@@ -176,7 +176,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = x if isinstance(x, Tensor) else import_array("Dropout", "x", x)
-        array = as_tensor("Dropout", "x", x)._data
+        array = as_tensor("Dropout", "x", x)._array
         if array.dtype.kind not in "fc":  # a whole number cannot be scaled by 1 / (1 − p)
             raise TypeError(
                 f"Dropout: x: got dtype {array.dtype}, want floating point; convert with x.astype('float32')"

@@ -254,7 +254,7 @@ class Module:
                     parameter.node = None
                 elif requires_grad and parameter.node is None:
                     leaf = module._frozen().pop(name, None)
-                    array = parameter._data
+                    array = parameter._array
                     fits = leaf is not None and leaf.shape == array.shape and leaf.dtype == array.dtype
                     parameter.node = leaf if fits else _fresh_leaf(array)
                     parameter.frozen_leaf = None
@@ -278,13 +278,13 @@ class Module:
         dtype = None if dtype is None else check_dtype(f"{type(self).__name__}.to", dtype)
         moves = []
         for parameter in self.parameters():
-            array = _converted(parameter._data, target, dtype)
-            if array is not parameter._data:
-                grad = None if parameter.grad is None else Tensor(_converted(parameter.grad._data, target, dtype))
+            array = _converted(parameter._array, target, dtype)
+            if array is not parameter._array:
+                grad = None if parameter.grad is None else Tensor(_converted(parameter.grad._array, target, dtype))
                 moves.append((parameter, array, grad))
         for parameter, array, grad in moves:
             old = parameter.node
-            parameter._data = array
+            parameter._array = array
             if type(old) is Leaf:
                 parameter.node = _fresh_leaf(array, grad)
                 move_hooks(old, parameter.node)
@@ -328,14 +328,14 @@ class Module:
             if name not in state_dict:
                 continue
             value = state_dict[name]
-            array = value._data if isinstance(value, Tensor) else import_array("load_state_dict", name, value)
+            array = value._array if isinstance(value, Tensor) else import_array("load_state_dict", name, value)
             if not is_array(array) or array.dtype.kind not in "fiub":
                 got = getattr(array, "dtype", type(array).__name__)
                 wrong.append(f"{name}: got {got}, want an array of real numbers")
             elif tuple(array.shape) != parameter.shape:
                 wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
             else:
-                arrays[name] = _converted(array, backend_of(parameter._data), parameter.dtype)
+                arrays[name] = _converted(array, backend_of(parameter._array), parameter.dtype)
         if wrong:
             raise ValueError(f"{caller}: state_dict: " + "; ".join(wrong))
         for name, array in arrays.items():
@@ -390,7 +390,7 @@ def _converted(array: Array, target: Backend | None, dtype: Any) -> Array:
 def _write(parameter: Parameter, array: Array) -> None:
     """Write new values into a parameter. The array of a frozen one, which no leaf protects, is replaced instead."""
     if type(parameter.node) is Leaf:
-        parameter._data[...] = array
+        parameter._array[...] = array
         parameter.written()
     else:
-        parameter._data = backend_of(array).xp.array(array, copy=True)
+        parameter._array = backend_of(array).xp.array(array, copy=True)

@@ -115,7 +115,7 @@ def _pass_through(op: str, values: Sequence[Any], positions: list[int], rule: Ca
     values = list(values)
     if not positions:
         return values
-    arrays = tuple(values[k]._data for k in positions)
+    arrays = tuple(values[k]._array for k in positions)
     nodes = [values[k].node for k in positions]
     views = tuple(a.view() for a in arrays)
     xp = backend_of(arrays[0]).xp

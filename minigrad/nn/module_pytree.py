@@ -63,7 +63,7 @@ def _replacement(parameter: Parameter, value: Any) -> Any:
         return value
     if isinstance(value, Tensor) and value.node is not None:
         on_tape = Parameter.__new__(Parameter)
-        on_tape._data, on_tape.node = value._data, value.node
+        on_tape._array, on_tape.node = value._array, value.node
         return on_tape
     if not isinstance(value, float) and getattr(getattr(value, "dtype", None), "kind", "") != "f":
         return value

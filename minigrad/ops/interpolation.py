@@ -50,10 +50,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 def _interval(x: Tensor, nodes: Tensor) -> Tensor:
     """The index of the last node that is not above x, or of the first node."""
-    if backend_of(x._data) is not backend_of(nodes._data):
+    if backend_of(x._array) is not backend_of(nodes._array):
         raise mixed_backend_error("interp", (x, nodes))
-    library = backend_of(x._data).xp
-    index = library.searchsorted(nodes._data, x._data, side="right") - 1
+    library = backend_of(x._array).xp
+    index = library.searchsorted(nodes._array, x._array, side="right") - 1
     return Tensor(library.asarray(library.maximum(index, 0)))
 
 
@@ -74,7 +74,7 @@ def _to_one_period(x: Tensor, nodes: Tensor, values: Tensor, period: float) -> t
 
 def _floating(*inputs: Any) -> list[Tensor]:
     """Tensors of all inputs; integer arrays, Python numbers and lists get the real dtype of the floating inputs."""
-    arrays = [a._data if isinstance(a, Tensor) else a for a in inputs]
+    arrays = [a._array if isinstance(a, Tensor) else a for a in inputs]
     known = [a for a in arrays if is_array(a)]
     backend = backend_of(known[0]) if known else default_backend()
     floats = [a.dtype for a in known if a.dtype.kind in "fc"]

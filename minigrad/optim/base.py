@@ -142,7 +142,7 @@ class Optimizer:
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                w = p._data
+                w = p._array
                 if type(w) is np.ndarray and not w.flags.writeable:
                     raise ValueError(
                         f"{self._name}.step: the array of the parameter of shape {p.shape} is read-only; want one that "
@@ -150,7 +150,7 @@ class Optimizer:
                     )
                 t, arrays, fresh = self._next_state_of(p, group)
                 xp = backend_of(w).xp
-                for w_part, g, block in _blocks(w, p.grad._data, arrays):
+                for w_part, g, block in _blocks(w, p.grad._array, arrays):
                     part = SimpleNamespace(**block, fresh=fresh)
                     updates.append(((w_part, *block.values()), partial(self.update, xp, w_part, g, part, t, o)))
                 updates.append(((), p.written))
@@ -172,10 +172,10 @@ class Optimizer:
         for name, start in self.init_state(group).items():
             array = arrays.get(name)
             if array is None:
-                arrays[name] = backend_of(p._data).xp.full(p.shape, start, dtype=p.dtype)
+                arrays[name] = backend_of(p._array).xp.full(p.shape, start, dtype=p.dtype)
                 fresh.append(name)
-            elif array.dtype != p.dtype or type(array) is not type(p._data):  # the module was moved since
-                arrays[name] = backend_of(p._data).from_numpy(to_numpy(array).astype(p.dtype))
+            elif array.dtype != p.dtype or type(array) is not type(p._array):  # the module was moved since
+                arrays[name] = backend_of(p._array).from_numpy(to_numpy(array).astype(p.dtype))
         return t, arrays, fresh
 
     def zero_grad(self) -> None:
@@ -255,7 +255,7 @@ class Optimizer:
                 raise ValueError(f"{wrong}{name}: got {array.dtype}, want an array of real numbers")
             if tuple(array.shape) != p.shape:
                 raise ValueError(f"{wrong}{name}: got shape {tuple(array.shape)}, want {p.shape}")
-            s[name] = backend_of(p._data).from_numpy(np.array(to_numpy(array), dtype=p.dtype))
+            s[name] = backend_of(p._array).from_numpy(np.array(to_numpy(array), dtype=p.dtype))
         return s
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -83,7 +83,7 @@ def _gradients(caller: str, parameters: Any) -> list[tuple[Tensor, Array]]:
     wrong = next((x for x in tensors if not isinstance(x, Tensor)), None)
     if not all(isinstance(x, Tensor) for x in tensors):
         raise TypeError(f"{caller}: parameters: got {shown(wrong)}, want tensors, as model.parameters() yields them")
-    return [(p, p.grad._data) for p in {id(p): p for p in tensors}.values() if p.grad is not None]
+    return [(p, p.grad._array) for p in {id(p): p for p in tensors}.values() if p.grad is not None]
 
 
 def _norm(xp: Any, g: Array, p: float) -> Array:
@@ -103,7 +103,7 @@ def _change(p: Tensor, compute: Any) -> None:
     """Change the gradient in place, unless it is itself on the tape: recorded values must not change."""
     assert p.grad is not None
     if p.grad.node is None:
-        compute(p.grad._data)
+        compute(p.grad._array)
         p.grad.written()
     else:
         p.grad = Tensor(compute(None))

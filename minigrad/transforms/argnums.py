@@ -82,7 +82,7 @@ def match_leaves(
     """Return the leaves of `value` as tensors of the shapes and dtypes of the others."""
     leaves: list[Tensor] = []
     for v, (path, x) in zip(match_structure(caller, name, structure, value), others):
-        backend = backend_of(x._data)
+        backend = backend_of(x._array)
         if not isinstance(v, Tensor):
             try:
                 v = tensor(v, dtype=x.dtype, backend=backend)
@@ -104,6 +104,6 @@ def recorded_pullback(run: Trace, outputs: Sequence[Tensor]) -> tuple[list[Tenso
     """Return variables g, one for each output, and Jᵀg recorded. Its derivative with respect to g is J."""
     weights = []
     for y in outputs:
-        xp = backend_of(y._data).xp
+        xp = backend_of(y._array).xp
         weights.append(Tensor(xp.zeros(y.shape, dtype=y.dtype), variable_like(y.shape, y.dtype, xp)))
     return weights, run.pull_back(outputs, weights, create_graph=True)

@@ -106,7 +106,7 @@ def checkpoint(
 
         inner, outer = recorded_since([outputs[k].node for k in live], first, variables)
         recompute = _Recompute(function, run, list(outer.values()), snapshot, first, modes.mode().time_step)
-        recompute.digests = [_OutputDigest(outputs[k]._data) for k in live]
+        recompute.digests = [_OutputDigest(outputs[k]._array) for k in live]
         fingerprinted = [node.sources for node in inner if type(node.sources) is FingerprintedSources]
         recompute.fingerprints = [fingerprint for sources in fingerprinted for _, fingerprint in sources.fingerprints]
         others = [leaf for k, leaf in enumerate(leaves) if k not in positions]
@@ -190,7 +190,7 @@ class _Recompute:
                 contributions[k] = contribution
             return contributions
 
-        values = [y._data for y in outputs]
+        values = [y._array for y in outputs]
         return record_outputs("checkpoint", [*inputs, *constants], values, rule, self.time_step, self.outer)
 
     def _first_order(self, inputs: Sequence[Tensor], grads: list[Any], targets: list[int]) -> list[Any]:
@@ -210,7 +210,7 @@ class _Recompute:
 
         def contribution(k: int, g: Tensor) -> PerStepSum:
             steps: Any = _LazySteps(lambda: by_time_step()[k])
-            return PerStepSum(g._data, steps, lambda t: by_time_step()[k][t])
+            return PerStepSum(g._array, steps, lambda t: by_time_step()[k][t])
 
         grads = self.pull(inputs, seeds, targets, False)
         return [None if g is None else contribution(k, g) for k, g in zip(targets, grads)]
@@ -255,7 +255,7 @@ class _Recompute:
             outputs = self.run(variables)
         ends = [v.node for v in variables if v.node is not None]
         outputs = self._cut(outputs, first, {end.serial for end in ends}, stand_ins)
-        if not all(digest.agrees(_OutputDigest(y._data)) for digest, y in zip(self.digests, outputs)):
+        if not all(digest.agrees(_OutputDigest(y._array)) for digest, y in zip(self.digests, outputs)):
             raise GraphError(
                 _differs(
                     self.function,
@@ -289,7 +289,7 @@ class _Recompute:
             replacement: Node = stand_ins.get(node.serial, node)
             return replacement
 
-        outputs = [y if y.node is None else Tensor(y._data, end(y.node)) for y in outputs]
+        outputs = [y if y.node is None else Tensor(y._array, end(y.node)) for y in outputs]
         seen = own | {node.serial for node in stand_ins.values()}
         stack = [y.node for y in outputs if y.node is not None]
         while stack:

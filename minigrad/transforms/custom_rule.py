@@ -138,9 +138,9 @@ class CustomRule:
         live = [k for k, y in enumerate(outputs) if y.dtype.kind in "fc"]
         if not live:
             return outputs
-        input_ids = {id(x._data if isinstance(x, Tensor) else x) for x in inputs}
+        input_ids = {id(x._array if isinstance(x, Tensor) else x) for x in inputs}
         # An output that is an input's own array becomes a view, so that the two are told apart.
-        values = [outputs[k]._data[...] if id(outputs[k]._data) in input_ids else outputs[k]._data for k in live]
+        values = [outputs[k]._array[...] if id(outputs[k]._array) in input_ids else outputs[k]._array for k in live]
         integers = {k: y for k, y in enumerate(outputs) if k not in live}
         single, count = len(values) == 1, len(outputs)
 
@@ -167,7 +167,7 @@ class CustomRule:
                 self._checked(answers[k], leaves[k]) if needed else None for k, needed in zip(positions, needs)
             ]
             if not recorded:
-                return [None if c is None else c._data for c in contributions]
+                return [None if c is None else c._array for c in contributions]
             of_g = [x.node for x in grads.values() if x.node is not None]
             of_args = [x.node for x in leaves if isinstance(x, Tensor) and x.node is not None]
             for k, c in enumerate(contributions):
@@ -194,7 +194,7 @@ class CustomRule:
             )
 
         parents = [*sources] if gradient.node is None else [gradient.node, *sources]
-        xp, value = backend_of(gradient._data).xp, gradient._data[...]
+        xp, value = backend_of(gradient._array).xp, gradient._array[...]
         name = f"rule of {self._name}"
         result: Tensor = record(name, tape.Node(), xp, value, (), JointRule(refuse), (), parents, mode().time_step)
         return result

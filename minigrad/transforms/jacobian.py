@@ -134,7 +134,7 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
 
 def _units(x: Tensor) -> Iterator[Tensor]:
     """Yield the unit vectors of x's shape."""
-    xp = backend_of(x._data).xp
+    xp = backend_of(x._array).xp
     for k in range(x.size):
         unit = xp.zeros(x.size, dtype=x.dtype)
         unit[k] = 1
@@ -169,7 +169,7 @@ def _columns(run: Trace, outputs: Sequence[Tensor]) -> list[list[Tensor]]:
 def _stacked(parts: list[Tensor], along: Tensor, of: Tensor, last: bool = False) -> Tensor:
     """Parts of shape `of`, one for each number of `along`, as one tensor with the axes of `along` first, or last."""
     if not parts:
-        xp = backend_of(of._data).xp
+        xp = backend_of(of._array).xp
         return Tensor(xp.zeros((*of.shape, *along.shape) if last else (*along.shape, *of.shape), dtype=of.dtype))
     if last:
         return ops.reshape(ops.stack(parts, axis=-1), (*of.shape, *along.shape))

@@ -54,14 +54,14 @@ def variable_like(shape: tuple[int, ...], dtype: Any, xp: Any, node: tape.Node |
 
 def variable(x: Tensor, node: tape.Node | None = None) -> Tensor:
     """Return a tensor of x's value with a node of its own. Its array is a view, so that a write into x's is noticed."""
-    return Tensor(x._data[...], variable_like(x.shape, x.dtype, backend_of(x._data).xp, node))
+    return Tensor(x._array[...], variable_like(x.shape, x.dtype, backend_of(x._array).xp, node))
 
 
 def constant(x: Tensor) -> Tensor:
     """Return a tensor of x's value off the tape, read-only on the host."""
     if x.node is None:
         return x
-    array = x._data[...]
+    array = x._array[...]
     if isinstance(array, np.ndarray):
         array.flags.writeable = False
     return Tensor(array)
@@ -123,12 +123,12 @@ def holds_tensor(tree: Any) -> bool:
 
 
 def copy_of(x: Tensor) -> Array:
-    return backend_of(x._data).xp.array(x._data, copy=True)
+    return backend_of(x._array).xp.array(x._array, copy=True)
 
 
 def to_array(x: Tensor) -> Array:
     """The tensor's array; a NumPy scalar if it has no axes, as NumPy's functions return."""
-    return x._data if x.ndim else x._data[()]
+    return x._array if x.ndim else x._array[()]
 
 
 class Trace:
@@ -302,7 +302,7 @@ def record_outputs(
 
     The inputs are tensors, or user-owned arrays: writes into these are noticed. `outer` are further parents.
     """
-    arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
+    arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
     parents = [*(x.node if isinstance(x, Tensor) else None for x in inputs), *outer]
     value = outputs[0] if len(outputs) == 1 else tuple(outputs)
     saved = (*arrays, *outputs) if save_outputs else tuple(arrays)
@@ -315,7 +315,7 @@ def record_outputs(
 
 
 def zeros_like(x: Tensor) -> Tensor:
-    return Tensor(backend_of(x._data).xp.zeros(x.shape, dtype=x.dtype))
+    return Tensor(backend_of(x._array).xp.zeros(x.shape, dtype=x.dtype))
 
 
 def pull(

@@ -182,7 +182,7 @@ class Cell(nn.Module):
         if self.initial_state == "learned":
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
         weights = self.reference_parameter()
-        xp = backend_of(weights._data).xp
+        xp = backend_of(weights._array).xp
         return tuple(Tensor(xp.zeros((batch, size), dtype=weights.dtype)) for _, size in parts)
 
     def forward(self, x: Any, state: State = None, h: Any = None) -> tuple[Tensor, State]:

@@ -246,7 +246,7 @@ def _emissions(xp: Any, log_probs: Any, lattice: Lattice) -> Any:
 
 def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
     """The same loss from operations that the tape records one by one."""
-    xp = backend_of(log_probs._data).xp
+    xp = backend_of(log_probs._array).xp
     T, B, _ = log_probs.shape
     emissions = _emissions(mg, log_probs, lattice)
     nowhere = Tensor(xp.full((2, B), -math.inf, dtype=log_probs.dtype))
@@ -257,7 +257,7 @@ def _op_by_op(log_probs: Tensor, lattice: Lattice) -> Tensor:
         new = mg.concatenate([nowhere, emissions[t] + moved])
         alpha = mg.where(t < lattice.frames, new, alpha)
         if t % SCALED_EVERY == 0:  # as in `sums_over_paths`; a constant that is added again at the end
-            largest = _finite(xp, xp.max(alpha._data, axis=0))
+            largest = _finite(xp, xp.max(alpha._array, axis=0))
             alpha, taken_out = alpha - largest, taken_out + largest
     ends = mg.stack([alpha[lattice.final + k, lattice.sequences] for k in (2, 1)])
     loss: Tensor = -(mg.logsumexp(ends, axis=0) + taken_out)

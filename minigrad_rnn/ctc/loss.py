@@ -72,7 +72,7 @@ def ctc_loss(
             f"ctc_loss: target_lengths: got {counts[b]} labels for input_lengths of {frames[b]} at batch entry {b}, "
             "want no more labels than frames (or zero_infinity=True, for a loss of 0 there)"
         )
-    lattice = lattice_of(backend_of(log_probs._data), labels, counts, frames, T, blank, log_probs.dtype)
+    lattice = lattice_of(backend_of(log_probs._array), labels, counts, frames, T, blank, log_probs.dtype)
     loss: Tensor = ctc_negative_log_likelihood(log_probs, lattice=lattice, zero_infinity=bool(zero_infinity))
     if reduction == "mean":
         return mg.mean(loss / lattice.divisors)

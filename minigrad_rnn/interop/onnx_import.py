@@ -272,7 +272,7 @@ def _in_our_order(op: str, rows: Host) -> Host:
 
 def _host(name: str, value: Any) -> Host:
     """An array of the caller's as a NumPy array."""
-    value = getattr(value, "_data", value)
+    value = getattr(value, "_array", value)
     if not is_array(value) and not isinstance(value, (list, tuple)):
         raise TypeError(f"{CALLER}: arrays: {name}: got {type(value).__name__}, want an array")
     return _widened(to_numpy(value) if is_array(value) else np.asarray(value))

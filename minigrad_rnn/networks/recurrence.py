@@ -206,7 +206,7 @@ class Recurrence(nn.Module):
             check_flag(name, return_states=return_states)
         xs, unbatched = self._time_first(xs)
         T, B = int(xs.shape[0]), int(xs.shape[1])
-        backend = backend_of(self._parameter()._data)
+        backend = backend_of(self._parameter()._array)
         states = dict(zip(self.cell_names, self._unpacked(state, B, unbatched)))
         spans = None if lengths is None else Lengths(lengths, T, B, backend, name)
         if masks is None:

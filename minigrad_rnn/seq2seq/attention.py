@@ -79,7 +79,7 @@ class Attention(nn.Module):
             raise TypeError(f"{name}: memory: got dtype {memory.dtype}, want floating point")
         valid = None
         if lengths is not None:
-            spans = Lengths(lengths, memory.shape[0], memory.shape[1], backend_of(memory._data), name)
+            spans = Lengths(lengths, memory.shape[0], memory.shape[1], backend_of(memory._array), name)
             if not spans.full:
                 memory = fill(memory, spans.valid, 0)
                 valid = spans.valid.transpose(1, 2, 0)

@@ -188,7 +188,7 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         if not isinstance(state, DecoderState):
             raise TypeError(f"Decoder: state: got {type(state).__name__}, want a DecoderState")
-        backend = backend_of(self.readout.weight._data)
+        backend = backend_of(self.readout.weight._array)
         ids, spans = _check_ids("Decoder", "ids", ids, lengths, self.embedding)
         T, B = ids.shape
         if state.recurrent[0].shape[1] != B:
@@ -206,7 +206,7 @@ class Decoder(nn.Module):
             for t in range(T):
                 tokens = ids[t]
                 if t and forced is not None:
-                    own = _choose_tokens(backend.xp, all_logits[-1]._data, None if draws is None else draws[t])
+                    own = _choose_tokens(backend.xp, all_logits[-1]._array, None if draws is None else draws[t])
                     tokens = backend.xp.where(forced[t], tokens, own)
                 previous = state.recurrent
                 y, weights, state = self._advance(self.embedding(tokens)[None], state, None, at_step(masks, t))
@@ -255,7 +255,7 @@ class Decoder(nn.Module):
         rows = as_array(rows, "Decoder.select", "rows")
         if rows.dtype.kind not in "iu" or rows.ndim != 1:
             raise TypeError(f"Decoder.select: rows: got {rows.dtype} of shape {rows.shape}, want integers (N,)")
-        rows = backend_of(state.recurrent[0]._data).from_numpy(np.asarray(rows, dtype=np.int64))
+        rows = backend_of(state.recurrent[0]._array).from_numpy(np.asarray(rows, dtype=np.int64))
         memory = None if state.memory is None else state.memory.select(rows)
         return DecoderState(tuple(mg.take(part, rows, axis=1) for part in state.recurrent), memory)
 
@@ -371,7 +371,7 @@ def _check_ids(
     name: str, argument: str, ids: Any, lengths: Any, embedding: nn.Embedding
 ) -> tuple[Array, Lengths | None]:
     """Ids (T, B), 0 at padding, on the embedding's backend; ids from the host are checked to be below V."""
-    array, backend, V = as_array(ids, name, argument), backend_of(embedding.weight._data), embedding.num_embeddings
+    array, backend, V = as_array(ids, name, argument), backend_of(embedding.weight._array), embedding.num_embeddings
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: {argument}: got dtype {array.dtype}, want integers")
     if array.ndim != 2 or not array.size:

@@ -85,7 +85,7 @@ class OneToMany(nn.Module):
     ) -> tuple[Tensor, State]:
         net, x = self.recurrence, _check_ndim("OneToMany", "x", x, 2)
         check_integer("OneToMany", steps=steps)
-        xp, B, batch_first = backend_of(x._data).xp, x.shape[0], net.batch_first
+        xp, B, batch_first = backend_of(x._array).xp, x.shape[0], net.batch_first
         if self.feedback in ("input", "zeros"):
             if targets is not None or forced is not None:
                 got = f"some with feedback={self.feedback!r}"
@@ -95,7 +95,7 @@ class OneToMany(nn.Module):
             hs, state = net(mg.swapaxes(xs, 0, 1) if batch_first else xs, state, lengths=lengths)
             return _zero_padding("OneToMany", self.readout(hs), lengths, batch_first), state
         targets, forced = self._check_targets(targets, forced, steps, x)
-        spans = None if lengths is None else Lengths(lengths, steps, B, backend_of(x._data), "OneToMany")
+        spans = None if lengths is None else Lengths(lengths, steps, B, backend_of(x._array), "OneToMany")
         masks = net.draw_masks(steps, B)
         ys: list[Tensor] = []
         for t in range(steps):
@@ -143,7 +143,7 @@ class OneToMany(nn.Module):
             return targets, None
         forced = np.asarray(forced).swapaxes(0, 1) if batch_first else forced
         forced = check_per_token("OneToMany", "forced", forced, "b", shape)
-        return targets, backend_of(x._data).from_numpy(np.ascontiguousarray(forced)[:, :, None])
+        return targets, backend_of(x._array).from_numpy(np.ascontiguousarray(forced)[:, :, None])
 
 
 class ManyToOne(nn.Module):
@@ -178,7 +178,7 @@ class ManyToOne(nn.Module):
     def _over_time(self, hs: Tensor, lengths: Any) -> Tensor:
         """The mean or maximum of hs over each sequence's own steps."""
         hs = mg.swapaxes(hs, 0, 1) if self.recurrence.batch_first else hs
-        backend = backend_of(hs._data)
+        backend = backend_of(hs._array)
         spans = None if lengths is None else Lengths(lengths, hs.shape[0], hs.shape[1], backend, "ManyToOne")
         if self.pool == "max":
             hs = hs if spans is None or spans.full else fill(hs, spans.valid, -np.inf)
@@ -241,7 +241,7 @@ def check_per_token(name: str, argument: str, value: Any, kind: str, shape: tupl
 
 def fill(x: Tensor, valid: Any, value: float) -> Tensor:
     """Return x with `value` wherever `valid` is False."""
-    return mg.where(valid, x, backend_of(x._data).xp.full((), value, dtype=x.dtype))
+    return mg.where(valid, x, backend_of(x._array).xp.full((), value, dtype=x.dtype))
 
 
 def _zero_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> Tensor:
@@ -249,7 +249,7 @@ def _zero_padding(name: str, ys: Tensor, lengths: Any, batch_first: bool) -> Ten
     if lengths is None:
         return ys
     T, B = (ys.shape[1], ys.shape[0]) if batch_first else ys.shape[:2]
-    spans = Lengths(lengths, T, B, backend_of(ys._data), name)
+    spans = Lengths(lengths, T, B, backend_of(ys._array), name)
     return ys if spans.full else fill(ys, spans.valid.swapaxes(0, 1) if batch_first else spans.valid, 0)
 
 

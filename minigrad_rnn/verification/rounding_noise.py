@@ -30,7 +30,7 @@ class RoundingNoise(ObserverContext):
 
     def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
         for y in result if isinstance(result, tuple) else (result,):
-            a = y._data if isinstance(y, Tensor) else None
+            a = y._array if isinstance(y, Tensor) else None
             if a is None or a.dtype != np.float64 or getattr(a, "base", None) is not None:
                 continue  # a view has the values of what it views, which have been changed
             if any(a is x for x in arrays):

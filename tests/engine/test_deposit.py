@@ -66,11 +66,11 @@ class Full(Tensor):
     __slots__ = ()
 
     @property
-    def _data(self) -> Any:
+    def _array(self) -> Any:
         raise MemoryError
 
-    @_data.setter
-    def _data(self, value: Any) -> None:
+    @_array.setter
+    def _array(self, value: Any) -> None:
         pass
 
     def __add__(self, other: Any) -> Any:

@@ -122,7 +122,7 @@ def test_two_inputs_that_are_one_array_are_told_apart(xp: Any, saved: str, optio
             return a * b, choose(a, b), (by_a, by_b)
 
     a = leaf([3.0, 5.0])
-    b = mg.Tensor(a._data, leaf([3.0, 5.0]).node)  # another node, the same array
+    b = mg.Tensor(a._array, leaf([3.0, 5.0]).node)  # another node, the same array
     gradients = mg.gradients(product(a, b, **options).sum(), [a, b], create_graph=True)
     for k, (g, other) in enumerate(zip(gradients, (b, a))):
         if saved in ("a", "b") and "ba"[k] != saved:

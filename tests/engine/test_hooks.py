@@ -268,7 +268,7 @@ def test_a_write_into_an_argument_is_noticed_behind_a_backward_hook(xp: Any) -> 
     x = mg.tensor(xp.array([1.0, 2.0]), requires_grad=True)
     loss = module(x).sum()
     with mg.no_grad():
-        x._data[...] = 7.0
+        x._array[...] = 7.0
         x.written()
     with pytest.raises(mg.GraphError, match="was written into since"):
         loss.backward()

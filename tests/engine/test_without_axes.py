@@ -25,7 +25,7 @@ def test_every_gradient_of_a_scalar_is_an_array(xp: Any, create_graph: bool) -> 
     seen: list[Any] = []
 
     def use(y: mg.Tensor) -> mg.Tensor:
-        y.register_hook(lambda g: seen.append(g._data))
+        y.register_hook(lambda g: seen.append(g._array))
         return y
 
     y = use(x * x)  # used once, twice, and three times
@@ -33,7 +33,7 @@ def test_every_gradient_of_a_scalar_is_an_array(xp: Any, create_graph: bool) -> 
     w = use(z * z + z + z * 0.5)
     use(mg.exp(w * 1e-4) + mg.sum(mg.stack([z, w]))).backward(create_graph=create_graph)
     assert len(seen) == 4
-    assert all(is_array(g) and g.shape == () for g in [*seen, x.grad._data])
+    assert all(is_array(g) and g.shape == () for g in [*seen, x.grad._array])
 
 
 def test_the_same_scalar_picked_and_used(xp: Any) -> None:
@@ -84,7 +84,7 @@ def test_ledger_lines_of_a_scalar(xp: Any) -> None:
     x = leaf(3.0)
     book = mg.ledger(x * x * 2.0 + x, [x])
     assert [g.tolist() for _, g in book[x]] == [1.0, 6.0, 6.0]
-    assert all(is_array(g._data) for _, g in book[x])
+    assert all(is_array(g._array) for _, g in book[x])
     assert book.by_time_step(x)[None].tolist() == 13.0
 
 
@@ -93,12 +93,12 @@ def test_a_custom_rule_of_a_scalar(xp: Any) -> None:
     x = leaf(3.0)
     (square(x) * square(x) * 0.5).backward()
     assert x.grad.tolist() == 54.0  # d(x⁴/2)/dx
-    assert is_array(x.grad._data)
+    assert is_array(x.grad._array)
 
 
 def test_a_tensor_holds_an_array() -> None:
     t = mg.Tensor(np.float32(2.5))
-    assert type(t._data) is np.ndarray
+    assert type(t._array) is np.ndarray
     assert (t.dtype, t.shape, t.tolist()) == (np.float32, (), 2.5)
 
 

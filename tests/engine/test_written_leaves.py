@@ -194,3 +194,13 @@ def test_an_index_may_be_written_into_before_the_walk() -> None:
         y.backward()
         assert w.grad is not None
         np.testing.assert_array_equal(w.grad.numpy(), [2, 1, 0])
+
+
+def test_numpys_masked_arrays_do_not_get_at_the_array() -> None:
+    """`numpy.ma.getdata` asks any object for `_data`: a write into a leaf's array would go unnoticed."""
+    w = leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match="this tensor is on the tape"):
+        np.ma.getdata(w)
+    c = mg.tensor(np.array([1.0, 2.0]))
+    np.ma.getdata(c)[0] = 5.0
+    assert c.tolist() == [1.0, 2.0]

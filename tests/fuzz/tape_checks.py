@@ -31,7 +31,7 @@ def minigrad_gradients(program: Program, way: str, direction: Arrays) -> Arrays:
         return _transformed(program, way, direction)
     leaves: list[mg.Tensor] = []
     for k, x in enumerate(program.leaves):
-        data = leaves[program.shared[k]]._data if k in program.shared else np.array(x)
+        data = leaves[program.shared[k]]._array if k in program.shared else np.array(x)
         leaves.append(mg.Tensor(data, new_leaf(data.shape, data.dtype, np)))
     values = run(mg, program.steps, list(leaves))
     outputs = [values[k] for k in program.outputs]
@@ -61,7 +61,7 @@ def minigrad_gradients(program: Program, way: str, direction: Arrays) -> Arrays:
         sums: list[Any] = []
         for x in leaves:
             lines = [g for _, g in book[x]]
-            assert all(type(g._data) is np.ndarray and (g.shape, g.dtype) == (x.shape, x.dtype) for g in lines)
+            assert all(type(g._array) is np.ndarray and (g.shape, g.dtype) == (x.shape, x.dtype) for g in lines)
             sums.append(sum(lines[1:], lines[0]) if lines else None)
         return _results(program, sums)
     elif way == "second order":
@@ -117,8 +117,8 @@ def _results(program: Program, grads: Any) -> Arrays:
     """Return the gradients as arrays, zeros for None, after a look at their kind, shape and dtype."""
     results = []
     for x, g in zip(program.leaves, grads):
-        if g is not None and (type(g._data) is not np.ndarray or (g.shape, g.dtype) != (x.shape, x.dtype)):
-            raise Mismatch(f"a gradient is {type(g._data).__name__} {g.shape} {g.dtype}, want {x.shape} {x.dtype}")
+        if g is not None and (type(g._array) is not np.ndarray or (g.shape, g.dtype) != (x.shape, x.dtype)):
+            raise Mismatch(f"a gradient is {type(g._array).__name__} {g.shape} {g.dtype}, want {x.shape} {x.dtype}")
         results.append(np.zeros_like(x) if g is None else g.numpy())
     return results
 

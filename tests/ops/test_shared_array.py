@@ -29,7 +29,7 @@ def derivatives(sample: Sample, i: int, j: int, one_array: bool) -> list[np.ndar
     first = tensors[i] = mg.tensor(sample.arrays()[i], requires_grad=True)
     second = tensors[j] = mg.tensor(sample.arrays()[i], requires_grad=True)
     if one_array:
-        second = tensors[j] = Tensor(first._data, new_leaf(first.shape, first.dtype, first.node.xp))  # type: ignore[union-attr]
+        second = tensors[j] = Tensor(first._array, new_leaf(first.shape, first.dtype, first.node.xp))  # type: ignore[union-attr]
     rng = np.random.default_rng(1)
 
     def weighed(outputs: Any) -> Any:

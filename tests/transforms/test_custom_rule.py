@@ -183,7 +183,7 @@ def test_a_rule_that_does_not_fit(answer: Any, message: str) -> None:
 
 
 def test_arrays_from_a_rule_and_results_that_are_arguments(xp: Any) -> None:
-    twice = mg.custom_rule(lambda x, n: [x, n], lambda g, y, x, n: (g[0]._data * 2.0, None))
+    twice = mg.custom_rule(lambda x, n: [x, n], lambda g, y, x, n: (g[0]._array * 2.0, None))
     x = mg.tensor(xp.array([1.0, 2.0]), requires_grad=True)
     y, n = twice(x, mg.tensor(xp.array([3])))
     assert (y.tolist(), n.tolist(), n.requires_grad) == ([1.0, 2.0], [3], False)

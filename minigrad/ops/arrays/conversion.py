@@ -17,7 +17,7 @@ Array = Any
 
 def backend_at(x: Any) -> Backend:
     """The backend that a tensor or array lives on; the default backend for anything else."""
-    array = x._data if isinstance(x, Tensor) else x
+    array = x._array if isinstance(x, Tensor) else x
     return backend_of(array) if is_array(array) else default_backend()
 
 
@@ -32,13 +32,13 @@ def to_tensor(x: Any) -> Tensor:
 
 def to_array(x: Any, like: Any = None) -> Array:
     """The array of a tensor, or an array itself; numbers and lists become an array on the backend of `like`."""
-    x = x._data if isinstance(x, Tensor) else import_array("array", "value", x)
+    x = x._array if isinstance(x, Tensor) else import_array("array", "value", x)
     return x if is_array(x) else backend_at(like).from_numpy(host_array(x, np.float64))
 
 
 def as_host_array(x: Any) -> np.ndarray[Any, Any]:
     """The values of `x` in a NumPy array. Synchronises with the device if they are there."""
-    x = x._data if isinstance(x, Tensor) else import_array("array", "value", x)
+    x = x._array if isinstance(x, Tensor) else import_array("array", "value", x)
     return to_numpy(x) if is_array(x) else host_array(x, np.float64)
 
 

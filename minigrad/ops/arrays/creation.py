@@ -53,7 +53,7 @@ def array(object: Any, dtype: Any = None) -> Tensor:
 
 def _backend_of_first(values: Sequence[Any]) -> Backend:
     """The backend of the first tensor or array among the values; without one the default backend."""
-    arrays = (value._data if isinstance(value, Tensor) else value for value in values)
+    arrays = (value._array if isinstance(value, Tensor) else value for value in values)
     return next((backend_of(a) for a in arrays if is_array(a)), default_backend())
 
 

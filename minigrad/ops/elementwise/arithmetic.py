@@ -228,7 +228,7 @@ def where(condition: Any, /, *choices: Any) -> Any:
     """
     if choices:
         return _where(condition, *choices)
-    array = condition._data if isinstance(condition, Tensor) else condition
+    array = condition._array if isinstance(condition, Tensor) else condition
     return tuple(Tensor(index) for index in (backend_of(array).xp if is_array(array) else np).nonzero(array))
 
 

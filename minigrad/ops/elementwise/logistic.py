@@ -54,7 +54,7 @@ _FLAT_SIGMOID = (lambda xp, g, x: g * call_in(xp, sigmoid_slope, x),)
 
 
 def _by_sigmoid(xp: Any, g: Array, x: Array, y: Array) -> Array:
-    host = y if xp is np else y._data
+    host = y if xp is np else y._array
     limit = FLAT_VALUE.get(host.dtype.char)
     if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
         return g * (y - y * y)

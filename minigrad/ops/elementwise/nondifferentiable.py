@@ -28,7 +28,7 @@ def off_tape(name: str, pick: Any = ...) -> Callable[..., Tensor]:
     """Return the array library's function of this name for tensors; its result, or one of several, is off the tape."""
 
     def function(*args: Any, **options: Any) -> Tensor:
-        arrays = [a._data if isinstance(a, Tensor) else a for a in args]
+        arrays = [a._array if isinstance(a, Tensor) else a for a in args]
         backends = {backend_of(a) for a in arrays if is_array(a)}
         if len(backends) > 1:
             raise mixed_backend_error(name, args)

@@ -126,7 +126,7 @@ FLAT_SQUARE = {letter: math.tanh(limit) ** 2 for letter, limit in FLAT.items()}
 
 def _by_tanh(xp: Any, g: Array, x: Array, y: Array) -> Array:
     square = y * y
-    host = square if xp is np else square._data
+    host = square if xp is np else square._array
     limit = FLAT_SQUARE.get(host.dtype.char)
     if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
         square *= g

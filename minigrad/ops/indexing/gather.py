@@ -55,7 +55,7 @@ def constant_index(x: Any, index: Any) -> Any:
 def _constant_part(x: Any, part: Any) -> Any:
     """One part of an index to `x`: tensors, arrays and lists become new arrays, NumPy's scalars Python's."""
     if isinstance(part, Tensor):
-        part = part._data
+        part = part._array
     if is_array(part):
         return part.copy()
     if is_foreign(part):
@@ -231,7 +231,7 @@ def _own_array(x: Any, indices: Any) -> Array:
 
 def _within_bounds(name: str, indices: Array, n: int, mode: str) -> Array:
     check_choice(name, ("raise", "wrap", "clip"), mode=mode)
-    return indices % n if mode == "wrap" else clip(indices, 0, n - 1)._data
+    return indices % n if mode == "wrap" else clip(indices, 0, n - 1)._array
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
@@ -280,7 +280,7 @@ def along_axis(xp: Any, indices: Array, axis: int, shape: tuple[int, ...]) -> tu
 def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """For each element of `a` the element of `choices[a]`; all broadcast. `mode` is that of `take`."""
     first, *choices = broadcast_arrays(a, *choices)
-    numbers = first._data
+    numbers = first._array
     if not choices:
         raise ValueError("choose: choices: got none, want at least one")
     if numbers.dtype.kind not in "iub":

@@ -154,7 +154,7 @@ class _Brackets:
         parts = [self._part(item) for item in items]
         if not parts:
             raise ValueError(f"{self.__name__}[...]: got nothing to join, want at least one array, number or range")
-        backend = next((backend_of(p._data) for p in parts if isinstance(p, Tensor)), default_backend())
+        backend = next((backend_of(p._array) for p in parts if isinstance(p, Tensor)), default_backend())
         dtype = np.result_type(*(_dtype_of(item, part) for item, part in zip(items, parts)))
         tensors = []
         for part in parts:

@@ -36,7 +36,7 @@ def needs_limits(values: Tensor, vectors: tuple[int, ...], zero: bool = False) -
     A first-order backward pass through one of its outputs number `vectors` then becomes a recorded one. Looked at on
     the host only: on a device that would synchronise with it, and such quotients are NaN there.
     """
-    w: Any = values._data
+    w: Any = values._array
     if values.node is None or not isinstance(w, np.ndarray) or not w.size:
         return
     size = np.abs(w)
@@ -104,7 +104,7 @@ class Limits:
 
 def plain(x: Array) -> Array:
     """The array of a tensor, or an array itself."""
-    return x._data if isinstance(x, Tensor) else x
+    return x._array if isinstance(x, Tensor) else x
 
 
 @primitive

@@ -33,7 +33,7 @@ def matrix_power(a: Any, n: int) -> Tensor:
     want_matrices("matrix_power", a, square=True)
     n = operator.index(n)
     if n == 0:
-        xp = backend_of(a._data).xp
+        xp = backend_of(a._array).xp
         return Tensor(xp.zeros(a.shape, dtype=a.dtype) + xp.eye(a.shape[-1], dtype=a.dtype))
     square, n = (inv(a), -n) if n < 0 else (a, n)
     while n % 2 == 0:
@@ -102,7 +102,7 @@ def expm(a: Any) -> Tensor:
     want_matrices("expm", a, square=True)
     if not a.size:
         return positive(a)
-    backend = backend_of(a._data)
+    backend = backend_of(a._array)
     norms = largest(sum_over(abs(a.detach()), axis=-2), axis=-1).numpy().astype(np.float64)
     halvings = np.ceil(np.log2(np.maximum(np.where(np.isfinite(norms), norms, 0) / MAX_NORM, 1)))[..., None, None]
     most = int(halvings.max())

@@ -82,7 +82,7 @@ def avg_pool1d(
     counts = np.minimum(starts + at.size, at.length + counted) - np.maximum(starts, -counted)
     if np.all(counts == at.size):
         return total * (1 / at.size)
-    return total * Tensor(backend_of(total._data).from_numpy((1 / counts).astype(total.dtype)))
+    return total * Tensor(backend_of(total._array).from_numpy((1 / counts).astype(total.dtype)))
 
 
 @primitive

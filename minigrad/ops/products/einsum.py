@@ -51,7 +51,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
         inputs = tuple(tuple(part) for part in operands[1 : 2 * n : 2])
         subscripts = (inputs, tuple(operands[-1]) if len(operands) % 2 else None)
     if any(type(a) in (list, tuple) for a in values):
-        plain = [list(a) if type(a) is tuple else a._data if isinstance(a, Tensor) else a for a in values]
+        plain = [list(a) if type(a) is tuple else a._array if isinstance(a, Tensor) else a for a in values]
         values = [a if isinstance(a, Tensor) else b for a, b in zip(values, to_common_backend(None, plain)[1])]
     shapes = tuple(a.shape if hasattr(a, "shape") else () for a in values)
     optimize = tuple(optimize) if type(optimize) is list else optimize

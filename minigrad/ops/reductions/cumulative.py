@@ -121,7 +121,7 @@ def cummin(x: Any, axis: int = 0) -> Tensor:
 
 def _extremes(x: Any, axis: int, name: str) -> Tensor:
     x = to_tensor(x)
-    array = x._data
+    array = x._array
     xp = backend_of(array).xp
     y = _accumulated(xp, getattr(xp, name), array, axis)
     positions = xp.arange(array.shape[axis]).reshape(vector_shape(axis % x.ndim, x.ndim))

@@ -184,7 +184,7 @@ def _quantile(x: Tensor, q: _Fractions, axis: Any, method: str, keepdims: bool) 
     fractions = q.host.reshape(-1)
     low, high, weight = _neighbours(np, n, fractions, method)
     low, high = low.astype(np.intp), high.astype(np.intp)
-    array = rows._data
+    array = rows._array
     xp = backend_of(array).xp
     if q.tensor is None:
         order = xp.argpartition(array, sorted({*low.tolist(), *high.tolist(), n - 1}), axis=-1)
@@ -209,7 +209,7 @@ def _nanquantile(x: Tensor, q: _Fractions, axis: Any, method: str, keepdims: boo
             return _quantile(x, q, axis, method, keepdims)
         x = astype(x, np.float64)
     rows, keepdims_shape = _in_one_axis(x, axis)
-    array = rows._data
+    array = rows._array
     if array.shape[-1] == 0:
         nan = add(total(rows, axis=-1, keepdims=True), math.nan)
         return _arranged(broadcast_to(nan, (*nan.shape[:-1], q.host.size)), q.host.shape, keepdims_shape, keepdims)

@@ -48,7 +48,7 @@ def partition(x: Any, kth: Any, axis: int | None = -1) -> Tensor:
     and no smaller ones behind it."""
     x = to_tensor(x)
     x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    return in_order(x, argpartition(x, kth, axis=axis)._data, axis=axis)
+    return in_order(x, argpartition(x, kth, axis=axis)._array, axis=axis)
 
 
 @composed
@@ -58,7 +58,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     The values are sorted even if `sorted` is false; a NaN counts as the largest value.
     """
     x = to_tensor(input)
-    xp, array = backend_of(x._data).xp, x._data
+    xp, array = backend_of(x._array).xp, x._array
     n = array.shape[dim]
     if not 0 <= k <= n:
         raise ValueError(f"topk: k: got {k}, want 0 to {n}, the length of axis {dim}")
@@ -77,7 +77,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The `k`-th smallest value along `dim`, counted from 1, and its position, as `torch.kthvalue`."""
     x = to_tensor(input)
-    xp, array = backend_of(x._data).xp, x._data
+    xp, array = backend_of(x._array).xp, x._array
     n = array.shape[dim]
     if not 1 <= k <= n:
         raise ValueError(f"kthvalue: k: got {k}, want 1 to {n}, the length of axis {dim}")
@@ -90,10 +90,10 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[
 def lexsort(keys: Any, axis: int = -1) -> Tensor:
     """The positions that sort by the last of several keys, ties by the key before it, and so on. A constant."""
     if isinstance(keys, (tuple, list)):
-        arrays = [to_tensor(key)._data for key in keys]
+        arrays = [to_tensor(key)._array for key in keys]
         array = backend_of(arrays[0]).xp.stack(arrays)
     else:
-        array = to_tensor(keys)._data
+        array = to_tensor(keys)._array
     xp = backend_of(array).xp
     if xp is np:
         return Tensor(np.asarray(np.lexsort(array, axis=axis)))
@@ -119,11 +119,11 @@ def unique(
     value for each element, and the count of each. The gradient of a value flows to its first position. Synchronises
     with the device."""
     x = to_tensor(x)
-    unique_of = backend_of(x._data).xp.unique
+    unique_of = backend_of(x._array).xp.unique
     if not x.requires_grad:
-        y = unique_of(x._data, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
+        y = unique_of(x._array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
         return tuple(map(Tensor, y)) if isinstance(y, tuple) else Tensor(y)
-    _, index, *rest = unique_of(x._data, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
+    _, index, *rest = unique_of(x._array, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
     values = take(ravel(x) if axis is None else x, index, axis=0 if axis is None else axis)
     y = (values, *([Tensor(index)] if return_index else []), *map(Tensor, rest))
     return y if len(y) > 1 else values

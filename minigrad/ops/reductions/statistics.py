@@ -218,7 +218,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     The weights keep their dtype and are added in the same order on every run. Synchronises with the device, because the
     result's length depends on the largest number.
     """
-    ids = to_tensor(x)._data
+    ids = to_tensor(x)._array
     xp = backend_of(ids).xp
     if weights is None:
         return Tensor(xp.bincount(ids, minlength=minlength))
@@ -271,12 +271,12 @@ def _weights(x: Tensor, fweights: Any, aweights: Any) -> tuple[Tensor | None, Te
             tensors.append(None)
             continue
         w = to_tensor(array_like(weights, x))
-        on_host = isinstance(w._data, np.ndarray)
-        if on_host and name == "fweights" and np.any(w._data != np.rint(w._data)):
+        on_host = isinstance(w._array, np.ndarray)
+        if on_host and name == "fweights" and np.any(w._array != np.rint(w._array)):
             raise TypeError("cov: fweights: got fractions, want whole numbers; aweights takes fractions")
         if w.shape != x.shape[1:]:
             raise RuntimeError(f"cov: {name}: got shape {w.shape} for {x.shape[1]} observations, want one for each")
-        if on_host and np.any(w._data < 0):
+        if on_host and np.any(w._array < 0):
             raise ValueError(f"cov: {name}: got a negative number, want at least 0")
         w = w.detach() if name == "fweights" else w
         tensors.append(w if w.dtype.kind == "f" else astype(w, real(x).dtype))

@@ -36,7 +36,7 @@ CATALOGUE = [
     Sample("getitem", lambda m, x: x[[0, 2, 0]], (A,), autograd=True, torch=None, label="list"),
     Sample(
         "put",
-        lambda m, g, i: own(m, "put")(g, index=i._data, shape=(3, 4)),
+        lambda m, g, i: own(m, "put")(g, index=i._array, shape=(3, 4)),
         ((2, 3, 4), IDS),
         numpy=lambda m, g, i: np_put(g, (3, 4), i),
         label="repeated",

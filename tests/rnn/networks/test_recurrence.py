@@ -324,7 +324,7 @@ def test_a_carried_state_is_memory_of_its_own(kind: str, implementation: str) ->
         output, state = model(np.random.default_rng(0).standard_normal((4, 2, I)))
         if reset and implementation == "fused":
             parts = state if isinstance(state, tuple) else (state,)
-            assert not any(np.shares_memory(output._data, part._data) for part in parts)
+            assert not any(np.shares_memory(output._array, part._array) for part in parts)
         (output * output).sum().backward()
         result.append([p.grad.numpy() for p in model.parameters()])
     for a, b in zip(*result):
