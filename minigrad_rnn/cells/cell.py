@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,7 @@ class Cell(nn.Module):
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first step, (B, H) each: zeros on the weights' backend, or the learned values."""
-        if type(batch) is not int or batch < 0:
+        if type(batch) is not int or not 0 <= batch <= sys.maxsize:
             check_integer(f"{type(self).__name__}.initial", 0, batch=batch)
         names, sizes = self.state_names, self.state_sizes
         if len(sizes) != len(names):
