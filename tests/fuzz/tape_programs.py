@@ -223,7 +223,7 @@ def _draw_index(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, 
         return (slice(None),)
     choices: list[Any] = [int(rng.integers(m)), slice(int(rng.integers(m)), None), rng.integers(0, m, 2), slice(None)]
     index = [choices[rng.integers(4)]]
-    if len(shape) > 1 and not isinstance(index[0], np.ndarray) and rng.random() < 0.5:
+    if len(shape) > 1 and shape[1] and not isinstance(index[0], np.ndarray) and rng.random() < 0.5:
         index.append(int(rng.integers(shape[1])))
     return tuple(index)
 
