@@ -38,7 +38,9 @@ def accurate_sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
         return x.sum(axis=axis, keepdims=keepdims)
     if x.dtype.char == "e":
         return wide_sum(x, axis, keepdims).astype(np.float16)
-    return x.sum(axis=axis, keepdims=keepdims) if x.size <= FEW else wide_sum(x, axis, keepdims)
+    if x.size <= FEW:
+        return np.add.reduce(x, axis, None, None, keepdims)  # what the method calls, by a longer way
+    return wide_sum(x, axis, keepdims)
 
 
 def accurate_mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:

@@ -129,8 +129,7 @@ def _by_tanh(xp: Any, g: Array, x: Array, y: Array) -> Array:
     host = square if xp is np else square._array
     limit = FLAT_SQUARE.get(host.dtype.char)
     if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
-        square *= g
-        return g - square
+        return g - g * square
     return g * call_in(xp, sech_squared, x)
 
 

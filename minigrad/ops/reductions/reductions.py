@@ -64,7 +64,7 @@ def sum(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool =
         if np.dtype(dtype).kind in "fc":
             x, dtype = x.astype(dtype), None
     if dtype is not None or (x.size <= FEW and x.dtype.char != "e"):
-        y = x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+        y = np.add.reduce(x, axis, dtype, None, keepdims) if xp is np else x.sum(axis, dtype, keepdims=keepdims)
     else:
         y = accurate_sum(x, axis, keepdims)
     return y, (), lambda xp, g: _spread(xp, g, _keepdims_shape(shape, axis), shape)
