@@ -9,6 +9,7 @@ The order of the additions depends on shape and memory order alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ SMALL_PRODUCT = 1 << 20
 """Multiplications up to which OpenBLAS takes its kernels for small matrices, which do not divide the inner axis."""
 CHUNK = 1 << 16
 """Values of float16 that are converted at once, so that they stay in the cache."""
+numpy_sum: Callable[..., Any] = np.add.reduce
+"""(x, axis, dtype, None, keepdims): what the method `sum` calls after half a microsecond."""
 _ONES = {dtype: np.ones(ROWS, dtype) for dtype in "fd"}
 
 
@@ -39,7 +42,7 @@ def accurate_sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     if x.dtype.char == "e":
         return wide_sum(x, axis, keepdims).astype(np.float16)
     if x.size <= FEW:
-        return np.add.reduce(x, axis, None, None, keepdims)  # what the method calls, by a longer way
+        return numpy_sum(x, axis, None, None, keepdims)
     return wide_sum(x, axis, keepdims)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...engine.gradient_pool import SMALL
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.slope import slope_at_kinks
-from ...engine.summation import FEW, accurate_mean, accurate_sum, half_to_single
+from ...engine.summation import FEW, accurate_mean, accurate_sum, half_to_single, numpy_sum
 from ...engine.tensor import Tensor
 from ..arrays.shape import axes_in
 from ..elementwise.arithmetic import subtract
@@ -64,7 +64,7 @@ def sum(xp: Any, x: Array, axis: Any = None, dtype: Any = None, keepdims: bool =
         if np.dtype(dtype).kind in "fc":
             x, dtype = x.astype(dtype), None
     if dtype is not None or (x.size <= FEW and x.dtype.char != "e"):
-        y = np.add.reduce(x, axis, dtype, None, keepdims) if xp is np else x.sum(axis, dtype, keepdims=keepdims)
+        y = numpy_sum(x, axis, dtype, None, keepdims) if xp is np else x.sum(axis, dtype, keepdims=keepdims)
     else:
         y = accurate_sum(x, axis, keepdims)
     return y, (), lambda xp, g: _spread(xp, g, _keepdims_shape(shape, axis), shape)
