@@ -1,0 +1,29 @@
+// i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)      with z = Wc x(t) + b + Wr h(t−1), rows in the order i f g o
+// c(t) = f · c(t−1) + i · g;         m(t) = o · tanh(c(t)), which is h(t), or what a projection makes h(t) of
+//
+// With peepholes p = (p_i, p_f, p_o), else a null pointer: z_i += p_i c(t−1), z_f += p_f c(t−1), z_o += p_o c(t).
+#pragma once
+
+// kept[4]: what the backward pass needs of i, f, g, o.
+EQUATION Real lstm_value(const Real* z, const Real* p, Real c_before, Real* c, Real* kept) {
+    kept[0] = sigmoid_kept(p ? z[0] + p[0] * c_before : z[0]);
+    kept[1] = sigmoid_kept(p ? z[1] + p[1] * c_before : z[1]);
+    kept[2] = tanh_kept(z[2]);
+    *c = sigmoid_value(kept[1]) * c_before + sigmoid_value(kept[0]) * tanh_value(kept[2]);
+    kept[3] = sigmoid_kept(p ? z[3] + p[2] * *c : z[3]);
+    return sigmoid_value(kept[3]) * tanh_value(tanh_kept(*c));
+}
+
+// dm is the gradient of m(t); dc arrives as that of c(t) from later steps and leaves as that of c(t−1).
+EQUATION void lstm_derivative(
+    const Real* kept, const Real* p, Real c_before, Real c, Real dm, Real* dc, Real* dz) {
+    const Real i = sigmoid_value(kept[0]), f = sigmoid_value(kept[1]), g = tanh_value(kept[2]);
+    const Real o = sigmoid_value(kept[3]), kept_of_c = tanh_kept(c);
+    dz[3] = dm * tanh_value(kept_of_c) * sigmoid_slope(kept[3]);
+    Real d = *dc + dm * o * tanh_slope(kept_of_c);
+    if (p) d = d + p[2] * dz[3];
+    dz[0] = d * g * sigmoid_slope(kept[0]);
+    dz[1] = d * c_before * sigmoid_slope(kept[1]);
+    dz[2] = d * i * tanh_slope(kept[2]);
+    *dc = p ? d * f + p[0] * dz[0] + p[1] * dz[1] : d * f;
+}
