@@ -5,7 +5,7 @@
 #include "exchange.h"
 #include "tile.h"
 #include "functions.h"
-#include K_GATES
+#include K_CELL
 #include "sequence.h"
 #include "cell.h"
 

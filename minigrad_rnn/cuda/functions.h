@@ -1,6 +1,17 @@
-// σ and tanh with their slopes, the slopes from the value.
+// What the cells' equations are made of on a device. The forward pass keeps the values of σ and tanh themselves, so their
+// slopes come from the values.
 #pragma once
 
-__device__ __forceinline__ Real sigmoid(Real z) { return Real(1) / (Real(1) + exp(-z)); }
-__device__ __forceinline__ Real sigmoid_slope(Real y) { return y * (Real(1) - y); }
-__device__ __forceinline__ Real tanh_slope(Real y) { return Real(1) - y * y; }
+#define EQUATION __device__ __forceinline__
+
+EQUATION Real sigmoid_kept(Real z) { return Real(1) / (Real(1) + exp(-z)); }
+EQUATION Real sigmoid_value(Real kept) { return kept; }
+EQUATION Real sigmoid_value_of_minus(Real kept) { return Real(1) - kept; }
+EQUATION Real sigmoid_slope(Real kept) { return kept * (Real(1) - kept); }
+
+EQUATION Real tanh_kept(Real z) { return tanh(z); }
+EQUATION Real tanh_value(Real kept) { return kept; }
+EQUATION Real tanh_slope(Real kept) { return Real(1) - kept * kept; }
+
+EQUATION Real relu(Real z) { return z < 0 ? Real(0) : z; }
+EQUATION Real relu_gradient(Real h, Real dh) { return h > 0 ? dh : Real(0) * dh; }

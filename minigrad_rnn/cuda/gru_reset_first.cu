@@ -3,7 +3,6 @@
 #include "exchange.h"
 #include "tile.h"
 #include "functions.h"
-#include "gru_reset_first_gates.h"
 #include "sequence.h"
 #include "gru_reset_first_cell.h"
 

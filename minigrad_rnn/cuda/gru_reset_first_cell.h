@@ -1,10 +1,13 @@
 // One (example, unit) of one step of the GRU as published, before and after its second product.
 #pragma once
+#include "../gates/gru_reset_first.h"
 
 // r, z, and q = r · h(t−1), which is published. At padding q is zero and is not used.
 __device__ __forceinline__ void published_gates(
     const Forward& f, int s, int b, int unit, const Real* a, const Real* y, Real h_before, Real& r, Real& z) {
-    const Real q = Published::gates(a, y, h_before, r, z);
+    Real kept[2];
+    const Real q = reset_first_gates(a[0] + y[0], a[1] + y[1], h_before, kept);
+    r = kept[0], z = kept[1];
     publish(f.C + f.row(s, b) * K_H + unit, f.order.padding(s, b) ? Real(0) : q);
 }
 
@@ -12,7 +15,7 @@ __device__ __forceinline__ void published_candidate(
     const Forward& f, int s, int b, int unit, Real a_n, Real y_n, Real r, Real z, Real& h) {
     if (!f.order.padding(s, b)) {
         Real n;
-        h = Published::value(a_n, y_n, z, h, n);
+        h = reset_first_value(a_n + y_n, z, h, &n);
         Real* const saved = f.S + f.row(s, b) * K_H + unit;
         saved[0] = r, saved[f.plane] = z, saved[2 * f.plane] = n;
     }
@@ -40,7 +43,7 @@ __device__ __forceinline__ void published_candidate_backward(
     da[0] = da[1] = da[2] = 0;
     if (!past.padding) {
         Real leak;
-        Published::derivative(past.z, past.n, past.h_before, dh + past.dY, da[2], da[1], leak);
+        reset_first_derivative(past.z, past.n, past.h_before, dh + past.dY, &da[2], &da[1], &leak);
         dh = leak;
     }
     publish(arriving_at_n + k.row(s, b) * K_H + unit, da[2]);
@@ -49,7 +52,7 @@ __device__ __forceinline__ void published_candidate_backward(
 // From dq the gradient of r; those of r and z are published.
 __device__ __forceinline__ void published_gates_backward(
     const Backward& k, const PublishedPast& past, int s, int b, int unit, Real dq, Real& dh, Real* da) {
-    if (!past.padding) dh += Published::gates_derivative(past.r, past.h_before, dq, da[0]);
+    if (!past.padding) dh += reset_first_gates_derivative(past.r, past.h_before, dq, &da[0]);
     Real* const to = k.dY_rows + k.row(s, b) * 2 * K_H + unit;
     publish(to, da[0]);
     publish(to + K_H, da[1]);

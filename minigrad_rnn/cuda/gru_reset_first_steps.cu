@@ -1,7 +1,6 @@
 // The GRU as published with the array library's products: four launches a step, two of them products.
 #include "exchange.h"
 #include "functions.h"
-#include "gru_reset_first_gates.h"
 #include "sequence.h"
 #include "gru_reset_first_cell.h"
 

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
-INCLUDE = re.compile(r'^#include (?:"([\w.]+)"|(K_GATES))$', re.MULTILINE)
-GATES = {"rnn_tanh": "rnn_gates.h", "rnn_relu": "rnn_gates.h", "lstm": "lstm_gates.h", "gru": "gru_gates.h"}
+INCLUDE = re.compile(r'^#include (?:"([\w./]+)"|(K_CELL))$', re.MULTILINE)
+CELLS = {"rnn_tanh": "rnn_cell.h", "rnn_relu": "rnn_cell.h", "lstm": "lstm_cell.h", "gru": "gru_cell.h"}
 
 
 @cache
 def program(name: str, cell: str) -> str:
-    """Return the source of `name`, such as "forward.cu", with the gates of `cell`."""
+    """Return the source of `name`, such as "forward.cu", of `cell`."""
     included: set[str] = set()
 
     def expanded(file: str) -> str:
@@ -21,7 +21,7 @@ def program(name: str, cell: str) -> str:
             return ""
         included.add(file)
         text = (HERE / file).read_text(encoding="utf-8").replace("#pragma once\n", "")
-        return INCLUDE.sub(lambda match: expanded(match[1] or GATES[cell]), text)
+        return INCLUDE.sub(lambda match: expanded(match[1] or CELLS[cell]), text)
 
     return expanded(name)
 

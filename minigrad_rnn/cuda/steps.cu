@@ -2,7 +2,7 @@
 // for all examples, units and directions. For weights too large to stay in the multiprocessors.
 #include "exchange.h"
 #include "functions.h"
-#include K_GATES
+#include K_CELL
 #include "sequence.h"
 #include "cell.h"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minigrad.backend import Device
+from minigrad_rnn import gates
 from minigrad_rnn.cuda import planner
 from minigrad_rnn.cuda.planner import CELLS, OP_BY_OP, PERSISTENT, TWO_LAUNCHES, Plan, Shape, Tile, plan
 from minigrad_rnn.cuda.source import options, program
@@ -141,6 +143,24 @@ def test_a_program_is_one_text(cell: str) -> None:
         assert "#include" not in text
         assert "#pragma once" not in text
         assert text.count("struct Order") == text.count("typedef float Real") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "header", "equation"),
+    [
+        ("forward.cu", "rnn_tanh", "rnn.h", "rnn_tanh_value("),
+        ("backward.cu", "rnn_relu", "rnn.h", "rnn_relu_derivative("),
+        ("steps.cu", "lstm", "lstm.h", "lstm_derivative("),
+        ("forward.cu", "gru", "gru.h", "gru_value("),
+        ("gru_reset_first.cu", "gru_reset_first", "gru_reset_first.h", "reset_first_derivative("),
+    ],
+)
+def test_a_program_has_the_shared_equations(name: str, cell: str, header: str, equation: str) -> None:
+    """Whole, once, and called."""
+    text = (Path(gates.__file__).parent / header).read_text(encoding="utf-8").replace("#pragma once\n", "")
+    made = program(name, cell)
+    assert made.count(text) == 1
+    assert made.count(equation) > text.count(equation) == 1
 
 
 def test_options_are_constants_of_a_kernel() -> None:

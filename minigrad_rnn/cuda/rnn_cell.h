@@ -1,5 +1,6 @@
-// h(t) = f(z),  z = Wc x(t) + b + Wr h(t−1);  f = tanh or relu.
+// The RNN as cell.h takes it. What BPTT needs is h itself.
 #pragma once
+#include "../gates/rnn.h"
 
 struct Cell {
     static constexpr int GATES = 1, SAVED = 0;
@@ -7,11 +8,10 @@ struct Cell {
 
     static __device__ __forceinline__ Real value(
         const Real* z, const Real* y, Real h_before, Real c_before, Real& c, Real* saved) {
-        const Real a = z[0] + y[0];
 #ifdef K_RELU
-        return a < 0 ? Real(0) : a;
+        return rnn_relu_value(z[0] + y[0]);
 #else
-        return tanh(a);
+        return rnn_tanh_value(z[0] + y[0], saved);
 #endif
     }
 
@@ -19,11 +19,10 @@ struct Cell {
         const Real* saved, Real h_before, Real h, Real c_before, Real c, Real dh, Real& dc, Real* dz, Real* dy,
         Real& leak) {
 #ifdef K_RELU
-        dz[0] = h > 0 ? dh : Real(0) * dh;
+        dy[0] = dz[0] = rnn_relu_derivative(h, dh);
 #else
-        dz[0] = dh * tanh_slope(h);
+        dy[0] = dz[0] = rnn_tanh_derivative(h, dh);
 #endif
-        dy[0] = dz[0];
         leak = 0;
     }
 };
