@@ -51,6 +51,7 @@ def test_the_tree_keeps_every_contract(tree: Path) -> None:
         ("minigrad_rnn", "minigrad_rnn/cells/rnn", "from ..networks import named", "minigrad_rnn.cells is not allowed"),
         ("minigrad_rnn", "minigrad_rnn/manual_bptt/lecture", "from ..text import corpus", "manual_bptt is not allowed"),
         ("cells", "minigrad_rnn/cells/lengths", "from . import lstm", "minigrad_rnn.cells.lengths is not allowed"),
+        ("native", "minigrad_rnn/native/cache", "from . import compiler", "minigrad_rnn.native.cache is not allowed"),
         ("text", "minigrad_rnn/text/corpus", "from . import streams", "minigrad_rnn.text.corpus is not allowed"),
         ("packages", "minigrad/optim/clip", "import minigrad_rnn.text.corpus", "minigrad is not allowed"),
         ("numpy-only", "minigrad_rnn/manual_bptt/lecture", "import minigrad", "manual_bptt.lecture -> minigrad"),

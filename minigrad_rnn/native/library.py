@@ -1,0 +1,158 @@
+"""The compiled library of each dtype: compiled at first use and loaded once, or the reason why there is none."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from . import cache
+from .child_process import Deadline
+from .compiler import FLAGS, LIBRARIES, OPTIONAL_FLAGS, Compiler, compile_library, find_compiler
+from .cpu import description
+from .errors import NativeError, TimeLimitError
+from .self_check import check_in_child
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE / "source" / "sequences.c"
+"""The one file that is compiled; it includes the others of its folder and the cells' equations."""
+HEADERS = HERE.parent / "gates"
+SWITCH = "MINIGRAD_NATIVE"
+TIME_LIMIT = 5.0
+"""Seconds that the first use of a dtype may take: asking for the compiler's version, compiling and checking."""
+DEFINITIONS = {np.dtype(np.float32): "-DREAL_IS_DOUBLE=0", np.dtype(np.float64): "-DREAL_IS_DOUBLE=1"}
+LOGGER = "minigrad_rnn.native"
+
+_found: dict[np.dtype[np.generic], ctypes.CDLL | str] = {}
+"""A dtype's library, or the reason why there is none."""
+_origins: dict[np.dtype[np.generic], str] = {}
+_lock = threading.RLock()
+
+
+def library(dtype: npt.DTypeLike, *, again: bool = False) -> ctypes.CDLL:
+    """Return the compiled library of float32 or float64.
+
+    The first call in a process takes it from the user's cache or compiles it, which ends within TIME_LIMIT. What was
+    found then holds for the process, a failure too, unless `again` asks to try once more. The compiler is CC, or cc,
+    gcc or clang; MINIGRAD_CACHE names another folder for the cache, and MINIGRAD_NATIVE=0 turns it all off.
+
+    Raises:
+        NativeError: there is none here. The first line says why, the others are the compiler's words.
+    """
+    kind = np.dtype(dtype)
+    found = _found.get(kind)
+    if found is None or (again and isinstance(found, str)):
+        with _lock:  # two threads that ask at once compile once
+            found = _found.get(kind)
+            if found is None or (again and isinstance(found, str)):
+                found = _found[kind] = _obtained_or_reason(kind, again)
+    if isinstance(found, str):
+        raise NativeError(found)
+    return found
+
+
+def refusal(dtype: npt.DTypeLike) -> str:
+    """Return "" if there is a compiled library of this dtype, else the reason why there is none."""
+    try:
+        library(dtype)
+    except NativeError as error:
+        return str(error)
+    return ""
+
+
+def origin(dtype: npt.DTypeLike) -> str:
+    """Return which compiler made a dtype's library, and its file. Raises NativeError where there is none."""
+    library(dtype)
+    return _origins[np.dtype(dtype)]
+
+
+def forget() -> None:
+    """Forget what was found, so that the next call of `library` looks again, at the environment too."""
+    with _lock:
+        _found.clear()
+
+
+def _obtained_or_reason(dtype: np.dtype[np.generic], again: bool) -> ctypes.CDLL | str:
+    try:
+        try:
+            return _obtained(dtype, again)
+        except OSError as error:
+            raise NativeError(f"the compiled sequences cannot be used: {error}") from error
+    except NativeError as error:
+        _log("%s: no compiled sequences: %s", dtype, error)
+        return str(error)
+
+
+def _obtained(dtype: np.dtype[np.generic], again: bool) -> ctypes.CDLL:
+    if (switch := os.environ.get(SWITCH, "")) not in ("", "1"):
+        raise NativeError(f"{SWITCH}={switch} turns it off" + ("" if switch == "0" else " (want 0 or 1)"))
+    if dtype not in DEFINITIONS:
+        raise NativeError(f"dtype {dtype}: want float32 or float64")
+    deadline = Deadline(TIME_LIMIT)
+    compiler, folder = find_compiler(), cache.cache_folder()
+    if folder.exists():
+        cache.refuse_shared(folder)
+    attempt = _name(dtype, compiler)
+    if not again and (reason := cache.recent_timeout(folder, attempt)):
+        raise NativeError(reason)
+    try:
+        compiler = compiler.with_version(deadline)
+        name = _name(dtype, compiler)
+        if (path := cache.find(folder, name)) is not None:
+            try:
+                return _loaded(path, dtype, compiler)
+            except OSError:  # the system's libraries may be others than they were: compile it anew
+                pass
+        path = _built(dtype, compiler, folder, name, deadline)
+    except TimeLimitError as error:
+        cache.note_timeout(folder, attempt, str(error))
+        raise
+    return _loaded(path, dtype, compiler)
+
+
+def _built(dtype: np.dtype[np.generic], compiler: Compiler, folder: Path, name: str, deadline: Deadline) -> Path:
+    """Compile, check and store the library of `dtype`."""
+    with cache.draft_folder(folder) as drafts:
+        draft = drafts / f"library{cache.SUFFIX}"
+        start = time.perf_counter()
+        _log("compiling %s for %s with %s, once for this machine", SOURCE.name, dtype, compiler)
+        flags = compile_library(compiler, SOURCE, draft, (DEFINITIONS[dtype],), deadline)
+        check_in_child(draft, deadline)
+        if _name(dtype, compiler) != name:
+            raise NativeError("the C source or the compiler's environment changed while it was compiled")
+        path = cache.store(draft, folder, name)
+        _log("compiled in %.1f s with %s: %s", time.perf_counter() - start, " ".join(flags), path)
+    return path
+
+
+def _loaded(path: Path, dtype: np.dtype[np.generic], compiler: Compiler) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(path))
+    _origins[dtype] = f"{compiler}, {path}"
+    return loaded
+
+
+def _name(dtype: np.dtype[np.generic], compiler: Compiler) -> str:
+    """Return the name in the cache: the dtype, and a key of the source, the compiler, the flags and the CPU."""
+    sources = [path for folder in (SOURCE.parent, HEADERS) for path in folder.glob("*.[ch]")]
+    flags = repr((FLAGS, OPTIONAL_FLAGS, LIBRARIES, DEFINITIONS[dtype]))
+    return f"{cache.PREFIX}{dtype}-{cache.key(sources, *compiler.identity, flags, description())}"
+
+
+def _log(message: str, *values: object) -> None:
+    import logging
+
+    logging.getLogger(LOGGER).info(message, *values)
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that held the lock is not in the child to release it
+    os.register_at_fork(after_in_child=_new_lock)
