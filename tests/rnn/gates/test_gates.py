@@ -128,7 +128,8 @@ def aligned(count: int, dtype: Any) -> np.ndarray[Any, Any]:
     size = LANES * np.dtype(dtype).itemsize
     memory = np.zeros(count * size + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    return memory[start : start + count * size].view(dtype).reshape(count, LANES)
+    vectors: np.ndarray[Any, Any] = memory[start : start + count * size].view(dtype).reshape(count, LANES)
+    return vectors
 
 
 def called(function: Any, *arrays: np.ndarray[Any, Any]) -> None:
