@@ -1,4 +1,6 @@
-"""Fast paths for operations of one, two and three NumPy tensors. They halve the overhead of small operations.
+"""Fast paths for operations of one, two and three NumPy tensors, and of any number where nothing is recorded.
+
+They halve the overhead of small operations.
 
 `fast_operation` builds them all from one template: a shared helper would cost a Python call for each operation, 3–4 %
 of a small one. The fast path decides nothing that `primitive` does not decide too. Special cases (another backend,
@@ -22,6 +24,8 @@ from .mutation import exposed, is_exposed, source_positions
 from .tape import Node, UserNode, serials
 from .tensor import Parameter, Tensor
 
+PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
+"""Types that pass through an operation unchanged. Python numbers stay weak: they never change a dtype (NEP 50)."""
 WEAK = frozenset(("add", "subtract", "multiply", "divide", "maximum", "minimum"))
 """Operations that need only the value of a Python number: NumPy is faster with an array of the other input's dtype."""
 _numbers: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
@@ -196,3 +200,26 @@ def fast_operation(
     own = reversed(names) if reverse else names
     operation.__code__ = code.replace(co_varnames=(*own, *code.co_varnames[len(names) :]))
     return operation  # type: ignore[no-any-return]
+
+
+def unrecorded(function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Return the value of an operation's function, for NumPy tensors and what is no array; None for anything else."""
+    arrays: list[Any] = []
+    found = False
+    for arg in args:
+        kind = type(arg)
+        if kind is Tensor or kind is Parameter:
+            arg = arg._array
+            if type(arg) is not np.ndarray:
+                return None
+            found = True
+        elif kind not in PLAIN:
+            return None
+        arrays.append(arg)
+    for option in options.values():
+        if type(option) not in PLAIN:
+            return None
+    try:
+        return function(np, *arrays, **options)[0] if found else None
+    except (ValueError, TypeError, IndexError, AttributeError):
+        return None  # the longer way raises the error again, with the shapes in the message

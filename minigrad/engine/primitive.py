@@ -25,7 +25,7 @@ import numpy as np
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from ..foreign_arrays import import_array, is_foreign
 from ..option_checks import check_function, shown
-from .fast_path import fast_operation
+from .fast_path import PLAIN, fast_operation, unrecorded
 from .host_array import host_array, operand, refuse_sparse
 from .modes import Mode, mode
 from .mutation import exposed, fingerprint_saved, source_positions
@@ -51,8 +51,6 @@ FUNCTION_OF: dict[Callable[..., Any], Callable[..., Any]] = {}
 WITH_GENERAL: dict[Callable[..., Any], tuple[Callable[..., Any], Callable[..., Any]]] = {}
 """Each primitive's function for any inputs, and what builds the operation with another function in its place."""
 
-PLAIN = frozenset((float, int, bool, tuple, type(None), slice, str, type(...)))
-"""Types that pass through an operation unchanged. Python numbers stay weak: they never change a dtype (NEP 50)."""
 FLOAT32 = np.dtype(np.float32)
 OWN_PACKAGES = frozenset(("minigrad", "minigrad_rnn"))
 own_namespace: Any = None
@@ -112,6 +110,9 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         kind_of_node = TransposeNode if name == "transpose" else Node
 
     def general(*args: Any, **options: Any) -> Any:
+        now = mode()
+        if not now.recording and now.observer is None and (y := unrecorded(function, args, options)) is not None:
+            return constant(np, y)
         arrays: list[Any] = []
         parents: list[Node | None] = []
         array_type: type | None = None
@@ -150,7 +151,6 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
                 backend, arrays = to_common_backend(backend, arrays, name)
             except (TypeError, ValueError) as error:
                 raise error if str(error).startswith(name) else type(error)(f"{name}: {error}") from None
-        now = mode()
         token = None if now.observer is None else now.observer.started(name)
         try:
             value, saved, rules = function(backend.xp, *arrays, **options)
