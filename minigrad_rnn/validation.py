@@ -125,6 +125,11 @@ def check_series(
         TypeError: not a tensor or an array, or another dtype than the parameter's. BackendError: on another backend.
         ValueError: another shape, T = 0 or B = 0.
     """
+    if type(xs) is Tensor and not batch_first:  # the common case is told at once
+        array, like = xs._array, parameter._array
+        shape, fits = array.shape, array.dtype == like.dtype and type(array) is type(like)
+        if fits and len(shape) == 3 and shape[0] and shape[1] and shape[2] == features:
+            return xs, False
     xs = xs if isinstance(xs, Tensor) else import_array(caller, argument, xs)
     array = xs._array if isinstance(xs, Tensor) else xs if is_array(xs) else as_tensor(caller, argument, xs)
     shape = tuple(array.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -158,15 +159,8 @@ class Cell(nn.Module):
 
     def fused_refusal(self) -> str:
         """Why the cell has no fused sequence, or not with its options; "" if it has."""
-        kind = type(self)
-        if kind.sequence is Cell.sequence:
-            return f"{kind.__name__} defines no sequence"
-        for base in kind.__mro__:
-            if "sequence" in vars(base):
-                break
-            if "step" in vars(base):
-                return f"{base.__name__} defines a step, and no sequence for it"
-        return ""
+        kind: Any = type(self)
+        return _sequence_refusal(kind, kind.sequence, kind.step)
 
     def kernel_spec(self) -> KernelSpec | None:
         """The cell's description for a kernel; None where no kernel is written for it."""
@@ -179,12 +173,12 @@ class Cell(nn.Module):
         names, sizes = self.state_names, self.state_sizes
         if len(sizes) != len(names):
             raise TypeError(f"{type(self).__name__}: state_sizes: got {sizes}, want one for each of {names}")
-        parts = tuple(zip(names, sizes))
         if self.initial_state == "learned":
+            parts = zip(names, sizes)
             return tuple(mg.broadcast_to(getattr(self, f"{part}_init"), (batch, size)) for part, size in parts)
-        weights = self.reference_parameter()
-        xp = backend_of(weights._array).xp
-        return tuple(Tensor(xp.zeros((batch, size), dtype=weights.dtype)) for _, size in parts)
+        weights = self.reference_parameter()._array
+        zeros, dtype = backend_of(weights).xp.zeros, weights.dtype
+        return tuple([Tensor(zeros((batch, size), dtype)) for size in sizes])
 
     def forward(self, x: Any, state: State = None, h: Any = None) -> tuple[Tensor, State]:
         """Run one step: from x (B, I) return the output h(t) (B, H) and the state for the next step.
@@ -249,3 +243,16 @@ class Cell(nn.Module):
     def extra_repr(self) -> str:
         no_bias = getattr(self, "b", self) is None  # a cell with parameters of its own may have no b
         return f"{self.input_size}, {self.hidden_size}" + (", bias=False" if no_bias else "")
+
+
+@lru_cache(maxsize=256)
+def _sequence_refusal(kind: Any, sequence: Callable[..., Any], step: Callable[..., Any]) -> str:
+    """Why the class's `sequence` does not run its `step`, or ""; both are arguments since a class may be changed."""
+    if sequence is Cell.sequence:
+        return f"{kind.__name__} defines no sequence"
+    for base in kind.__mro__:
+        if "sequence" in vars(base):
+            break
+        if "step" in vars(base):
+            return f"{base.__name__} defines a step, and no sequence for it"
+    return ""

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
-
-import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import Backend, backend_of
-from minigrad.validation import check_array, check_choice, check_flag, check_integer, check_like, check_probability
+from minigrad.validation import check_choice, check_flag, check_integer, check_probability
 
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths
 from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
+from .masks import Masks, draw_masks, to_backend
+from .states import stacked, stacked_over_time, unstacked
 
 State = Any
-Masks = Mapping[str, CellMasks]
-"""The dropout masks of one forward pass, by the name of the cell: `forward0`, `backward1`, …"""
 IMPLEMENTATIONS = ("auto", "graph", "fused")
 MERGES = ("concat", "sum", "mean")
 
@@ -154,9 +151,8 @@ class Recurrence(nn.Module):
 
     def fused_refusal(self) -> str:
         """Why the fused implementation does not support these options; "" if it does."""
-        if why := self.cells[0].fused_refusal():
-            return why
-        if why := self._hooks_refusal():
+        first: Cell = getattr(self, self.cell_names[0])
+        if why := first.fused_refusal() or self._hooks_refusal():
             return why
         if self.recurrent_dropout:
             return f"recurrent_dropout={self.recurrent_dropout!r} acts inside the steps"
@@ -165,8 +161,10 @@ class Recurrence(nn.Module):
         return ""
 
     def _hooks_refusal(self) -> str:
-        hooked = [name for name in self.cell_names if getattr(self, name)._hooks]
-        return f"{hooked[0]} has hooks, which are called at every step" if hooked else ""
+        for name in self.cell_names:
+            if getattr(self, name)._hooks:
+                return f"{name} has hooks, which are called at every step"
+        return ""
 
     @property
     def implementation(self) -> str | None:
@@ -178,11 +176,6 @@ class Recurrence(nn.Module):
     def cells(self) -> list[Cell]:
         """The cells in the order of the state's rows."""
         return [getattr(self, name) for name in self.cell_names]
-
-    def _parameter(self) -> Tensor:
-        """A parameter of the first cell: it has the network's backend and dtype."""
-        parameter: Tensor = getattr(self, self.cell_names[0]).reference_parameter()
-        return parameter
 
     @overload
     def forward(
@@ -204,17 +197,50 @@ class Recurrence(nn.Module):
         name = type(self).__name__
         if type(return_states) is not bool:
             check_flag(name, return_states=return_states)
-        xs, unbatched = self._time_first(xs)
-        T, B = int(xs.shape[0]), int(xs.shape[1])
-        backend = backend_of(self._parameter()._array)
-        states = dict(zip(self.cell_names, self._unpacked(state, B, unbatched)))
+        cells = self.cells
+        parameter = cells[0].reference_parameter()
+        backend = backend_of(parameter._array)
+        xs, unbatched = check_series(name, "xs", xs, self.input_size, self.batch_first, parameter)
+        T, B, _ = xs.shape
+        each_state = unstacked(name, self.cell_type.state_names, cells, state, B, unbatched, parameter)
         spans = None if lengths is None else Lengths(lengths, T, B, backend, name)
         if masks is None:
             masks = self.draw_masks(T, B)
         else:
-            check_masks(name, dict(zip(self.cell_names, self.cells)), masks, T, B)
-        masks = _to_backend(masks, backend)
-        self._implementation, self._plan = self._choose(masks), None
+            check_masks(name, dict(zip(self.cell_names, cells)), masks, T, B)
+        masks = to_backend(masks, backend) if masks else {}
+        self._note(self._choose(masks), None)
+        if len(cells) == 1:
+            mask = masks.get(self.cell_names[0], NO_MASKS).input
+            if mask is not None:
+                xs = mg.multiply(xs, mask)
+            results = self._run(self.cell_names, [(xs, each_state[0])], spans, masks, return_states, backend)
+            xs = results[0][0]
+        else:
+            states = dict(zip(self.cell_names, each_state))
+            xs, results = self._run_layers(xs, states, spans, masks, return_states, backend)
+        # A cell's result: its outputs, the last of each state array, and the other state arrays of every step
+        if unbatched:
+            xs = xs[:, 0]
+        elif self.batch_first:
+            xs = mg.swapaxes(xs, 0, 1)
+        parts = 1 + len(each_state[0])
+        final_state = stacked([result[1:parts] for result in results], unbatched)
+        if not return_states:
+            return xs, final_state
+        every_state = [(result[0], *result[parts:]) for result in results]
+        return xs, final_state, stacked_over_time(every_state, unbatched, self.batch_first)
+
+    def _run_layers(
+        self,
+        xs: Any,
+        states: dict[str, tuple[Any, ...]],
+        spans: Lengths | None,
+        masks: Masks,
+        every_state: bool,
+        backend: Backend,
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        """Run several cells from the bottom to the top; return the outputs, and each cell's result as `_run` does."""
         results: dict[str, tuple[Tensor, ...]] = {}
         for block in self.blocks:
             tops = [xs] * len(block)
@@ -225,20 +251,16 @@ class Recurrence(nn.Module):
                     if mask.input is not None:
                         tops[k] = mg.multiply(tops[k], mask.input)
                 inputs = [(tops[k], states[cell_name]) for k, cell_name in layer]
-                outputs = self._run([n for _, n in layer], inputs, spans, masks, return_states, backend)
+                outputs = self._run([n for _, n in layer], inputs, spans, masks, every_state, backend)
                 for (k, cell_name), result in zip(layer, outputs):
                     results[cell_name], tops[k] = result, result[0]
             xs = self.merge_directions(tops)
-        # A cell's result: its outputs, the last of each state array, and the other state arrays of every step
-        in_order, parts = [results[cell_name] for cell_name in self.cell_names], len(self.cell_type.state_names)
-        if unbatched:
-            xs = xs[:, 0]
-        elif self.batch_first:
-            xs = mg.swapaxes(xs, 0, 1)
-        final_state = self._packed([result[1 : 1 + parts] for result in in_order], unbatched)
-        if not return_states:
-            return xs, final_state
-        return xs, final_state, self._all_states([(r[0], *r[1 + parts :]) for r in in_order], unbatched)
+        return xs, [results[cell_name] for cell_name in self.cell_names]
+
+    def _note(self, implementation: str, plan: Plan | None) -> None:
+        """Set what `implementation` names; a module's own way of setting attributes would take a microsecond each."""
+        own = vars(self)
+        own["_implementation"], own["_plan"] = implementation, plan
 
     def _run(
         self,
@@ -252,9 +274,11 @@ class Recurrence(nn.Module):
         """Run one cell, or one of each direction, over xs and an initial state each; returns what `unroll` does."""
         cells, backward = [getattr(self, name) for name in names], [name.startswith("backward") for name in names]
         if self._implementation == "fused":
-            self._plan = cuda.planned(backend, cells, inputs[0][0].shape[1], len(cells))
-            if self._plan is not None and self._plan.runs_kernels:
-                return cuda.run(backend, self._plan, cells, inputs, backward == [True], spans, every_state)
+            if backend.kernels is not None:
+                plan = cuda.planned(backend, cells, inputs[0][0].shape[1], len(cells))
+                self._note("fused", plan)
+                if plan is not None and plan.runs_kernels:
+                    return cuda.run(backend, plan, cells, inputs, backward == [True], spans, every_state)
             return [
                 cell.sequence(xs, state, reads_backward, spans, every_state)
                 for cell, reads_backward, (xs, state) in zip(cells, backward, inputs)
@@ -269,7 +293,9 @@ class Recurrence(nn.Module):
 
     def _choose(self, masks: Masks) -> str:
         """The implementation of a call with these masks."""
-        inside_steps = any(m.recurrent is not None or m.zoneout for m in masks.values())
+        inside_steps = bool(masks) and any(m.recurrent is not None or m.zoneout for m in masks.values())
+        if self.impl == "auto":
+            return "graph" if inside_steps or self.fused_refusal() else "fused"
         if self.impl == "fused" and inside_steps:
             raise ValueError(
                 f"{type(self).__name__}: masks: got some for recurrent dropout or zoneout, which act inside the steps; "
@@ -277,9 +303,7 @@ class Recurrence(nn.Module):
             )
         if self.impl == "fused" and (why := self._hooks_refusal()):
             raise ValueError(f"{type(self).__name__}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
-        if self.impl != "auto":
-            return self.impl
-        return "graph" if inside_steps or self.fused_refusal() else "fused"
+        return self.impl
 
     def merge_directions(self, tops: list[Tensor]) -> Tensor:
         """Return the outputs of one or two directions, (…, H) each, as one."""
@@ -305,69 +329,7 @@ class Recurrence(nn.Module):
             return {}
         generator = nn.init.as_generator(self.rng if rng is None else rng, "draw_masks")
         rng = nn.init.default_generator() if generator is None else generator
-        masks: dict[str, CellMasks] = {}
-        shared: dict[int, Any] = {}
-        for name, cell in zip(self.cell_names, self.cells):
-            layer, dtype = int(name.removeprefix("forward").removeprefix("backward")), cell.reference_parameter().dtype
-            inputs = recurrent = None
-            zones: tuple[Any, ...] = ()
-            if self.training and self.dropout and layer:
-                # Two directions of one layer read the same input; two separate nets each have their own.
-                if isinstance(self.num_layers, tuple) or layer not in shared:
-                    shared[layer] = nn.dropout_mask((T, B, cell.input_size), self.dropout, rng, dtype)
-                inputs = shared[layer]
-            if self.training and self.recurrent_dropout:
-                recurrent = nn.dropout_mask((B, cell.state_sizes[0]), self.recurrent_dropout, rng, dtype)
-            if any(self.zoneout):
-                sizes = zip(self.zoneout, cell.state_sizes)
-                if self.training:
-                    zones = tuple((rng.random((T, B, size)) < p).astype(dtype) if p else None for p, size in sizes)
-                else:
-                    zones = tuple(np.full((T, 1, 1), p, dtype) if p else None for p, _ in sizes)
-            if inputs is not None or recurrent is not None or zones:
-                masks[name] = CellMasks(inputs, recurrent, zones)
-        return masks
-
-    # Shapes in and out
-
-    def _time_first(self, xs: Any) -> tuple[Any, bool]:
-        """xs as (T, B, I), checked, and whether it came without a batch axis."""
-        return check_series(type(self).__name__, "xs", xs, self.input_size, self.batch_first, self._parameter())
-
-    def _unpacked(self, state: State, batch: int, unbatched: bool) -> list[tuple[Any, ...]]:
-        """Each cell's own state arrays, (B, H), from the caller's stacked state."""
-        name, names, cells = type(self).__name__, self.cell_type.state_names, self.cells
-        if state is None:
-            return [cell.initial(batch) for cell in cells]
-        parts = state if isinstance(state, (tuple, list)) else (state,)
-        if len(parts) != len(names):
-            raise ValueError(f"{name}: state: got {len(parts)} arrays, want {len(names)}: {', '.join(names)}")
-        for part, part_name, size in zip(parts, names, cells[0].state_sizes):
-            argument, want = f"state: {part_name}", (len(cells), *(() if unbatched else (batch,)), size)
-            check_array(name, argument, part)
-            if tuple(part.shape) != want:
-                raise ValueError(f"{name}: {argument}: got shape {tuple(part.shape)}, want {want}")
-        parts = [check_like(name, f"state: {n}", part, self._parameter()) for n, part in zip(names, parts)]
-        if unbatched:
-            parts = [part[:, None] for part in parts]
-        return [tuple(part[k] for part in parts) for k in range(len(cells))]
-
-    def _packed(self, finals: list[tuple[Tensor, ...]], unbatched: bool) -> State:
-        if len(finals) == 1:
-            stacked = tuple(part if unbatched else part[None] for part in finals[0])
-        else:
-            stacked = tuple(mg.stack(parts) for parts in zip(*finals))
-            if unbatched:
-                stacked = tuple(part[:, 0] for part in stacked)
-        return stacked if len(stacked) > 1 else stacked[0]
-
-    def _all_states(self, states: list[tuple[Tensor, ...]], unbatched: bool) -> State:
-        stacked = tuple(mg.stack(parts) for parts in zip(*states))
-        if unbatched:
-            stacked = tuple(part[:, :, 0] for part in stacked)
-        elif self.batch_first:
-            stacked = tuple(mg.swapaxes(part, 1, 2) for part in stacked)
-        return stacked if len(stacked) > 1 else stacked[0]
+        return draw_masks(self, T, B, rng)
 
     def extra_repr(self) -> str:
         defaults: dict[str, Any] = {
@@ -385,15 +347,3 @@ class Recurrence(nn.Module):
             shown.append(f"cell_type={self.cell_type.__name__}")
         shown += [f"{name}={value!r}" for name, value in self.cell_options.items() if value != of_cell[name]]
         return ", ".join([*shown, *(f"{name}={value!r}" for name, value in options.items())])
-
-
-def _to_backend(masks: Masks, backend: Backend) -> dict[str, CellMasks]:
-    """The masks on the network's backend."""
-
-    def move(a: Any) -> Any:
-        return backend.from_numpy(a) if isinstance(a, np.ndarray) else a
-
-    return {
-        name: CellMasks(move(m.input), move(m.recurrent), tuple(move(z) for z in m.zoneout))
-        for name, m in masks.items()
-    }

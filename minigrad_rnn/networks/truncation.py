@@ -15,7 +15,8 @@ from minigrad.validation import as_tensor, check_integer
 
 from ..cells import CellMasks, Lengths
 from ..validation import check_masks
-from .recurrence import Masks, Recurrence
+from .masks import Masks
+from .recurrence import Recurrence
 
 State = Any
 Array = np.ndarray[Any, Any]
