@@ -82,12 +82,15 @@ def run(command: Sequence[str], deadline: Deadline, folder: Path | None = None) 
     reader = threading.Thread(target=_read, args=(process.stdout, said), daemon=True)
     try:
         reader.start()
+        while reader.is_alive() and process.poll() is None and (left := deadline.left()):
+            reader.join(min(left, 0.05))  # its end comes at once with that of the command
         status = process.wait(deadline.left())
     except BaseException as error:
         _kill(process)
         if isinstance(error, subprocess.TimeoutExpired):
             raise TimeLimitError(_late(command[0], deadline, said)) from None
         if isinstance(error, RuntimeError):  # no more threads
+            process.stdout.close()
             raise NativeError(f"{command[0]} could not be watched: {error}") from error
         raise
     reader.join(LAST_WORDS)

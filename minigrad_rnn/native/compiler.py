@@ -132,5 +132,5 @@ def _is_refused(flag: str, words: str) -> bool:
 
 def _first_error(words: str) -> str:
     lines = [line.strip() for line in words.splitlines()]
-    first = next((line for line in lines if "error" in line.lower()), next(iter(lines), ""))
+    first = next((line for line in lines if "error: " in line.lower()), next(iter(lines), ""))
     return f": {first[:300]}" if first else ""

@@ -93,6 +93,8 @@ def _obtained(dtype: np.dtype[np.generic], again: bool) -> ctypes.CDLL:
         raise NativeError(f"{SWITCH}={switch} turns it off" + ("" if switch == "0" else " (want 0 or 1)"))
     if dtype not in DEFINITIONS:
         raise NativeError(f"dtype {dtype}: want float32 or float64")
+    if not SOURCE.is_file():
+        raise NativeError(f"this installation has no C source, want {SOURCE}")
     deadline = Deadline(TIME_LIMIT)
     compiler, folder = find_compiler(), cache.cache_folder()
     if folder.exists():
