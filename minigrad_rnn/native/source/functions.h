@@ -31,27 +31,21 @@
 #define SCALE ((scalar)(1LL << (SCALE_EXPONENT / 2)) * (scalar)(1LL << (SCALE_EXPONENT / 2)))
 // x + MAGIC is rounded to a whole number; its lowest bits are n plus the exponent of 1 and that of S.
 #define MAGIC ((scalar)(3LL << (MANTISSA_BITS - 1)) + (scalar)(EXPONENT_BIAS + SCALE_EXPONENT))
-#define SIGN ((bits)1 << (8 * sizeof(scalar) - 1))
+#define SIGN ((bits)(1ULL << (8 * sizeof(scalar) - 1)))
 
 // e^r − 1 for |r| ≤ ln 2 / 2 and a little more. The coefficients make the largest relative error smallest, found by
 // iteratively reweighted least squares (Lawson's) at Chebyshev nodes in 50 digits: 1.5e-8 in float32, 1.8e-17 in float64.
 EQUATION Real expm1_near_0(Real r) {
-    const Real r2 = r * r;
+    const Real r2 = r * r;  // pairs of coefficients: the sum in r2 is half as long
 #if REAL_IS_DOUBLE
     Real q = 2.5055105920656321771e-8 * r + 2.7626077503773849175e-7;
-    q = q * r + 2.755740360893947895e-6;
-    q = q * r + 2.4801505175592592151e-5;
-    q = q * r + 0.00019841269722987267093;
-    q = q * r + 0.0013888888931644743809;
-    q = q * r + 0.0083333333333879980892;
-    q = q * r + 0.041666666666576525243;
-    q = q * r + 0.16666666666666591044;
-    q = q * r + 0.50000000000000051935;
+    q = q * r2 + (2.755740360893947895e-6 * r + 2.4801505175592592151e-5);
+    q = q * r2 + (0.00019841269722987267093 * r + 0.0013888888931644743809);
+    q = q * r2 + (0.0083333333333879980892 * r + 0.041666666666576525243);
+    q = q * r2 + (0.16666666666666591044 * r + 0.50000000000000051935);
 #else
-    Real q = 0.0013880907897947279173f * r + 0.0083665252181583513534f;
-    q = q * r + 0.041667226261327140467f;
-    q = q * r + 0.1666654357415631812f;
-    q = q * r + 0.49999998069288348136f;
+    Real q = 0.0013880907897947279173f * r2 + (0.0083665252181583513534f * r + 0.041667226261327140467f);
+    q = q * r2 + (0.1666654357415631812f * r + 0.49999998069288348136f);
 #endif
     return q * r2 + r;
 }
@@ -62,10 +56,10 @@ typedef struct {
 
 // e^−a for a ≥ 0.
 EQUATION Exponential exponential_of_minus(Real a) {
-    const Real x = -choose(a > LARGEST, broadcast(LARGEST), a);
-    const Real n_and_bias = x * LOG2_E + MAGIC;
+    const Real x = choose(a > LARGEST, broadcast(LARGEST), a);
+    const Real n_and_bias = MAGIC - x * LOG2_E;
     const Real n = n_and_bias - MAGIC;
-    Real r = x - n * LN2_HIGH;
+    Real r = -x - n * LN2_HIGH;
     r = r - n * LN2_LOW;
     return (Exponential){(Real)((Bits)n_and_bias << MANTISSA_BITS), expm1_near_0(r)};
 }
@@ -76,8 +70,7 @@ EQUATION Real magnitude(Real z) { return (Real)((Bits)z & ~SIGN); }
 
 EQUATION Real with_sign_of(Real magnitude, Real z) { return (Real)((Bits)magnitude | ((Bits)z & SIGN)); }
 
-// The number where the sign bit is set, else 0.
-EQUATION Real where_negative(Real z, scalar number) { return (Real)(((Bits)z < 0) & (Bits)broadcast(number)); }
+EQUATION Real one_where(Bits mask) { return (Real)(mask & (Bits)broadcast(SCALAR(1.0))); }
 
 // σ(−|z|), which is exact in both tails, with the sign of z.
 EQUATION Real sigmoid_kept(Real z) {
@@ -85,9 +78,10 @@ EQUATION Real sigmoid_kept(Real z) {
     return with_sign_of((y - y * t) * (SCALAR(1.0) / SCALE), z);
 }
 
-EQUATION Real sigmoid_value(Real kept) { return (SCALAR(1.0) - where_negative(kept, SCALAR(1.0))) - kept; }
+// The sign bit tells which side it is, also that of a zero: 1 − |kept| = 1 − kept and |kept| = 0 − kept.
+EQUATION Real sigmoid_value(Real kept) { return one_where((Bits)kept >= 0) - kept; }
 
-EQUATION Real sigmoid_value_of_minus(Real kept) { return where_negative(kept, SCALAR(1.0)) + kept; }
+EQUATION Real sigmoid_value_of_minus(Real kept) { return one_where((Bits)kept < 0) + kept; }
 
 EQUATION Real sigmoid_slope(Real kept) {
     const Real small = magnitude(kept);
@@ -111,6 +105,4 @@ EQUATION Real tanh_slope(Real kept) {
 EQUATION Real relu(Real z) { return (Real)(~(z < SCALAR(0.0)) & (Bits)z); }
 
 // dh where h > 0, else 0 · dh.
-EQUATION Real relu_gradient(Real h, Real dh) {
-    return dh * (Real)((h > SCALAR(0.0)) & (Bits)broadcast(SCALAR(1.0)));
-}
+EQUATION Real relu_gradient(Real h, Real dh) { return dh * one_where(h > SCALAR(0.0)); }

@@ -4,9 +4,7 @@
 // split by the compiler. Operators act lane by lane, and a number beside a vector stands in every lane.
 #pragma once
 
-#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"  // about vectors as arguments; all functions with such are inlined
-#endif
 
 #if REAL_IS_DOUBLE
 typedef double scalar;

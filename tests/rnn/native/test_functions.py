@@ -69,7 +69,7 @@ each_dtype = pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float
 
 def bit_patterns(dtype: Any, count: int) -> Array:
     """Return `count` numbers spread over all bit patterns, and as many between −30 and 30; no NaN."""
-    unsigned = np.uint32 if dtype is np.float32 else np.uint64
+    unsigned: Any = np.uint32 if dtype is np.float32 else np.uint64
     step = 2 ** (8 * np.dtype(unsigned).itemsize) // count
     spread = (np.arange(count, dtype=unsigned) * unsigned(step) + unsigned(12345 % step)).view(dtype)
     spread = spread[~np.isnan(spread)]
