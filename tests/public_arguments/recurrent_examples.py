@@ -148,6 +148,8 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         lambda **arguments: list(mr.Truncation(1, 2).windows(**arguments)),
         {"rnn": rnn(), "xs": XS, "state": None, "masks": None, "lengths": None},
     ),
+    "get_num_threads": function(mr.get_num_threads),
+    "set_num_threads": function(mr.set_num_threads, n=2),
     # classics
     "NARX": function(mr.NARX, **NARX),
     "NARX()": call(lambda: mr.NARX(I, H, K, 1, 1, initial="zeros"), xs=XS, state=None, targets=YS),

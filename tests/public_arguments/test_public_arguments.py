@@ -21,6 +21,7 @@ import minigrad_rnn as mr
 from minigrad import backend, nn, optim, pytree
 from minigrad.engine.tape import GraphError
 from minigrad_rnn import ctc, text
+from minigrad_rnn.native import threads
 
 from .accepted import ACCEPTED, NOT_WALKED, OTHER_NAMES
 from .bad_values import BAD_VALUES, MUST_BE_REFUSED, acceptable, variants
@@ -63,7 +64,7 @@ class Registries:
     def __init__(self) -> None:
         registries: tuple[dict[Any, Any], ...] = (backend._loaders, backend._by_name, pytree._registered)
         self.before = [(registry, dict(registry)) for registry in registries]
-        self.backend = backend.default_backend()
+        self.backend, self.threads = backend.default_backend(), threads._chosen
 
     def restore(self) -> None:
         for registry, content in self.before:
@@ -71,6 +72,7 @@ class Registries:
                 registry.clear()
                 registry.update(content)
         backend._default.backend = self.backend
+        threads._chosen = self.threads
 
 
 @pytest.fixture(autouse=True)
