@@ -231,7 +231,7 @@ def tell_apart(arrays: list[Any], parents: Sequence[Node | None]) -> None:
 def constant(xp: Any, value: Any) -> Any:
     """Return a value off the tape, as a tensor or a tuple of them."""
     if type(value) is tuple:
-        return tuple(constant(xp, v) for v in value)
+        return tuple([Tensor(v if type(v) in BY_ARRAY_TYPE else xp.asarray(v)) for v in value])
     return Tensor(value if type(value) in BY_ARRAY_TYPE else xp.asarray(value))
 
 

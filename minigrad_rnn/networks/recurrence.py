@@ -201,7 +201,7 @@ class Recurrence(nn.Module):
         parameter = cells[0].reference_parameter()
         backend = backend_of(parameter._array)
         xs, unbatched = check_series(name, "xs", xs, self.input_size, self.batch_first, parameter)
-        T, B, _ = xs.shape
+        T, B, _ = xs._array.shape if type(xs) is Tensor else xs.shape
         each_state = unstacked(name, self.cell_type.state_names, cells, state, B, unbatched, parameter)
         spans = None if lengths is None else Lengths(lengths, T, B, backend, name)
         if masks is None:
@@ -272,23 +272,25 @@ class Recurrence(nn.Module):
         backend: Backend,
     ) -> list[tuple[Tensor, ...]]:
         """Run one cell, or one of each direction, over xs and an initial state each; returns what `unroll` does."""
-        cells, backward = [getattr(self, name) for name in names], [name.startswith("backward") for name in names]
+        layer = [(name, name.startswith("backward"), getattr(self, name)) for name in names]
         if self._implementation == "fused":
             if backend.kernels is not None:
+                cells = [cell for _, _, cell in layer]
                 plan = cuda.planned(backend, cells, inputs[0][0].shape[1], len(cells))
                 self._note("fused", plan)
                 if plan is not None and plan.runs_kernels:
-                    return cuda.run(backend, plan, cells, inputs, backward == [True], spans, every_state)
+                    backward = len(layer) == 1 and layer[0][1]
+                    return cuda.run(backend, plan, cells, inputs, backward, spans, every_state)
             return [
-                cell.sequence(xs, state, reads_backward, spans, every_state)
-                for cell, reads_backward, (xs, state) in zip(cells, backward, inputs)
+                cell.sequence(xs, state, backward, spans, every_state)
+                for (_, backward, cell), (xs, state) in zip(layer, inputs)
             ]
         return [
             unroll(
-                cell.one_hooked_step if cell._hooks else cell.one_step(), len(state), reads_backward, xs, *state,
+                cell.one_hooked_step if cell._hooks else cell.one_step(), len(state), backward, xs, *state,
                 lengths=spans, masks=masks.get(name, NO_MASKS), every_state=every_state, own_output=bool(cell._hooks),
             )
-            for name, cell, reads_backward, (xs, state) in zip(names, cells, backward, inputs)
+            for (name, backward, cell), (xs, state) in zip(layer, inputs)
         ]  # fmt: skip
 
     def _choose(self, masks: Masks) -> str:

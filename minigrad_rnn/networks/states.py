@@ -42,18 +42,18 @@ def unstacked(
         raise ValueError(f"{name}: state: got {len(parts)} arrays, want {len(names)}: {', '.join(names)}")
     sizes, count, like, now = cells[0].state_sizes, len(cells), parameter._array, mode()
     axes: tuple[int, ...] = (count,) if unbatched else (count, batch)
-    rows: list[Any] = []
+    cut = []
     for part, size in zip(parts, sizes):  # the common case is told at once
         if type(part) is not Tensor or now.observer is not None or (now.recording and part.node is not None):
             break
         array = part._array
         if array.shape != (*axes, size) or array.dtype != like.dtype or type(array) is not type(like):
             break
-        if unbatched:
-            array = array[:, None]
-        rows.append((Tensor(array[0]),) if count == 1 else [Tensor(array[k]) for k in range(count)])
+        cut.append(array[:, None] if unbatched else array)
     else:
-        return list(zip(*rows))
+        if count == 1:
+            return [tuple([Tensor(array[0]) for array in cut])]
+        return [tuple([Tensor(array[k]) for array in cut]) for k in range(count)]
     for part, part_name, size in zip(parts, names, sizes):
         argument, want = f"state: {part_name}", (*axes, size)
         check_array(name, argument, part)
@@ -76,9 +76,10 @@ def stacked(finals: Sequence[Parts], unbatched: bool) -> State:
             parts = [part[:, 0] for part in parts]
     elif unbatched:
         parts = list(finals[0])
+    elif mode().observer is None:
+        parts = [Tensor(part._array[None]) if part.node is None else part[None] for part in finals[0]]
     else:
-        observer = mode().observer
-        parts = [p[None] if p.node is not None or observer is not None else Tensor(p._array[None]) for p in finals[0]]
+        parts = [part[None] for part in finals[0]]
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 
