@@ -179,7 +179,7 @@ def recent_timeout(folder: Path, name: str) -> str:
     content = _content(path)
     if content is None or time.time() - path.stat().st_mtime > DAY:
         return ""
-    until = f"within the last day; it is tried again a day later, or when {path} is removed"
+    until = f"the last time; it is tried again after a day, or when {path} is removed"
     first, *rest = content.decode(errors="replace").split("\n")
     return "\n".join([f"{first} {until}", *rest])
 

@@ -53,8 +53,10 @@ class Outcome:
         return name + (", an instruction that this CPU does not have" if name == "SIGILL" else "")
 
 
-def run(command: Sequence[str], deadline: Deadline, folder: Path | None = None) -> Outcome:
-    """Run `command` with nothing to read and messages in English; in `folder`, if given, with its temporary files.
+def run(command: Sequence[str], name: str, deadline: Deadline, folder: Path | None = None) -> Outcome:
+    """Run `command`, which errors call `name`, with nothing to read and messages in English.
+
+    With a `folder` it runs in there and has its temporary files there.
 
     Raises:
         TimeLimitError: the deadline passed; the command and its children were killed.
@@ -76,7 +78,7 @@ def run(command: Sequence[str], deadline: Deadline, folder: Path | None = None) 
             start_new_session=True,  # a process group of its own
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise NativeError(f"{command[0]} could not be started: {error}") from error
+        raise NativeError(f"{name} could not be started: {error}") from error
     said = bytearray()
     assert process.stdout is not None
     reader = threading.Thread(target=_read, args=(process.stdout, said), daemon=True)
@@ -88,17 +90,17 @@ def run(command: Sequence[str], deadline: Deadline, folder: Path | None = None) 
     except BaseException as error:
         _kill(process)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise TimeLimitError(_late(command[0], deadline, said)) from None
+            raise TimeLimitError(_late(name, deadline, said)) from None
         if isinstance(error, RuntimeError):  # no more threads
             process.stdout.close()
-            raise NativeError(f"{command[0]} could not be watched: {error}") from error
+            raise NativeError(f"{name} could not be watched: {error}") from error
         raise
     reader.join(LAST_WORDS)
     return Outcome(status, said.decode(errors="replace").strip())
 
 
 def _late(name: str, deadline: Deadline, said: bytearray) -> str:
-    return f"{name} was stopped after {deadline.seconds:g} s, the time limit\n{said.decode(errors='replace')}".strip()
+    return f"{name} was stopped: it took longer than {deadline.seconds:g} s\n{said.decode(errors='replace')}".strip()
 
 
 def _read(stream: IO[bytes], said: bytearray) -> None:

@@ -49,9 +49,9 @@ class Compiler:
         """
         if sys.platform == "darwin" and os.path.dirname(self.command[0]) == "/usr/bin":
             # Apple's stand-ins open a dialogue where the developer tools are missing.
-            if run(("/usr/bin/xcode-select", "-p"), deadline).status:
+            if run(("/usr/bin/xcode-select", "-p"), "xcode-select", deadline).status:
                 raise NativeError(f"no C compiler: {self} needs Apple's command line tools (xcode-select --install)")
-        version = run((*self.command, "--version"), deadline).words
+        version = run((*self.command, "--version"), str(self), deadline).words
         return replace(self, identity=(*self.identity, version), version=version.partition("\n")[0])
 
     def __str__(self) -> str:
@@ -102,7 +102,8 @@ def compile_library(
     choices = [list(choice) for choice in OPTIONAL_FLAGS if _sensible(choice[0])]
     while True:
         flags = (*FLAGS, *(choice[0] for choice in choices if choice), *definitions)
-        outcome = run((*compiler.command, *flags, "-o", str(output), str(source), *LIBRARIES), deadline, output.parent)
+        command = (*compiler.command, *flags, "-o", str(output), str(source), *LIBRARIES)
+        outcome = run(command, str(compiler), deadline, output.parent)
         if outcome.status == 0:
             break
         refused = next((choice for choice in choices if choice and _is_refused(choice[0], outcome.words)), None)

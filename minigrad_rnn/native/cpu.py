@@ -37,7 +37,7 @@ def _model() -> list[str]:
         return found
     if sys.platform == "darwin":
         try:
-            return [run(("/usr/sbin/sysctl", "machdep.cpu", "hw.optional"), Deadline(1.0)).words]
+            return [run(("/usr/sbin/sysctl", "machdep.cpu", "hw.optional"), "sysctl", Deadline(1.0)).words]
         except NativeError:
             pass
     return [platform.processor()]

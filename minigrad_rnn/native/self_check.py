@@ -32,7 +32,8 @@ def check_in_child(library: Path, deadline: Deadline) -> None:
         # A program that Python is embedded in would be started a second time.
         raise NativeError(f"the compiled library cannot be checked: sys.executable is {program!r}, want a Python")
     # Without the user's packages and settings, which could do anything.
-    outcome = run((program, "-I", "-S", "-c", CODE, str(library)), deadline, library.parent)
+    command = (program, "-I", "-S", "-c", CODE, str(library))
+    outcome = run(command, "the check of the compiled library", deadline, library.parent)
     answers = [line for line in outcome.words.splitlines() if line.startswith("self_check: ")]
     if outcome.status == 0 and answers == ["self_check: 0"]:
         return

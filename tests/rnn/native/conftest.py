@@ -64,7 +64,7 @@ def cc() -> str:
     for name in compiler.NAMES:
         if path := shutil.which(name):
             return path
-    pytest.skip("no C compiler: none of cc, gcc and clang is on the PATH")
+    pytest.skip("no C compiler: none of $CC, cc, gcc, clang")
 
 
 class Fake(NamedTuple):

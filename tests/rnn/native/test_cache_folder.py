@@ -82,7 +82,7 @@ def test_a_link_to_a_folder_of_the_users_own_is_fine(
     assert len(place.files()) == 1
 
 
-def test_a_home_that_can_only_be_read(ordinary: Workplace) -> None:
+def test_a_home_that_can_only_be_read(ordinary: Workplace, cc: str) -> None:
     top = ordinary.cache.parent
     top.chmod(0o555)
     become_ordinary(ordinary)
@@ -97,9 +97,9 @@ def test_a_full_cache_that_can_only_be_read_is_used(ordinary: Workplace, cc: str
     assert "the cache folder" in library.refusal("float64")
 
 
-def test_a_folder_of_another_user_for_an_ordinary_one(ordinary: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_root_is_refused(ordinary: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.getuid() != 0:
-        pytest.skip("only root can make a folder of another user")
+        pytest.skip("only root can become another user")
     become_ordinary(ordinary)
     monkeypatch.setenv("MINIGRAD_CACHE", "/usr/lib")
     assert "the cache folder /usr/lib belongs to another user (user 0, and this is user 65534)" in library.refusal(
@@ -107,12 +107,12 @@ def test_a_folder_of_another_user_for_an_ordinary_one(ordinary: Workplace, monke
     )
 
 
-def test_a_file_where_the_folder_should_be(place: Workplace) -> None:
+def test_a_file_where_the_folder_should_be(place: Workplace, cc: str) -> None:
     place.cache.touch(0o600)
     assert f"the cache {place.cache} is not a folder" in library.refusal("float32")
 
 
-def test_a_file_above_the_folder(place: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_above_the_folder(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "file" / "cache"))
     assert "cannot be used: " in library.refusal("float32")
@@ -152,7 +152,7 @@ def test_where_the_folder_is(
     assert str(cache.cache_folder()) == folder
 
 
-def test_a_user_without_a_home(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINIGRAD_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
