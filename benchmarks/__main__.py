@@ -8,13 +8,24 @@ import sys
 import time
 from collections.abc import Sequence
 
-from . import chain, fused, import_time, lengths, machine, memory, mlp, op_by_op
+from . import (
+    auto_choice,
+    chain,
+    fused,
+    import_time,
+    lengths,
+    machine,
+    memory,
+    mlp,
+    op_by_op,
+    short_calls,
+    training_step,
+)
 from .page import README, Benchmark, Options, replace_block
 from .timing import QUICK, Plan
 
-ALL: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in (op_by_op, mlp, chain, fused, lengths, memory, import_time)
-}
+MODULES = (op_by_op, mlp, chain, fused, short_calls, auto_choice, training_step, lengths, memory, import_time)
+ALL: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
 
 
 def report(line: str) -> None:

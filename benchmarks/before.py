@@ -1,7 +1,8 @@
 """Time this checkout beside another one: `python -m benchmarks.before CHECKOUT [name ...]`.
 
-Both run the same benchmark code (`op_by_op`, `mlp`, `chain`, `fused`), each in processes of its own, taking turns in
-one run. A ratio above 1: this checkout is faster. The last line of each table is the geometric mean.
+Both run the same benchmark code (`op_by_op`, `mlp`, `chain`, `fused`, `short_calls`, `training_step`), each with the
+implementation that it chooses by itself, in processes of its own, taking turns in one run. A ratio above 1: this
+checkout is faster. The last line of each table is the geometric mean.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from . import chain, fused, mlp, op_by_op
+from . import chain, fused, mlp, op_by_op, short_calls, training_step
 from .contestant import Contestant, Work
 from .page import table
 from .sizes import label
@@ -25,7 +26,12 @@ WORKS: dict[str, list[tuple[str, Callable[..., Work], Sequence[Size]]]] = {
     "op_by_op": [("", op_by_op.ours, op_by_op.SIZES)],
     "mlp": [("", mlp.ours, mlp.SIZES)],
     "chain": [("", chain.ours, chain.SIZES)],
-    "fused": [(cell, partial(fused.ours, cell), fused.SIZES) for cell in fused.GATES],
+    "fused": [(cell, partial(fused.ours, cell, "auto"), fused.SIZES) for cell in fused.GATES],
+    "short_calls": [
+        (f"sample, {short_calls.CHARACTERS} characters, H =", short_calls.our_sampling, short_calls.SAMPLING),
+        (f"stream, {short_calls.FRAMES} frames, H =", short_calls.our_stream, short_calls.STREAMING),
+    ],
+    "training_step": [("T, B, H =", partial(training_step.ours, "auto"), training_step.SIZES)],
 }
 
 

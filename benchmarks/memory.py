@@ -1,20 +1,20 @@
-"""Peak memory of forward and backward as the sequence doubles: graph, fused and truncated runs.
+"""Peak memory of forward and backward as the sequence doubles: op by op, in NumPy, in C, and truncated.
 
 NumPy reports its arrays to `tracemalloc`, so the peak counts arrays and the tape's objects, and nothing of the
 interpreter. The sequence xs is not counted. The truncated run detaches the state every `WINDOW` steps and runs backward
-on each window before the next begins, so its peak must not grow.
+on each window before the next begins, so its peak must not grow. `sequence_memory` has the tables at other sizes.
 """
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from . import sequence_memory
+from .fused import ALL_SIZES
 from .page import Benchmark, Options, Tables, table
-from .sizes import numbers
+from .sizes import QUICK_SIZES, numbers
 
 BATCH, INPUT, HIDDEN = 8, 64, 64
 WINDOW = 32
@@ -43,15 +43,7 @@ def truncated(model: Any, xs: Any) -> None:
 def peak(work: Callable[[], None]) -> int:
     """Return the peak of additional memory during the work, in bytes."""
     work()  # allocates what persists
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        work()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
+    return sequence_memory.traced_peak(work)
 
 
 def implementations(cell: str) -> dict[str, Callable[[Any], None]]:
@@ -60,11 +52,16 @@ def implementations(cell: str) -> dict[str, Callable[[Any], None]]:
 
     kind = getattr(minigrad_rnn, cell)
     graph, fused = (kind(INPUT, HIDDEN, impl=impl) for impl in ("graph", "fused"))
-    return {
+    runs = {
         "graph": lambda xs: whole(graph, xs),
-        "fused": lambda xs: whole(fused, xs),
+        "NumPy sequence": lambda xs: whole(fused, xs),
         f"graph, truncated to {WINDOW} steps": lambda xs: truncated(graph, xs),
     }
+    try:
+        native = kind(INPUT, HIDDEN, impl="native")
+    except (ValueError, RuntimeError, OSError):
+        return runs
+    return {"native": lambda xs: whole(native, xs), **runs}
 
 
 def training_step(B: int, H: int, layers: int) -> Callable[[], None]:
@@ -133,7 +130,8 @@ def measure(options: Options) -> Tables:
             table(["T", *peaks], rows),
             f"A further step costs, in arrays of h's size (B, H): {', '.join(each)}.",
         ]
-    return Tables("\n\n".join([*parts, *perceptron_tables()]))
+    sequences = sequence_memory.tables(QUICK_SIZES[:1] if options.quick else ALL_SIZES, options.report)
+    return Tables("\n\n".join([*parts, *sequences, *perceptron_tables()]))
 
 
 BENCHMARK = Benchmark("memory", measure)

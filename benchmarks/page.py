@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,32 +64,49 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return the time in milliseconds with three figures: 0.123, 1.23, 12.3, 123."""
+    """Return the time in milliseconds with three figures: 0.0123, 0.123, 1.23, 12.3, 123, 1234."""
     value = 1000 * seconds
-    return f"{value:.{max(0, 2 - max(0, len(str(int(value))) - 1) + (value < 1))}f}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value))) if value else 0}f}"
+
+
+def our_place(results: Sequence[list[Result]]) -> int:
+    """Return the place of the contestant that the others are compared with: the first that has a time."""
+    places = range(len(results[0]))
+    return next((k for k in places if any(at_size[k].rounds for at_size in results)), 0)
 
 
 def timing_tables(
-    sizes: Sequence[dict[str, int]], results: Sequence[list[Result]], targets: Sequence[Target]
+    sizes: Sequence[dict[str, int]],
+    results: Sequence[list[Result]],
+    targets: Sequence[Target],
+    *,
+    each: str = "call",
+    count: int = 1,
+    compared: str = "gradients",
 ) -> Tables:
     """Return the table of medians, the table of ratios, and which targets were met.
 
-    The first contestant is ours. A ratio is theirs/ours with its quartiles over the rounds in brackets.
+    Ours is the first contestant that has a time. A ratio is theirs/ours with its quartiles over the rounds in brackets.
+
+    Args:
+        each, count: a call does `count` of what `each` names, for one of which the times stand.
+        compared: what `Work.gradients` returns.
     """
+    ours = our_place(results)
     first = results[0]
     times, ratios, missed, remarks = [], [], [], []
     met = 0
     least = {(target.contestant, target.size): target.least for target in targets}
     for size, at_size in zip(sizes, results):
-        us = at_size[0]
+        us = at_size[ours]
         cells = []
         for result in at_size:
-            cells.append(milliseconds(result.quartiles[1]) if result.rounds else "–")
+            cells.append(milliseconds(result.quartiles[1] / count) if result.rounds else "–")
             if result.remark:
                 remarks.append((result.name, result.remark, label(size)))
         times.append([label(size), *cells])
         cells = []
-        for result in at_size[1:]:
+        for result in at_size[ours + 1 :]:
             target = least.get((result.name, tuple(size.values())))
             wanted = f" (≥ {target:g})" if target else ""
             if not (result.rounds and us.rounds):
@@ -106,25 +124,29 @@ def timing_tables(
     disturbed, rounds = sum(r.disturbed for r in timed), sum(len(r.rounds) for r in timed)
     quiet = is_quiet(disturbed, rounds)
     agree = max((r.difference for at_size in results for r in at_size if r.rounds), default=0.0)
+    stand_in = f"; ours is {first[ours].name}" if ours else ""
     parts = [
-        "Median of a call, ms:",
+        f"Median of a {each}, ms:",
         table([", ".join(sizes[0]), *(r.name for r in first)], times),
-        "Theirs / ours, median over the rounds [quartiles] (target):",
-        table([", ".join(sizes[0]), *(r.name for r in first[1:])], ratios),
-        *_remark_list(remarks),
+        f"Theirs / ours, median over the rounds [quartiles] (target){stand_in}:",
+        table([", ".join(sizes[0]), *(r.name for r in first[ours + 1 :])], ratios),
+        *remark_list(remarks),
         *disturbance(disturbed, rounds),
-        *(_verdict(met, missed) if quiet else []),
-        f"The contestants' gradients differ by at most {agree:.0e} of an array's largest entry.",
+        *(verdict(met, missed) if quiet else []),
+        f"The contestants' {compared} differ by at most {agree:.0e} of an array's largest entry.",
     ]
     return Tables("\n\n".join(parts), quiet)
 
 
-def _remark_list(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return one paragraph that lists the contestants without a time, with the reason."""
+def remark_list(remarks: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return one paragraph that lists the contestants without a time, with the reason and the sizes."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for name, remark, size in remarks:
         grouped.setdefault((name, remark), []).append(size)
-    lines = [f"- {name}: {remark} (at {'; '.join(sizes)})" for (name, remark), sizes in grouped.items()]
+    lines = [
+        f"- {name}: {remark} (at {'; '.join(sizes) if len(sizes) <= 12 else f'{len(sizes)} sizes'})"
+        for (name, remark), sizes in grouped.items()
+    ]
     return ["\n".join(lines)] if lines else []
 
 
@@ -141,7 +163,8 @@ def disturbance(disturbed: int, rounds: int) -> list[str]:
     return [f"Other programs were at work beside {disturbed} of {rounds} rounds.{verdict}"]
 
 
-def _verdict(met: int, missed: Sequence[str]) -> list[str]:
+def verdict(met: int, missed: Sequence[str]) -> list[str]:
+    """Return paragraphs that say how many targets were met, and list those that were missed."""
     if missed:
         return [f"Targets: {met} met, {len(missed)} **missed**:", "\n".join(f"- {line}" for line in missed)]
     return [f"Targets: all {met} met."] if met else []

@@ -17,7 +17,19 @@ SIZES = [
         (100, 64, 512, 512),
     )
 ]
-"""T steps, B sequences, I features of x(t), H units of h(t)."""
+"""T steps, B sequences, I features of x(t), H units of h(t). Implementations are tuned at these sizes."""
+OTHER_SIZES = [
+    dict(zip("TBIH", size))
+    for size in (
+        (28, 128, 28, 100),  # images of 28 × 28 pixels, read row by row
+        (300, 1, 26, 140),  # a spoken sentence: three seconds of 26 features, one sentence at a time
+        (35, 20, 300, 650),  # a language model: 20 streams of text, word vectors of 300 numbers
+        (100, 3, 3, 900),  # handwriting: the pen's dx, dy and whether it is lifted, three lines at a time
+        (192, 64, 5, 40),  # forecasts: a week and a day of hourly values, with the hour, the weekday, …
+        (49, 8, 10, 118),  # a keyword spotter: one second of sound in 49 frames
+    )
+]
+"""Sizes of applications at which nothing is tuned: they show whether what is fast at SIZES is so elsewhere."""
 QUICK_SIZES = SIZES[:3]
 
 

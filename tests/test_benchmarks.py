@@ -15,8 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import chain, fused, gpu, import_time, memory, mlp, op_by_op
+from benchmarks.__main__ import ALL
 from benchmarks.contestant import Contestant, OwnProcess, Work
-from benchmarks.page import Target, milliseconds, timing_tables
+from benchmarks.page import README, Target, milliseconds, replace_block, timing_tables
 from benchmarks.timing import Plan, Result, contest, largest_difference, ratio
 
 PLAN = Plan(total=0.0, turn=0.0, rounds=4, restarts=1, pause=0.0, patience=0.0)
@@ -179,7 +180,7 @@ PAIRS = [
         for theirs, package in ((module.torch_eager, "torch"), (module.autograd, "autograd"), (module.mygrad, "mygrad"))
     ),
     *(
-        (cell, functools.partial(fused.ours, cell), functools.partial(theirs, cell), package)
+        (cell, functools.partial(fused.ours, cell, "fused"), functools.partial(theirs, cell), package)
         for cell in ("RNN", "LSTM", "GRU")
         for theirs, package in ((fused.torch_module, "torch"), (fused.jax_scan, "jax"))
     ),
@@ -223,13 +224,84 @@ def test_tables_and_targets() -> None:
     assert "1.50 [1.50, 1.50] (≥ 1.3)" in page
     assert "**0.50** [0.50, 0.50] (≥ 0.9)" in page
     assert "Targets: 1 met, 1 **missed**" in page
-    assert [milliseconds(s) for s in (1.234e-4, 1.234e-3, 12.34e-3, 0.1234, 1.234)] == [
+    assert [milliseconds(s) for s in (0.0, 1.234e-5, 1.234e-4, 1.234e-3, 12.34e-3, 0.1234, 1.234)] == [
+        "0",
+        "0.0123",
         "0.123",
         "1.23",
         "12.3",
         "123",
         "1234",
     ]
+
+
+def test_a_contestant_without_a_time_is_replaced_by_the_next_as_ours() -> None:
+    rows = [
+        [Result("native", remark="no compiler"), Result("numpy", [[k * 2e-3]]), Result("torch", [[k * 5e-3]])]
+        for k in (1, 2)
+    ]
+    sizes = [{"T": 1, "B": 1}, {"T": 2, "B": 1}]
+    page, _ = timing_tables(sizes, rows, [Target("torch", (2, 1), 2.0)], each="frame", count=10)
+    assert "Median of a frame, ms" in page
+    assert "| 1, 1 |      – | 0.200 | 0.500 |" in page
+    assert "(target); ours is numpy:" in page
+    assert "| 2, 1 | 2.50 [2.50, 2.50] (≥ 2) |" in page
+    assert "- native: no compiler (at 1, 1; 2, 1)" in page
+    assert "all 1 met" in page
+
+
+def test_geometric_means_are_those_of_their_groups() -> None:
+    tuned, other = fused.SIZES[0], fused.OTHER_SIZES[0]
+    names = (fused.NATIVE, fused.NUMPY, fused.TORCH, fused.JAX)
+    rows = [
+        (cell, size, [Result(name, [[seconds]]) for name, seconds in zip(names, times, strict=True)])
+        for cell, size, times in (
+            ("RNN", tuned, (1.0, 2.0, 3.0, 1.0)),
+            ("LSTM", tuned, (2.0, 4.0, 4.0, 2.0)),
+            ("LSTM", other, (1.0, 8.0, 4.0, 1.0)),
+        )
+    ]
+    text = "\n\n".join(fused.means(rows, quiet=True))
+    cells = {
+        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
+        for line in text.splitlines()
+        if "|" in line
+    }
+    assert cells["LSTM"] == ["4.00 over 2 (≥ 1.5)", "2.83 over 2", "1.00 over 2"]
+    assert cells["GRU"] == ["–"] * 3
+    assert cells["all"] == ["3.17 over 3", "2.88 over 3 (≥ 2.2)", "**1.00** over 3 (≥ 1.5)"]
+    assert cells["all, sizes tuned at"][1] == "2.45 over 2"
+    assert cells["all, other sizes"][1] == "4.00 over 1"
+    assert "Targets: 2 met, 1 **missed**" in text
+    assert "JAX scan, jitted, all: 1.00, wanted 1.5" in text
+
+
+def test_an_implementation_that_is_missing_gets_a_remark() -> None:
+    entrants = [
+        Contestant("minigrad native", functools.partial(fused.ours, "RNN", "none such"), "minigrad_rnn"),
+        Contestant("minigrad NumPy sequence", functools.partial(fused.ours, "RNN", "fused"), "minigrad_rnn"),
+    ]
+    (results,) = contest(entrants, [TINY], PLAN, one_process=True)
+    assert [bool(result.rounds) for result in results] == [False, True]
+    assert "none such" in (results[0].remark or "")
+    page, _ = timing_tables([TINY], [results], [])
+    assert "ours is minigrad NumPy sequence" in page
+
+
+def test_the_other_sizes_are_unlike_those_that_are_tuned_at() -> None:
+    others = fused.OTHER_SIZES
+    assert len(others) == len(fused.SIZES) == 6
+    assert all(size["I"] != size["H"] for size in others)
+    assert {size["B"] for size in others} >= {1, 3, 8, 20}
+    assert all(size["H"] % 16 for size in others)
+    assert not {size["H"] for size in others} & {size["H"] for size in fused.SIZES}
+
+
+def test_every_benchmark_has_its_block_in_the_page() -> None:
+    page = README.read_text(encoding="utf-8")
+    for name in ALL:
+        assert "new text" in replace_block(page, name, "new text")
+        assert f"`{name}`" in page
 
 
 def test_import_time_is_a_time_or_an_error() -> None:
@@ -245,7 +317,7 @@ def test_peak_counts_arrays() -> None:
 
 def test_a_truncated_run_needs_no_more_memory_for_a_longer_sequence() -> None:
     ways = memory.implementations("RNN")
-    short, long = (np.zeros((T, memory.BATCH, memory.INPUT), np.float32) for T in (32, 128))
+    short, long = (np.zeros((T, memory.BATCH, memory.INPUT), np.float32) for T in (64, 512))
     for way, work in ways.items():
         before, after = (memory.peak(functools.partial(work, xs)) for xs in (short, long))
         assert after < 1.1 * before if "truncated" in way else 2.5 * before < after
