@@ -1,0 +1,37 @@
+"""Call describes one sequence to the C library: the mirror of `Sequence` in source/sequence.h, filled from arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+Array = Any
+
+INTEGERS = "kind T B I H P backward saves rows chunk"
+ROWS = "example length first"
+INPUTS = "xs h0 c0 Wc Wr b br p Wp"
+OUTPUTS = "hs hT cs cT"
+PACKED = "packed_Wc packed_Wr packed_Wn packed_Wp packed_b"
+PACKED_BACKWARD = "packed_WcT packed_WrT packed_WnT packed_WpT"
+GRADIENTS = "dxs dh0 dc0 dWc dWr db dbr dp dWp D"
+
+FIELDS = (
+    *((name, ctypes.c_long) for name in INTEGERS.split()),
+    *((name, ctypes.c_void_p) for name in ROWS.split()),
+    *((name, ctypes.c_void_p) for name in INPUTS.split()),
+    *((name, ctypes.c_long) for name in ("xs_step", "xs_example")),
+    *((name, ctypes.c_void_p) for name in OUTPUTS.split()),
+    *((name, ctypes.c_long) for name in ("M", "panels", "units")),
+    *((name, ctypes.c_void_p) for name in PACKED.split()),
+    *((name, ctypes.c_void_p) for name in ("Z", "C", "m")),
+    *((name, ctypes.c_void_p) for name in PACKED_BACKWARD.split()),
+    *((name, ctypes.c_void_p) for name in ("dhs", "dhT", "dcs", "dcT")),
+    *((name, ctypes.c_long) for name in ("dhs_step", "dhs_example", "dhs_unit")),
+    *((name, ctypes.c_void_p) for name in GRADIENTS.split()),
+)
+
+
+class Call(ctypes.Structure):
+    """One call of the library; see source/sequence.h for what the fields mean."""
+
+    _fields_ = FIELDS

@@ -1,0 +1,114 @@
+// Products of packed weights with a few columns at a time: the accumulators stay in registers.
+//
+// A weight matrix is packed in panels of M vectors of output rows: panel[k][m] are M · LANES rows' weights of input k.
+// Every output is summed over k = 0, 1, 2, … one after the other, whatever the number of columns at a time: the result
+// of a column does not depend on the others.
+#pragma once
+
+#include "sequence.h"
+
+
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MOST_COLUMNS 8
+static const int TILE_COLUMNS[5] = {0, 8, 8, 8, 6};  // by M: up to 24 accumulators of 32 registers
+#else
+#define MOST_COLUMNS 8
+static const int TILE_COLUMNS[5] = {0, 8, 4, 3, 2};  // 8 or 9 of 16
+#endif
+
+// Inputs in several segments of the same length, a fixed step apart; the weights lie one after the other.
+typedef struct {
+    long segments, length, step;
+} Inputs;
+
+// out[c][m] += Σ_k panel[k][m] · x[c][k]
+INLINE void tile(const int M, const int C, Inputs in, const scalar* panel, const scalar* const* x, scalar* const* out) {
+    Real sum[MOST_COLUMNS][4];
+    const scalar* at[MOST_COLUMNS];
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) {
+        at[c] = x[c];
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m) sum[c][m] = load(out[c] + m * LANES);
+    }
+    for (long s = 0; s < in.segments; ++s) {
+#pragma GCC unroll 2
+        for (long k = 0; k < in.length; ++k) {
+            Real w[4];
+#pragma GCC unroll 4
+            for (int m = 0; m < M; ++m) w[m] = load(panel + m * LANES);
+#pragma GCC unroll 8
+            for (int c = 0; c < C; ++c) {
+#pragma GCC unroll 4
+                for (int m = 0; m < M; ++m) sum[c][m] += w[m] * at[c][k];
+            }
+            panel += M * LANES;
+        }
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) at[c] += in.step;
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) {
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m) store(out[c] + m * LANES, sum[c][m]);
+    }
+}
+
+// out[c][m] += Σ_n panel[n][m] · z[n · stride + c]: a block of a weight's gradient, summed over (t, example).
+INLINE void outer_tile(
+    const int M, const int C, long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) {
+    Real sum[MOST_COLUMNS][4];
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) {
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m) sum[c][m] = (Real){0};
+    }
+#pragma GCC unroll 2
+    for (; n > 0; --n) {
+        Real w[4];
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m) w[m] = load(panel + m * LANES);
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) {
+#pragma GCC unroll 4
+            for (int m = 0; m < M; ++m) sum[c][m] += w[m] * z[c];
+        }
+        panel += M * LANES;
+        z += stride;
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) {
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m) store(out[c] + m * LANES, load(out[c] + m * LANES) + sum[c][m]);
+    }
+}
+
+#define SIZES(DO, M) DO(M, 1) DO(M, 2) DO(M, 3) DO(M, 4) DO(M, 5) DO(M, 6) DO(M, 7) DO(M, 8)
+#define DEFINE(M, C)                                                                                             \
+    static void tile_##M##_##C(Inputs in, const scalar* panel, const scalar* const* x, scalar* const* out) {     \
+        tile(M, C <= MOST_##M ? C : 1, in, panel, x, out);                                                       \
+    }                                                                                                            \
+    static void outer_tile_##M##_##C(long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) { \
+        outer_tile(M, C <= MOST_##M ? C : 1, n, panel, z, stride, out);                                          \
+    }
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MOST_1 8
+#define MOST_2 8
+#define MOST_3 8
+#define MOST_4 6
+#else
+#define MOST_1 8
+#define MOST_2 4
+#define MOST_3 3
+#define MOST_4 2
+#endif
+SIZES(DEFINE, 1) SIZES(DEFINE, 2) SIZES(DEFINE, 3) SIZES(DEFINE, 4)
+
+typedef void (*Tile)(Inputs, const scalar*, const scalar* const*, scalar* const*);
+typedef void (*OuterTile)(long, const scalar*, const scalar*, long, scalar* const*);
+#define NAME(M, C) tile_##M##_##C,
+#define OUTER_NAME(M, C) outer_tile_##M##_##C,
+static const Tile TILES[5][8] = {{0}, {SIZES(NAME, 1)}, {SIZES(NAME, 2)}, {SIZES(NAME, 3)}, {SIZES(NAME, 4)}};
+static const OuterTile OUTER_TILES[5][8] = {
+    {0}, {SIZES(OUTER_NAME, 1)}, {SIZES(OUTER_NAME, 2)}, {SIZES(OUTER_NAME, 3)}, {SIZES(OUTER_NAME, 4)}};
