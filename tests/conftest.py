@@ -18,7 +18,7 @@ import pytest
 import minigrad as mg
 from minigrad.backend import BackendError, get_backend
 from minigrad.engine.primitive import REGISTRY
-from tests.support import strict_device
+from tests.support import native_library, strict_device
 from tests.support.cuda_on_cpu.fixtures import compiled_kernels, kernels_anywhere, kernels_on_cpu, launch_settings  # noqa: F401
 
 hypothesis.settings.register_profile(
@@ -42,6 +42,12 @@ class TestedBackend:
     """Converts a host array or nested list to a device array."""
     no_sync: Callable[[], AbstractContextManager[None]]
     """Context manager in which the stand-in device rejects synchronisation."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_sequences() -> None:
+    """The compiled sequences are there before the first test, whose time a busy compiler would take."""
+    native_library.compile_at_leisure()
 
 
 @pytest.fixture(autouse=True)

@@ -31,11 +31,14 @@ class KernelSpec:
     kind: str
     """The cell's name among the kernels, one of `cuda.planner.CELLS`."""
     refused: str
-    """Why no kernel serves the cell's options, or ""."""
+    """Why no CUDA kernel serves the cell's options, or ""."""
     weights: Callable[[], tuple[Any, ...]]
-    """Returns Wc, Wr, b and, for a cell that adds a bias only to Wr h(t−1), br; the biases may be None."""
+    """Returns Wc, Wr, b and, for a cell that adds a bias only to Wr h(t−1), br; the biases may be None. An LSTM with
+    peepholes or a projection adds p and Wp, one of which may be None."""
     step: Callable[..., tuple[Tensor, ...]]
     """`step(x, state, h, *weights)`: one step op by op."""
+    refused_in_c: str = ""
+    """Why no compiled sequence serves the cell's options, or ""."""
 
 
 class Cell(nn.Module):

@@ -139,7 +139,8 @@ class LSTMCell(Cell):
     def kernel_spec(self) -> KernelSpec:
         options = {"peephole": self.peephole, "proj_size": self.proj_size}
         refused = next((f"no kernel serves {name}={value}" for name, value in options.items() if value), "")
-        return KernelSpec("lstm", refused, lambda: (self.Wc, self.Wr, self.total_bias()), lstm_step)
+        extra = (self.p, self.Wp) if refused else ()
+        return KernelSpec("lstm", refused, lambda: (self.Wc, self.Wr, self.total_bias(), *extra), lstm_step)
 
     def extra_repr(self) -> str:
         options = [f"{name}={value}" for name in ("proj_size", "peephole") if (value := getattr(self, name))]

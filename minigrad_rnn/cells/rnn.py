@@ -75,6 +75,7 @@ class RNNCell(Cell):
             refused,
             lambda: (self.Wc, self.Wr, self.total_bias()),
             step,
+            refused,
         )
 
 

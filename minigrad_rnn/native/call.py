@@ -15,7 +15,7 @@ PACKED = "packed_Wc packed_Wr packed_Wn packed_Wp packed_b"
 PACKED_BACKWARD = "packed_WcT packed_WrT packed_WnT packed_WpT"
 GRADIENTS = "dxs dh0 dc0 dWc dWr db dbr dp dWp D"
 
-FIELDS = (
+FIELDS: list[tuple[str, type[Any]]] = [
     *((name, ctypes.c_long) for name in INTEGERS.split()),
     *((name, ctypes.c_void_p) for name in ROWS.split()),
     *((name, ctypes.c_void_p) for name in INPUTS.split()),
@@ -28,7 +28,7 @@ FIELDS = (
     *((name, ctypes.c_void_p) for name in ("dhs", "dhT", "dcs", "dcT")),
     *((name, ctypes.c_long) for name in ("dhs_step", "dhs_example", "dhs_unit")),
     *((name, ctypes.c_void_p) for name in GRADIENTS.split()),
-)
+]
 
 
 class Call(ctypes.Structure):

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.backend import Backend, backend_of
+from minigrad.backend import NUMPY, Backend, backend_of
 from minigrad.validation import check_choice, check_flag, check_integer, check_probability
 
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths
 from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
+from ..native import library, sequence as native
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
 from .masks import Masks, draw_masks, to_backend
 from .states import stacked, stacked_over_time, unstacked
 
 State = Any
-IMPLEMENTATIONS = ("auto", "graph", "fused")
+IMPLEMENTATIONS = ("auto", "graph", "fused", "native")
 MERGES = ("concat", "sum", "mean")
 
 
@@ -44,9 +45,12 @@ class Recurrence(nn.Module):
         reverse: whether the one direction is backward: every layer reads from a sequence's last step to its first, and
             its cells are named `backward{l}`. Outputs stay in the order of xs; the state is that after step 0.
         impl: the implementation: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's
-            whole sequence as one primitive; "auto" takes "fused" where it can. `implementation` names the one that ran
-            last. "fused" does not support recurrent dropout, zoneout, a cell without a `sequence` or options that its
-            sequence does not know, and raises an error for them. Its second derivatives run through the graph.
+            whole sequence as one primitive, in NumPy or on a device in kernels; "native" does so in C on the CPU, for
+            RNN, LSTM and GRU, compiled at first use; "auto" takes the fastest that can. `implementation` names the one
+            that ran last. "fused" and "native" do not support recurrent dropout, zoneout, a cell without a `sequence`
+            or options that its sequence does not know, and raise an error for them. Their second derivatives run
+            through the graph. With "native" a sequence's outputs, states and gradients, but for those of the weights,
+            are bitwise the same alone, in any batch, padded or not, with any number of threads.
         initial_state: "zeros" or "learned" (slide 69).
         cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on set their own.
         rng: draws initial weights and dropout masks, on the host, so that a seed gives the same numbers on every
@@ -146,8 +150,12 @@ class Recurrence(nn.Module):
         # blocks[k][direction] is a stack of cell names, bottom first; a block's directions are merged at its top.
         self.blocks = [names] if separate else [[[name] for name in layer] for layer in zip(*names)]
         self.cell_names = [name for block in self.blocks for stack in block for name in stack]
-        if impl == "fused" and (why := self.fused_refusal()):
-            raise ValueError(f"{type(self).__name__}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
+        if impl in ("fused", "native") and (why := self.fused_refusal()):
+            raise ValueError(f"{type(self).__name__}: impl: got {impl!r}, but {why}; want 'graph' or 'auto'")
+        if impl == "native":
+            if why := native.refusal(self.cells[0]):
+                raise ValueError(f"{type(self).__name__}: impl: got 'native', but {why}; want 'fused' or 'auto'")
+            library.library(self.cells[0].reference_parameter().dtype)
 
     def fused_refusal(self) -> str:
         """Why the fused implementation does not support these options; "" if it does."""
@@ -168,9 +176,16 @@ class Recurrence(nn.Module):
 
     @property
     def implementation(self) -> str | None:
-        """What ran the last call: "graph" or "fused"; on a device with kernels how the last layer ran, and why:
-        "persistent", one launch for all steps; "two launches a step", a product and a kernel; "op by op", no kernel."""
+        """What ran the last call: "graph", "fused" or "native"; "fused (…)" says why it was not native, where the
+        compiler is the reason. On a device with kernels how the last layer ran, and why: "persistent", one launch for
+        all steps; "two launches a step", a product and a kernel; "op by op", no kernel."""
+        if self._implementation == "fused" and self.impl == "auto" and self._plan is None and self._host():
+            why = library.refusal(self.cells[0].reference_parameter().dtype)
+            return "fused" if native.refusal(self.cells[0]) or not why else f"fused (native: {why.splitlines()[0]})"
         return self._implementation if self._plan is None else str(self._plan)
+
+    def _host(self) -> bool:
+        return backend_of(self.cells[0].reference_parameter()._array) is NUMPY
 
     @property
     def cells(self) -> list[Cell]:
@@ -209,7 +224,7 @@ class Recurrence(nn.Module):
         else:
             check_masks(name, dict(zip(self.cell_names, cells)), masks, T, B)
         masks = to_backend(masks, backend) if masks else {}
-        self._note(self._choose(masks), None)
+        self._note(self._choose(masks, backend), None)
         if len(cells) == 1:
             mask = masks.get(self.cell_names[0], NO_MASKS).input
             if mask is not None:
@@ -273,6 +288,9 @@ class Recurrence(nn.Module):
     ) -> list[tuple[Tensor, ...]]:
         """Run one cell, or one of each direction, over xs and an initial state each; returns what `unroll` does."""
         layer = [(name, name.startswith("backward"), getattr(self, name)) for name in names]
+        if self._implementation == "native":
+            cells = [cell for _, _, cell in layer]
+            return native.run_sequences(cells, inputs, len(layer) == 1 and layer[0][1], spans, every_state)
         if self._implementation == "fused":
             if backend.kernels is not None:
                 cells = [cell for _, _, cell in layer]
@@ -293,19 +311,29 @@ class Recurrence(nn.Module):
             for (name, backward, cell), (xs, state) in zip(layer, inputs)
         ]  # fmt: skip
 
-    def _choose(self, masks: Masks) -> str:
+    def _choose(self, masks: Masks, backend: Backend) -> str:
         """The implementation of a call with these masks."""
         inside_steps = bool(masks) and any(m.recurrent is not None or m.zoneout for m in masks.values())
-        if self.impl == "auto":
-            return "graph" if inside_steps or self.fused_refusal() else "fused"
-        if self.impl == "fused" and inside_steps:
+        impl = self.impl
+        if impl == "auto":
+            if inside_steps or self.fused_refusal():
+                return "graph"
+            cell: Cell = getattr(self, self.cell_names[0])
+            if backend is not NUMPY or native.refusal(cell) or library.refusal(cell.reference_parameter().dtype):
+                return "fused"
+            return "native"
+        if impl == "graph":
+            return impl
+        if inside_steps:
             raise ValueError(
                 f"{type(self).__name__}: masks: got some for recurrent dropout or zoneout, which act inside the steps; "
                 "want impl='graph' or 'auto'"
             )
-        if self.impl == "fused" and (why := self._hooks_refusal()):
-            raise ValueError(f"{type(self).__name__}: impl: got 'fused', but {why}; want 'graph' or 'auto'")
-        return self.impl
+        if why := self._hooks_refusal():
+            raise ValueError(f"{type(self).__name__}: impl: got {impl!r}, but {why}; want 'graph' or 'auto'")
+        if impl == "native" and backend is not NUMPY:
+            raise mg.BackendError(f"{type(self).__name__}: impl: got 'native' on {backend.name}, want 'auto' or numpy")
+        return impl
 
     def merge_directions(self, tops: list[Tensor]) -> Tensor:
         """Return the outputs of one or two directions, (…, H) each, as one."""

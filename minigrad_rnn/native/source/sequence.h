@@ -12,7 +12,6 @@
 
 #include "vector.h"
 
-#define INLINE EQUATION
 
 // The first `lanes` numbers, or a whole vector if there are more.
 INLINE Real load_up_to(const scalar* from, long lanes) { return lanes >= LANES ? load(from) : load_part(from, lanes); }

@@ -33,7 +33,7 @@ INLINE void tile(const int M, const int C, Inputs in, const scalar* panel, const
         for (int m = 0; m < M; ++m) sum[c][m] = load(out[c] + m * LANES);
     }
     for (long s = 0; s < in.segments; ++s) {
-#pragma GCC unroll 2
+
         for (long k = 0; k < in.length; ++k) {
             Real w[4];
 #pragma GCC unroll 4
@@ -64,7 +64,7 @@ INLINE void outer_tile(
 #pragma GCC unroll 4
         for (int m = 0; m < M; ++m) sum[c][m] = (Real){0};
     }
-#pragma GCC unroll 2
+
     for (; n > 0; --n) {
         Real w[4];
 #pragma GCC unroll 4

@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad_rnn import GRU, LSTM, RNN, Truncation
+from tests.support.native_library import fastest
 
 I, H, T, B = 3, 4, 5, 2
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
@@ -38,7 +39,7 @@ def test_hooks_see_every_step(kind: str, impl: str) -> None:
     after.remove()
     assert not net.fused_refusal()
     net(xs)
-    assert net.implementation == ("fused" if impl == "auto" else "graph")
+    assert net.implementation == ("graph" if impl == "graph" else fastest())
 
 
 def test_naming_fused_refuses_hooks() -> None:
