@@ -273,7 +273,7 @@ def test_the_flags(fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch
     fake.write("exit 1")
     library.refusal("float64")
     (call,) = fake.arguments()
-    assert {"-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast"} <= set(call)
+    assert {"-O2", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast"} <= set(call)
     assert "-DREAL_IS_DOUBLE=1" in call
     assert "-ffast-math" not in call
     assert "-O0" not in call
