@@ -48,8 +48,8 @@ def work(cell: str, impl: str, T: int, B: int, H: int) -> Work:
 
 
 def brief(plan: Plan) -> Plan:
-    """Return a plan for many sizes: a third of the time, and one process for each contestant."""
-    return dataclasses.replace(plan, total=plan.total / 3, turn=plan.turn / 2, rounds=min(plan.rounds, 9), restarts=1)
+    """Return a plan for many sizes: a quarter of the time, and one process for each contestant."""
+    return dataclasses.replace(plan, total=plan.total / 4, turn=plan.turn / 2, rounds=min(plan.rounds, 9), restarts=1)
 
 
 class Choice(NamedTuple):
