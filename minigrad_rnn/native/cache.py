@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .errors import NativeError
+from .errors import NativeError, TimeLimitError
 
 VARIABLE = "MINIGRAD_CACHE"
 DAY = 86_400.0
@@ -165,23 +165,26 @@ def store(library: Path, folder: Path, name: str) -> Path:
     return target
 
 
-def note_timeout(folder: Path, name: str, reason: str) -> None:
-    """Remember for a day that it took too long, so that not every program waits for it; where the folder allows it."""
-    with contextlib.suppress(OSError):
-        path = folder / f"{name}{TIMEOUT}"
-        with open(path, "w", encoding="utf-8", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
-            file.write(reason)
+@contextlib.contextmanager
+def timeouts_remembered(folder: Path, name: str, seconds: float) -> Iterator[None]:
+    """Note if the block takes longer than its limit of so many seconds, so that not every program waits in vain.
 
-
-def recent_timeout(folder: Path, name: str) -> str:
-    """Return the reason that `note_timeout` noted within the last day, or ""."""
+    Raises:
+        TimeLimitError: it does, or within the last day no fewer seconds were too few.
+    """
     path = folder / f"{name}{TIMEOUT}"
-    content = _content(path)
-    if content is None or time.time() - path.stat().st_mtime > DAY:
-        return ""
-    until = f"the last time; it is tried again after a day, or when {path} is removed"
-    first, *rest = content.decode(errors="replace").split("\n")
-    return "\n".join([f"{first} {until}", *rest])
+    noted = re.match(r"(\d+\.?\d*)\n(.*)", (_content(path) or b"").decode(errors="replace"))
+    if noted and float(noted[1]) >= seconds and time.time() - path.stat().st_mtime < DAY:
+        raise TimeLimitError(f"{noted[2]} the last time; it is tried again after a day, or when {path} is removed")
+    try:
+        yield
+    except TimeLimitError as error:
+        with (
+            contextlib.suppress(OSError),  # where nothing can be written, nothing is remembered
+            open(path, "w", encoding="utf-8", opener=lambda file, flags: os.open(file, flags, 0o600)) as file,
+        ):
+            file.write(f"{seconds:g}\n{error}")
+        raise
 
 
 def tidy(folder: Path, fresh: Path) -> None:

@@ -15,7 +15,7 @@ from . import cache
 from .child_process import Deadline
 from .compiler import FLAGS, LIBRARIES, OPTIONAL_FLAGS, Compiler, compile_library, find_compiler
 from .cpu import description
-from .errors import NativeError, TimeLimitError
+from .errors import NativeError
 from .self_check import check_in_child
 
 HERE = Path(__file__).resolve().parent
@@ -25,6 +25,8 @@ HEADERS = HERE.parent / "gates"
 SWITCH = "MINIGRAD_NATIVE"
 TIME_LIMIT = 5.0
 """Seconds that the first use of a dtype may take: asking for the compiler's version, compiling and checking."""
+PATIENCE = 60.0
+"""The same for who asks for it, such as `python -m minigrad_rnn doctor`."""
 DEFINITIONS = {np.dtype(np.float32): "-DREAL_IS_DOUBLE=0", np.dtype(np.float64): "-DREAL_IS_DOUBLE=1"}
 LOGGER = "minigrad_rnn.native"
 
@@ -34,23 +36,24 @@ _origins: dict[np.dtype[np.generic], str] = {}
 _lock = threading.RLock()
 
 
-def library(dtype: npt.DTypeLike, *, again: bool = False) -> ctypes.CDLL:
+def library(dtype: npt.DTypeLike, *, patient: bool = False) -> ctypes.CDLL:
     """Return the compiled library of float32 or float64.
 
     The first call in a process takes it from the user's cache or compiles it, which ends within TIME_LIMIT. What was
-    found then holds for the process, a failure too, unless `again` asks to try once more. The compiler is CC, or cc,
-    gcc or clang; MINIGRAD_CACHE names another folder for the cache, and MINIGRAD_NATIVE=0 turns it all off.
+    found then holds for the process, a failure too; `patient` tries once more what failed, and waits up to PATIENCE
+    for a slow machine. The compiler is CC, or cc, gcc or clang; MINIGRAD_CACHE names another folder for the cache, and
+    MINIGRAD_NATIVE=0 turns it all off.
 
     Raises:
         NativeError: there is none here. The first line says why, the others are the compiler's words.
     """
     kind = np.dtype(dtype)
     found = _found.get(kind)
-    if found is None or (again and isinstance(found, str)):
+    if found is None or (patient and isinstance(found, str)):
         with _lock:  # two threads that ask at once compile once
             found = _found.get(kind)
-            if found is None or (again and isinstance(found, str)):
-                found = _found[kind] = _obtained_or_reason(kind, again)
+            if found is None or (patient and isinstance(found, str)):
+                found = _found[kind] = _obtained_or_reason(kind, PATIENCE if patient else TIME_LIMIT)
     if isinstance(found, str):
         raise NativeError(found)
     return found
@@ -77,10 +80,10 @@ def forget() -> None:
         _found.clear()
 
 
-def _obtained_or_reason(dtype: np.dtype[np.generic], again: bool) -> ctypes.CDLL | str:
+def _obtained_or_reason(dtype: np.dtype[np.generic], seconds: float) -> ctypes.CDLL | str:
     try:
         try:
-            return _obtained(dtype, again)
+            return _obtained(dtype, seconds)
         except OSError as error:
             raise NativeError(f"the compiled sequences cannot be used: {error}") from error
     except NativeError as error:
@@ -88,32 +91,27 @@ def _obtained_or_reason(dtype: np.dtype[np.generic], again: bool) -> ctypes.CDLL
         return str(error)
 
 
-def _obtained(dtype: np.dtype[np.generic], again: bool) -> ctypes.CDLL:
+def _obtained(dtype: np.dtype[np.generic], seconds: float) -> ctypes.CDLL:
     if (switch := os.environ.get(SWITCH, "")) not in ("", "1"):
         raise NativeError(f"{SWITCH}={switch} turns it off" + ("" if switch == "0" else " (want 0 or 1)"))
     if dtype not in DEFINITIONS:
         raise NativeError(f"dtype {dtype}: want float32 or float64")
     if not SOURCE.is_file():
         raise NativeError(f"this installation has no C source, want {SOURCE}")
-    deadline = Deadline(TIME_LIMIT)
+    deadline = Deadline(seconds)
     compiler, folder = find_compiler(), cache.cache_folder()
     if folder.exists():
         cache.refuse_shared(folder)
-    attempt = _name(dtype, compiler)
-    if not again and (reason := cache.recent_timeout(folder, attempt)):
-        raise NativeError(reason)
-    try:
+    with cache.timeouts_remembered(folder, _name(dtype, compiler), seconds):
         compiler = compiler.with_version(deadline)
-        name = _name(dtype, compiler)
-        if (path := cache.find(folder, name)) is not None:
-            try:
-                return _loaded(path, dtype, compiler)
-            except OSError:  # the system's libraries may be others than they were: compile it anew
-                pass
+    name = _name(dtype, compiler)
+    if (path := cache.find(folder, name)) is not None:
+        try:
+            return _loaded(path, dtype, compiler)
+        except OSError:  # the system's libraries may be others than they were: compile it anew
+            pass
+    with cache.timeouts_remembered(folder, name, seconds):
         path = _built(dtype, compiler, folder, name, deadline)
-    except TimeLimitError as error:
-        cache.note_timeout(folder, attempt, str(error))
-        raise
     return _loaded(path, dtype, compiler)
 
 

@@ -148,27 +148,51 @@ def test_a_timeout_is_remembered_for_a_day(fake: Fake, place: Workplace, monkeyp
     assert len(fake.arguments()) == 1
     library.forget()  # as in the next process
     reason = library.refusal("float32")
-    assert "the last time; it is tried again after a day" in reason
-    assert len(fake.arguments()) == 1
-    with pytest.raises(NativeError):
-        library.library("float32", again=True)
-    assert len(fake.arguments()) == 2
     (record,) = place.cache.iterdir()
-    assert str(record) in reason
+    assert "was stopped: it took longer than 1 s the last time; it is tried again after a day" in reason
+    assert reason.endswith(f"or when {record} is removed")
+    assert len(fake.arguments()) == 1
     os.utime(record, (0, 0))
     library.forget()
     library.refusal("float32")
-    assert len(fake.arguments()) == 3
+    assert len(fake.arguments()) == 2
 
 
-def test_again_tries_once_more(fake: Fake, place: Workplace, cc: str) -> None:
+@pytest.mark.parametrize("content", ["", "rubbish", "1.2.3.4\n", "\xff\n\n"])
+def test_a_record_of_a_timeout_that_cannot_be_read_counts_for_nothing(
+    fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setattr(library, "TIME_LIMIT", 1.0)
+    fake.write("exec sleep 600")
+    library.refusal("float32")
+    (record,) = place.cache.iterdir()
+    record.write_text(content)
+    library.forget()
+    library.refusal("float32")
+    assert len(fake.arguments()) == 2
+
+
+def test_who_is_patient_waits_longer_and_tries_again(
+    fake: Fake, place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "TIME_LIMIT", 0.5)
+    fake.write(f'sleep 1; exec {shlex.quote(cc)} "$@"')
+    assert "was stopped: it took longer than 0.5 s" in library.refusal("float32")
+    assert library.library("float32", patient=True).answer() == 42
+    assert library.refusal("float32") == ""
+    library.forget()  # as in the next process
+    assert library.refusal("float32") == ""
+    assert len(fake.arguments()) == 2
+
+
+def test_who_is_patient_tries_again_what_failed(fake: Fake, place: Workplace, cc: str) -> None:
     fake.write("echo the disk is on fire; exit 7")
     for _ in range(2):
         with pytest.raises(NativeError, match="the disk is on fire"):
             library.library("float32")
     assert len(fake.arguments()) == 1
     fake.write(f'exec {shlex.quote(cc)} "$@"')
-    assert library.library("float32", again=True).answer() == 42
+    assert library.library("float32", patient=True).answer() == 42
     assert library.library("float32").answer() == 42
 
 
