@@ -22,7 +22,7 @@ from pathlib import Path
 from .errors import NativeError, TimeLimitError
 
 VARIABLE = "MINIGRAD_CACHE"
-DAY = 86_400.0
+HOUR, DAY = 3600.0, 86_400.0
 KEPT_DAYS, KEPT_FILES = 90, 64
 """When a file is written, others that were not loaded for so long are removed, and the oldest beyond this number."""
 LARGEST = 1 << 26
@@ -170,12 +170,12 @@ def timeouts_remembered(folder: Path, name: str, seconds: float) -> Iterator[Non
     """Note if the block takes longer than its limit of so many seconds, so that not every program waits in vain.
 
     Raises:
-        TimeLimitError: it does, or within the last day no fewer seconds were too few.
+        TimeLimitError: it does, or within the last hour no fewer seconds were too few.
     """
     path = folder / f"{name}{TIMEOUT}"
     noted = re.match(r"(\d+\.?\d*)\n(.*)", (_content(path) or b"").decode(errors="replace"))
-    if noted and float(noted[1]) >= seconds and time.time() - path.stat().st_mtime < DAY:
-        raise TimeLimitError(f"{noted[2]} the last time; it is tried again after a day, or when {path} is removed")
+    if noted and float(noted[1]) >= seconds and time.time() - path.stat().st_mtime < HOUR:
+        raise TimeLimitError(f"{noted[2]} the last time; it is tried again after an hour, or when {path} is removed")
     try:
         yield
     except TimeLimitError as error:

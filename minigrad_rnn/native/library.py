@@ -47,13 +47,7 @@ def library(dtype: npt.DTypeLike, *, patient: bool = False) -> ctypes.CDLL:
     Raises:
         NativeError: there is none here. The first line says why, the others are the compiler's words.
     """
-    kind = np.dtype(dtype)
-    found = _found.get(kind)
-    if found is None or (patient and isinstance(found, str)):
-        with _lock:  # two threads that ask at once compile once
-            found = _found.get(kind)
-            if found is None or (patient and isinstance(found, str)):
-                found = _found[kind] = _obtained_or_reason(kind, PATIENCE if patient else TIME_LIMIT)
+    found = _library_or_reason(np.dtype(dtype), patient)
     if isinstance(found, str):
         raise NativeError(found)
     return found
@@ -61,11 +55,8 @@ def library(dtype: npt.DTypeLike, *, patient: bool = False) -> ctypes.CDLL:
 
 def refusal(dtype: npt.DTypeLike) -> str:
     """Return "" if there is a compiled library of this dtype, else the reason why there is none."""
-    try:
-        library(dtype)
-    except NativeError as error:
-        return str(error)
-    return ""
+    found = _library_or_reason(np.dtype(dtype))
+    return found if isinstance(found, str) else ""
 
 
 def origin(dtype: npt.DTypeLike) -> str:
@@ -78,6 +69,16 @@ def forget() -> None:
     """Forget what was found, so that the next call of `library` looks again, at the environment too."""
     with _lock:
         _found.clear()
+
+
+def _library_or_reason(dtype: np.dtype[np.generic], patient: bool = False) -> ctypes.CDLL | str:
+    found = _found.get(dtype)
+    if found is None or (patient and isinstance(found, str)):
+        with _lock:  # two threads that ask at once compile once
+            found = _found.get(dtype)
+            if found is None or (patient and isinstance(found, str)):
+                found = _found[dtype] = _obtained_or_reason(dtype, PATIENCE if patient else TIME_LIMIT)
+    return found
 
 
 def _obtained_or_reason(dtype: np.dtype[np.generic], seconds: float) -> ctypes.CDLL | str:

@@ -157,3 +157,14 @@ def test_a_user_without_a_home(place: Workplace, cc: str, monkeypatch: pytest.Mo
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     assert "no cache folder: there is no home folder; MINIGRAD_CACHE can name another" in library.refusal("float32")
+
+
+def test_where_there_are_no_owners_and_modes(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(cache, "POSIX", False)
+    monkeypatch.delattr(os, "geteuid")
+    place.cache.mkdir(0o777)
+    for _ in range(2):
+        assert library.library("float32").answer() == 42
+        library.forget()
+    assert len(place.files()) == 1
