@@ -146,7 +146,8 @@ def verify(arguments: argparse.Namespace) -> int:
     if not arguments.tables:  # the table with the most rows among the models that have all implementations
         print("", max(results, key=lambda v: (v.rows[0].fused_reference is not None, len(v.rows))), "", sep="\n")
     failed = sum(not v.passed for v in results)
-    print(f"{len(results) - failed} of {len(results)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e})")
+    native = sum(not v.native_refusal for v in results)
+    print(f"{len(results) - failed} of {len(results)} passed (≤ {EXACT:.0e} and ≤ {DIFFERENCES:.0e}); native: {native}")
     return 1 if failed else 0
 
 

@@ -137,7 +137,7 @@ def check_series(
         want = f"({'B, T' if batch_first else 'T, B'}, {features}) or (T, {features})"
         raise ValueError(f"{caller}: {argument}: got shape {shape}, want {want}")
     if array.dtype != parameter.dtype or type(array) is not type(parameter._array):
-        check_like(caller, argument, xs, parameter)
+        xs = check_like(caller, argument, xs, parameter)
     unbatched = len(shape) == 2
     xs = xs[:, None] if unbatched else xs.swapaxes(0, 1) if batch_first else xs
     T, B = xs.shape[:2]

@@ -168,6 +168,15 @@ class Recurrence(nn.Module):
             return f"zoneout={self.zoneout!r} acts inside the steps"
         return ""
 
+    def native_refusal(self) -> str:
+        """Why no compiled sequence runs these options here, a compiler's words after the first line; "" if one does."""
+        cell = self.cells[0]
+        if why := self.fused_refusal() or native.refusal(cell):
+            return why
+        if not self._host():
+            return f"compiled sequences run on numpy, and the parameters are on {cell.reference_parameter().backend}"
+        return library.refusal(cell.reference_parameter().dtype)
+
     def _hooks_refusal(self) -> str:
         for name in self.cell_names:
             if getattr(self, name)._hooks:

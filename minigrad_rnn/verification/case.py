@@ -41,6 +41,8 @@ class VerificationCase(ABC):
     differentiable: bool
     """Whether the gradient is the divergence's derivative, which finite differences approximate."""
     implementations: tuple[str, ...]
+    native_refusal: str
+    """Why there is no compiled sequence among them; "" if there is one. The first line says why."""
     has_reference: bool
     """Whether there is a BPTT by hand."""
 

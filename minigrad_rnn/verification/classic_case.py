@@ -66,7 +66,8 @@ class ClassicCase(VerificationCase):
             float64_copy(model), values, divergence or joint_divergence(rng, backend), backend,
             f"{title}, float64 on {backend.name}", model.state_names,
             differentiable=not isinstance(model, Elman),  # whose gradient is cut at the link
-            implementations=("graph",), has_reference=True,
+            implementations=("graph",), native_refusal=f"no compiled sequence is written for {type(model).__name__}",
+            has_reference=True,
         )  # fmt: skip
 
     def state(self, values: Mapping[str, Any]) -> Any:

@@ -100,15 +100,18 @@ class RecurrenceCase(VerificationCase):
             title[0] = f"{type(whole).__name__}({title[0]})"
         title += ["lengths"] * bool(lengths) + ["masks"] * bool(masks) + [repr(truncation)] * bool(truncation)
         inside = any(m.recurrent is not None or m.zoneout for m in masks.values())
-        implementations = ("graph",) if inside or twin.fused_refusal() else ("graph", "fused")
+        implementations: tuple[str, ...] = ("graph",) if inside or twin.fused_refusal() else ("graph", "fused")
+        native_refusal = "the masks act inside the steps" if inside else twin.native_refusal()
+        if not native_refusal:
+            implementations += ("native",)
         has_reference = whole is twin and model.cell_type in REFERENCED
         if truncation is not None and not has_reference and len(implementations) == 1:
             got = f"some for a {model.cell_type.__name__} without a BPTT by hand or a fused sequence"
             raise TypeError(f"verify_bptt: truncation: got {got}: there is nothing to compare its gradient with")
         return RecurrenceCase(
             whole, values, divergence or joint_divergence(rng, backend), backend,
-            f"{', '.join(title)}, float64 on {backend.name}", names, truncation is None, implementations, has_reference,
-            lengths, masks, truncation,
+            f"{', '.join(title)}, float64 on {backend.name}", names, truncation is None, implementations,
+            native_refusal, has_reference, lengths, masks, truncation,
         )  # fmt: skip
 
     def call(self, model: Any, leaves: Mapping[str, Tensor]) -> tuple[Tensor, Any]:

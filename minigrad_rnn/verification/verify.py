@@ -1,10 +1,12 @@
-"""`verify_bptt`: compare the gradients of the tape, the fused sequence, the reference BPTT and finite differences.
+"""`verify_bptt`: compare the gradients of the tape, the fused and the compiled sequence, the reference BPTT and finite
+differences.
 
 Run it on any model of yours: the table says whether its gradients are right.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +26,7 @@ from .finite_differences import difference, direction, has_kink
 from .recurrence_case import RecurrenceCase
 
 EXACT = 1e-10
-"""What graph, fused and reference may differ by in float64, relative to the largest entry."""
+"""What graph, fused, native and reference may differ by in float64, relative to the largest entry."""
 DIFFERENCES = 1e-6
 """What the tape and the finite difference along a direction may differ by, relatively."""
 MARGIN = 16
@@ -37,8 +39,8 @@ HIDING = 1e-4
 class VerificationRow:
     """The relative errors of one quantity: a parameter's gradient, the input's, h(−1)'s, or the output itself.
 
-    None where there is nothing to compare: no reference, no fused implementation, or no derivative, as of a truncated
-    gradient.
+    None where there is nothing to compare: no reference, no fused or compiled implementation, or no derivative, as of a
+    truncated gradient.
     """
 
     name: str
@@ -46,6 +48,8 @@ class VerificationRow:
     graph_reference: float | None
     fused_reference: float | None
     graph_fused: float | None
+    native: float | None
+    """Of the compiled sequence, against the reference, or against the graph where there is none."""
     finite_difference: float | None
     rounding: float = 0.0
     """The relative error that rounding explains, if it is more than `EXACT`: of a gradient that is small because large
@@ -56,7 +60,8 @@ class VerificationRow:
     @property
     def exact(self) -> list[float]:
         """The errors between the implementations that must agree to `EXACT`."""
-        return [e for e in (self.graph_reference, self.fused_reference, self.graph_fused) if e is not None]
+        errors = (self.graph_reference, self.fused_reference, self.graph_fused, self.native)
+        return [error for error in errors if error is not None]
 
     @property
     def passed(self) -> bool:
@@ -70,6 +75,8 @@ class Verification:
 
     title: str
     rows: tuple[VerificationRow, ...]
+    native_refusal: str = ""
+    """Why there is no compiled sequence among what was compared; "" if there is one. The first line says why."""
 
     @property
     def passed(self) -> bool:
@@ -78,7 +85,7 @@ class Verification:
 
     @property
     def largest(self) -> float | None:
-        """The largest relative error between graph, fused and reference; None without any two of them."""
+        """The largest relative error between graph, fused, native and reference; None without any two of them."""
         return max((error for row in self.rows for error in row.exact), default=None)
 
     @property
@@ -89,20 +96,25 @@ class Verification:
     def __str__(self) -> str:
         width = max(len("gradient of"), *(len(row.name) for row in self.rows))
         shapes = max(len("shape"), *(len(str(row.shape)) for row in self.rows))
-        heads = [("graph–", "reference"), ("fused–", "reference"), ("graph–", "fused"), ("differ-", "ences")]
+        heads = [("graph–", "reference"), ("fused–", "reference"), ("graph–", "fused"), ("native–", "reference")]
         if self.rows[0].graph_reference is None:
-            heads[:2] = [("no", "reference")]
+            heads = [("no", "reference"), ("graph–", "fused"), ("native–", "graph")]
+        heads.append(("differ-", "ences"))
         widths = [max(7, *map(len, head)) for head in heads]
         lines = [self.title]
         for k, names in enumerate((("gradient of", "shape"), ("", ""))):
             columns = "  ".join(f"{head[k]:>{w}}" for head, w in zip(heads, widths))
             lines.append(f"  {names[0]:{width}}  {names[1]:{shapes}}  {columns}")
         for row in self.rows:
-            errors = [row.graph_reference, row.fused_reference, row.graph_fused, row.finite_difference][-len(heads) :]
+            errors = [row.graph_reference, row.fused_reference, row.graph_fused, row.native, row.finite_difference]
+            errors = errors[-len(heads) :]
             cells = "  ".join(f"{'–' if e is None else format(e, '.1e'):>{w}}" for e, w in zip(errors, widths))
             lines.append(f"  {row.name:{width}}  {row.shape!s:{shapes}}  {cells}{_remark(row)}")
+        if self.native_refusal:
+            reason = f"  not native: {self.native_refusal.partition(chr(10))[0]}"
+            lines += textwrap.wrap(reason, 79, subsequent_indent="    ")
         verdict = "passed" if self.passed else "FAILED"
-        lines.append(f"  {verdict}: want ≤ {EXACT:.0e} between the three, ≤ {DIFFERENCES:.0e} to finite differences")
+        lines.append(f"  {verdict}: want ≤ {EXACT:.0e} between them, ≤ {DIFFERENCES:.0e} to finite differences")
         return "\n".join(lines)
 
 
@@ -128,6 +140,9 @@ def verify_bptt(
 
     The model is left as it is: the gradients are those of copies in float64 on its backend. If no state is given, h(−1)
     is drawn at random, or the learned one is used.
+
+    The column "native" is that of `impl="native"`, a sequence compiled from C. Where there is none for the model, or it
+    cannot be compiled on this machine, the column has dashes and a line under the table says why.
 
     Where gradients are small because units are saturated or terms cancel, their relative errors are large. They are
     held against what changes in the last bits of every operation's value do, and the table says so. If the values lie
@@ -195,18 +210,26 @@ def verify_bptt(
             else row
             for row in rows
         ]
-    return Verification(case.title, tuple(rows))
+    return Verification(case.title, tuple(rows), case.native_refusal)
 
 
 def _compared(case: VerificationCase) -> tuple[list[VerificationRow], Gradients]:
     """The errors between the case's implementations, and the results of the graph."""
     graph = case.on_the_tape("graph")
-    fused = case.on_the_tape("fused") if "fused" in case.implementations else dict[str, Array]()
+    fused, native = (
+        case.on_the_tape(name) if name in case.implementations else dict[str, Array]() for name in ("fused", "native")
+    )
     by_hand = case.by_hand() if case.has_reference else {}
     rows = []
     for name in by_hand or graph:
         a, b, c = graph[name], fused.get(name), by_hand.get(name)
-        rows.append(VerificationRow(name, a.shape, _relative(a, c), _relative(b, c), _relative(a, b), None))
+        errors = (
+            _relative(a, c),
+            _relative(b, c),
+            _relative(a, b),
+            _relative(native.get(name), (by_hand or graph)[name]),
+        )
+        rows.append(VerificationRow(name, a.shape, *errors, None))
     return rows, graph
 
 
