@@ -55,6 +55,8 @@ def _update(x: Tensor, symbol: str, operation: Operation, other: Operand) -> Any
         raise ValueError(f"Tensor {symbol}: the result has shape {result.shape}, want {x.shape}, that of the leaf")
     if not np.can_cast(result.dtype, x.dtype, "same_kind"):
         raise TypeError(f"Tensor {symbol}: the result has dtype {result.dtype}, want one that {x.dtype} can hold")
-    x._array[...] = result._array.astype(x.dtype)
+    array = result._array.astype(x.dtype)
+    x.written()  # before, for Ctrl-C may come right after the write; and after, for another thread may read meanwhile
+    x._array[...] = array
     x.written()
     return x

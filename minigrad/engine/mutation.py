@@ -91,6 +91,20 @@ def expose(array: Array, fingerprint: Checksum) -> None:
         exposed[key] = Fingerprint(owner, fingerprint, lambda _: exposed.pop(key, None))
 
 
+viewed: dict[int, weakref.ref[Any]] = {}
+"""Arrays of which the user has a read-only view, whose `base` leads to the array; by the ids as in `exposed`."""
+pickled: dict[int, weakref.ref[Any]] = {}
+"""Arrays that were given to a pickler, which may pass on their memory out of band."""
+
+
+def hand_out(array: Array, to: dict[int, weakref.ref[Any]]) -> None:
+    """Note in `viewed` or `pickled` who has got hold of an array. The tape does not reckon with writes by them."""
+    owner = owner_of(array)
+    key = id(owner)
+    if key not in to:
+        to[key] = weakref.ref(owner, lambda _: to.pop(key, None))
+
+
 def mark_user_owned(array: Array) -> None:
     """Mark the array as the user's own. It is fingerprinted only when a node saves it."""
     owner = owner_of(array)
@@ -105,6 +119,12 @@ def _no_fingerprint(array: Array) -> None:
 def is_exposed(array: Array) -> bool:
     """Return whether the user can write into the array or into the array it is a view of."""
     return id(array if array.base is None else owner_of(array)) in exposed
+
+
+def is_reachable(array: Array) -> bool:
+    """Return whether the user may have a reference to the array or to its owner."""
+    key = id(owner_of(array))
+    return key in exposed or key in viewed
 
 
 def source_positions(saved: Sequence[Any], arrays: Sequence[Any]) -> tuple[int | None, ...]:

@@ -8,12 +8,14 @@ passes fill `.grad`. `copy.copy` gives another name for the same array and the s
 from __future__ import annotations
 
 import copy
+import weakref
 from typing import Any
 
 import numpy as np
 
 from ..backend import BY_ARRAY_TYPE, backend_of, get_backend
 from .hooks import get_hooks, set_hooks
+from .mutation import hand_out, is_reachable, pickled, viewed
 from .tape import Leaf, Node, new_leaf
 from .tensor import Parameter, Tensor
 
@@ -26,11 +28,12 @@ def reduce_tensor(x: Tensor, protocol: int) -> tuple[Any, ...]:
     """
     node = _leaf_of(x)
     backend = backend_of(x._array)
-    return (
-        _rebuild,
-        (type(x), backend.name, backend.to_numpy(x._array), node),
-        vars(x) if hasattr(x, "__dict__") else None,
-    )
+    arguments: tuple[Any, ...] = (type(x), backend.name, backend.to_numpy(x._array), node)
+    if is_reachable(x._array):  # then the user may have put the array itself into the same pickle
+        arguments = (*arguments, True)
+    if protocol >= 5:
+        hand_out(x._array, pickled)
+    return _rebuild, arguments, vars(x) if hasattr(x, "__dict__") else None
 
 
 def copy_tensor(x: Tensor) -> Tensor:
@@ -56,6 +59,8 @@ def _deepcopied_array(array: Any, memo: dict[int, Any]) -> Any:
     """A copy of the array, the same one for each tensor that holds it."""
     if id(array) not in memo:
         memo[id(array)] = backend_of(array).xp.array(array, copy=True)
+    if is_reachable(array):  # and so is the copy, where the user's own reference is copied along
+        hand_out(memo[id(array)], viewed)
     return memo[id(array)]
 
 
@@ -76,13 +81,38 @@ def _leaf_of(x: Tensor) -> Leaf | None:
     )
 
 
-def _rebuild(kind: type[Tensor], backend: str, host: np.ndarray[Any, Any], node: Leaf | None) -> Tensor:
-    """Make the tensor again. Constants may stay on memory that the loader maps; what is trained gets its own."""
+def _rebuild(
+    kind: type[Tensor], backend: str, host: np.ndarray[Any, Any], node: Leaf | None, reachable: bool = False
+) -> Tensor:
+    """Make the tensor again. Constants may stay on memory that the loader maps; what is trained gets its own.
+
+    `reachable`: the pickle may hold the array for the user as well, who can then write into it.
+    """
     x: Tensor = kind.__new__(kind)
+    if reachable:
+        hand_out(host, viewed)
     if node is not None or issubclass(kind, Parameter):
-        host = np.require(host, requirements=["W", "E"])
+        host = _in_own_memory(host)
     x._array, x.node = get_backend(backend).from_numpy(np.asarray(host)), node
     return x
+
+
+_copies: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}
+"""Arrays from pickles in others' memory, and their copies, by the arrays' ids."""
+
+
+def _in_own_memory(host: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array, or a copy if its memory is not its own; the same copy for all tensors that shared the array."""
+    own: np.ndarray[Any, Any] = np.require(host, requirements=["W", "E", "O"])
+    if own is host:
+        return host
+    key = id(host)
+    known = _copies.get(key)
+    earlier: np.ndarray[Any, Any] | None = known[1]() if known is not None and known[0]() is host else None
+    if earlier is not None:
+        return earlier
+    _copies[key] = weakref.ref(host, lambda _: _copies.pop(key, None)), weakref.ref(own)
+    return own
 
 
 def _reduce_leaf(leaf: Leaf, protocol: Any) -> tuple[Any, ...]:

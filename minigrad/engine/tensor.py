@@ -25,7 +25,7 @@ from ..foreign_arrays import import_array, type_name
 from ..option_checks import check_dtype, check_flag
 from .conversions import Conversions
 from .host_array import check_numbers, host_array
-from .mutation import expose, mark_user_owned, note_write
+from .mutation import expose, hand_out, mark_user_owned, note_write, viewed
 from .tape import Leaf, Node, is_traced, new_leaf
 
 if TYPE_CHECKING:
@@ -90,7 +90,11 @@ class Tensor(Conversions, TensorMethods):
         NumPy.
         """
         self._note_taken_off("data")
-        return self._array_for_user()
+        if self.is_leaf:
+            self._expose()
+            return self._array
+        hand_out(self._array, viewed)
+        return self._read_only_array()
 
     @data.setter
     def data(self, array: Array) -> None:
@@ -107,17 +111,16 @@ class Tensor(Conversions, TensorMethods):
             raise ValueError(f"Tensor.data: this tensor was computed by '{self.node.op}'; only a leaf can be set")
         if type(self.node) is Leaf:
             self.node.xp = backend_of(array).xp
+        if isinstance(array, np.ndarray):
+            expose(array, fingerprint)
         self._array = array
-        self._expose()
 
-    def _array_for_user(self) -> Array:
-        if self.node is None or type(self.node) is Leaf:
-            self._expose()
-        elif isinstance(self._array, np.ndarray):
-            view = self._array.view()
-            view.flags.writeable = False
-            return view
-        return self._array
+    def _read_only_array(self) -> Array:
+        if not isinstance(self._array, np.ndarray):
+            return self._array
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
 
     def _expose(self) -> None:
         """Fingerprint the array, since the user can write into it from now on."""
@@ -212,7 +215,7 @@ class Tensor(Conversions, TensorMethods):
 
     def detach(self) -> Tensor:
         """Return the same array as a constant without a gradient; read-only if an operation computed it."""
-        return Tensor(self._array if self.node is None else self._array_for_user())
+        return Tensor(self._array if self.is_leaf else self._read_only_array())
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """Return a host copy of the values, off the tape."""

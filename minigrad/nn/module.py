@@ -390,6 +390,7 @@ def _converted(array: Array, target: Backend | None, dtype: Any) -> Array:
 def _write(parameter: Parameter, array: Array) -> None:
     """Write new values into a parameter. The array of a frozen one, which no leaf protects, is replaced instead."""
     if type(parameter.node) is Leaf:
+        parameter.written()  # before, for Ctrl-C may come right after the write
         parameter._array[...] = array
         parameter.written()
     else:

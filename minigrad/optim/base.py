@@ -152,8 +152,7 @@ class Optimizer:
                 xp = backend_of(w).xp
                 for w_part, g, block in _blocks(w, p.grad._array, arrays):
                     part = SimpleNamespace(**block, fresh=fresh)
-                    updates.append(((w_part, *block.values()), partial(self.update, xp, w_part, g, part, t, o)))
-                updates.append(((), p.written))
+                    updates.append(((w_part, *block.values()), partial(self._write, p, xp, w_part, g, part, t, o)))
                 entries.append((len(updates), p, {"step": t, **arrays}))
         before = self.state  # entries are replaced, never changed
 
@@ -161,6 +160,11 @@ class Optimizer:
             self.state = {**before, **{p: entry for end, p, entry in entries if end <= made}}
 
         all_or_nothing(updates, publish)
+
+    def _write(self, p: Tensor, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        """Update a part `w` of a parameter's array, and note the write."""
+        self.update(xp, w, g, s, t, o)
+        p.written()
 
     def _next_state_of(self, p: Tensor, group: Mapping[str, Any]) -> tuple[int, dict[str, Array], Sequence[str]]:
         """The number of the parameter's next step; its arrays, on its backend and in its dtype; the names of new ones.

@@ -114,7 +114,7 @@ class LSTMCell(Cell):
         if self.forget_bias is not None:
             for bias_of, start in ((self.b, self.forget_bias), (self.br, 0.0)):
                 if bias_of is not None:
-                    bias_of.data[H : 2 * H] = start
+                    bias_of._array[H : 2 * H] = start
                     bias_of.written()
 
     def step(self, x: Any, state: Parts, h: Any) -> tuple[Tensor, ...]:
