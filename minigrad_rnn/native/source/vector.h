@@ -37,20 +37,36 @@ typedef bits Bits __attribute__((vector_size(VECTOR_BYTES)));  // of a compariso
 INLINE Real load(const scalar* a) { return *(const Unaligned*)a; }
 INLINE void store(scalar* a, Real v) { *(Unaligned*)a = v; }
 
-// A half, a quarter, ... of a vector, whatever makes up `lanes` numbers: copies of constant sizes.
+// GCC from 12 on makes one masked load or store of a loop over lanes, also at -O2. The stores of AVX are slow on some
+// machines.
+#if defined(__AVX__) && !defined(__clang__) && __GNUC__ >= 12
+#define MASKED_LOADS 1
+#endif
+#if defined(MASKED_LOADS) && defined(__AVX512F__)
+#define MASKED_STORES 1
+#endif
+
+// `lanes` < LANES numbers as copies of constant sizes.
 INLINE void copy_part(scalar* to, const scalar* from, long lanes) {
-    for (long n = LANES / 2; n; n /= 2) {
-        if (lanes & n) {
-            __builtin_memcpy(to, from, n * sizeof(scalar));
-            to += n;
-            from += n;
-        }
+    long at = 0;
+    if (LANES > 8 && lanes & 8) {
+        __builtin_memcpy(to, from, 8 * sizeof(scalar));
+        at = 8;
     }
+    if (LANES > 4 && lanes & 4) {
+        __builtin_memcpy(to + at, from + at, 4 * sizeof(scalar));
+        at += 4;
+    }
+    if (LANES > 2 && lanes & 2) {
+        __builtin_memcpy(to + at, from + at, 2 * sizeof(scalar));
+        at += 2;
+    }
+    if (lanes & 1) to[at] = from[at];
 }
 
 // The first `lanes` numbers, all of them from LANES on, and 0 in the lanes after. Nothing else is read.
 INLINE Real load_part(const scalar* a, long lanes) {
-#if defined(__AVX__) && !defined(__clang__)  // GCC makes one masked load of it
+#ifdef MASKED_LOADS
     const bits some = lanes < LANES ? lanes : LANES;
     scalar part[VECTOR_BYTES / sizeof(scalar)];
     for (bits i = 0; i < LANES; ++i) part[i] = i < some ? a[i] : SCALAR(0.0);
@@ -66,7 +82,7 @@ INLINE Real load_part(const scalar* a, long lanes) {
 INLINE void store_part(scalar* a, Real v, long lanes) {
     scalar part[VECTOR_BYTES / sizeof(scalar)];
     store(part, v);
-#if defined(__AVX512F__) && !defined(__clang__)  // one masked store; those of AVX are slow on some machines
+#ifdef MASKED_STORES
     const bits some = lanes < LANES ? lanes : LANES;
     for (bits i = 0; i < LANES; ++i)
         if (i < some) a[i] = part[i];
