@@ -106,14 +106,14 @@ class Run:
             if weights.Wp is not None and saves:
                 self.m = np.empty((rows, H), dtype)
                 call.m = address(self.m)
+        self.holds_gradients = False
+        """Whether Z holds the gates' gradients, or no numbers yet, and not what BPTT needs: it writes in its place."""
         self.new_Z()
 
     def new_Z(self) -> None:
         call = self.call
         self.Z: Any = np.empty((call.panels, call.rows, call.M, self.weights.lanes), self.hs.dtype)
         call.Z = address(self.Z)
-        self.holds_gradients = False
-        """Whether Z holds the gates' gradients: BPTT writes them in the place of what it needs."""
 
     # Backward
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +62,8 @@ def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
     """
     n, runs = 1 + call.states, []
     parts = 0
-    for d, (spec, row) in enumerate(zip(call.specs, call.by_direction(inputs))):
+    arrays = [a if a is None or a.dtype.isnative else a.astype(a.dtype.newbyteorder("=")) for a in inputs]
+    for d, (spec, row) in enumerate(zip(call.specs, call.by_direction(arrays))):
         xs, h0, c0 = row[0], row[1], row[2] if call.states > 1 else None
         weights = PackedWeights(library(xs.dtype), spec.kind, row[n:])
         if not d:
@@ -77,10 +79,13 @@ def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
             if call.every_state:
                 value.append(run.cs)
 
+    lock = threading.Lock()
+
     def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
         if isinstance(gs[0], Tensor):
             return _through_graph(call, inputs, gs, needs)
-        return _bptt(runs, call, gs, needs)
+        with lock:  # two threads may go back through one graph
+            return _bptt(runs, call, gs, needs)
 
     return tuple(value), inputs, mg.JointRule(rule)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
-from minigrad_rnn.native import library
+from minigrad_rnn import set_num_threads
+from minigrad_rnn.native import library, sequence, threads
 
 
 def compile_at_leisure() -> None:
@@ -32,3 +36,23 @@ def require_compiler() -> None:
 def fastest() -> str:
     """What `implementation` names where impl="auto" may take a compiled sequence."""
     return f"fused (native: {why.splitlines()[0]})" if (why := refusal()) else "native"
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Run compiled sequences on `n` threads."""
+    before = threads._chosen
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        if before is None:
+            set_num_threads(1)  # lets the threads end
+            threads._chosen = None
+        else:
+            set_num_threads(before)
+
+
+def split_small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every call use as many threads as it can, however small it is."""
+    monkeypatch.setattr(sequence, "PART", 1e-3)

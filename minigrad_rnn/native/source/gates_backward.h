@@ -1,4 +1,6 @@
 // One step's derivatives of the gates for neighbouring columns: what the forward pass kept in Z becomes their gradients.
+//
+// Lanes past the last unit become zero: an infinite x(t) made them NaN, which the products would bring to all units.
 #pragma once
 
 #include "gates_forward.h"
@@ -31,7 +33,7 @@ NEVER_INLINE void rnn_gates_backward(const Sequence* s, const Carried* now, scal
                 else dz = rnn_relu_derivative(load_up_to(now->h[j] + unit, lanes), dh);
                 store(now->dh + j * now->width + unit, (Real){0});
             }
-            store(z, dz);
+            store(z, keep(first_lanes(lanes), dz));
         }
         unit -= s->M * LANES;
     }
@@ -40,6 +42,7 @@ NEVER_INLINE void rnn_gates_backward(const Sequence* s, const Carried* now, scal
 NEVER_INLINE void lstm_gates_backward(
     const Sequence* s, const Carried* now, scalar* z, const scalar* c_before, const scalar* c, long unit) {
     const long lanes = s->H - unit;
+    const Bits units = first_lanes(lanes);
     Real p[3];
     for (long k = 0; k < 3; ++k) p[k] = s->p ? load_up_to(s->p + k * s->H + unit, lanes) : (Real){0};
     for (long j = 0; j < now->count; ++j, z += 4 * LANES) {
@@ -49,7 +52,7 @@ NEVER_INLINE void lstm_gates_backward(
         if (now->dcs) dc += load_up_to(now->dcs[j] + unit, lanes);
         const Real dm = arriving(s, now, j, unit, lanes);
         lstm_derivative(kept, s->p ? p : 0, load(c_before + j * LANES), load(c + j * LANES), dm, &dc, dz);
-        for (int k = 0; k < 4; ++k) store(z + k * LANES, dz[k]);
+        for (int k = 0; k < 4; ++k) store(z + k * LANES, keep(units, dz[k]));
         store(dc_at, dc);
         store(now->dh + j * now->width + unit, (Real){0});
     }
@@ -57,14 +60,15 @@ NEVER_INLINE void lstm_gates_backward(
 
 NEVER_INLINE void gru_gates_backward(const Sequence* s, const Carried* now, scalar* z, long unit) {
     const long lanes = s->H - unit;
+    const Bits units = first_lanes(lanes);
     for (long j = 0; j < now->count; ++j, z += 4 * LANES) {
         Real kept[4], da[3], dy_n, leak;
         for (int k = 0; k < 3; ++k) kept[k] = load(z + (k + 1) * LANES);
         kept[3] = load(z);
         const Real h_before = load_up_to(now->h_before[j] + unit, lanes);
         gru_derivative(kept, h_before, arriving(s, now, j, unit, lanes), da, &dy_n, &leak);
-        store(z, dy_n);
-        for (int k = 0; k < 3; ++k) store(z + (k + 1) * LANES, da[k]);
+        store(z, keep(units, dy_n));
+        for (int k = 0; k < 3; ++k) store(z + (k + 1) * LANES, keep(units, da[k]));
         store(now->dh + j * now->width + unit, leak);
     }
 }
@@ -72,13 +76,14 @@ NEVER_INLINE void gru_gates_backward(const Sequence* s, const Carried* now, scal
 // Gradients of the arguments of z and n; r keeps its place until dq is there.
 NEVER_INLINE void reset_first_candidate_backward(const Sequence* s, const Carried* now, scalar* z, long unit) {
     const long lanes = s->H - unit;
+    const Bits units = first_lanes(lanes);
     for (long j = 0; j < now->count; ++j, z += 4 * LANES) {
         Real da_n, da_z, leak;
         const Real h_before = load_up_to(now->h_before[j] + unit, lanes);
         reset_first_derivative(
             load(z + 2 * LANES), load(z + 3 * LANES), h_before, arriving(s, now, j, unit, lanes), &da_n, &da_z, &leak);
-        store(z + 2 * LANES, da_z);
-        store(z + 3 * LANES, da_n);
+        store(z + 2 * LANES, keep(units, da_z));
+        store(z + 3 * LANES, keep(units, da_n));
         store(now->dh + j * now->width + unit, leak);
         store(now->dq + j * now->width + unit, (Real){0});
     }
@@ -86,12 +91,13 @@ NEVER_INLINE void reset_first_candidate_backward(const Sequence* s, const Carrie
 
 NEVER_INLINE void reset_first_gates_backward(const Sequence* s, const Carried* now, scalar* z, long unit) {
     const long lanes = s->H - unit;
+    const Bits units = first_lanes(lanes);
     for (long j = 0; j < now->count; ++j, z += 4 * LANES) {
         Real da_r;
         scalar* const dh = now->dh + j * now->width + unit;
         const Real h_before = load_up_to(now->h_before[j] + unit, lanes), dq = load(now->dq + j * now->width + unit);
         const Real passed = reset_first_gates_derivative(load(z + LANES), h_before, dq, &da_r);
-        store(z + LANES, da_r);
+        store(z + LANES, keep(units, da_r));
         store(dh, load(dh) + passed);
     }
 }

@@ -94,5 +94,14 @@ INLINE void store_part(scalar* a, Real v, long lanes) {
 
 INLINE Real broadcast(scalar x) { return x - (Real){0}; }  // x − 0 is x, also where x is −0
 
+// True in the first `lanes` lanes.
+INLINE Bits first_lanes(long lanes) {
+    Bits number;
+    for (bits i = 0; i < LANES; ++i) number[i] = i;
+    return number < (bits)(lanes < LANES ? lanes : LANES);
+}
+
+INLINE Real keep(Bits mask, Real a) { return (Real)(mask & (Bits)a); }  // and +0 elsewhere
+
 // a where the mask is true, else b.
 INLINE Real choose(Bits mask, Real a, Real b) { return (Real)((mask & (Bits)a) | (~mask & (Bits)b)); }

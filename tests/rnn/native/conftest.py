@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from minigrad_rnn.native import compiler, library
+from tests.support.native_variants import Variants
 
 SOURCE = """
 #include "answer.h"
@@ -65,6 +66,12 @@ def cc() -> str:
         if path := shutil.which(name):
             return path
     pytest.skip("no C compiler: none of $CC, cc, gcc, clang")
+
+
+@pytest.fixture(scope="session")
+def variants(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Variants:
+    """The sequences compiled with other flags, each once a session."""
+    return Variants(tmp_path_factory.mktemp("variants"))
 
 
 class Fake(NamedTuple):

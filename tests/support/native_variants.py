@@ -1,0 +1,79 @@
+"""The compiled sequences compiled otherwise: with other flags and vectors, by another compiler, of a changed source."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad_rnn.native import library, sequence
+from minigrad_rnn.native.child_process import Deadline
+from minigrad_rnn.native.compiler import find_compiler
+from minigrad_rnn.native.errors import NativeError
+from minigrad_rnn.native.self_check import check_in_child
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+NATIVE = "-march=native" if X86 else "-mcpu=native"
+COMMON = ("-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-w")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "16 bytes": ("-O1", NATIVE, "-DVECTOR_BYTES=16"),
+    "32 bytes": ("-O1", NATIVE, "-DVECTOR_BYTES=32"),
+    "64 bytes": ("-O1", NATIVE, "-DVECTOR_BYTES=64"),
+    "not fused": ("-O2", NATIVE, "-ffp-contract=off"),
+    "not optimised": ("-O0", NATIVE),
+    "baseline": ("-O2",),
+    "baseline, 64 bytes": ("-O2", "-DVECTOR_BYTES=64"),
+    **({"AVX2": ("-O2", "-march=x86-64-v3")} if X86 else {}),
+}
+"""Compilers' flags. Without -march an x86-64 has SSE2 only: 16 bytes, and no fused multiply-add."""
+
+
+class Variants:
+    """Libraries in a folder, each compiled once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._compiled: dict[tuple[str, ...], ctypes.CDLL] = {}
+
+    def library(
+        self, flags: tuple[str, ...], dtype: Any, source: Path | None = None, compiler: str = ""
+    ) -> ctypes.CDLL:
+        """Compile the sequences, or another `source`, with these flags; skip the test where they cannot run."""
+        source = source or library.SOURCE
+        definition = library.DEFINITIONS[np.dtype(dtype)]
+        key = (*flags, definition, str(source), compiler)
+        if key not in self._compiled:
+            path = self.folder / f"variant{len(self._compiled)}.so"
+            command = (compiler,) if compiler else find_compiler().command
+            command = (*command, *COMMON, *flags, definition, str(source), "-o", str(path), "-lm")
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert not done.returncode, done.stderr
+            try:
+                check_in_child(path, Deadline(60))
+            except NativeError as error:
+                if "SIGILL" not in str(error):
+                    raise
+                pytest.skip(f"compiled sequences: this CPU cannot run {' '.join(flags)}")
+            self._compiled[key] = ctypes.CDLL(str(path))
+        return self._compiled[key]
+
+    def use(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """Run native sequences with the variant of this name."""
+        monkeypatch.setattr(sequence, "library", lambda dtype: self.library(VARIANTS[name], dtype))
+
+
+def changed_source(folder: Path, file: str, old: str, new: str) -> Path:
+    """Copy the C source and the cells' equations; in `file` `old`, which must be there, is replaced by `new`."""
+    for part in (library.SOURCE.parent, library.HEADERS):
+        shutil.copytree(part, folder / part.relative_to(library.HEADERS.parent), dirs_exist_ok=True)
+    (path,) = folder.rglob(file)
+    text = path.read_text()
+    assert old in text, f"{file} has no {old!r}"
+    path.write_text(text.replace(old, new))
+    return folder / library.SOURCE.relative_to(library.HEADERS.parent)
