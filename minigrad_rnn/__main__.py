@@ -166,7 +166,7 @@ def _line(v: Verification, same: tuple[str, str]) -> str:
 def examine(arguments: argparse.Namespace) -> int:
     results = doctor.run_checks(backends=tuple(arguments.backend or doctor.BACKENDS))
     failed = [name for name, passed in results.items() if passed is False]
-    missing = [name for name, passed in results.items() if passed is None and arguments.backend]
+    missing = [name for name, passed in results.items() if passed is None and name in (arguments.backend or ())]
     print(f"\nfailed: {', '.join(failed + missing)}" if failed or missing else "\nall available backends passed")
     return 1 if failed or missing else 0
 

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +31,19 @@ PATIENCE = 60.0
 DEFINITIONS = {np.dtype(np.float32): "-DREAL_IS_DOUBLE=0", np.dtype(np.float64): "-DREAL_IS_DOUBLE=1"}
 LOGGER = "minigrad_rnn.native"
 
+
+class Origin(NamedTuple):
+    """Where a library comes from: the compiler, its file, and if this process compiled it, the flags and seconds."""
+
+    compiler: str
+    path: Path
+    flags: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
 _found: dict[np.dtype[np.generic], ctypes.CDLL | str] = {}
 """A dtype's library, or the reason why there is none."""
-_origins: dict[np.dtype[np.generic], str] = {}
+_origins: dict[np.dtype[np.generic], Origin] = {}
 _lock = threading.RLock()
 
 
@@ -59,8 +70,8 @@ def refusal(dtype: npt.DTypeLike) -> str:
     return found if isinstance(found, str) else ""
 
 
-def origin(dtype: npt.DTypeLike) -> str:
-    """Return which compiler made a dtype's library, and its file. Raises NativeError where there is none."""
+def origin(dtype: npt.DTypeLike) -> Origin:
+    """Return where a dtype's library comes from. Raises NativeError where there is none."""
     library(dtype)
     return _origins[np.dtype(dtype)]
 
@@ -108,15 +119,15 @@ def _obtained(dtype: np.dtype[np.generic], seconds: float) -> ctypes.CDLL:
     name = _name(dtype, compiler)
     if (path := cache.find(folder, name)) is not None:
         try:
-            return _loaded(path, dtype, compiler)
+            return _loaded(dtype, Origin(str(compiler), path))
         except OSError:  # the system's libraries may be others than they were: compile it anew
             pass
     with cache.timeouts_remembered(folder, name, seconds):
-        path = _built(dtype, compiler, folder, name, deadline)
-    return _loaded(path, dtype, compiler)
+        built = _built(dtype, compiler, folder, name, deadline)
+    return _loaded(dtype, built)
 
 
-def _built(dtype: np.dtype[np.generic], compiler: Compiler, folder: Path, name: str, deadline: Deadline) -> Path:
+def _built(dtype: np.dtype[np.generic], compiler: Compiler, folder: Path, name: str, deadline: Deadline) -> Origin:
     """Compile, check and store the library of `dtype`."""
     with cache.draft_folder(folder) as drafts:
         draft = drafts / f"library{cache.SUFFIX}"
@@ -127,13 +138,14 @@ def _built(dtype: np.dtype[np.generic], compiler: Compiler, folder: Path, name: 
         if _name(dtype, compiler) != name:
             raise NativeError("the C source or the compiler's environment changed while it was compiled")
         path = cache.store(draft, folder, name)
-        _log("compiled in %.1f s with %s: %s", time.perf_counter() - start, " ".join(flags), path)
-    return path
+        seconds = time.perf_counter() - start
+        _log("compiled in %.1f s with %s: %s", seconds, " ".join(flags), path)
+    return Origin(str(compiler), path, flags, seconds)
 
 
-def _loaded(path: Path, dtype: np.dtype[np.generic], compiler: Compiler) -> ctypes.CDLL:
-    loaded = ctypes.CDLL(str(path))
-    _origins[dtype] = f"{compiler}, {path}"
+def _loaded(dtype: np.dtype[np.generic], origin: Origin) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(origin.path))
+    _origins[dtype] = origin
     return loaded
 
 

@@ -24,9 +24,14 @@ def test_each_dtype_has_a_library_compiled_for_it(place: Workplace, cc: str) -> 
     assert [library.library(dtype).bytes() for dtype in ("float32", "float64")] == [4, 8]
     assert library.library("float32").answer() == 42
     assert library.refusal("float32") == ""
-    assert cc in library.origin("float64")
-    assert str(place.cache) in library.origin("float64")
+    made = library.origin("float64")
+    assert made.compiler.startswith(f"{cc} (")
+    assert made.path.parent == place.cache
+    assert {"-O2", "-DREAL_IS_DOUBLE=1"} <= {*made.flags}
+    assert made.seconds > 0
     assert len(place.files()) == 2
+    library.forget()
+    assert library.origin("float64") == library.Origin(made.compiler, made.path)  # from the cache
 
 
 def test_CC_may_have_arguments(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +88,7 @@ def test_the_first_of_cc_gcc_clang_is_called_by_the_name_it_has_on_the_path(
     (folder / "as").symlink_to(shutil.which("as", path=os.defpath) or "/usr/bin/as")
     (folder / "ld").symlink_to(shutil.which("ld", path=os.defpath) or "/usr/bin/ld")
     assert library.library("float32").answer() == 42
-    assert library.origin("float32").startswith(f"{folder}/gcc (")
+    assert library.origin("float32").compiler.startswith(f"{folder}/gcc (")
 
 
 def test_a_program_that_cannot_be_started(place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
