@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from ..backend import BY_ARRAY_TYPE, HOST_SCALARS
@@ -108,6 +107,7 @@ def run(
     never_factors = wanted or ()
     sums: dict[int, PerStepSum] = {}  # by the node that received it; for the ledger
     observer = mode().observer
+    rules: Any
     for serial in reversed(order):  # newest first: every use of a node comes before the node itself
         node = nodes.pop(serial)
         g = pools.pop(serial, None)
@@ -150,20 +150,24 @@ def run(
             saved, node_xp = _attach(node, lift), xp
         if observer is not None:
             rules = observer.rules(node, rules)
-        if not isinstance(rules, tuple):  # a joint rule: one constant rule per contribution stands in for it
-            assert rules is not None
+        parts = None  # a joint rule's contributions
+        if type(rules) is not tuple:
             needs = tuple(p is not None and p.serial in nodes for p in parents)
-            rules = tuple(partial(_constant_rule, part) for part in rules(node_xp, g, needs, *saved))
+            parts = tuple(rules(node_xp, g, needs, *saved))
         count = len(saved)
-        for parent, rule in zip(parents, rules):
+        for k, parent in enumerate(parents):
             if parent is None or (wanted is not None and parent.serial not in nodes):
                 continue
-            if count == 1:  # written out: a call with * costs twice as much
-                contribution = rule(node_xp, g, saved[0])
+            if parts is not None:
+                contribution = parts[k] if k < len(parts) else None
+            elif count == 1:  # written out: a call with * costs twice as much
+                contribution = rules[k](node_xp, g, saved[0])
             elif count == 2:
-                contribution = rule(node_xp, g, saved[0], saved[1])
+                contribution = rules[k](node_xp, g, saved[0], saved[1])
+            elif not count:
+                contribution = rules[k](node_xp, g)
             else:
-                contribution = rule(node_xp, g, *saved)
+                contribution = rules[k](node_xp, g, *saved)
             if contribution is None:
                 continue
             if ledger is not None:
@@ -186,13 +190,17 @@ def run(
                 contribution = _finished(contribution, node, parent, first_order, saved, node_xp)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = _in_dtype(contribution, parent.dtype, node_xp)
-            if parent.serial in pools:
-                _into_pool(pools, parent.serial, contribution, parent.xp)
-            else:  # most nodes have one use: the contribution is borrowed, without a pool
+            waiting = pools.get(parent.serial)
+            if waiting is None:  # most nodes have one use: the contribution is borrowed, without a pool
                 pools[parent.serial] = contribution
+            elif type(waiting) is Pool:
+                waiting.add(contribution)
+            else:
+                _into_pool(pools, parent.serial, contribution, parent.xp)
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
-        g, saved, contribution = None, (), None  # no array of this node stays alive while the next rule computes
+        # No array of this node stays alive while the next rule computes.
+        g, saved, parts, contribution, waiting = None, (), None, None, None
     return result
 
 
@@ -228,10 +236,6 @@ def pooled(waiting: Any, keep_factors: bool) -> tuple[Any, bool]:
     if kind is RowSum or kind is IndexedSlice or (kind is OuterProduct and not keep_factors):
         return waiting.dense(), True
     return waiting, False
-
-
-def _constant_rule(contribution: Any, *_: Any) -> Any:
-    return contribution
 
 
 def _finished(contribution: Any, node: Node, parent: Node, first_order: bool, saved: Any, xp: Any) -> Any:
@@ -280,8 +284,7 @@ def _into_pool(pools: dict[int, Any], serial: int, contribution: Any, xp: Any) -
     elif type(waiting) is Pool:
         waiting.add(contribution)
     else:
-        pools[serial] = pool = Pool(xp)
-        pool.add(waiting)
+        pools[serial] = pool = Pool(xp, waiting)
         pool.add(contribution)
 
 

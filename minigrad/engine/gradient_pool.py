@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import BY_ARRAY_TYPE
 from .summation import accurate_sum, product_over_rows
 
 Array = Any
@@ -135,12 +136,16 @@ class Pool:
     right: list[Array]
     rows: list[Array]
 
-    def __init__(self, xp: Any) -> None:
+    def __init__(self, xp: Any, first: Any = None) -> None:
         self.xp = xp
         self.total: Any = None
         self.owned = self.half = False
         self.left = self.right = self.rows = NONE  # lists, once there are factors
         self.waiting = 0
+        if type(first) in BY_ARRAY_TYPE:
+            self.total = first
+        elif first is not None:
+            self.add(first)
 
     def add(self, contribution: Any) -> None:
         kind = type(contribution)
@@ -148,7 +153,11 @@ class Pool:
             if not self.owned:  # the first dense array in which later slices are added in place
                 self._begin(contribution.dense())
             else:
-                self.total[contribution.index] += contribution.g
+                part = self.total[contribution.index]
+                if type(part) in BY_ARRAY_TYPE:
+                    part += contribution.g  # a view; `total[index] += g` would copy it onto itself afterwards
+                else:
+                    self.total[contribution.index] = part + contribution.g
         elif self.owned and kind is not OuterProduct and kind is not RowSum:  # the third array and all later ones
             if contribution.size > SMALL:
                 self.total += contribution
