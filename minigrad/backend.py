@@ -333,9 +333,10 @@ def fingerprint(array: Array) -> int | None:
     """
     if not isinstance(array, np.ndarray):
         return None
-    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    if content.size < 1 << 16:
-        return zlib.crc32(content.data)
+    array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    if array.nbytes < 1 << 16:
+        return zlib.crc32(array)
+    content = array.reshape(-1).view(np.uint8)
     end = content.size // 2048 * 2048
     words = content[:end].view(np.uint64)
     rows = words.reshape(-1, 256)

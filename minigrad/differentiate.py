@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .backend import BY_ARRAY_TYPE, BackendError, backend_of, is_array
+from .backend import BY_ARRAY_TYPE, NUMPY, BackendError, backend_of, is_array
 from .engine import backward_pass
 from .engine.backward_pass import Gradient
 from .engine.modes import mode, run_recording
@@ -255,7 +255,10 @@ def _initial_grad(caller: str, output: Tensor, seed: Operand, create_graph: bool
                 f"{caller}: got an output of shape {output.shape} and no gradient; want a scalar (such as its sum or "
                 "mean), or a gradient of the same shape"
             )
-        array = backend.xp.ones(output.shape, dtype=output.dtype)
+        if backend is NUMPY:
+            array = np.array(1, dtype=output.dtype).reshape(output.shape)  # at a third of the price of `ones`
+        else:
+            array = backend.xp.ones(output.shape, dtype=output.dtype)
         return Tensor(array) if create_graph else array
     if not isinstance(seed, Tensor):
         array = as_array(seed, caller, "gradient")

@@ -209,7 +209,11 @@ def check_saved(nodes: dict[int, Node], order: Sequence[int]) -> None:
     Raises:
         GraphError: names the operation and the array's shape.
     """
-    oldest = next((serial for serial in order if nodes[serial].parents), Write.latest)
+    oldest = Write.latest  # of the operations; a leaf is written into between two passes
+    for serial in order:
+        if nodes[serial].parents:
+            oldest = serial
+            break
     written = writes if Write.latest > oldest else {}
     if not exposed and not written:
         return
