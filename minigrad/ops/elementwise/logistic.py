@@ -29,7 +29,20 @@ def logistic(xp: Any, x: Array) -> Array:
     """`1 / (1 + exp(-x))`, accurate in its tail; the exponential cannot overflow. Of a tensor, `sigmoid`."""
     if isinstance(x, Tensor):
         return sigmoid(x)
-    return 1 / (xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0))) + 1)
+    largest, one = _numbers_for(xp, x)
+    return one / (xp.exp(xp.minimum(-x, largest)) + one)
+
+
+_NUMBERS = {
+    np.dtype(letter): (np.array(largest, letter), np.ones((), letter))
+    for letter, largest in (("e", LARGEST[2]), ("f", LARGEST[4]), ("d", 708.0))
+}
+
+
+def _numbers_for(xp: Any, x: Array) -> tuple[Any, Any]:
+    """`LARGEST` for `x`, and 1. NumPy takes arrays of the dtype of `x` at half the price of Python's numbers."""
+    numbers = _NUMBERS.get(x.dtype) if xp is np else None
+    return (LARGEST.get(x.dtype.itemsize, 708.0), 1) if numbers is None else numbers
 
 
 @primitive
@@ -43,8 +56,9 @@ def logistic_and_slope(xp: Any, x: Array) -> tuple[Array, Array]:
     """`logistic` and its derivative, with one exponential; a tensor's are recorded as operations."""
     if isinstance(x, Tensor):
         return sigmoid(x), sigmoid_slope(x)
-    e = xp.exp(xp.minimum(-x, LARGEST.get(x.dtype.itemsize, 708.0)))
-    s = 1 / (e + 1)
+    largest, one = _numbers_for(xp, x)
+    e = xp.exp(xp.minimum(-x, largest))
+    s = one / (e + one)
     return s, e * s * s
 
 

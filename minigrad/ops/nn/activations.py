@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.tensor import Tensor
 from ..arrays.shape import along
@@ -23,14 +25,22 @@ __all__ += ["hardswish", "hardtanh", "leaky_relu", "mish", "relu", "relu6", "sel
 __all__ += ["silu", "softplus", "softshrink", "softsign", "swish", "tanhshrink", "threshold"]
 
 
+_ZEROS = {np.dtype(letter): np.zeros((), letter) for letter in "efd"}
+
+
+def _zero(xp: Any, x: Array) -> Any:
+    """0; NumPy takes an array of the dtype of `x` at half the price of Python's number."""
+    return _ZEROS.get(x.dtype, 0) if xp is np else 0
+
+
 # The rules of the most common operations are made once, not at every call.
-_RELU = (lambda xp, g, x: g * (x > 0),)
+_RELU = (lambda xp, g, x: g * (x > _zero(xp, x)),)
 
 
 @primitive
 def relu(xp: Any, x: Array) -> Any:
     """`max(x, 0)`; the derivative at 0 is 0."""
-    return xp.maximum(x, 0), (x,), _RELU
+    return xp.maximum(x, _zero(xp, x)), (x,), _RELU
 
 
 @primitive
