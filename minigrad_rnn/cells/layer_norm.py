@@ -46,7 +46,7 @@ class LayerNormRNNCell(LayerNormCell):
         self.gain = self.ones(self.hidden_size)
 
     def step(self, x: Any, state: tuple[Any, ...], h: Any) -> tuple[Tensor, ...]:
-        z = self.gain * normalised(mg.linear(x, self.Wc) + mg.linear(h, self.Wr))
+        z = self.gain * normalised(mg.linear_sum(x, self.Wc, h, self.Wr))
         return (mg.tanh(z if self.b is None else z + self.b),)
 
 

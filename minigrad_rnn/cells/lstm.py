@@ -157,7 +157,7 @@ def lstm_step(
     c, clip = state[1], options.clip
     gate, of_g = on_tape(options.gate_activation, clip), on_tape(options.activation, clip)
     H = c.shape[1]
-    z = mg.linear(x, Wc, b) + mg.linear(h, Wr)
+    z = mg.linear_sum(x, Wc, h, Wr, b)
     i, f, g, o = (z[:, k * H : (k + 1) * H] for k in range(4))
     if p is not None:
         i, f = i + p[:H] * c, f + p[H : 2 * H] * c

@@ -83,7 +83,7 @@ def rnn_step(
     x: Any, state: Parts, h: Any, Wc: Any, Wr: Any, b: Any, nonlinearity: Activation, clip: float | None = None
 ) -> tuple[Tensor, ...]:
     """h(t) from x(t) and h(t−1), op by op."""
-    return (on_tape(nonlinearity, clip)(mg.linear(x, Wc, b) + mg.linear(h, Wr)),)
+    return (on_tape(nonlinearity, clip)(mg.linear_sum(x, Wc, h, Wr, b)),)
 
 
 @mg.primitive_with_outputs

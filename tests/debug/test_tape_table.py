@@ -51,23 +51,21 @@ def test_steps_in_time_are_shown_once() -> None:
     rnn, loss = rnn_loss("graph", 20)
     text = repr(mg.tape_table(loss, rnn))
     assert text == (
-        "The tape of 'sum': 3 leaves, 82 operations\n"
-        " #  t   operation    output              bytes  saved for the rule  bytes  inputs\n"
-        " 1      forward0.Wc  (3, 2) float64         48                          0\n"
-        " 2      forward0.Wr  (3, 3) float64         72                          0\n"
-        " 3      forward0.b   (3,) float64           24                          0\n"
-        "  × 20 for t = 0 … 19, #4–83; the first is shown:\n"
-        " 4  0…  linear       (1, 3) float64         24  (1, 2), (3, 2)         64  const, 1, 3\n"
-        " 5  0…  linear       (1, 3) float64         24  (1, 3), (3, 3)         96  7@t−1, 2\n"
-        " 6  0…  add          (1, 3) float64         24                          0  4, 5\n"
-        " 7  0…  tanh         (1, 3) float64         24  (1, 3), (1, 3)         48  6\n"
+        "The tape of 'sum': 3 leaves, 42 operations\n"
+        " #  t   operation    output              bytes  saved for the rule              bytes  inputs\n"
+        " 1      forward0.Wc  (3, 2) float64         48                                      0\n"
+        " 2      forward0.Wr  (3, 3) float64         72                                      0\n"
+        " 3      forward0.b   (3,) float64           24                                      0\n"
+        "  × 20 for t = 0 … 19, #4–43; the first is shown:\n"
+        " 4  0…  linear_sum   (1, 3) float64         24  (1, 2), (3, 2), (1, 3), (3, 3)    160  const, 1, 5@t−1, 2, 3\n"
+        " 5  0…  tanh         (1, 3) float64         24  (1, 3), (1, 3)                     48  4\n"
         "  ───\n"
-        "84      stack        (20, 1, 3) float64    480                          0  7, 11, … 83 (20)\n"
-        "85      sum          () float64              8                          0  84\n"
+        "44      stack        (20, 1, 3) float64    480                                      0  5, 7, … 43 (20)\n"
+        "45      sum          () float64              8                                      0  44\n"
         "saved: 4,160 bytes, 1,424 of them distinct memory"
     )
-    assert len(repr(mg.tape_table(loss, fold=False)).splitlines()) == 85 + 3
-    assert len(repr(mg.tape_table(rnn_loss("graph", 3)[1])).splitlines()) == 3 + 3 * 4 + 2 + 3  # short: not folded
+    assert len(repr(mg.tape_table(loss, fold=False)).splitlines()) == 45 + 3
+    assert len(repr(mg.tape_table(rnn_loss("graph", 3)[1])).splitlines()) == 3 + 3 * 2 + 2 + 3  # short: not folded
 
 
 def test_time_that_runs_backward_and_two_layers() -> None:

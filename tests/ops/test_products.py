@@ -216,6 +216,54 @@ def test_linears_dtype_is_numpys(rows: tuple[int, ...], dtypes: tuple[str, str, 
     assert [leaf.grad.dtype for leaf in leaves] == list(dtypes)
 
 
+@pytest.mark.parametrize("dtypes", [*itertools.product(["float32", "float64"], repeat=5)], ids=str)
+def test_linear_sums_dtype_is_numpys(dtypes: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((4, 3), (2, 3), (4, 5), (2, 5), (2,))
+    x, Wx, h, Wh, b = (rng.standard_normal(s).astype(d) for s, d in zip(shapes, dtypes))
+    leaves = [mg.tensor(a, requires_grad=True) for a in (x, Wx, h, Wh, b)]
+    y, expected = mg.linear_sum(*leaves), x @ Wx.T + b + h @ Wh.T
+    assert y.dtype == expected.dtype
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
+    y.sum().backward()
+    assert [leaf.grad.dtype for leaf in leaves] == list(dtypes)
+
+
+def test_linear_sum_is_the_sum_to_the_bit_and_adds_up_over_uses_in_one_product() -> None:
+    """Used 60 times, as by a recurrent net of 60 steps: values and gradients beside two `linear` and an addition."""
+    rng = np.random.default_rng(0)
+    xs, *arrays = (rng.standard_normal(s).astype("f4") for s in ((60, 2, 3), (4, 3), (4, 4), (4,), (2, 4)))
+    results = []
+    for together in (True, False):
+        Wx, Wh, b, h = leaves = [mg.tensor(a, requires_grad=True) for a in arrays]
+        for x in mg.tensor(xs):
+            h = mg.tanh(mg.linear_sum(x, Wx, h, Wh, b) if together else mg.linear(x, Wx, b) + mg.linear(h, Wh))
+        h.sum().backward()
+        results.append([h.numpy(), *(leaf.grad.numpy() for leaf in leaves)])
+    for one, other in zip(*results):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (
+            ((2, 3), (4, 3), (3, 5), (4, 5)),
+            r"linear_sum: .*want equal shapes: x with Wx gives \(2, 4\), h with Wh \(3, 4\)",
+        ),
+        (
+            ((2, 3), (4, 3), (2, 5), (1, 5)),
+            r"linear_sum: .*want equal shapes: x with Wx gives \(2, 4\), h with Wh \(2, 1\)",
+        ),
+        (((2, 3), (4, 3), (2, 5), (4, 5), (1,)), r"linear_sum: .*want b of shape \(4,\) for W of shape \(4, 3\)"),
+        (((2, 3), (4, 3), (2, 5), (4, 6)), r"linear_sum: got \(\(2, 3\) float32, .*: shapes \(2,5\) and \(6,4\)"),
+    ],
+)
+def test_linear_sum_names_what_does_not_fit(shapes: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mg.linear_sum(*(mg.ones(shape) for shape in shapes))
+
+
 def test_the_dtype_of_other_products_with_a_bias() -> None:
     x, W, b = np.ones((1, 2, 5), np.float32), np.ones((3, 2, 2), np.float32), np.full(3, 1e-12)
     assert mg.conv1d(x, W, b).dtype == np.float64

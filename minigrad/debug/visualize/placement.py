@@ -245,11 +245,13 @@ def _apart(rows: list[list[Place]], labels: Sequence[str], rails: Mapping[int | 
 
 
 def _frame(label: str, inside: Sequence[Place], rails: int) -> Frame:
-    left = min(p.left for p in inside) - FRAME
+    width = text_width(label, 12) + 24
+    highest = min(p.y for p in inside)
+    arrows = min(p.x - p.width * 0.3 for p in inside if p.y == highest)  # into the first row, beside the label
+    left = min(min(p.left for p in inside) - FRAME, arrows - width)
     right = max(p.right for p in inside) + FRAME + RAIL * rails
-    top = min(p.y for p in inside) - HEIGHT / 2 - FRAME - LABEL
     bottom = max(p.y for p in inside) + HEIGHT / 2 + FRAME
-    return Frame(label, left, top, max(right, left + text_width(label, 12) + 24), bottom)
+    return Frame(label, left, highest - HEIGHT / 2 - FRAME - LABEL, max(right, left + width), bottom)
 
 
 def _points(path: Sequence[Place], lower: Ports, upper: Ports) -> list[tuple[float, float]]:

@@ -17,7 +17,7 @@ from ..elementwise.arithmetic import astype, multiply
 from ..elementwise.complex import conj
 
 Array = Any
-__all__ = ["linear", "matmul", "outer", "tensordot"]
+__all__ = ["linear", "linear_sum", "matmul", "outer", "tensordot"]
 __all__ += ["cross", "dot", "inner", "kron", "matvec", "trace", "vdot", "vecdot", "vecmat"]
 
 
@@ -73,6 +73,11 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
 
     Shapes: x (..., n), W (m, n), b (m,) or None; the result (..., m), in the dtype of `x @ W.T + b`.
     """
+    return _linear(xp, x, W, b), (x, W), _LINEAR
+
+
+def _linear(xp: Any, x: Array, W: Array, b: Array | None) -> Array:
+    """`x @ W.T + b`, in new memory."""
     if b is not None and tuple(b.shape) != W.shape[:1]:
         raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
     y = x.dot(W.T) if x.ndim <= 2 else _product(xp, x, W.T)
@@ -82,13 +87,39 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
             row += b
         else:
             y = y + b
-    return y, (x, W), _LINEAR
+    return y
 
 
 _LINEAR = (
     lambda xp, g, x, W: _product(xp, g, W),
     lambda xp, g, x, W: OuterProduct(_rows(xp, g), _rows(xp, x)) if g.ndim > 1 else OuterProduct(g[None], x[None]),
     lambda xp, g, x, W: RowSum(_rows(xp, g)) if g.ndim > 1 else g,
+)
+
+
+@primitive
+def linear_sum(xp: Any, x: Array, Wx: Array, h: Array, Wh: Array, b: Array = None) -> Any:
+    """`x @ Wx.T + b + h @ Wh.T`: what two inputs of a recurrent net contribute together, as one operation.
+
+    Shapes: x (..., n), Wx (m, n), h (..., k), Wh (m, k), b (m,) or None; the result (..., m). The axes before the last
+    are the same in both inputs.
+    """
+    y, z = _linear(xp, x, Wx, b), _linear(xp, h, Wh, None)
+    if y.shape != z.shape:
+        raise ValueError(f"want equal shapes: x with Wx gives {y.shape}, h with Wh {z.shape}")
+    if z.dtype is y.dtype or z.dtype == y.dtype:
+        y += z
+    else:
+        y = y + z
+    return y, (x, Wx, h, Wh), _LINEAR_SUM
+
+
+_LINEAR_SUM = (
+    lambda xp, g, x, Wx, h, Wh: _product(xp, g, Wx),
+    lambda xp, g, x, Wx, h, Wh: _LINEAR[1](xp, g, x, Wx),
+    lambda xp, g, x, Wx, h, Wh: _product(xp, g, Wh),
+    lambda xp, g, x, Wx, h, Wh: _LINEAR[1](xp, g, h, Wh),
+    lambda xp, g, x, Wx, h, Wh: _LINEAR[2](xp, g, x, Wx),
 )
 
 

@@ -13,6 +13,10 @@ def np_linear(m: Any, x: Any, W: Any, b: Any = 0.0) -> Any:
     return m.matmul(x, W.T) + b
 
 
+def np_linear_sum(m: Any, x: Any, Wx: Any, h: Any, Wh: Any, b: Any = 0.0) -> Any:
+    return x @ Wx.T + h @ Wh.T + b
+
+
 def label_of(*parts: Any) -> str:
     return ",".join(map(str, parts)).replace(" ", "")
 
@@ -82,6 +86,24 @@ CATALOGUE = [
         for shape in ((4,), (3, 4), (2, 3, 4))
     ),
     Sample("linear", lambda m, x, W: m.linear(x, W), (A, (2, 4)), numpy=np_linear, label="no bias"),
+    *(
+        Sample(
+            "linear_sum",
+            lambda m, x, Wx, h, Wh, b: m.linear_sum(x, Wx, h, Wh, b),
+            ((*rows, 4), (2, 4), (*rows, 3), (2, 3), (2,)),
+            numpy=np_linear_sum,
+            torch=lambda m, x, Wx, h, Wh, b: m.nn.functional.linear(x, Wx, b) + m.nn.functional.linear(h, Wh),
+            label=str(rows),
+        )
+        for rows in ((), (1,), (3,), (2, 3))
+    ),
+    Sample(
+        "linear_sum",
+        lambda m, x, Wx, h, Wh: m.linear_sum(x, Wx, h, Wh),
+        (A, (2, 4), (3, 3), (2, 3)),
+        numpy=np_linear_sum,
+        label="no bias",
+    ),
     Sample("outer", lambda m, a, b: m.outer(a, b), ((3,), (4,)), torch=None, autograd=True),
     of_two("outer", (2, 3), (2, 1, 2)),
     *(
@@ -164,6 +186,13 @@ EDGES: list[Sample] = [
     Sample("matmul", lambda m, a, b: m.matmul(a, b), ((2, 0), (0, 3)), label="no columns"),
     Sample("matmul", lambda m, a, b: m.matmul(a, b), ((0, 2, 3), (3, 2)), label="no stack"),
     Sample("linear", lambda m, x, W, b: m.linear(x, W, b), ((0, 3), (2, 3), (2,)), numpy=np_linear, label="no rows"),
+    Sample(
+        "linear_sum",
+        lambda m, x, Wx, h, Wh, b: m.linear_sum(x, Wx, h, Wh, b),
+        ((0, 3), (2, 3), (0, 4), (2, 4), (2,)),
+        numpy=np_linear_sum,
+        label="no rows",
+    ),
     of_two("dot", (0,), (0,)),
     of_two("dot", (2, 0), (0, 3)),
     of_two("inner", (2, 0), (3, 0)),
