@@ -25,7 +25,7 @@ import numpy as np
 from ..backend import BY_ARRAY_TYPE, NUMPY, Backend, BackendError, backend_of, default_backend, fingerprint, is_array
 from ..foreign_arrays import import_array, is_foreign
 from ..option_checks import check_function, shown
-from .fast_path import PLAIN, fast_operation, unrecorded
+from .fast_path import PLAIN, fast_inputs, fast_operation, unrecorded
 from .host_array import host_array, operand, refuse_sparse
 from .modes import Mode, mode
 from .mutation import exposed, fingerprint_saved, source_positions
@@ -89,9 +89,10 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     Positional tensors are the inputs that gradients flow to; arrays, Python numbers and options pass through.
     If the value is a tuple, the operation has several outputs (see `primitive_with_outputs`).
 
-    A function of one or two inputs, or of three whose last is None by default (`x, W, b=None`), gets a fast path for
-    NumPy tensors, whatever the names. An option is recognised by its default value, by being keyword-only, or by an
-    annotation other than that of the inputs (`x: Array, axis: int`); a function with options has no fast path.
+    A function of one or two inputs, or of three or five whose last is None by default (`x, W, b=None`), gets a fast
+    path for NumPy tensors, whatever the names, and so does one of a single input and options. An option is recognised
+    by its default value, by being keyword-only, or by an annotation other than that of the inputs
+    (`x: Array, axis: int`).
 
     A rule is given the gradient of the value, an array of its shape, and the saved arrays. It returns a gradient of its
     input's shape, or of the shape to which the operation broadcast the input, whose sum the pool takes; or None.
@@ -185,11 +186,11 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
             return record(name, kind_of_node(), xp, value, saved, rules, arrays, parents, now.time_step)
         return constant(xp, value)
 
-    names, last_is_optional = fast_inputs(function)
+    inputs = fast_inputs(function)
 
     def build(general: Callable[..., Any], reverse: bool = False) -> Callable[..., Any]:
-        if names:
-            fast = fast_operation(names, last_is_optional, name, function, kind_of_node, general, finish, reverse)
+        if inputs is not None:
+            fast = fast_operation(inputs, name, function, kind_of_node, general, finish, reverse)
         else:
             fast = (lambda a, b: general(b, a)) if reverse else general
         fast.__name__ = fast.__qualname__ = name
@@ -202,22 +203,6 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     REGISTRY[name] = operation
     FUNCTION_OF[operation] = function
     return operation
-
-
-def fast_inputs(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
-    """Return the names of a function's inputs if it has a fast path, else (); and whether the last is optional.
-
-    The code object is read since `inspect.signature` would take 20 µs for each function.
-    """
-    code = getattr(function, "__code__", None)
-    if code is None or code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
-        return (), False
-    names = code.co_varnames[1 : code.co_argcount]
-    last_is_optional = len(names) == 3 and function.__defaults__ == (None,)
-    annotations = {str(function.__annotations__.get(name)).removesuffix(" | None") for name in names}
-    if len(annotations) == 1 and (last_is_optional or (len(names) < 3 and not function.__defaults__)):
-        return names, last_is_optional
-    return (), False
 
 
 def tell_apart(arrays: list[Any], parents: Sequence[Node | None]) -> None:

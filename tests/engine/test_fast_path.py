@@ -50,8 +50,17 @@ FAST_CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
         for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
         for side in ("left", "right")
     },
-    "a whole number left": lambda x, y: mg.power(2, x),
-    "a whole number right": lambda x, y: mg.power(x, 2),
+    "an integer left": lambda x, y: mg.power(2, x),
+    "an integer right": lambda x, y: mg.power(x, 2),
+    "a number 2 right": lambda x, y: mg.multiply(x, 2),
+    "a number 1 left": lambda x, y: 1 - x,
+    "five": lambda x, y: mg.linear_sum(x, MATRIX, y, MATRIX, x),
+    "five, the last left out": lambda x, y: mg.linear_sum(x, MATRIX, y, MATRIX),
+    "an option": lambda x, y: mg.cumsum(x, axis=0),
+    "options left out": lambda x, y: mg.cumsum(x),
+    "an index": lambda x, y: x[1:],
+    "no axes": lambda x, y: mg.sum(x, 0),
+    "no axes, of no axes": lambda x, y: mg.exp(mg.prod(mg.tanh(x))),
 }
 
 
@@ -92,11 +101,38 @@ def test_any_of_three_inputs_keeps_an_operation_off_the_fast_path(place: int, co
             hosts[place][:] = 1.0
 
 
-def test_options_keep_an_operation_off_the_fast_path(xp: Any) -> None:
+def test_options_that_are_no_plain_values_keep_an_operation_off_the_fast_path() -> None:
     @primitive
-    def named(xp: Any, x: Any, *, by: Any = 1.0) -> Any:
+    def scaled(xp: Any, x: Any, *, by: Any = 1.0) -> Any:
+        by = by if isinstance(by, float) else xp.asarray(by)
         return x * by, (), lambda xp, g: g * by
 
+    x, by = leaf([1.0, 2.0]), np.array([2.0, 3.0])
+    for option, fast in ((2.0, True), ([2.0, 3.0], False), (np.float64(2.0), False), (by, False)):
+        assert ("general" not in functions_called(lambda option=option: scaled(x, by=option))) == fast  # type: ignore[misc]
+        want = np.broadcast_to(option, 2)
+        y = scaled(x, by=option)
+        np.testing.assert_array_equal(y.numpy(), want * [1.0, 2.0])
+        assert mg.gradients(y.sum(), [x])[0].tolist() == want.tolist()
+    for call in (
+        lambda: mg.sum(x, np.int64(0)),
+        lambda: mg.sum(x, axis=np.int64(0)),
+        lambda: mg.sum(x, dtype="float64"),
+    ):
+        assert ("general" in functions_called(call)) == ("int64" in repr(call.__code__.co_names))
+        assert mg.gradients(call(), [x])[0].tolist() == [1.0, 1.0]
+    with pytest.raises(TypeError, match=r"sum: got \(\(2,\) float64\): .*unexpected keyword argument 'axes'"):
+        mg.sum(x, axes=0)
+
+
+def test_an_option_that_is_a_tensor_receives_a_gradient() -> None:
+    x, slope = leaf([-1.0, 2.0]), leaf([0.5])
+    for y in (mg.leaky_relu(x, slope), mg.leaky_relu(x, negative_slope=slope)):
+        by_x, by_slope = mg.gradients(y.sum(), [x, slope], retain_graph=True)
+        assert (by_x.tolist(), by_slope.tolist()) == ([0.5, 1.0], [-1.0])
+
+
+def test_other_parameters_keep_an_operation_off_the_fast_path() -> None:
     @primitive
     def several(xp: Any, x: Any, *more: Any) -> Any:
         return x * len(more), (), (lambda xp, g: g * len(more), *(None for _ in more))
@@ -106,9 +142,20 @@ def test_options_keep_an_operation_off_the_fast_path(xp: Any) -> None:
         return a * b * how["by"], (), (lambda xp, g: g * b * how["by"], None)
 
     x = leaf([1.0, 2.0])
-    for y, by in ((named(x, by=3.0), 3.0), (several(x, 1, 2), 2.0), (any_names(x, 2.0, by=3.0), 6.0)):
+    for y, by in ((several(x, 1, 2), 2.0), (any_names(x, 2.0, by=3.0), 6.0)):
         assert y.tolist() == [by, 2 * by]
         assert mg.gradients(y.sum(), [x])[0].tolist() == [by, by]
+
+
+def test_results_without_axes_are_arrays_with_every_derivative() -> None:
+    """NumPy returns scalars there, which a saved result is, too."""
+    x = mg.tensor(0.5, dtype="float64", requires_grad=True)
+    y = mg.exp(x * 3.0)
+    assert type(y._array) is np.ndarray
+    assert (y.shape, y.dtype) == ((), np.float64)
+    (first,) = mg.gradients(y, [x], create_graph=True)
+    (second,) = mg.gradients(first, [x], create_graph=True)
+    np.testing.assert_allclose([first.item(), second.item()], [3 * np.exp(1.5), 9 * np.exp(1.5)], rtol=1e-14)
 
 
 def test_the_fast_path_is_chosen_by_the_number_of_inputs_not_their_names() -> None:
@@ -134,7 +181,8 @@ def test_the_fast_path_is_chosen_by_the_number_of_inputs_not_their_names() -> No
         (lambda: cube(value=x), [3.0, 12.0], True),
         (lambda: times(x, y), [3.0, 4.0], True),
         (lambda: times(general=y, node=x), [3.0, 4.0], True),
-        (lambda: scaled(x, factor=2.0), [2.0, 2.0], False),
+        (lambda: scaled(x, factor=2.0), [2.0, 2.0], True),
+        (lambda: scaled(x, 2), [2.0, 2.0], True),
         (lambda: affine(x, y), [3.0, 4.0], True),
         (lambda: affine(x, y, saved=x), [4.0, 5.0], True),
     ):
@@ -152,6 +200,10 @@ def test_numbers_beside_arrays_are_stored_once(dtype: Any, monkeypatch: pytest.M
     assert str(number_as_array(-0.0, np.dtype(dtype))) == "-0.0"
     assert str(number_as_array(0.0, np.dtype(dtype))) == "0.0"
     assert number_as_array(2.5, np.dtype(np.int64)) == 2.5
+    assert number_as_array(2, np.dtype(dtype)) is number_as_array(2.0, np.dtype(dtype))
+    for value in (0, 2049, -(10**400)):
+        assert type(number_as_array(value, np.dtype(dtype))) is int
+    assert type(number_as_array(2, np.dtype(np.int32))) is int
     x = leaf([1.0, 2.0])
     for k in range(2000):
         assert (x * (k + 0.125)).numpy()[1] == 2 * k + 0.25

@@ -35,7 +35,7 @@ BLOCK = 1 << 14
 def is_basic(index: Any) -> bool:
     """Whether an index consists of integers, slices, None and Ellipsis only."""
     if type(index) is tuple:
-        return all(map(BASIC.__contains__, map(type, index)))
+        return BASIC.issuperset(map(type, index))
     return type(index) in BASIC
 
 
