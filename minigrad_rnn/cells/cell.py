@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +23,7 @@ Parts = tuple[Any, ...]
 """The state's arrays, the output first, whether there are several or one."""
 
 
-@dataclass(frozen=True, eq=False)
-class KernelSpec:
+class KernelSpec(NamedTuple):
     """Description of a cell, from which a kernel can run its whole sequence."""
 
     kind: str

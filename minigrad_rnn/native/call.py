@@ -11,9 +11,8 @@ INTEGERS = "kind T B I H P backward saves rows chunk"
 ROWS = "example length first"
 INPUTS = "xs h0 c0 Wc Wr b br p Wp"
 OUTPUTS = "hs hT cs cT"
-PACKED = "packed_Wc packed_Wr packed_Wn packed_Wp packed_b"
-PACKED_BACKWARD = "packed_WcT packed_WrT packed_WnT packed_WpT"
-GRADIENTS = "dxs dh0 dc0 dWc dWr db dbr dp dWp D"
+PACKED = ("packed_Wc", "packed_Wr", "packed_Wn", "packed_Wp")
+PACKED_BACKWARD = ("packed_WcT", "packed_WrT", "packed_WnT", "packed_WpT")
 
 FIELDS: list[tuple[str, type[Any]]] = [
     *((name, ctypes.c_long) for name in INTEGERS.split()),
@@ -22,12 +21,12 @@ FIELDS: list[tuple[str, type[Any]]] = [
     *((name, ctypes.c_long) for name in ("xs_step", "xs_example")),
     *((name, ctypes.c_void_p) for name in OUTPUTS.split()),
     *((name, ctypes.c_long) for name in ("M", "panels", "units")),
-    *((name, ctypes.c_void_p) for name in PACKED.split()),
+    *((name, ctypes.c_void_p) for name in PACKED),
     *((name, ctypes.c_void_p) for name in ("Z", "C", "m")),
-    *((name, ctypes.c_void_p) for name in PACKED_BACKWARD.split()),
+    *((name, ctypes.c_void_p) for name in PACKED_BACKWARD),
     *((name, ctypes.c_void_p) for name in ("dhs", "dhT", "dcs", "dcT")),
     *((name, ctypes.c_long) for name in ("dhs_step", "dhs_example", "dhs_unit")),
-    *((name, ctypes.c_void_p) for name in GRADIENTS.split()),
+    *((name, ctypes.c_void_p) for name in ("dxs", "dh0", "dc0", "dWc", "dWr", "db", "dbr", "dp", "dWp", "D")),
 ]
 
 
@@ -35,3 +34,14 @@ class Call(ctypes.Structure):
     """One call of the library; see source/sequence.h for what the fields mean."""
 
     _fields_ = FIELDS
+
+
+_exported, _address = ctypes.c_char.from_buffer, ctypes.addressof
+
+
+def address(a: Array) -> int:
+    """The address of an array's first number. (By way of a buffer: a third of the time of `a.ctypes.data`.)"""
+    try:
+        return _address(_exported(a))
+    except (TypeError, ValueError, BufferError):  # read-only, or not contiguous
+        return a.ctypes.data  # type: ignore[no-any-return]

@@ -7,69 +7,123 @@ from typing import Any
 
 import numpy as np
 
-from .call import PACKED, PACKED_BACKWARD, Call
+from minigrad.engine.content_version import content_version, same_contents
+
+from .call import PACKED, PACKED_BACKWARD, Call, address
 
 Array = Any
+Weights = tuple[Any, ...]
+"""Wc, Wr, b and so on, tensors or None, as a cell's `KernelSpec` returns them."""
 
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_first": 4}
 LSTM, GRU, GRU_RESET_FIRST = (KINDS[name] for name in ("lstm", "gru", "gru_reset_first"))
-NAMES = {"lstm": ("Wc", "Wr", "b", "p", "Wp")}
-"""The names of the weights that a cell's `KernelSpec` returns, where they are not Wc, Wr, b, br."""
+GATES = (1, 1, 4, 3, 3)
+SECOND = ("br", "br", "p", "br", "br")
+"""By kind, what a `KernelSpec` returns after Wc, Wr and b; an LSTM's Wp follows."""
 
 
 class PackedWeights:
     """A cell's weights, packed for the forward pass, and for the backward pass when it comes.
 
+    They are never packed anew: a call whose weights changed makes others, and a graph keeps those of its own call.
+
     Args:
         library: the compiled library of the weights' dtype.
         kind: the cell's name, one of `KINDS`.
-        weights: Wc, Wr, b and so on, as the cell's `KernelSpec` returns them; any but the first two may be None.
+        weights: any but Wc and Wr may be None.
+
+    Attributes:
+        names: of all weights, in their order. arrays: by name; None where there is none.
+        gradients: the fields of a call that hold the gradients of xs, the states and the weights.
+        lanes: numbers of a vector.
     """
 
-    def __init__(self, library: Any, kind: str, weights: tuple[Array, ...]) -> None:
-        self.library = library
-        self.Wc: Array
-        self.Wr: Array
-        self.Wp = self.b = self.br = self.p = None
-        self.names = NAMES.get(kind, ("Wc", "Wr", "b", "br"))[: len(weights)]
-        for name, weight in zip(self.names, weights):
-            setattr(self, name, None if weight is None else np.require(weight, requirements=["C", "A"]))
-        self.simple = KINDS[kind] < LSTM
-        rows, I = self.Wc.shape
-        P = self.Wr.shape[1]
-        self._call = call = Call()
-        call.kind, call.I, call.P = KINDS[kind], I, P
-        call.H = rows // (1 if self.simple else 4 if kind == "lstm" else 3)
+    def __init__(self, library: Any, kind: str, weights: Weights) -> None:
+        self.library, self.kind, self.dtype = library, KINDS[kind], np.dtype(weights[0].dtype.char)
+        self.names = ("Wc", "Wr", "b", SECOND[self.kind], "Wp")[: len(weights)]
+        states = ("dh0", "dc0") if self.kind == LSTM else ("dh0",)
+        self.gradients = ("dxs", *states, *(f"d{name}" for name in self.names))
+        packed = {name: w for name, w in zip(self.names, weights) if name in ("Wc", "Wr", "Wp") and w is not None}
+        self._sources = tuple(packed.values())
+        self._versions = tuple(content_version(w) for w in self._sources)  # before they are read
+        self.arrays: dict[str, Array] = {}
+        self.template = call = Call()
+        rows, I = weights[0].shape
+        call.kind, call.I, call.P, call.H = self.kind, I, weights[1].shape[1], rows // GATES[self.kind]
+        self.work = rows * (call.I + call.P)
+        """Multiplications of one step of one example."""
         lanes = ctypes.c_long()
         library.sizes(ctypes.byref(call), ctypes.byref(lanes))
         self.lanes = lanes.value
-        for name, weight in self.named().items():
-            setattr(call, name, weight.ctypes.data)
-        sizes = (ctypes.c_long * 9)()
+        for name, weight in zip(self.names, weights):
+            self._lend(name, None if weight is None else weight._array)
+        self._in_place = all(self.arrays[name] is w._array for name, w in packed.items())
+        sizes = (ctypes.c_long * 8)()
         library.packed_sizes(ctypes.byref(call), sizes)
-        names = [*PACKED.split(), *PACKED_BACKWARD.split()]
-        self.sizes = dict(zip(names, sizes))
-        self.packed = self._memory(call, PACKED)
-        self.packed_backward: list[Array] = []
+        self._sizes = dict(zip((*PACKED, *PACKED_BACKWARD), sizes))
+        self._memory = self._allocated(call, PACKED)
+        self._memory_backward: dict[str, Array] = {}
         library.pack_forward(ctypes.byref(call))
 
-    def _memory(self, call: Call, names: str) -> list[Array]:
-        arrays = []
-        for name in names.split():
-            if self.sizes[name]:
-                arrays.append(np.empty(self.sizes[name], self.Wc.dtype))
-                setattr(call, name, arrays[-1].ctypes.data)
-        return arrays
+    def _lend(self, name: str, array: Array) -> None:
+        """Lend an array to the calls that follow; a copy, where C could not read it."""
+        if array is None:
+            self.arrays[name] = None
+            setattr(self.template, name, None)
+            return
+        flags = array.flags
+        fits = flags.c_contiguous and flags.aligned and array.dtype.isnative
+        self.arrays[name] = array if fits else np.array(array, self.dtype, order="C")
+        setattr(self.template, name, address(self.arrays[name]))
 
-    def named(self) -> dict[str, Array]:
-        """The weights that are there, by name."""
-        return {name: weight for name in self.names if (weight := getattr(self, name)) is not None}
+    def _allocated(self, call: Call, names: tuple[str, ...]) -> dict[str, Array]:
+        memory = {name: np.empty(self._sizes[name], self.dtype) for name in names if self._sizes[name]}
+        for name, array in memory.items():
+            setattr(call, name, address(array))
+        return memory
+
+    def serve(self, weights: Weights) -> bool:
+        """Whether these weights are the packed ones, bit for bit; then the biases are taken from them."""
+        Wp = weights[4] if len(weights) > 4 else None
+        present = weights[:2] if Wp is None else (*weights[:2], Wp)
+        if len(present) != len(self._sources) or any(a is not b for a, b in zip(present, self._sources)):
+            return False
+        same = same_contents(present, self._versions)
+        if same is None:  # who else can write into them has not told
+            same = self._in_place and not self.library.differs(ctypes.byref(self.template))
+        if not same:
+            return False
+        for name, weight in zip(self.names[2:4], weights[2:4]):
+            array = None if weight is None else weight._array
+            if array is not self.arrays[name]:
+                self._lend(name, array)
+        return True
 
     def call(self) -> Call:
         """A new call with these weights."""
-        return Call.from_buffer_copy(self._call)
+        return Call.from_buffer_copy(self.template)
 
-    def pack_backward(self, call: Call) -> None:
-        """Pack what the backward pass reads, and lend it to the call, which says whether dx is wanted."""
-        self.packed_backward = self._memory(call, PACKED_BACKWARD)
-        self.library.pack_backward(ctypes.byref(call))
+    def lend_backward(self, call: Call) -> None:
+        """Pack what the backward pass reads, unless it is there; lend it to the call, which says if dx is wanted."""
+        names = PACKED_BACKWARD if call.dxs else PACKED_BACKWARD[1:]
+        if any(self._sizes[name] and name not in self._memory_backward for name in names):
+            memory = self._allocated(call, names)
+            self.library.pack_backward(ctypes.byref(call))
+            self._memory_backward = memory
+        for name, array in self._memory_backward.items():
+            setattr(call, name, address(array))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()  # a copy of the cell packs its own
+
+
+def _nothing() -> None:
+    return None
+
+
+def packed_weights(owner: dict[str, Any], library: Any, kind: str, weights: Weights) -> PackedWeights:
+    """Return the packed weights that `owner`, a cell's attributes, keeps from an earlier call, or new ones."""
+    packed: PackedWeights | None = owner.get("_packed_weights")
+    if packed is None or packed.library is not library or packed.kind != KINDS[kind] or not packed.serve(weights):
+        packed = owner["_packed_weights"] = PackedWeights(library, kind, weights)
+    return packed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,61 +14,66 @@ from minigrad.engine.modes import mode
 
 from ..cells import Cell, Lengths
 from ..cells.cell import KernelSpec
-from ..cells.lengths import ReadOrder
 from ..cells.unroll import rule_through_graph, unroll
 from .library import library
-from .packed_weights import PackedWeights
-from .run import Inputs, OutputGradients, Run
+from .packed_weights import PackedWeights, packed_weights
+from .run import OutputGradients, Run
 from .step_shares import StepShares
 from .threads import get_num_threads, run_parts
 
 Array = Any
 
 PART = 4e6
-"""Products of two numbers that are worth a thread of their own: about 80 µs."""
+"""Multiplications that are worth a thread of their own: about 80 µs."""
 
 
-@dataclass(frozen=True, eq=False)
-class NativeCall:
-    """The options of one call, and how the inputs of one or two directions lie in one row."""
+class Directions:
+    """One or two cells, packed, and the options of one call; how their inputs lie in one row.
 
-    specs: tuple[KernelSpec, ...]
-    states: int
-    backward: bool
-    """Whether a single direction is read backward; of two, the second is."""
-    lengths: Lengths | None
-    """None where there is no padding."""
-    every_state: bool
-    saves: bool
-    """Whether a backward pass may follow."""
-
-    def order(self, T: int, direction: int) -> ReadOrder:
-        """The order in which a direction reads its T steps."""
-        return ReadOrder(T, self.backward or direction == 1, self.lengths)
-
-    def by_direction(self, row: Sequence[Any]) -> list[tuple[Any, ...]]:
-        each = len(row) // len(self.specs)
-        return [tuple(row[d * each : (d + 1) * each]) for d in range(len(self.specs))]
-
-
-@mg.primitive_with_outputs
-def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
-    """Sequences of one or two directions in C: for each every h(t) (T, B, P), the last state's arrays, and with
-    `every_state` every c(t).
-
-    Inputs, for each direction: xs (T, B, I), the initial state's arrays, and the weights of its `KernelSpec`. The rule
-    is BPTT in C; in a recorded backward pass (`create_graph`) it runs the sequences op by op instead.
+    Args:
+        specs, packed: of each cell.
+        states: arrays of the state.
+        backward: whether a single direction is read backward; of two, the second is.
+        lengths: None where nothing is padded.
+        every_state: whether every c(t) is wanted.
+        saves: whether a backward pass may follow.
     """
-    n, runs = 1 + call.states, []
-    parts = 0
-    arrays = [a if a is None or a.dtype.isnative else a.astype(a.dtype.newbyteorder("=")) for a in inputs]
-    for d, (spec, row) in enumerate(zip(call.specs, call.by_direction(arrays))):
-        xs, h0, c0 = row[0], row[1], row[2] if call.states > 1 else None
-        weights = PackedWeights(library(xs.dtype), spec.kind, row[n:])
+
+    __slots__ = ("backward", "every_state", "lengths", "packed", "saves", "specs", "states")
+
+    def __init__(
+        self,
+        specs: Sequence[KernelSpec],
+        packed: Sequence[PackedWeights],
+        states: int,
+        backward: bool,
+        lengths: Lengths | None,
+        every_state: bool,
+        saves: bool,
+    ) -> None:
+        self.specs, self.packed, self.states, self.backward = specs, packed, states, backward
+        self.lengths, self.every_state, self.saves = lengths, every_state, saves
+
+    def reads_backward(self, direction: int) -> bool:
+        return self.backward or direction == 1
+
+    def split(self, row: Sequence[Any]) -> list[Sequence[Any]]:
+        """A row of inputs, outputs or gradients, by direction."""
+        if len(self.specs) == 1:
+            return [row]
+        half = len(row) // 2
+        return [row[:half], row[half:]]
+
+
+def run_forward(call: Directions, inputs: Sequence[Array]) -> tuple[list[Run], list[Array]]:
+    """Run the sequences; return what BPTT needs, and for each direction every h(t), the last state, every c(t)."""
+    runs = []
+    for d, (weights, row) in enumerate(zip(call.packed, call.split(inputs))):
+        xs, c0 = row[0], row[2] if call.states > 1 else None
         if not d:
-            parts = parts_of(weights, len(xs), xs.shape[1], len(call.specs))
-        order = call.order(len(xs), d)
-        runs.append(Run(weights, Inputs(xs, h0, c0), order, call.saves, call.every_state, parts))
+            parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs))
+        backward = call.reads_backward(d)
+        runs.append(Run(weights, xs, row[1], c0, backward, call.lengths, call.saves, call.every_state, parts))
     run_all(runs, "forward")
     value: list[Array] = []
     for run in runs:
@@ -78,6 +82,18 @@ def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
             value.append(run.cT)
             if call.every_state:
                 value.append(run.cs)
+    return runs, value
+
+
+@mg.primitive_with_outputs
+def native_sequences(xp: Any, *inputs: Any, call: Directions) -> Any:
+    """Sequences of one or two directions in C: for each every h(t) (T, B, P), the last state's arrays, and with
+    `every_state` every c(t).
+
+    Inputs, for each direction: xs (T, B, I), the initial state's arrays, and the weights of its `KernelSpec`. The rule
+    is BPTT in C; in a recorded backward pass (`create_graph`) it runs the sequences op by op instead.
+    """
+    runs, value = run_forward(call, inputs)
 
     lock = threading.Lock()
 
@@ -90,13 +106,16 @@ def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
     return tuple(value), inputs, mg.JointRule(rule)
 
 
-def parts_of(weights: PackedWeights, T: int, B: int, directions: int) -> int:
-    """Among how many threads a direction's examples are split; 0: not even two directions are worth two threads."""
-    threads = get_num_threads()
-    if threads == 1:
+def parts_of(work: int, T: int, B: int, directions: int) -> int:
+    """Among how many threads a direction's examples are split; 0: not even two directions are worth two threads.
+
+    Args:
+        work: multiplications of one step of one example.
+    """
+    total = work * T * B
+    if total < PART or (threads := get_num_threads()) == 1:
         return 0
-    work = int(len(weights.Wr) * (weights.Wc.shape[1] + weights.Wr.shape[1]) * T * B / PART)
-    return int(min(-(-threads // directions), B, work))
+    return min(-(-threads // directions), B, int(total // PART))
 
 
 def run_all(runs: list[Run], function: str) -> None:
@@ -105,57 +124,70 @@ def run_all(runs: list[Run], function: str) -> None:
     Raises:
         MemoryError: the library got no memory.
     """
-    parts = max(1, runs[0].parts)
+    parts = runs[0].parts or 1
     entry = getattr(runs[0].weights.library, function)
     calls = [ctypes.byref(run.call) for run in runs]
-    failed = []
+    failed = 0
 
     def part(k: int) -> None:
-        if entry(calls[k // parts], k % parts, parts):
-            failed.append(k)
+        nonlocal failed
+        failed |= entry(calls[k // parts], k % parts, parts)
 
     if runs[0].parts and len(calls) * parts > 1:
         run_parts(part, len(calls) * parts)
     else:
-        for k in range(len(calls)):
-            part(k)
+        for call in calls:
+            failed |= entry(call, 0, 1)
     if failed:
         raise MemoryError(f"{function} of a sequence in C: no memory for its working arrays")
 
 
 def _through_graph(
-    call: NativeCall, inputs: Sequence[Any], gs: Sequence[Any], needs: Sequence[bool]
+    call: Directions, inputs: Sequence[Any], gs: Sequence[Any], needs: Sequence[bool]
 ) -> tuple[Any, ...]:
     gradients: list[Any] = []
-    by_direction = zip(call.specs, *(call.by_direction(row) for row in (inputs, gs, needs)))
+    by_direction = zip(call.specs, *(call.split(row) for row in (inputs, gs, needs)))
     for d, (spec, row, g, needed) in enumerate(by_direction):
-        backward = call.order(len(row[0]), d).backward
-        steps = partial(unroll, spec.step, call.states, backward, lengths=call.lengths, every_state=call.every_state)
-        gradients += rule_through_graph(steps, row, g, needed) if any(needed) else [None] * len(row)
+        steps = partial(_unrolled, call, spec, call.reads_backward(d))
+        gradients += (
+            rule_through_graph(steps, tuple(row), tuple(g), tuple(needed)) if any(needed) else [None] * len(row)
+        )
     return tuple(gradients)
 
 
-def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
+def _unrolled(call: Directions, spec: KernelSpec, backward: bool, xs: Any, *inputs: Any) -> tuple[Tensor, ...]:
+    """What the compiled sequence returns, op by op."""
+    n = call.states
+    state, weights, shape = inputs[:n], inputs[n:], inputs[0].shape
+    if len(shape) == 3:  # of a single cell, as its caller holds it
+        state = tuple(part[0] for part in state)
+    outputs = unroll(spec.step, n, backward, xs, *state, *weights, lengths=call.lengths, every_state=call.every_state)
+    if len(shape) == 2:
+        return outputs
+    return outputs[0], *(part[None] for part in outputs[1 : 1 + n]), *outputs[1 + n :]
+
+
+def _bptt(runs: list[Run], call: Directions, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
     states, filled = call.states, []
     spent = [run for run in runs if run.holds_gradients]  # a second backward pass needs what the first replaced
-    for run in spent:
-        run.new_Z()
     if spent:
+        for run in spent:
+            run.new_Z()
         run_all(spent, "forward")
-    for run, g, needed in zip(runs, call.by_direction(gs), call.by_direction(needs)):
-        wanted = dict(zip(("xs", "h0", "c0")[: 1 + states] + run.weights.names, needed))
+    for run, g, needed in zip(runs, call.split(gs), call.split(needs)):
         gradients = OutputGradients(g[0], g[1], g[2] if states > 1 else None, g[3] if call.every_state else None)
-        filled.append(run.before_bptt(gradients, wanted))
+        filled.append(run.before_bptt(gradients, needed))
         run.holds_gradients = True
-    run_all(runs, "backward")
-    run_all(runs, "weight_gradients")
+    if runs[0].parts:
+        run_all(runs, "backward")
+        run_all(runs, "weight_gradients")
+    else:
+        run_all(runs, "bptt")
     result: list[Any] = []
-    for run, arrays in zip(runs, filled):
-        shares = StepShares(run)
-        result += [arrays.get("dxs"), arrays["dh0"], *([arrays["dc0"]] if states > 1 else [])]
-        for name in run.weights.names:
-            total = arrays.get(f"d{name}")
-            result.append(None if total is None else shares.of(name, total))
+    for run, gradients_of in zip(runs, filled):
+        shares, weights = StepShares(run), gradients_of[1 + states :]
+        result += gradients_of[: 1 + states]
+        result += [None if g is None else shares.of(name, g) for name, g in zip(run.weights.names, weights)]
     return tuple(result)
 
 
@@ -170,13 +202,24 @@ def run_sequences(
 
     With two cells the second reads backward; with one `backward` decides.
     """
-    specs = tuple(spec for cell in cells if (spec := cell.kernel_spec()) is not None)
-    states = len(inputs[0][1])
-    lengths = None if lengths is None or lengths.full else lengths
-    row = [part for (xs, state), spec in zip(inputs, specs) for part in (xs, *state, *spec.weights())]
-    saves = mode().recording and any(getattr(part, "node", None) is not None for part in row)
-    call = NativeCall(specs, states, backward, lengths, every_state and states > 1, saves)
-    return call.by_direction(native_sequences(*row, call=call))
+    specs, packed, row, states = [], [], [], len(inputs[0][1])
+    compiled = library(cells[0].reference_parameter().dtype)
+    for cell, (xs, state) in zip(cells, inputs):
+        spec = cell.kernel_spec()
+        assert spec is not None
+        weights = spec.weights()
+        specs.append(spec)
+        packed.append(packed_weights(vars(cell), compiled, spec.kind, weights))
+        row += [xs, *state, *weights]
+    now = mode()
+    saves = now.recording and any(getattr(part, "node", None) is not None for part in row)
+    if lengths is not None and lengths.full:
+        lengths = None
+    call = Directions(specs, packed, states, backward, lengths, every_state and states > 1, saves)
+    if saves or now.observer is not None:
+        return [tuple(part) for part in call.split(native_sequences(*row, call=call))]
+    _, value = run_forward(call, [getattr(part, "_array", part) for part in row])
+    return [tuple(part) for part in call.split([Tensor(a) for a in value])]
 
 
 def refusal(cell: Cell) -> str:

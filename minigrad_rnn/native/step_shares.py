@@ -13,6 +13,11 @@ from .run import Run
 
 Array = Any
 
+AFTER_X = {GRU: [1, 2, 3], GRU_RESET_FIRST: [1, 2, 3], LSTM: [0, 1, 2, 3]}
+"""The vectors of a panel of Z that hold the gradients of Wc x(t) + b, in the order of the weights' rows."""
+AFTER_H = {GRU: [1, 2, 0], GRU_RESET_FIRST: [1, 2], LSTM: [0, 1, 2, 3]}
+"""The same of Wr h(t−1) + br."""
+
 
 class StepShares:
     """The shares of one direction's weights. They keep the run's memory as long as they are kept.
@@ -23,23 +28,22 @@ class StepShares:
     def __init__(self, run: Run) -> None:
         self.run, self.Z = run, run.Z
         self.D: Any = run.D
-        kind = run.call.kind
-        after_x = {GRU: [1, 2, 3], GRU_RESET_FIRST: [1, 2, 3], LSTM: [0, 1, 2, 3]}
-        after_h = {GRU: [1, 2, 0], GRU_RESET_FIRST: [1, 2], LSTM: [0, 1, 2, 3]}
-        self.after_x, self.after_h = after_x.get(kind), after_h.get(kind)
+        self.after_x, self.after_h = AFTER_X.get(run.weights.kind), AFTER_H.get(run.weights.kind)
 
     def of(self, name: str, total: Array) -> PerStepSum:
         """The gradient of the weight `name`, with its shares."""
-        return PerStepSum(total, self.run.order.labels, lambda label: getattr(self, f"_{name}")(*self._rows(label)))
+        share = getattr(self, f"_{name}")
+        labels = range(self.run.T) if self.run.backward else range(self.run.T)[::-1]  # in BPTT's order
+        return PerStepSum(total, labels, lambda label: share(*self._rows(label)))
 
     def _rows(self, label: int) -> tuple[int, Array, Array, Array]:
         """`label`, the rows of Z that belong to this time step, their examples, and the steps k that read them."""
         run = self.run
         columns = np.arange(run.B)
-        if run.order.lengths is None:
-            k = np.full(run.B, run.T - 1 - label if run.order.backward else label)
+        if run.lengths is None:
+            k = np.full(run.B, run.T - 1 - label if run.backward else label)
             return label, k * run.B + columns, columns, k
-        k = run.length - 1 - label if run.order.backward else np.full(run.B, label)
+        k = run.length - 1 - label if run.backward else np.full(run.B, label)
         there = (k >= 0) & (k < run.length)
         return label, (run.first[np.where(there, k, 0)] + columns)[there], run.example[there], k[there]
 
@@ -57,11 +61,11 @@ class StepShares:
 
     def _h_before(self, label: int, examples: Array, k: Array) -> Array:
         run = self.run
-        before = np.clip(label + 1 if run.order.backward else label - 1, 0, run.T - 1)
-        return np.where(k[:, None] > 0, run.hs[before, examples], run.inputs[1][examples])
+        before = np.clip(label + 1 if run.backward else label - 1, 0, run.T - 1)
+        return np.where(k[:, None] > 0, run.hs[before, examples], run.h0.reshape(run.B, -1)[examples])
 
     def _Wc(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
-        return self._gates(rows, self.after_x).T @ self.run.inputs[0][label, examples]
+        return self._gates(rows, self.after_x).T @ self.run.xs[label, examples]
 
     def _b(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
         return self._gates(rows, self.after_x).sum(axis=0)
@@ -81,7 +85,7 @@ class StepShares:
 
     def _p(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
         run, B = self.run, self.run.B
-        lengths = run.order.lengths
+        lengths = run.lengths
         j = np.arange(B) if lengths is None else np.flatnonzero(np.isin(run.example, examples))
         first_before = (k - 1) * B if lengths is None else run.first[np.maximum(k - 1, 0)]
         before = self._units(run.C, np.where(k > 0, B + first_before + j, j))

@@ -18,7 +18,7 @@ from ..cuda.planner import Plan
 from ..native import library, sequence as native
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
 from .masks import Masks, draw_masks, to_backend
-from .states import stacked, stacked_over_time, unstacked
+from .states import of_one_cell, stacked, stacked_over_time, unstacked
 
 State = Any
 IMPLEMENTATIONS = ("auto", "graph", "fused", "native")
@@ -300,6 +300,8 @@ class Recurrence(nn.Module):
         if self._implementation == "native":
             cells = [cell for _, _, cell in layer]
             return native.run_sequences(cells, inputs, len(layer) == 1 and layer[0][1], spans, every_state)
+        if len(layer) == 1:
+            inputs = [(inputs[0][0], of_one_cell(inputs[0][1]))]
         if self._implementation == "fused":
             if backend.kernels is not None:
                 cells = [cell for _, _, cell in layer]

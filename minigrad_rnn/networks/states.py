@@ -27,6 +27,8 @@ def unstacked(
 ) -> list[Parts]:
     """Each cell's own state arrays, (B, H), from the caller's, (cells, B, H) each; None is the cells' initial state.
 
+    A single cell's keep their first axis: see `of_one_cell`.
+
     Args:
         name, names: the recurrence's and the state arrays', for messages.
         parameter: whose dtype and backend the arrays must have.
@@ -52,7 +54,7 @@ def unstacked(
         cut.append(array[:, None] if unbatched else array)
     else:
         if count == 1:
-            return [tuple([Tensor(array[0]) for array in cut])]
+            return [tuple(parts) if not unbatched else tuple([Tensor(array) for array in cut])]
         return [tuple([Tensor(array[k]) for array in cut]) for k in range(count)]
     for part, part_name, size in zip(parts, names, sizes):
         argument, want = f"state: {part_name}", (*axes, size)
@@ -62,18 +64,29 @@ def unstacked(
     parts = [check_like(name, f"state: {n}", part, parameter) for n, part in zip(names, parts)]
     if unbatched:
         parts = [part[:, None] for part in parts]
-    return [tuple(part[k] for part in parts) for k in range(count)]
+    return [tuple(parts)] if count == 1 else [tuple(part[k] for part in parts) for k in range(count)]
+
+
+def of_one_cell(parts: Parts) -> Parts:
+    """A single cell's state arrays as (B, H), from (1, B, H), which compiled sequences take as they are."""
+    if parts[0].ndim == 2:
+        return parts
+    if mode().observer is None:
+        return tuple([Tensor(part._array[0]) if part.node is None else part[0] for part in parts])
+    return tuple([part[0] for part in parts])
 
 
 def stacked(finals: Sequence[Parts], unbatched: bool) -> State:
     """The caller's state from the cells' arrays (B, H): one array (cells, B, H), or a tuple of several.
 
-    Without a batch axis they are (cells, H).
+    Without a batch axis they are (cells, H). A single cell's may be (1, B, H) already.
     """
     if len(finals) > 1:
         parts = [_stack(rows) for rows in zip(*finals)]
         if unbatched:
             parts = [part[:, 0] for part in parts]
+    elif finals[0][0].ndim == 3:
+        parts = [part[:, 0] for part in finals[0]] if unbatched else list(finals[0])
     elif unbatched:
         parts = list(finals[0])
     elif mode().observer is None:

@@ -7,6 +7,27 @@
 #include "sequence.h"
 #include "tile.h"
 
+// What a row of Z starts from: the biases, for each panel M vectors.
+static void fill_bias(const Sequence* s, scalar* out) {
+    const Gates input = gates_of_input(s);
+    for (long panel = 0; panel < s->panels; ++panel) {
+        for (long m = 0; m < s->M; ++m) {
+            for (long lane = 0; lane < LANES; ++lane) {
+                const long unit = unit_block(s, panel, m) * LANES + lane, v = m - input.from;
+                scalar bias = 0;
+                if (unit < s->H) {
+                    if (v >= 0 && s->b) bias = s->b[input.gate[v] * s->H + unit];
+                    if (s->kind == GRU && s->br) {
+                        if (m == 0) bias = s->br[2 * s->H + unit];
+                        if (m == 1 || m == 2) bias += s->br[(m - 1) * s->H + unit];
+                    }
+                }
+                *out++ = bias;
+            }
+        }
+    }
+}
+
 // So many columns are multiplied at a time; the groups of `count` columns are about equal.
 INLINE long group_end(long from, long count, long most) {
     const long groups = blocks_of(count - from, most);
@@ -36,6 +57,7 @@ typedef struct {
     const scalar** x;  // (chunk,)
     scalar** z;        // (chunk,) rows of the first panel
     const scalar** h_before;  // (columns,)
+    scalar* bias;      // of each panel
     scalar *q, *m;     // (columns, H padded): r · h(t−1) as published, and what a projection reads
     long width;        // numbers of a row of q and m
 } ForwardMemory;
@@ -52,7 +74,7 @@ static void multiply_inputs(const Sequence* s, const Chunk* chunk, long to, Forw
         }
     }
     for (long panel = 0; panel < s->panels; ++panel) {
-        const scalar* const bias = s->packed_b + panel * width;
+        const scalar* const bias = memory->bias + panel * width;
         const scalar* const weights = s->packed_Wc + panel * s->I * gates.count * LANES;
         for (long from = 0, end; from < n; from = end) {
             end = group_end(from, n, most);
@@ -188,13 +210,15 @@ static int forward_part(const Sequence* s, long part, long parts) {
     if (!columns) return 0;
     const long steps = least(s->T, s->chunk / columns > 1 ? s->chunk / columns : 1), padded = s->units * LANES;
     const long wide = s->kind == GRU_RESET_FIRST || (s->Wp && !s->m) ? columns * padded : 0;
-    const long pointers = 2 * steps * columns + columns;
-    char* const block = malloc(pointers * sizeof(void*) + 64 + wide * sizeof(scalar));
+    const long pointers = 2 * steps * columns + columns, biases = s->panels * s->M * LANES;
+    char* const block = malloc(pointers * sizeof(void*) + (biases + wide) * sizeof(scalar));
     if (!block) return 1;
     ForwardMemory memory = {.x = (const scalar**)block, .width = padded};
     memory.z = (scalar**)(memory.x + steps * columns);
     memory.h_before = (const scalar**)(memory.z + steps * columns);
-    memory.q = memory.m = (scalar*)(memory.h_before + columns);
+    memory.bias = (scalar*)(memory.h_before + columns);
+    memory.q = memory.m = memory.bias + biases;
+    fill_bias(s, memory.bias);
     begin(s, chunk.span);
     for (; chunk.k < s->T; chunk.k += steps) {
         const long to = least(s->T, chunk.k + steps);

@@ -38,7 +38,7 @@ typedef struct {
 
     // Packed weights, and the memory that the backward pass needs
     long M, panels, units;          // of Z; units is the number of blocks of LANES units
-    const scalar *packed_Wc, *packed_Wr, *packed_Wn, *packed_Wp, *packed_b;
+    const scalar *packed_Wc, *packed_Wr, *packed_Wn, *packed_Wp;
     scalar *Z, *C, *m;              // C[unit block][B + rows], first c(−1); m (rows, H) with a projection
 
     // Backward

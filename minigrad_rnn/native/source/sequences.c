@@ -13,7 +13,7 @@ EXPORTED void sizes(Sequence* s, long* lanes) {
     s->panels = is_simple(s) ? blocks_of(s->units, s->M) : s->units;
 }
 
-// Numbers of the packed weights: Wc, Wr, Wn, Wp, b, and for the backward pass WcT, WrT, WnT, WpT.
+// Numbers of the packed weights: Wc, Wr, Wn, Wp, and for the backward pass WcT, WrT, WnT, WpT.
 EXPORTED void packed_sizes(const Sequence* s, long* numbers) {
     const long of_input = gates_of_input(s).count * s->panels * LANES, of_state = gates_of_state(s).count * s->panels * LANES;
     const long of_n = s->kind == GRU_RESET_FIRST ? s->panels * LANES : 0;
@@ -21,20 +21,24 @@ EXPORTED void packed_sizes(const Sequence* s, long* numbers) {
     numbers[1] = of_state * s->P;
     numbers[2] = of_n * s->H;
     numbers[3] = s->Wp ? padded_width(s->P) * s->H : 0;
-    numbers[4] = s->M * s->panels * LANES;
-    numbers[5] = of_input * padded_width(s->I);
-    numbers[6] = of_state * padded_width(s->P);
-    numbers[7] = of_n * padded_width(s->H);
-    numbers[8] = s->Wp ? padded_width(s->H) * s->P : 0;
+    numbers[4] = of_input * padded_width(s->I);
+    numbers[5] = of_state * padded_width(s->P);
+    numbers[6] = of_n * padded_width(s->H);
+    numbers[7] = s->Wp ? padded_width(s->H) * s->P : 0;
 }
 
-EXPORTED void pack_forward(const Sequence* s) {
-    pack_rows(s, gates_of_input(s), s->Wc, s->I, (scalar*)s->packed_Wc);
-    pack_rows(s, gates_of_state(s), s->Wr, s->P, (scalar*)s->packed_Wr);
-    if (s->kind == GRU_RESET_FIRST) pack_rows(s, gates_of_candidate(), s->Wr, s->H, (scalar*)s->packed_Wn);
-    if (s->Wp) pack_plain(s->Wp, s->P, s->H, (scalar*)s->packed_Wp);
-    pack_bias(s, (scalar*)s->packed_b);
+static int pack(const Sequence* s, int purpose) {
+    return pack_rows(s, purpose, gates_of_input(s), s->Wc, s->I, (scalar*)s->packed_Wc) ||
+           pack_rows(s, purpose, gates_of_state(s), s->Wr, s->P, (scalar*)s->packed_Wr) ||
+           (s->kind == GRU_RESET_FIRST &&
+            pack_rows(s, purpose, gates_of_candidate(), s->Wr, s->H, (scalar*)s->packed_Wn)) ||
+           (s->Wp && pack_plain(purpose, s->Wp, s->P, s->H, (scalar*)s->packed_Wp));
 }
+
+EXPORTED void pack_forward(const Sequence* s) { pack(s, PACK); }
+
+// Whether the weights are no longer those that were packed, bit for bit.
+EXPORTED int differs(const Sequence* s) { return pack(s, COMPARE); }
 
 EXPORTED void pack_backward(const Sequence* s) {
     if (s->dxs) pack_columns(s, gates_of_input(s), s->Wc, s->I, (scalar*)s->packed_WcT);
@@ -47,5 +51,8 @@ EXPORTED void pack_backward(const Sequence* s) {
 EXPORTED int forward(const Sequence* s, long part, long parts) { return forward_part(s, part, parts); }
 EXPORTED int backward(const Sequence* s, long part, long parts) { return backward_part(s, part, parts); }
 EXPORTED int weight_gradients(const Sequence* s, long part, long parts) { return weight_gradients_part(s, part, parts); }
+EXPORTED int bptt(const Sequence* s, long part, long parts) {
+    return backward_part(s, part, parts) || weight_gradients_part(s, part, parts);
+}
 EXPORTED int self_check(void) { return check_library(); }
 EXPORTED long sequence_bytes(void) { return sizeof(Sequence); }
