@@ -22,6 +22,7 @@ from .interop.keras_weights import load_keras_weights
 from .interop.onnx import export_onnx
 from .interop.onnx_import import recurrence_from_onnx
 from .interop.torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
+from .native.errors import NativeError
 from .native.threads import get_num_threads, set_num_threads
 from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .networks.recurrence import Recurrence
@@ -48,7 +49,7 @@ __all__ += ["general_divergence", "local_divergence"]
 __all__ += ["export_onnx", "recurrence_from_onnx"]
 __all__ += ["load_keras_weights"]
 __all__ += ["load_torch_state_dict", "recurrence_from_torch_state_dict", "torch_state_dict"]
-__all__ += ["get_num_threads", "set_num_threads"]
+__all__ += ["NativeError", "get_num_threads", "set_num_threads"]
 __all__ += ["GRU", "LSTM", "MGU", "RNN", "IndRNN", "LayerNormGRU", "LayerNormLSTM", "LayerNormRNN"]
 __all__ += ["Recurrence"]
 __all__ += ["Truncation", "Window"]

@@ -17,11 +17,11 @@ from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
 from ..native import library, sequence as native
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
+from .implementations import IMPLEMENTATIONS, check_impl, native_refusal
 from .masks import Masks, draw_masks, to_backend
 from .states import of_one_cell, stacked, stacked_over_time, unstacked
 
 State = Any
-IMPLEMENTATIONS = ("auto", "graph", "fused", "native")
 MERGES = ("concat", "sum", "mean")
 
 
@@ -76,7 +76,8 @@ class Recurrence(nn.Module):
         ValueError: a bad shape, T = 0 or B = 0, a length that is not in 1 … T, masks for an unknown cell, or masks
             that act inside the steps with impl="fused".
         TypeError: a dtype that is not the parameters', or lengths that are not whole numbers.
-        BackendError: xs or the state is on another backend than the parameters.
+        BackendError: xs or the state is on another backend than the parameters, or impl="native" on another than numpy.
+        NativeError: impl="native" where the C source cannot be compiled; with the compiler's words.
     """
 
     cell_type: type[Cell]
@@ -150,12 +151,8 @@ class Recurrence(nn.Module):
         # blocks[k][direction] is a stack of cell names, bottom first; a block's directions are merged at its top.
         self.blocks = [names] if separate else [[[name] for name in layer] for layer in zip(*names)]
         self.cell_names = [name for block in self.blocks for stack in block for name in stack]
-        if impl in ("fused", "native") and (why := self.fused_refusal()):
-            raise ValueError(f"{type(self).__name__}: impl: got {impl!r}, but {why}; want 'graph' or 'auto'")
-        if impl == "native":
-            if why := native.refusal(self.cells[0]):
-                raise ValueError(f"{type(self).__name__}: impl: got 'native', but {why}; want 'fused' or 'auto'")
-            library.library(self.cells[0].reference_parameter().dtype)
+        if impl in ("fused", "native"):
+            check_impl(self, impl)
 
     def fused_refusal(self) -> str:
         """Why the fused implementation does not support these options; "" if it does."""
@@ -168,15 +165,6 @@ class Recurrence(nn.Module):
             return f"zoneout={self.zoneout!r} acts inside the steps"
         return ""
 
-    def native_refusal(self) -> str:
-        """Why no compiled sequence runs these options here, a compiler's words after the first line; "" if one does."""
-        cell = self.cells[0]
-        if why := self.fused_refusal() or native.refusal(cell):
-            return why
-        if not self._host():
-            return f"compiled sequences run on numpy, and the parameters are on {cell.reference_parameter().backend}"
-        return library.refusal(cell.reference_parameter().dtype)
-
     def _hooks_refusal(self) -> str:
         for name in self.cell_names:
             if getattr(self, name)._hooks:
@@ -185,12 +173,11 @@ class Recurrence(nn.Module):
 
     @property
     def implementation(self) -> str | None:
-        """What ran the last call: "graph", "fused" or "native"; "fused (…)" says why it was not native, where the
-        compiler is the reason. On a device with kernels how the last layer ran, and why: "persistent", one launch for
-        all steps; "two launches a step", a product and a kernel; "op by op", no kernel."""
-        if self._implementation == "fused" and self.impl == "auto" and self._plan is None and self._host():
-            why = library.refusal(self.cells[0].reference_parameter().dtype)
-            return "fused" if native.refusal(self.cells[0]) or not why else f"fused (native: {why.splitlines()[0]})"
+        """What ran the last call: "graph", "fused" or "native"; with "auto" and NumPy "fused (native: …)" says why it
+        was not native. On a device with kernels how the last layer ran, and why: "persistent", one launch for all
+        steps; "two launches a step", a product and a kernel; "op by op", no kernel."""
+        if self._implementation == "fused" and self.impl == "auto" and self._host() and (why := native_refusal(self)):
+            return f"fused (native: {why.splitlines()[0]})"
         return self._implementation if self._plan is None else str(self._plan)
 
     def _host(self) -> bool:
@@ -340,8 +327,7 @@ class Recurrence(nn.Module):
                 f"{type(self).__name__}: masks: got some for recurrent dropout or zoneout, which act inside the steps; "
                 "want impl='graph' or 'auto'"
             )
-        if why := self._hooks_refusal():
-            raise ValueError(f"{type(self).__name__}: impl: got {impl!r}, but {why}; want 'graph' or 'auto'")
+        check_impl(self, impl)
         if impl == "native" and backend is not NUMPY:
             raise mg.BackendError(f"{type(self).__name__}: impl: got 'native' on {backend.name}, want 'auto' or numpy")
         return impl

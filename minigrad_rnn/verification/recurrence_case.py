@@ -25,6 +25,7 @@ from ..cells import (
     RNNCell,
 )
 from ..manual_bptt import ReferenceResult, reference_bptt
+from ..networks.implementations import native_refusal as native_refusal_of
 from ..networks.recurrence import Recurrence
 from ..networks.truncation import Truncation
 from .case import Array, Divergence, Gradients, VerificationCase, float64_copy, host_float64, joint_divergence, pack
@@ -101,7 +102,7 @@ class RecurrenceCase(VerificationCase):
         title += ["lengths"] * bool(lengths) + ["masks"] * bool(masks) + [repr(truncation)] * bool(truncation)
         inside = any(m.recurrent is not None or m.zoneout for m in masks.values())
         implementations: tuple[str, ...] = ("graph",) if inside or twin.fused_refusal() else ("graph", "fused")
-        native_refusal = "the masks act inside the steps" if inside else twin.native_refusal()
+        native_refusal = "the masks act inside the steps" if inside else native_refusal_of(twin)
         if not native_refusal:
             implementations += ("native",)
         has_reference = whole is twin and model.cell_type in REFERENCED

@@ -14,6 +14,7 @@ from minigrad_rnn import GRU, LSTM, MGU, NARX, RNN, Elman, ManyToOne, Truncation
 from minigrad_rnn.__main__ import main
 from minigrad_rnn.native import library, sequence
 from minigrad_rnn.native.run import Run
+from tests.support.native_library import require_compiler
 
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,8 +27,7 @@ def drawn(*shape: int) -> np.ndarray[Any, Any]:
 @pytest.fixture
 def compiled() -> None:
     """Skip where this machine has no compiled sequences."""
-    if why := library.refusal("float64"):
-        pytest.skip(f"no compiled sequences: {why.splitlines()[0]}")
+    require_compiler()
 
 
 @pytest.mark.parametrize(
