@@ -18,6 +18,8 @@ Weights = tuple[Any, ...]
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_first": 4}
 LSTM, GRU, GRU_RESET_FIRST = (KINDS[name] for name in ("lstm", "gru", "gru_reset_first"))
 GATES = (1, 1, 4, 3, 3)
+BIASES = ("b", "br", "p")
+"""What is read as it is."""
 SECOND = ("br", "br", "p", "br", "br")
 """By kind, what a `KernelSpec` returns after Wc, Wr and b; an LSTM's Wp follows."""
 
@@ -34,6 +36,7 @@ class PackedWeights:
 
     Attributes:
         names: of all weights, in their order. arrays: by name; None where there is none.
+        sources: the tensors that were packed, by name.
         gradients: the fields of a call that hold the gradients of xs, the states and the weights.
         lanes: numbers of a vector.
     """
@@ -44,8 +47,8 @@ class PackedWeights:
         states = ("dh0", "dc0") if self.kind == LSTM else ("dh0",)
         self.gradients = ("dxs", *states, *(f"d{name}" for name in self.names))
         packed = {name: w for name, w in zip(self.names, weights) if name in ("Wc", "Wr", "Wp") and w is not None}
-        self._sources = tuple(packed.values())
-        self._versions = tuple(content_version(w) for w in self._sources)  # before they are read
+        self.sources = packed
+        self._versions = tuple(content_version(w) for w in packed.values())  # before they are read
         self.arrays: dict[str, Array] = {}
         self.template = call = Call()
         rows, I = weights[0].shape
@@ -84,20 +87,26 @@ class PackedWeights:
 
     def serve(self, weights: Weights) -> bool:
         """Whether these weights are the packed ones, bit for bit; then the biases are taken from them."""
-        Wp = weights[4] if len(weights) > 4 else None
-        present = weights[:2] if Wp is None else (*weights[:2], Wp)
-        if len(present) != len(self._sources) or any(a is not b for a, b in zip(present, self._sources)):
+        if len(weights) != len(self.names):
             return False
-        same = same_contents(present, self._versions)
-        if same is None:  # who else can write into them has not told
-            same = self._in_place and not self.library.differs(ctypes.byref(self.template))
-        if not same:
+        sources = self.sources
+        for name, weight in zip(self.names, weights):
+            if name not in BIASES and weight is not sources.get(name):
+                return False
+        if not self.are_unchanged():
             return False
         for name, weight in zip(self.names[2:4], weights[2:4]):
             array = None if weight is None else weight._array
             if array is not self.arrays[name]:
                 self._lend(name, array)
         return True
+
+    def are_unchanged(self) -> bool:
+        """Whether the packed weights are, bit for bit, what they were."""
+        same = same_contents(self.sources.values(), self._versions)
+        if same is None:  # others can write into them and need not tell
+            return self._in_place and not self.library.differs(ctypes.byref(self.template))
+        return same
 
     def call(self) -> Call:
         """A new call with these weights."""

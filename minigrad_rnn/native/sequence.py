@@ -17,6 +17,7 @@ from ..cells.cell import KernelSpec
 from ..cells.unroll import rule_through_graph, unroll
 from .library import library
 from .packed_weights import PackedWeights, packed_weights
+from .prepared_call import PreparedCall
 from .run import OutputGradients, Run
 from .step_shares import StepShares
 from .threads import get_num_threads, run_parts
@@ -218,7 +219,9 @@ def run_sequences(
     call = Directions(specs, packed, states, backward, lengths, every_state and states > 1, saves)
     if saves or now.observer is not None:
         return [tuple(part) for part in call.split(native_sequences(*row, call=call))]
-    _, value = run_forward(call, [getattr(part, "_array", part) for part in row])
+    runs, value = run_forward(call, [getattr(part, "_array", part) for part in row])
+    if len(runs) == 1 and lengths is None and not runs[0].parts and not call.every_state:
+        vars(cells[0])["_prepared_call"] = PreparedCall(cells[0], runs[0])
     return [tuple(part) for part in call.split([Tensor(a) for a in value])]
 
 

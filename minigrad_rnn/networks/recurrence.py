@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import NUMPY, Backend, backend_of
+from minigrad.engine.modes import mode
 from minigrad.validation import check_choice, check_flag, check_integer, check_probability
 
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths
@@ -16,6 +17,7 @@ from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
 from ..native import library, sequence as native
+from ..native.prepared_call import PreparedCall
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
 from .implementations import IMPLEMENTATIONS, check_impl, native_refusal
 from .masks import Masks, draw_masks, to_backend
@@ -208,6 +210,8 @@ class Recurrence(nn.Module):
         name = type(self).__name__
         if type(return_states) is not bool:
             check_flag(name, return_states=return_states)
+        if lengths is None and masks is None and not return_states and (repeated := self._repeated(xs, state)):
+            return repeated
         cells = self.cells
         parameter = cells[0].reference_parameter()
         backend = backend_of(parameter._array)
@@ -241,6 +245,20 @@ class Recurrence(nn.Module):
             return xs, final_state
         every_state = [(result[0], *result[parts:]) for result in results]
         return xs, final_state, stacked_over_time(every_state, unbatched, self.batch_first)
+
+    def _repeated(self, xs: Any, state: State) -> tuple[Tensor, State] | None:
+        """The result of a call like the last one, off the tape, by one compiled cell; None where it is made anew."""
+        now, names = mode(), self.cell_names
+        if now.recording or now.observer is not None or len(names) > 1 or self.batch_first or self.impl == "graph":
+            return None
+        cell: Cell = getattr(self, names[0])
+        prepared: PreparedCall | None = vars(cell).get("_prepared_call")
+        if prepared is None or self.impl == "fused" or any(self.zoneout) or (self.recurrent_dropout and self.training):
+            return None
+        result: tuple[Tensor, State] | None = prepared.run(xs, state) if prepared.serves(cell) else None
+        if result is not None:
+            self._note("native", None)
+        return result
 
     def _run_layers(
         self,
