@@ -1,6 +1,6 @@
 // σ, tanh and relu with their slopes, lane by lane: what gates/rnn.h asks of whoever includes it.
 //
-// One exponential of a number ≤ 0 serves all: e^x = 2ⁿ (1 + p) with n = round(x / ln 2), r = x − n ln 2 and p = e^r − 1.
+// One exponential of a number ≤ 0 serves all: e^x = 2ⁿ (1 + p) with n = round(x / ln 2), r = x − n ln 2, p = e^r − 1.
 // It is carried as y = S e^x with a power of two S, so that whatever is computed from it stays in the range of normal
 // numbers; the last operation takes S out and may give a subnormal number. With s = 2ⁿ S:
 //     t = σ(x) = y / (S + y)               for x ≤ 0; y (1 − t) / S is σ(x) with less rounding, and σ(−x) = 1 − σ(x)
