@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
+
+import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
-from minigrad.engine.summation import LONG, accurate_sum, long_product
+from minigrad.engine.summation import LONG, SMALL_PRODUCT, accurate_sum, long_product
 
-from .feature_major import batch_major, copy_columns, flat, per_step, time_buffer, weight_buffer
+from .feature_major import (
+    FEW,
+    Product,
+    batch_major,
+    by_columns,
+    copy_columns,
+    flat,
+    per_step,
+    product_with,
+    time_buffer,
+    weight_buffer,
+)
 from .lengths import Lengths, ReadOrder
 from .unroll import rule_through_graph, unroll
 
 Array = Any
-Product = Callable[[Array, Array], Any]
-"""`product(a, out)`: out = W a for `per_step` arrays a and out."""
 
 CHUNK = 1 << 15
 """Elements (units · examples · steps) that BPTT prepares at once, so that they stay in the cache."""
+COLUMNS, BLOCK = 128, 1 << 17
+"""The least columns (examples · steps) and elements for which Wc x(t) + b is computed at once."""
+STACKED = 1 << 20
+"""Elements of [Wc b Wr] from which on it never pays to copy the weights into one matrix: it leaves the cache."""
+MANY_STEPS = 24
+"""Steps from which on BPTT copies Wrᵀ into the order that BLAS multiplies fastest."""
 
 
 class FusedSequence(ReadOrder):
@@ -72,15 +90,61 @@ class FusedSequence(ReadOrder):
             W[:, I] = b
         return W
 
+    def stacks(self, Wc: Array, Wr: Array) -> bool:
+        """Whether one product a step with [Wc b Wr], a copy, beats one with Wr and one before with Wc, as they are.
+
+        The copy pays off after a number of steps that grows with its size: slowly by rows, for several examples, and
+        fast by columns, for one. (Measured with OpenBLAS on x86-64; a device always copies.)
+        """
+        size, B = Wc.size + Wr.size, self.B
+        if self.xp is not np:
+            return True
+        if size >= STACKED or (1 < B <= 8 and size * B > SMALL_PRODUCT):
+            return False
+        return bool(2 + (size >> 11 if B == 1 else (size >> 14) // max(1, B >> 2)) < self.T)
+
+    def current(self, v: Array, Wc: Array, b: Array) -> Iterator[Array]:
+        """Wc x(t) + b of as many steps n at once as stay in the cache, (n, R, B); v holds x(t)."""
+        rows, I = Wc.shape
+        n = max(-(-COLUMNS // self.B), BLOCK // (rows * self.B))
+        for start in range(0, self.T, n):
+            x = v[start : min(start + n, self.T), :I]
+            if self.B == 1 and len(x) >= COLUMNS // 2:
+                z = self.xp.matmul(x[:, :, 0], Wc.T)[:, :, None]
+            elif self.B > 1 and Wc.size * self.B <= SMALL_PRODUCT:
+                z = self.xp.matmul(Wc, x)
+            else:
+                z = self.columns(Wc, flat(x)).reshape(rows, len(x), self.B).transpose(1, 0, 2)
+                if self.B == 1:
+                    z = self.xp.ascontiguousarray(z)
+            if b is not None:
+                z += b[:, None]
+            yield z
+
+    def columns(self, W: Array, a: Array) -> Array:
+        """W a for the columns (K, n) of examples and steps: (R, n)."""
+        n = a.shape[1]
+        if n == 1:
+            return W.dot(a[:, 0])[:, None]
+        out = self.xp.empty((len(W), n), a.dtype)
+        product_with(self.xp, W, n)(a, out)
+        return out
+
     def product(self, W: Array) -> Product:
-        """The product with W as stored: a vector's method has the least overhead, matmul takes strided blocks."""
-        return W.dot if self.B == 1 else partial(self.xp.matmul, W)
+        """The product with W as stored."""
+        return product_with(self.xp, W, self.B)
 
     def product_with_copy(self, W: Array) -> Product:
         """The product with a copy of W in the memory order that BLAS multiplies fastest."""
         copy = weight_buffer(self.xp, W.shape[0], W.shape[1], self.B, W.dtype)
         copy[...] = W
         return self.product(copy)
+
+    def product_back(self, W: Array) -> Product:
+        """The product with Wᵀ: where BLAS takes single columns or there are few steps with W as stored, else a copy."""
+        if self.B == 1 or (self.xp is np and (self.T <= MANY_STEPS or by_columns(W, self.B))):
+            return self.product(W.T)
+        return self.product_with_copy(W.T)
 
     def to_time_order(self, a: Array) -> Array:
         """(T, B, F) in time order, zero at padding.
@@ -118,6 +182,14 @@ class FusedSequence(ReadOrder):
         for stop in range(self.T, 0, -size):
             yield slice(max(0, stop - size), stop)
 
+    def products_back(self, product: Callable[..., Any], now: slice, to_state: bool) -> Iterator[Callable[..., Any]]:
+        """`product`, by which a step reaches the one before, for each of the steps `now`, the last one first.
+
+        If nobody wants the gradient of the initial state, nothing takes its place at the first step.
+        """
+        skipped = now.start == 0 and not to_state
+        return chain(repeat(product, now.stop - now.start - skipped), repeat(_nothing, skipped))
+
     def carried(self, g: Array) -> Array:
         """A `per_step` copy of g (B, H): the gradient that BPTT carries from step to step in place."""
         copy = per_step(self.xp.empty(g.shape[::-1], g.dtype))
@@ -132,7 +204,9 @@ class FusedSequence(ReadOrder):
         """dx(t) = Wcᵀ dz(t) for all steps: (T, B, I) in time order."""
         if not needed:
             return None
-        return self.turn(self.xp.matmul(flat(dz).T, Wc).reshape(self.T, self.B, Wc.shape[1]))
+        n = self.T * self.B
+        dx = self.columns(Wc.T, flat(dz)).T if n <= FEW else self.xp.matmul(flat(dz).T, Wc)
+        return self.turn(dx.reshape(self.T, self.B, Wc.shape[1]))
 
     def step_columns(self, label: int, a: Array) -> Array:
         """(F, n): the columns of [t, feature, example] that belong to time step `label`."""
@@ -178,6 +252,10 @@ class FusedSequence(ReadOrder):
             return rule_through_graph(sequence, inputs, gs, needs)
 
         return mg.JointRule(rule)
+
+
+def _nothing(a: Array, out: Array) -> None:
+    """No product."""
 
 
 def map_sums(function: Callable[..., Array], *sums: PerStepSum | None) -> PerStepSum | None:

@@ -18,8 +18,12 @@ The fused sequence works on blocks of H rows, one column per example:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from itertools import chain
 from typing import Any
+
+import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
@@ -27,8 +31,8 @@ from minigrad.validation import check_flag
 
 from .activations import Activation, check_activation, check_clip, on_tape
 from .cell import Cell, KernelSpec, Parts
-from .feature_major import batch_major, copy_columns, flat, per_step, weight_buffer
-from .fused_sequence import FusedSequence, map_sums
+from .feature_major import batch_major, copy_columns, per_step, weight_buffer
+from .fused_sequence import MANY_STEPS, FusedSequence, map_sums
 from .lengths import Lengths
 
 Array = Any
@@ -142,7 +146,7 @@ def gru_sequence(
 
     def bptt(gs: Any, needs: Any, xs: Any, h0: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> Any:
         I, H, v_T = Wc.shape[1], h0.shape[1], v[: run.T]
-        dq_dz, dh0 = gru_bptt(run, *run.incoming(gs[0], gs[1]), v, S, Wr, reset_after)
+        dq_dz, dh0 = gru_bptt(run, *run.incoming(gs[0], gs[1]), v, S, Wr, reset_after, needs[1])
         dz, h, one = dq_dz[:, H:], v_T[:, I + 1 :], v_T[:, I]
         if reset_after:  # what arrives at Wr h(t−1) + br is dq, dz_r, dz_z: rows n, r, z instead of r, z, n
             dWr, dbr = (
@@ -166,63 +170,68 @@ def gru_sequence(
     return (run.to_time_order(hs), run.last(hs)), (xs, h0, Wc, Wr, b, br), rule
 
 
-def current_product(run: FusedSequence, v: Array, I: int, Wc: Array, b: Array) -> Array:
-    """Wc x(t) + b for all steps at once, (T, 3H, B), with the rows of r and z halved (see `gru_forward`)."""
-    xp, (T, _, B), rows = run.xp, v.shape, Wc.shape[0]
-    W = weight_buffer(xp, rows, I + 1, B, Wc.dtype)
-    W[:, :I] = Wc
-    W[:, I] = 0 if b is None else b
-    W[: 2 * rows // 3] *= 0.5
-    if B == 1:
-        return xp.matmul(v[:, : I + 1, 0], W.T)[:, :, None]
-    result: Array = xp.empty((rows, T, B), v.dtype)
-    xp.matmul(W, flat(v[:, : I + 1]), result.reshape(rows, T * B))
-    return result.transpose(1, 0, 2)
-
-
 def gru_forward(
     run: FusedSequence, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, br: Array, reset_after: bool
 ) -> tuple[Array, Array, Array]:
     """Every h(t) (T, B, H), and what BPTT needs: v (`FusedSequence.stacked_inputs`) and S (T, 4H, B).
 
-    σ(a) = tanh(a/2)/2 + 1/2: the rows of r and z are halved in the weights, so that one call serves both gates.
+    σ(a) = tanh(a/2)/2 + 1/2. For many steps the rows of r and z are halved in a copy of Wr, else the products are.
     """
-    xp, T, B, I, H = run.xp, run.T, run.B, xs.shape[2], h0.shape[1]
+    xp, T, B, H = run.xp, run.T, run.B, h0.shape[1]
+    tanh, multiply, add, subtract = xp.tanh, xp.multiply, xp.add, xp.subtract
     v, h = run.stacked_inputs(xs, h0, True)
-    current = current_product(run, v[:T], I, Wc, b)
     # The published form multiplies q with dz_n over all steps at the end, which needs a time buffer.
     S = xp.empty((T, 4 * H, B), xs.dtype) if reset_after else run.buffer(4 * H)
-    W = weight_buffer(xp, 3 * H, H + 1, B, Wr.dtype)
-    W[:, 0] = 0 if br is None else br
-    W[:, 1:] = Wr
-    W[: 2 * H] *= 0.5
     half = xp.full(2 * H if B == 1 else (), 0.5, xs.dtype)  # on plain vectors an array is faster than a scalar
-    tanh, multiply, add, subtract = xp.tanh, xp.multiply, xp.add, xp.subtract
-    by_step, v_step, h_step, current = per_step(S), per_step(v), per_step(h), per_step(current)
+    bias, br_n, halved = b, None, run.stacks(Wc, Wr)
+    if halved:
+        copy = weight_buffer(xp, 3 * H, H, B, Wr.dtype)
+        copy[...] = Wr
+        copy[: 2 * H] *= 0.5
+        Wr = copy
+    if reset_after:
+        product = run.product(Wr)
+        if br is not None:  # added to the rows of r and z beside b, and to those of n by itself
+            bias = xp.zeros_like(br) if b is None else b.copy()
+            bias[: 2 * H] += br[: 2 * H]
+            br_n = per_step(xp.empty((H, B), xs.dtype))
+            br_n.T[...] = br[2 * H :]
+    else:
+        by_gates, by_n = run.product(Wr[: 2 * H]), run.product(Wr[2 * H :])
+    by_step, h_step = per_step(S), per_step(h)
     rz, r, z, n, q = (by_step[:, rows] for rows in (
         slice(2 * H), slice(H), slice(H, 2 * H), slice(2 * H, 3 * H), slice(3 * H, None)
     ))  # fmt: skip
     a, difference = per_step(xp.empty((3 * H, B), xs.dtype)), per_step(xp.empty((H, B), xs.dtype))
     gates, a_n = a[: 2 * H], a[2 * H :]
-    if reset_after:
-        product = by_gates = by_n = run.product(W)
-    else:
-        by_gates, by_n = run.product_with_copy(W[: 2 * H, 1:]), run.product_with_copy(W[2 * H :, 1:])
-    steps = zip(v_step[:, I:], h_step, h_step[1:], current[:, : 2 * H], current[:, 2 * H :], rz, r, z, n, q)
-    for one_h_t, h_before, h_t, current_rz, current_n, rz_t, r_t, z_t, n_t, q_t in steps:
+
+    def parts_of(x: Array) -> Iterable[tuple[Array, Array]]:
+        rows = x[:, : 2 * H]
+        if halved:
+            multiply(rows, 0.5, rows)
+        return zip(per_step(rows), per_step(x[:, 2 * H :]))
+
+    current = chain.from_iterable(map(parts_of, run.current(v, Wc, bias)))
+    steps = zip(h_step, h_step[1:], current, rz, r, z, n, q)
+    for h_before, h_t, (current_rz, current_n), rz_t, r_t, z_t, n_t, q_t in steps:
         if reset_after:
-            product(one_h_t, a)  # one_h_t is [1; h(t−1)]: the product brings br along
+            product(h_before, a)
         else:
             by_gates(h_before, gates)
         # r and z
         add(gates, current_rz, gates)
+        if not halved:
+            multiply(gates, half, gates)
         tanh(gates, gates)
         multiply(gates, half, gates)
         add(gates, half, rz_t)
         # q, and what is added to Wc_n x(t) + b_n
         if reset_after:
-            q_t[...] = a_n
-            multiply(r_t, a_n, a_n)
+            if br_n is None:
+                q_t[...] = a_n
+            else:
+                add(a_n, br_n, q_t)
+            multiply(r_t, q_t, a_n)
         else:
             multiply(r_t, h_before, q_t)
             by_n(q_t, a_n)
@@ -236,8 +245,9 @@ def gru_forward(
 
 
 def gru_bptt(
-    run: FusedSequence, dhs: Array, dhT: Array, v: Array, S: Array, Wr: Array, reset_after: bool
-) -> tuple[Array, Array]:
+    run: FusedSequence, dhs: Array, dhT: Array, v: Array, S: Array, Wr: Array, reset_after: bool,
+    to_state: bool = True,
+) -> tuple[Array, Array]:  # fmt: skip
     """BPTT from the last step to the first:
 
         dz_z = (h(t−1) − n) z (1−z) dh;   dz_n = (1−z) (1−n²) dh
@@ -245,7 +255,7 @@ def gru_bptt(
         as published:  dq = Wr_nᵀ dz_n;  dz_r = h(t−1) r (1−r) dq;  dh(t−1) = z dh + r dq + Wr_rᵀ dz_r + Wr_zᵀ dz_z
 
     dhs (T, B, H) and dhT (B, H) are the gradients of the outputs. Returns dq, dz_r, dz_z, dz_n of every step
-    (T, 4H, B) and dh(−1) (B, H).
+    (T, 4H, B) and dh(−1) (B, H), which is not computed unless `to_state`.
     """
     xp = run.xp
     T, B, H = dhs.shape
@@ -255,10 +265,13 @@ def gru_bptt(
     K, D = (xp.empty((size, 5 * H, B), dhs.dtype) for _ in range(2))
     dhs_t = xp.empty((size, H, B), dhs.dtype)
     dh = run.carried(dhT)
-    if reset_after:  # dq, dz_r, dz_z are neighbours in D: one product with the rows of Wr in that order
-        product = through_n = run.product_with_copy(xp.concatenate([Wr[2 * H :], Wr[: 2 * H]]).T)
+    # With reset_after dq, dz_r, dz_z are neighbours in D: one product with the rows of a copy of Wr in that order
+    together = reset_after and (run.T > MANY_STEPS or xp is not np)
+    if together:
+        product = run.product_back(xp.concatenate([Wr[2 * H :], Wr[: 2 * H]]))
     else:
-        product, through_n = run.product_with_copy(Wr[: 2 * H].T), run.product_with_copy(Wr[2 * H :].T)
+        product, through_n = run.product_back(Wr[: 2 * H]), run.product_back(Wr[2 * H :])
+        by_q = per_step(xp.empty((H, B), dhs.dtype))
     add, multiply = xp.add, xp.multiply
     for now in run.chunks(size):
         n = now.stop - now.start
@@ -269,19 +282,23 @@ def gru_bptt(
         K_back, D_back = (per_step(a[:n][::-1].reshape(n, 5, H, B)) for a in (K, D))
         by_dh, by_n, into_Wr = D_back[:, 2:], D_back[:, :2], per_step(D[:n][::-1][:, : 3 * H])
         steps_back = zip(
-            per_step(dhs_t[:n][::-1]), K_back[:, 2:], K_back[:, :2], by_dh, by_n, D_back[:, 3], D_back[:, 4], into_Wr
-        )
-        for dh_t, to_dh, to_n, by_dh_t, by_n_t, dz_n, leak, into_Wr_t in steps_back:
+            per_step(dhs_t[:n][::-1]), K_back[:, 2:], K_back[:, :2], by_dh, by_n, D_back[:, 3], D_back[:, 4], into_Wr,
+            run.products_back(product, now, to_state),
+        )  # fmt: skip
+        for dh_t, to_dh, to_n, by_dh_t, by_n_t, dz_n, leak, into_Wr_t, product_t in steps_back:
             add(dh, dh_t, dh)
             multiply(to_dh, dh, by_dh_t)  # dz_z, dz_n and z dh, which is the leak
             if reset_after:
                 multiply(to_n, dz_n, by_n_t)  # dq and dz_r
-                product(into_Wr_t, dh)
+                product_t(into_Wr_t if together else into_Wr_t[H:], dh)
+                if not together and product_t is product:
+                    through_n(into_Wr_t[:H], by_q)
+                    add(dh, by_q, dh)
             else:
                 dq = by_n_t[0]
                 through_n(dz_n, dq)
                 multiply(to_n[1], dq, by_n_t[1])  # dz_r
-                product(into_Wr_t[H:], dh)
+                product_t(into_Wr_t[H:], dh)
                 multiply(to_n[0], dq, dq)  # r dq, which goes on to h(t−1)
                 add(dh, dq, dh)
             add(dh, leak, dh)

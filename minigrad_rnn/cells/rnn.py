@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 import minigrad as mg
@@ -103,7 +105,7 @@ def rnn_sequence(
 
     def bptt(gs: Any, needs: Any, xs: Any, h0: Any, Wc: Any, Wr: Any, b: Any) -> Any:
         I, H, v_T = Wc.shape[1], h0.shape[1], v[: run.T]
-        dz, dh0 = rnn_bptt(run, *run.incoming(gs[0], gs[1]), v, Wr, nonlinearity)
+        dz, dh0 = rnn_bptt(run, *run.incoming(gs[0], gs[1]), v, Wr, nonlinearity, needs[1])
         return (
             run.input_gradient(dz, Wc, needs[0]),
             dh0,
@@ -123,9 +125,15 @@ def rnn_forward(
     xp, lengths = run.xp, run.lengths
     v, h = run.stacked_inputs(xs, h0, b is not None)
     z = per_step(xp.empty(h0.shape[::-1], xs.dtype))
-    product = run.product(run.stacked_weights(Wc, Wr, b))
-    for t, (v_t, h_t) in enumerate(zip(per_step(v), per_step(h[1:]))):
-        product(v_t, z)
+    current: Iterable[Any] = repeat(None)
+    if run.stacks(Wc, Wr):
+        before, product = v, run.product(run.stacked_weights(Wc, Wr, b))
+    else:  # Wr h(t−1), to which Wc x(t) + b is added
+        before, product, current = h, run.product(Wr), chain.from_iterable(map(per_step, run.current(v, Wc, b)))
+    for t, (before_t, x_t, h_t) in enumerate(zip(per_step(before), current, per_step(h[1:]))):
+        product(before_t, z)
+        if x_t is not None:
+            xp.add(z, x_t, z)
         if nonlinearity == "tanh":
             xp.tanh(z, h_t)
             continue
@@ -150,11 +158,13 @@ def rnn_slope(xp: Any, h: Array, nonlinearity: Activation, out: Array) -> None:
 
 
 def rnn_bptt(
-    run: FusedSequence, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity: Activation
-) -> tuple[Array, Array]:
+    run: FusedSequence, dhs: Array, dhT: Array, v: Array, Wr: Array, nonlinearity: Activation,
+    to_state: bool = True,
+) -> tuple[Array, Array]:  # fmt: skip
     """From the last step to the first: dz(t) = dh(t) · slope(t),  dh(t−1) = Wrᵀ dz(t) + dhs(t−1) (slide 116).
 
-    dhs (T, B, H) and dhT (B, H) are the gradients of the outputs. Returns dz of every step (T, H, B) and dh(−1) (B, H).
+    dhs (T, B, H) and dhT (B, H) are the gradients of the outputs. Returns dz of every step (T, H, B) and dh(−1) (B, H),
+    which is not computed unless `to_state`.
     """
     xp = run.xp
     _, B, H = dhs.shape
@@ -163,14 +173,15 @@ def rnn_bptt(
     size = run.chunk(H)
     slopes, dhs_t = xp.empty((size, H, B), dhs.dtype), xp.empty((size, H, B), dhs.dtype)
     dh = run.carried(dhT)
-    product = run.product_with_copy(Wr.T)
+    product = run.product_back(Wr)
     for now in run.chunks(size):
         n = now.stop - now.start
         rnn_slope(xp, h[now], nonlinearity, slopes[:n])
         copy_columns(xp, dhs[now], dhs_t[:n])
-        for dh_t, dz_t in zip(per_step(dhs_t[:n][::-1]), per_step(slopes[:n][::-1])):
+        products = run.products_back(product, now, to_state)
+        for dh_t, dz_t, product_t in zip(per_step(dhs_t[:n][::-1]), per_step(slopes[:n][::-1]), products):
             xp.add(dh, dh_t, dh)
             xp.multiply(dh, dz_t, dz_t)  # the slope becomes dz(t) in its place
-            product(dz_t, dh)
+            product_t(dz_t, dh)
         dz[now] = slopes[:n]
     return dz, run.initial_gradient(dh)
