@@ -13,12 +13,6 @@ from typing import Any
 from .base import Array, Optimizer, Params
 
 
-def _move_towards(mean: Array, value: Array, share: float) -> None:
-    """mean ← (1 − share) · mean + share · value"""
-    mean *= 1 - share
-    mean += value * share
-
-
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum, as torch.optim.SGD (Sutskever et al. 2013).
 
@@ -91,12 +85,20 @@ class RMSprop(Optimizer):
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         if o.weight_decay:
             g = g + o.weight_decay * w
-        _move_towards(s.square_avg, g * g, 1 - o.alpha)
-        d = s.square_avg
+        d = g * g  # the only new array
+        d *= 1 - o.alpha
+        s.square_avg *= o.alpha
+        s.square_avg += d
         if o.centered:
-            _move_towards(s.grad_avg, g, 1 - o.alpha)
-            d = xp.maximum(d - s.grad_avg * s.grad_avg, 0)  # rounding can bring it below 0, where torch gives NaN
-        d = xp.sqrt(d)
+            xp.multiply(g, 1 - o.alpha, out=d)
+            s.grad_avg *= o.alpha
+            s.grad_avg += d
+            xp.multiply(s.grad_avg, s.grad_avg, out=d)
+            xp.subtract(s.square_avg, d, out=d)
+            xp.maximum(d, 0, out=d)  # rounding can bring it below 0, where torch gives NaN
+            xp.sqrt(d, out=d)
+        else:
+            xp.sqrt(s.square_avg, out=d)
         d += o.eps
         xp.divide(g, d, out=d)
         if o.momentum:
@@ -177,15 +179,19 @@ class Adam(Optimizer):
             w *= 1 - o.lr * o.weight_decay
         elif o.weight_decay:
             g = g + o.weight_decay * w
-        _move_towards(s.exp_avg, g, 1 - beta1)
-        d = g * g
-        _move_towards(s.exp_avg_sq, d, 1 - beta2)
+        d = g * (1 - beta1)  # the only new array
+        s.exp_avg *= beta1
+        s.exp_avg += d
+        xp.multiply(g, g, out=d)
+        d *= 1 - beta2
+        s.exp_avg_sq *= beta2
+        s.exp_avg_sq += d
         v = xp.maximum(s.max_exp_avg_sq, s.exp_avg_sq, out=s.max_exp_avg_sq) if o.amsgrad else s.exp_avg_sq
+        root = math.sqrt(1 - beta2**t)  # numerator and denominator are multiplied by it
         xp.sqrt(v, out=d)
-        d *= 1 / math.sqrt(1 - beta2**t)
-        d += o.eps
+        d += o.eps * root
         xp.divide(s.exp_avg, d, out=d)
-        d *= o.lr / (1 - beta1**t)
+        d *= o.lr * root / (1 - beta1**t)
         w -= d
 
 
