@@ -139,18 +139,19 @@ class Optimizer:
         entries: list[tuple[int, Tensor, dict[str, Any]]] = []
         for group in self.param_groups:
             o = SimpleNamespace(**{k: _python_number(v) for k, v in group.items() if k != "params"})
+            start = self.init_state(group)
             for p in group["params"]:
-                if p.grad is None:
+                grad, w = p.grad, p._array
+                if grad is None:
                     continue
-                w = p._array
                 if type(w) is np.ndarray and not w.flags.writeable:
                     raise ValueError(
                         f"{self._name}.step: the array of the parameter of shape {p.shape} is read-only; want one that "
                         "can be written into: p.data = p.numpy()"
                     )
-                t, arrays, fresh = self._next_state_of(p, group)
+                t, arrays, fresh = self._next_state_of(p, start)
                 xp = backend_of(w).xp
-                for w_part, g, block in _blocks(w, p.grad._array, arrays):
+                for w_part, g, block in _blocks(w, grad._array, arrays):
                     part = SimpleNamespace(**block, fresh=fresh)
                     updates.append(((w_part, *block.values()), partial(self._write, p, xp, w_part, g, part, t, o)))
                 entries.append((len(updates), p, {"step": t, **arrays}))
@@ -166,20 +167,20 @@ class Optimizer:
         self.update(xp, w, g, s, t, o)
         p.written()
 
-    def _next_state_of(self, p: Tensor, group: Mapping[str, Any]) -> tuple[int, dict[str, Array], Sequence[str]]:
+    def _next_state_of(self, p: Tensor, start: Mapping[str, float]) -> tuple[int, dict[str, Array], Sequence[str]]:
         """The number of the parameter's next step; its arrays, on its backend and in its dtype; the names of new ones.
 
-        The arrays are the ones that it has, to be changed in place.
+        The arrays are the ones that it has, to be changed in place; where it lacks some, `start` has their values.
         """
         arrays = dict(self.state.get(p, {"step": 0}))
-        t, fresh = arrays.pop("step") + 1, []
-        for name, start in self.init_state(group).items():
+        t, fresh, w = arrays.pop("step") + 1, [], p._array
+        for name, value in start.items():
             array = arrays.get(name)
             if array is None:
-                arrays[name] = backend_of(p._array).xp.full(p.shape, start, dtype=p.dtype)
+                arrays[name] = backend_of(w).xp.full(w.shape, value, dtype=w.dtype)
                 fresh.append(name)
-            elif array.dtype != p.dtype or type(array) is not type(p._array):  # the module was moved since
-                arrays[name] = backend_of(p._array).from_numpy(to_numpy(array).astype(p.dtype))
+            elif array.dtype != w.dtype or type(array) is not type(w):  # the module was moved since
+                arrays[name] = backend_of(w).from_numpy(to_numpy(array).astype(w.dtype))
         return t, arrays, fresh
 
     def zero_grad(self) -> None:
