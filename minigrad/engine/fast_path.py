@@ -66,11 +66,14 @@ def build(name, function, Node, general, finish, weak, without_last):
             value, saved, rules = function(np, {arrays}{options})
         except (ValueError, TypeError, IndexError):
             return general({inputs})  # it raises the error again, with the shapes in the message
-        if type(value) is not ndarray and type(value) not in HOST_SCALARS:
+        if type(value) is ndarray:
+            array = value
+        elif type(value) in HOST_SCALARS:
+            array = np.asarray(value)  # what has no axes is a scalar in NumPy
+        else:
             return finish(np, value, saved, rules, ({arrays},), ({parents},), now)
         if ({constant}) or not now.recording or {other_rules}:
             return finish(np, value, saved, rules, ({arrays},), ({parents},), now)
-        array = value if type(value) is ndarray else np.asarray(value)  # what has no axes is a scalar in NumPy
         node = Node()
         node.serial = next_serial()
         node.op = name
@@ -135,8 +138,8 @@ LAST_IS_OPTIONAL = """\
             return without_last({others})
 """
 # Most operations save an input, their result, or all inputs but a bias; `sources` says which.
-SOURCES_OF_ONE = """() if not saved else (0,) if len(saved) == 1 and saved[0] is array0 else \
-(1,) if len(saved) == 1 and saved[0] is value else \
+SOURCES_OF_ONE = """() if not saved else \
+((0,) if saved[0] is array0 else (1,) if saved[0] is value else (None,)) if len(saved) == 1 else \
 (0, 1) if len(saved) == 2 and saved[0] is array0 and saved[1] is value else"""
 SOURCES_OF_MORE = """() if not saved else {positions} if len(saved) == {count} and {identical} else"""
 
