@@ -92,8 +92,8 @@ def _linear(xp: Any, x: Array, W: Array, b: Array | None) -> Array:
 
 _LINEAR = (
     lambda xp, g, x, W: _product(xp, g, W),
-    lambda xp, g, x, W: OuterProduct(_rows(xp, g), _rows(xp, x)) if g.ndim > 1 else OuterProduct(g[None], x[None]),
-    lambda xp, g, x, W: RowSum(_rows(xp, g)) if g.ndim > 1 else g,
+    lambda xp, g, x, W: OuterProduct(g, x) if g.ndim == 2 else OuterProduct(_rows(xp, g), _rows(xp, x)),
+    lambda xp, g, x, W: RowSum(g) if g.ndim == 2 else g if g.ndim == 1 else RowSum(_rows(xp, g)),
 )
 
 
