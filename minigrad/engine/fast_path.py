@@ -72,7 +72,12 @@ def build(name, function, Node, general, finish, weak, without_last):
             array = np.asarray(value)  # what has no axes is a scalar in NumPy
         else:
             return finish(np, value, saved, rules, ({arrays},), ({parents},), now)
-        if ({constant}) or not now.recording or {other_rules}:
+        result = new(Tensor)
+        result._array = array
+        if ({constant}) or not now.recording:
+            result.node = None
+            return result
+        if {other_rules}:
             return finish(np, value, saved, rules, ({arrays},), ({parents},), now)
         node = Node()
         node.serial = next_serial()
@@ -85,8 +90,6 @@ def build(name, function, Node, general, finish, weak, without_last):
         node.dtype = array.dtype
         node.xp = np
         node.time_step = now.time_step
-        result = new(Tensor)
-        result._array = array
         result.node = node
         return result
     return operation
