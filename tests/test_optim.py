@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import minigrad as mg
+from minigrad.engine.tensor import tensor_view
 from minigrad.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optim.base import BLOCK
 from minigrad.serialize import flatten, unflatten
@@ -342,6 +343,16 @@ def test_clip_grad_norm(xp: Any, norm_type: float, max_norm: float) -> None:
     assert total.shape == ()
     for p, q in zip(params, theirs):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-12)
+
+
+def test_gradients_within_the_norm_are_not_written_into() -> None:
+    w = mg.Parameter(np.array([3.0, 4.0]))
+    held = np.array([0.3, 0.4])
+    held.flags.writeable = False
+    w.grad = tensor_view(held)
+    assert mg.optim.clip_grad_norm(w, 0.5 + 1e-5).item() == 0.5
+    with pytest.raises(ValueError, match="read-only"):
+        mg.optim.clip_grad_norm(w, 0.5)
 
 
 def test_clip_grad_norm_of_nothing_and_of_nan(xp: Any) -> None:

@@ -52,8 +52,9 @@ def clip_grad_norm(
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {float(total)}, want a finite one")
     factor = xp.minimum(float(max_norm) / (total + 1e-6), 1.0)
-    for p, g in gradients:
-        _change(p, lambda out, g=g: _scaled(xp, g, factor, out))
+    if xp is not np or factor != 1.0:  # a device is not asked
+        for p, g in gradients:
+            _change(p, lambda out, g=g: _scaled(xp, g, factor, out))
     return Tensor(xp.asarray(total))
 
 
