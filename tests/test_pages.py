@@ -14,7 +14,8 @@ import pytest
 
 import minigrad
 import minigrad_rnn
-from minigrad_rnn.native import library
+from minigrad_rnn.native import library, threads
+from tests.support.native_library import require_compiler
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(
@@ -43,7 +44,10 @@ def test_a_block_runs_alone_and_prints_what_it_says(
     for package in ("scipy", "matplotlib", "safetensors"):
         if re.search(rf"^(from|import) {package}", code, re.MULTILINE):
             pytest.importorskip(package)
+    if 'impl="native"' in code:
+        require_compiler()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(threads, "_chosen", threads._chosen)  # to be put back
     exec(compile(code, "a page", "exec"), {"__name__": "__main__"})
     printed = capsys.readouterr().out
     for expected in PRINTED.findall(code):
