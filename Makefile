@@ -54,7 +54,7 @@ coverage: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-coverage  ## show which lines 
 mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## run mutation testing (takes hours; see docs/tested.md)
 	env PATH="$(abspath $(BIN)):$$PATH" mutmut run --simple-output --no-progress; $(BIN)/mutmut results
 
-verify: $(VENV)/.stamp-examples          ## compare graph, fused, reference BPTT and finite differences in one table
+verify: $(VENV)/.stamp-examples          ## compare graph, fused, native, reference BPTT and finite differences in one table
 	$(BIN)/python -m minigrad_rnn verify
 
 examples: $(VENV)/.stamp-examples        ## run the lessons
