@@ -103,9 +103,19 @@ class FusedSequence(ReadOrder):
             return False
         return bool(2 + (size >> 11 if B == 1 else (size >> 14) // max(1, B >> 2)) < self.T)
 
+    def filled(self, shape: tuple[int, ...], value: float) -> Array:
+        """An array of one value, at half the price of `full`."""
+        a = self.xp.empty(shape, self.dtype)
+        a[...] = value
+        return a
+
     def current(self, v: Array, Wc: Array, b: Array) -> Iterator[Array]:
         """Wc x(t) + b of as many steps n at once as stay in the cache, (n, R, B); v holds x(t)."""
         rows, I = Wc.shape
+        if self.T == 1 and self.B == 1:
+            z = Wc.dot(v[0, :I, 0])
+            yield (z if b is None else z + b).reshape(1, rows, 1)
+            return
         n = max(-(-COLUMNS // self.B), BLOCK // (rows * self.B))
         for start in range(0, self.T, n):
             x = v[start : min(start + n, self.T), :I]

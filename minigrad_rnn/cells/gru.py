@@ -182,7 +182,7 @@ def gru_forward(
     v, h = run.stacked_inputs(xs, h0, True)
     # The published form multiplies q with dz_n over all steps at the end, which needs a time buffer.
     S = xp.empty((T, 4 * H, B), xs.dtype) if reset_after else run.buffer(4 * H)
-    half = xp.full(2 * H if B == 1 else (), 0.5, xs.dtype)  # on plain vectors an array is faster than a scalar
+    half = run.filled((2 * H,) if B == 1 else (), 0.5)  # on plain vectors an array is faster than a scalar
     bias, br_n, halved = b, None, run.stacks(Wc, Wr)
     if halved:
         copy = weight_buffer(xp, 3 * H, H, B, Wr.dtype)

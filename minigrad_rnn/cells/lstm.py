@@ -237,19 +237,19 @@ def lstm_forward(
     S = xp.empty((T + 1, 6 * H, B), xs.dtype)
     S[0, 4 * H : 5 * H] = c0.T
     m = h[1:] if Wp is None else run.buffer(H)
-    half = xp.full((), 0.5, xs.dtype)
+    half = run.filled((), 0.5)
     projection: Any = None
     current: Iterable[Any] = repeat(None)
     if run.stacks(Wc, Wr):
         blocks, sigmoids = ORDERED, slice(3 * H)
         before, product = v, run.product(halved(run, Wc, Wr, b))
         # An array of halves is faster than a scalar where a step is a plain vector.
-        slope = offset = xp.full(3 * H, 0.5, xs.dtype) if B == 1 else half
+        slope = offset = run.filled((3 * H,), 0.5) if B == 1 else half
         if Wp is not None:
             projection = run.product_with_copy(Wp)
     else:
         blocks, sigmoids = AS_STORED, slice(4 * H)
-        slope = per_step(xp.full((4 * H, B), 0.5, xs.dtype))
+        slope = per_step(run.filled((4 * H, B), 0.5))
         slope[2 * H : 3 * H] = 1
         offset = 1 - slope
         chunks = (multiply(a, slope, a) for a in map(per_step, run.current(v, Wc, b)))
