@@ -253,7 +253,7 @@ class Recurrence(nn.Module):
             return None
         cell: Cell = getattr(self, names[0])
         prepared: PreparedCall | None = vars(cell).get("_prepared_call")
-        if prepared is None or self.impl == "fused" or any(self.zoneout) or (self.recurrent_dropout and self.training):
+        if prepared is None or self.impl == "fused" or any(self.zoneout) or self.recurrent_dropout:
             return None
         result: tuple[Tensor, State] | None = prepared.run(xs, state) if prepared.serves(cell) else None
         if result is not None:
