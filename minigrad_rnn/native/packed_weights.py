@@ -18,6 +18,8 @@ Weights = tuple[Any, ...]
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3, "gru_reset_first": 4}
 LSTM, GRU, GRU_RESET_FIRST = (KINDS[name] for name in ("lstm", "gru", "gru_reset_first"))
 GATES = (1, 1, 4, 3, 3)
+FEW_STEPS, FEW_EXAMPLES = 2, 8
+"""Up to so many a pass that is made once reads the weights as they are."""
 BIASES = ("b", "br", "p")
 """What is read as it is."""
 SECOND = ("br", "br", "p", "br", "br")
@@ -33,6 +35,8 @@ class PackedWeights:
         library: the compiled library of the weights' dtype.
         kind: the cell's name, one of `KINDS`.
         weights: any but Wc and Wr may be None.
+        pack: whether to pack them; not for a step or two, which read them as they are, to the same bits. A projection
+            is always packed.
 
     Attributes:
         names: of all weights, in their order. arrays: by name; None where there is none.
@@ -41,7 +45,7 @@ class PackedWeights:
         lanes: numbers of a vector.
     """
 
-    def __init__(self, library: Any, kind: str, weights: Weights) -> None:
+    def __init__(self, library: Any, kind: str, weights: Weights, pack: bool = True) -> None:
         self.library, self.kind, self.dtype = library, KINDS[kind], np.dtype(weights[0].dtype.char)
         self.names = ("Wc", "Wr", "b", SECOND[self.kind], "Wp")[: len(weights)]
         states = ("dh0", "dc0") if self.kind == LSTM else ("dh0",)
@@ -64,9 +68,11 @@ class PackedWeights:
         sizes = (ctypes.c_long * 8)()
         library.packed_sizes(ctypes.byref(call), sizes)
         self._sizes = dict(zip((*PACKED, *PACKED_BACKWARD), sizes))
-        self._memory = self._allocated(call, PACKED)
         self._memory_backward: dict[str, Array] = {}
-        library.pack_forward(ctypes.byref(call))
+        self._memory: dict[str, Array] = {}
+        if pack:
+            self._memory = self._allocated(call, PACKED)
+            library.pack_forward(ctypes.byref(call))
 
     def _lend(self, name: str, array: Array) -> None:
         """Lend an array to the calls that follow; a copy, where C could not read it."""
@@ -101,6 +107,10 @@ class PackedWeights:
                 self._lend(name, array)
         return True
 
+    @property
+    def is_packed(self) -> bool:
+        return bool(self._memory)
+
     def are_unchanged(self) -> bool:
         """Whether the packed weights are, bit for bit, what they were."""
         same = same_contents(self.sources.values(), self._versions)
@@ -114,6 +124,8 @@ class PackedWeights:
 
     def lend_backward(self, call: Call) -> None:
         """Pack what the backward pass reads, unless it is there; lend it to the call, which says if dx is wanted."""
+        if not self._memory and call.B <= FEW_EXAMPLES:
+            return
         names = PACKED_BACKWARD if call.dxs else PACKED_BACKWARD[1:]
         if any(self._sizes[name] and name not in self._memory_backward for name in names):
             memory = self._allocated(call, names)
@@ -130,9 +142,17 @@ def _nothing() -> None:
     return None
 
 
-def packed_weights(owner: dict[str, Any], library: Any, kind: str, weights: Weights) -> PackedWeights:
-    """Return the packed weights that `owner`, a cell's attributes, keeps from an earlier call, or new ones."""
+def packed_weights(owner: dict[str, Any], library: Any, kind: str, weights: Weights, T: int | None) -> PackedWeights:
+    """Return the packed weights that `owner`, a cell's attributes, keeps from an earlier call, or new ones.
+
+    Args:
+        T: the steps of a call with weights that are likely to change before the next one; None of one that may be
+            followed by others like it.
+    """
     packed: PackedWeights | None = owner.get("_packed_weights")
-    if packed is None or packed.library is not library or packed.kind != KINDS[kind] or not packed.serve(weights):
-        packed = owner["_packed_weights"] = PackedWeights(library, kind, weights)
+    if packed is not None and packed.library is library and packed.kind == KINDS[kind] and packed.serve(weights):
+        return packed
+    if T is not None and T <= FEW_STEPS and (len(weights) < 5 or weights[4] is None):
+        return PackedWeights(library, kind, weights, pack=False)
+    packed = owner["_packed_weights"] = PackedWeights(library, kind, weights)
     return packed

@@ -144,7 +144,7 @@ class Run:
                 gradients.append(None)
                 setattr(call, field, None)
                 continue
-            gradient = np.zeros(a.shape, a.dtype) if a.ndim < 3 else np.empty(a.shape, a.dtype)
+            gradient = np.empty(a.shape, dhs.dtype)
             gradients.append(gradient)
             setattr(call, field, address(gradient))
         if weights.arrays.get("Wp") is not None:

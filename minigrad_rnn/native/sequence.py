@@ -72,7 +72,7 @@ def run_forward(call: Directions, inputs: Sequence[Array]) -> tuple[list[Run], l
     for d, (weights, row) in enumerate(zip(call.packed, call.split(inputs))):
         xs, c0 = row[0], row[2] if call.states > 1 else None
         if not d:
-            parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs))
+            parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs)) if weights.is_packed else 0
         backward = call.reads_backward(d)
         runs.append(Run(weights, xs, row[1], c0, backward, call.lengths, call.saves, call.every_state, parts))
     run_all(runs, "forward")
@@ -203,16 +203,16 @@ def run_sequences(
 
     With two cells the second reads backward; with one `backward` decides.
     """
-    specs, packed, row, states = [], [], [], len(inputs[0][1])
+    specs, packed, row, states, now = [], [], [], len(inputs[0][1]), mode()
     compiled = library(cells[0].reference_parameter().dtype)
     for cell, (xs, state) in zip(cells, inputs):
         spec = cell.kernel_spec()
         assert spec is not None
         weights = spec.weights()
         specs.append(spec)
-        packed.append(packed_weights(vars(cell), compiled, spec.kind, weights))
+        once = len(xs) if now.recording and weights[0].node is not None else None
+        packed.append(packed_weights(vars(cell), compiled, spec.kind, weights, once))
         row += [xs, *state, *weights]
-    now = mode()
     saves = now.recording and any(getattr(part, "node", None) is not None for part in row)
     if lengths is not None and lengths.full:
         lengths = None

@@ -5,10 +5,45 @@
 #include "forward.h"
 #include "gates_backward.h"
 
+#define SOME_ROWS 8
+
+// The same sums, in the same order, with weights that were not packed: a few rows of W at a time meet all columns.
+static void multiply_back_unpacked(
+    const Sequence* s, Gates gates, const scalar* W, long units, const scalar* const* z, long count, scalar* const* out) {
+    const long panel_step = s->rows * s->M * LANES;
+    for (long panel = 0; panel < s->panels; ++panel) {
+        for (long v = 0; v < gates.count; ++v) {
+            const long unit = unit_block(s, panel, gates.from + v) * LANES, lanes = least(LANES, s->H - unit);
+            const scalar* const rows = W + (gates.gate[v] * s->H + unit) * units;
+            for (long lane = 0; lane < lanes; lane += SOME_ROWS) {
+                const long some = least(SOME_ROWS, lanes - lane);
+                for (long c = 0; c < count; ++c) {
+                    const scalar* const of_rows = z[c] + panel * panel_step + v * LANES + lane;
+                    for (long at = 0; at < units; at += LANES) {
+                        Real sum = load_up_to(out[c] + at, units - at);
+                        for (long r = 0; r < some; ++r) {
+                            sum += load_up_to(rows + (lane + r) * units + at, units - at) * of_rows[r];
+                        }
+                        store_up_to(out[c] + at, sum, units - at);
+                    }
+                }
+            }
+        }
+    }
+}
+
 // out (columns, width) += the products of neighbouring rows of Z with packed columns of a weight.
 static void multiply_back(
-    const Sequence* s, Gates gates, const scalar* packed, long units, const scalar* z0, long count, scalar* out,
-    long out_step) {
+    const Sequence* s, Gates gates, const scalar* packed, const scalar* W, long units, const scalar* z0, long count,
+    scalar* out, long out_step) {
+    if (!packed) {
+        for (long c = 0; c < count; ++c) {
+            const scalar* const z = z0 + (c * s->M + gates.from) * LANES;
+            scalar* const to = out + c * out_step;
+            multiply_back_unpacked(s, gates, W, units, &z, 1, &to);
+        }
+        return;
+    }
     const long M = vectors_of_panel(units), width = M * LANES;
     const Inputs in = {s->panels, gates.count * LANES, s->rows * s->M * LANES};
     for (long at = 0; at < units; at += width, packed += in.segments * in.length * width) {
@@ -37,6 +72,11 @@ static void input_gradients(const Sequence* s, long from_k, long to_k, Span span
             z[n] = z_row(s, 0, first_row(s, k) + j) + gates.from * LANES;
             dx[n] = s->dxs + (time_of(s, k, j) * s->B + example_of(s, j)) * s->I;
         }
+    }
+    if (!packed) {
+        for (long c = 0; c < n; ++c) memset(dx[c], 0, s->I * sizeof(scalar));
+        multiply_back_unpacked(s, gates, s->Wc, s->I, z, n, dx);
+        return;
     }
     for (long at = 0; at < s->I; at += width, packed += in.segments * in.length * width) {
         for (long from = 0, end; from < n; from = end) {
@@ -119,12 +159,12 @@ static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* m
         }
     }
     if (s->kind == GRU_RESET_FIRST) {
-        multiply_back(s, gates_of_candidate(), s->packed_WnT, s->H, z0, count, memory->dq, memory->width);
+        multiply_back(s, gates_of_candidate(), s->packed_WnT, s->Wr, s->H, z0, count, memory->dq, memory->width);
         for (long panel = 0; panel < s->panels; ++panel) {
             reset_first_gates_backward(s, &carried, z0 + panel * panel_step, panel * LANES);
         }
     }
-    multiply_back(s, gates_of_state(s), s->packed_WrT, s->P, z0, count, of_h.dh, of_h.width);
+    multiply_back(s, gates_of_state(s), s->packed_WrT, s->Wr, s->P, z0, count, of_h.dh, of_h.width);
 }
 
 INLINE long padded_width(long units) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gates_forward.h"
+#include "pack.h"
 #include "sequence.h"
 #include "tile.h"
 
@@ -58,9 +59,18 @@ typedef struct {
     scalar** z;        // (chunk,) rows of the first panel
     const scalar** h_before;  // (columns,)
     scalar* bias;      // of each panel
+    scalar* panel;     // one panel of weights that were not packed before
     scalar *q, *m;     // (columns, H padded): r · h(t−1) as published, and what a projection reads
     long width;        // numbers of a row of q and m
 } ForwardMemory;
+
+// The weights of one panel: packed before for many steps, or here for the few that meet them.
+INLINE const scalar* panel_of(
+    const Sequence* s, Gates gates, const scalar* packed, const scalar* W, long K, long panel, ForwardMemory* memory) {
+    if (packed) return packed + panel * K * gates.count * LANES;
+    pack_panel(s, PACK, gates, panel, W, K, memory->panel);
+    return memory->panel;
+}
 
 static void multiply_inputs(const Sequence* s, const Chunk* chunk, long to, ForwardMemory* memory) {
     const Gates gates = gates_of_input(s);
@@ -75,7 +85,7 @@ static void multiply_inputs(const Sequence* s, const Chunk* chunk, long to, Forw
     }
     for (long panel = 0; panel < s->panels; ++panel) {
         const scalar* const bias = memory->bias + panel * width;
-        const scalar* const weights = s->packed_Wc + panel * s->I * gates.count * LANES;
+        const scalar* const weights = panel_of(s, gates, s->packed_Wc, s->Wc, s->I, panel, memory);
         for (long from = 0, end; from < n; from = end) {
             end = group_end(from, n, most);
             scalar* out[MOST_COLUMNS];
@@ -91,11 +101,10 @@ static void multiply_inputs(const Sequence* s, const Chunk* chunk, long to, Forw
 
 // Adds the gates' products of one panel to neighbouring rows of Z: weights of K inputs, one row of inputs for each.
 INLINE void multiply_panel(
-    const Sequence* s, Gates gates, const scalar* weights, long K, long panel, const scalar* const* inputs, scalar* z,
-    int count) {
+    const Sequence* s, Gates gates, const scalar* weights, long K, const scalar* const* inputs, scalar* z, int count) {
     scalar* out[MOST_COLUMNS];
     for (int c = 0; c < count; ++c) out[c] = z + (c * s->M + gates.from) * LANES;
-    TILES[gates.count][count - 1]((Inputs){1, K, 0}, weights + panel * K * gates.count * LANES, inputs, out);
+    TILES[gates.count][count - 1]((Inputs){1, K, 0}, weights, inputs, out);
 }
 
 // h(t), or what a projection makes h(t) of.
@@ -134,11 +143,12 @@ static void forward_step(const Sequence* s, const Chunk* chunk, long k, ForwardM
     for (long j = now.from; j < now.to; ++j) memory->h_before[j - now.from] = h_before_row(s, k, j);
     for (long panel = 0; panel < s->panels; ++panel) {
         const long unit = unit_block(s, panel, 0) * LANES;
+        const scalar* const weights = panel_of(s, gates, s->packed_Wr, s->Wr, s->P, panel, memory);
         for (long from = now.from, end; from < now.to; from = end) {
             end = group_end(from, now.to, most);
             Columns columns = {.count = (int)(end - from), .z = z0 + panel * panel_step + (from - now.from) * row_step};
             const scalar* const* const h_before = memory->h_before + from - now.from;
-            multiply_panel(s, gates, s->packed_Wr, s->P, panel, h_before, columns.z, columns.count);
+            multiply_panel(s, gates, weights, s->P, h_before, columns.z, columns.count);
             for (long j = from; j < end; ++j) {
                 columns.h_before[j - from] = h_before[j - from] + unit;
                 columns.h[j - from] = m_row(s, memory, k, j, now.from) + unit;
@@ -163,6 +173,7 @@ static void forward_step(const Sequence* s, const Chunk* chunk, long k, ForwardM
     const Gates candidate = gates_of_candidate();
     for (long panel = 0; panel < s->panels; ++panel) {
         const long unit = panel * LANES;
+        const scalar* const weights = panel_of(s, candidate, s->packed_Wn, s->Wr, s->H, panel, memory);
         for (long from = now.from, end; from < now.to; from = end) {
             end = group_end(from, now.to, TILE_COLUMNS[candidate.count]);
             Columns columns = {.count = (int)(end - from), .z = z0 + panel * panel_step + (from - now.from) * row_step};
@@ -172,7 +183,7 @@ static void forward_step(const Sequence* s, const Chunk* chunk, long k, ForwardM
                 columns.h_before[j - from] = memory->h_before[j - now.from] + unit;
                 columns.h[j - from] = h_row(s, k, j) + unit;
             }
-            multiply_panel(s, candidate, s->packed_Wn, s->H, panel, q, columns.z, columns.count);
+            multiply_panel(s, candidate, weights, s->H, q, columns.z, columns.count);
             reset_first_candidate(s, &columns, unit);
         }
     }
@@ -211,13 +222,15 @@ static int forward_part(const Sequence* s, long part, long parts) {
     const long steps = least(s->T, s->chunk / columns > 1 ? s->chunk / columns : 1), padded = s->units * LANES;
     const long wide = s->kind == GRU_RESET_FIRST || (s->Wp && !s->m) ? columns * padded : 0;
     const long pointers = 2 * steps * columns + columns, biases = s->panels * s->M * LANES;
-    char* const block = malloc(pointers * sizeof(void*) + (biases + wide) * sizeof(scalar));
+    const long widest = s->I > s->H ? s->I : s->H, panel = s->packed_Wr ? 0 : widest * 4 * LANES;
+    char* const block = malloc(pointers * sizeof(void*) + (biases + wide + panel) * sizeof(scalar));
     if (!block) return 1;
     ForwardMemory memory = {.x = (const scalar**)block, .width = padded};
     memory.z = (scalar**)(memory.x + steps * columns);
     memory.h_before = (const scalar**)(memory.z + steps * columns);
     memory.bias = (scalar*)(memory.h_before + columns);
     memory.q = memory.m = memory.bias + biases;
+    memory.panel = memory.m + wide;
     fill_bias(s, memory.bias);
     begin(s, chunk.span);
     for (; chunk.k < s->T; chunk.k += steps) {

@@ -46,39 +46,45 @@ INLINE int put(int purpose, scalar* to, scalar x) {
     return 0;
 }
 
-// panel[k][m]: the rows of W (rows, K) that the gates' vectors hold, for all panels of Z; rows past H are zero. Returns
+// panel[k][m]: the rows of W (rows, K) that the gates' vectors of one panel of Z hold; rows past H are zero. Returns
 // whether anything differs, where it only compares.
-static int pack_rows(const Sequence* s, int purpose, Gates gates, const scalar* W, long K, scalar* out) {
+static int pack_panel(const Sequence* s, int purpose, Gates gates, long panel, const scalar* W, long K, scalar* out) {
     const long step = gates.count * LANES;
-    for (long panel = 0; panel < s->panels; ++panel, out += K * step) {
-        for (long v = 0; v < gates.count; ++v) {
-            const long unit = unit_block(s, panel, gates.from + v) * LANES, lanes = s->H - unit;
-            const scalar* const from = W + (gates.gate[v] * s->H + unit) * K;
-            scalar* const to = out + v * LANES;
-            long k = 0;
-            for (; lanes >= LANES && k + LANES <= K; k += LANES) {
-                Real rows[LANE_COUNT];
+    for (long v = 0; v < gates.count; ++v) {
+        const long unit = unit_block(s, panel, gates.from + v) * LANES, lanes = s->H - unit;
+        const scalar* const from = W + (gates.gate[v] * s->H + unit) * K;
+        scalar* const to = out + v * LANES;
+        long k = 0;
+        for (; lanes >= LANES && k + LANES <= K; k += LANES) {
+            Real rows[LANE_COUNT];
 #pragma GCC unroll 16
-                for (int i = 0; i < LANE_COUNT; ++i) rows[i] = load(from + i * K + k);
-                transpose(rows);
-                if (purpose == PACK) {
+            for (int i = 0; i < LANE_COUNT; ++i) rows[i] = load(from + i * K + k);
+            transpose(rows);
+            if (purpose == PACK) {
 #pragma GCC unroll 16
-                    for (int i = 0; i < LANE_COUNT; ++i) store(to + (k + i) * step, rows[i]);
-                } else {
-                    Bits different = {0};
+                for (int i = 0; i < LANE_COUNT; ++i) store(to + (k + i) * step, rows[i]);
+            } else {
+                Bits different = {0};
 #pragma GCC unroll 16
-                    for (int i = 0; i < LANE_COUNT; ++i) different |= (Bits)load(to + (k + i) * step) ^ (Bits)rows[i];
-                    for (int i = 0; i < LANE_COUNT; ++i) {
-                        if (different[i]) return 1;
-                    }
-                }
-            }
-            for (; k < K; ++k) {
-                for (long lane = 0; lane < LANES; ++lane) {
-                    if (put(purpose, to + k * step + lane, lane < lanes ? from[lane * K + k] : 0)) return 1;
+                for (int i = 0; i < LANE_COUNT; ++i) different |= (Bits)load(to + (k + i) * step) ^ (Bits)rows[i];
+                for (int i = 0; i < LANE_COUNT; ++i) {
+                    if (different[i]) return 1;
                 }
             }
         }
+        for (; k < K; ++k) {
+            for (long lane = 0; lane < LANES; ++lane) {
+                if (put(purpose, to + k * step + lane, lane < lanes ? from[lane * K + k] : 0)) return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+// All panels of Z.
+static int pack_rows(const Sequence* s, int purpose, Gates gates, const scalar* W, long K, scalar* out) {
+    for (long panel = 0; panel < s->panels; ++panel, out += K * gates.count * LANES) {
+        if (pack_panel(s, purpose, gates, panel, W, K, out)) return 1;
     }
     return 0;
 }

@@ -1,6 +1,5 @@
 // The exported functions: weights packed, sequences forward and backward, a check of the library on this processor.
 #include "weight_gradients.h"
-#include "pack.h"
 #include "self_check.h"
 
 #define EXPORTED __attribute__((visibility("default")))

@@ -55,9 +55,10 @@ INLINE void tile(const int M, const int C, Inputs in, const scalar* panel, const
     }
 }
 
-// out[c][m] += Σ_n panel[n][m] · z[n · stride + c]: a block of a weight's gradient, summed over (t, example).
+// out[c][m] = Σ_n panel[n][m] · z[n · stride + c]: a block of a weight's gradient, summed over (t, example); added to what
+// is there unless `first`.
 INLINE void outer_tile(
-    const int M, const int C, long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) {
+    const int M, const int C, int first, long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) {
     Real sum[MOST_COLUMNS][4];
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) {
@@ -80,7 +81,10 @@ INLINE void outer_tile(
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) {
 #pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) store(out[c] + m * LANES, load(out[c] + m * LANES) + sum[c][m]);
+        for (int m = 0; m < M; ++m) {
+            scalar* const to = out[c] + m * LANES;
+            store(to, first ? sum[c][m] : load(to) + sum[c][m]);
+        }
     }
 }
 
@@ -89,8 +93,9 @@ INLINE void outer_tile(
     static void tile_##M##_##C(Inputs in, const scalar* panel, const scalar* const* x, scalar* const* out) {     \
         tile(M, C <= MOST_##M ? C : 1, in, panel, x, out);                                                       \
     }                                                                                                            \
-    static void outer_tile_##M##_##C(long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) { \
-        outer_tile(M, C <= MOST_##M ? C : 1, n, panel, z, stride, out);                                          \
+    static void outer_tile_##M##_##C(                                                                            \
+        int first, long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) {              \
+        outer_tile(M, C <= MOST_##M ? C : 1, first, n, panel, z, stride, out);                                   \
     }
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define MOST_1 8
@@ -106,7 +111,7 @@ INLINE void outer_tile(
 SIZES(DEFINE, 1) SIZES(DEFINE, 2) SIZES(DEFINE, 3) SIZES(DEFINE, 4)
 
 typedef void (*Tile)(Inputs, const scalar*, const scalar* const*, scalar* const*);
-typedef void (*OuterTile)(long, const scalar*, const scalar*, long, scalar* const*);
+typedef void (*OuterTile)(int, long, const scalar*, const scalar*, long, scalar* const*);
 #define NAME(M, C) tile_##M##_##C,
 #define OUTER_NAME(M, C) outer_tile_##M##_##C,
 static const Tile TILES[5][8] = {{0}, {SIZES(NAME, 1)}, {SIZES(NAME, 2)}, {SIZES(NAME, 3)}, {SIZES(NAME, 4)}};

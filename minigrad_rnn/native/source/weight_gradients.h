@@ -39,11 +39,11 @@ static void pack_values(
     }
 }
 
-// Adds the products of `count` rows of z (a row every `step` numbers) with packed values to `lanes` neighbouring rows of
+// Adds (the first ones: writes) the products of `count` rows of z (a row every `step` numbers) with packed values to `lanes` neighbouring rows of
 // the gradient.
 static void add_products(
     long lanes, long M, long count, const scalar* values, const scalar* z, long step, scalar* out, long out_step,
-    long some) {
+    long some, int first) {
     const long width = M * LANES;
     for (long from = 0, end; from < lanes; from = end) {
         end = group_end(from, lanes, TILE_COLUMNS[M]);
@@ -51,11 +51,10 @@ static void add_products(
         scalar* to[MOST_COLUMNS];
         const int whole = some == width;
         for (long r = from; r < end; ++r) to[r - from] = whole ? out + r * out_step : sums + (r - from) * width;
-        if (!whole) {
-            memset(sums, 0, sizeof sums);
+        if (!whole && !first) {
             for (long r = from; r < end; ++r) memcpy(to[r - from], out + r * out_step, some * sizeof(scalar));
         }
-        OUTER_TILES[M][end - from - 1](count, values, z + from, step, to);
+        OUTER_TILES[M][end - from - 1](first, count, values, z + from, step, to);
         if (!whole) {
             for (long r = from; r < end; ++r) memcpy(out + r * out_step, to[r - from], some * sizeof(scalar));
         }
@@ -68,7 +67,7 @@ static void add_panel(const Sequence* s, const Gradient* g, long panel, long n0,
         const long from = panel * 4 * LANES;
         add_products(
             least(4 * LANES, s->P - from), M, count, values, s->D + n0 * s->P + from, s->P, g->out + from * g->width + at,
-            g->width, some);
+            g->width, some, !n0);
         return;
     }
     for (long v = 0; v < g->gates.count; ++v) {
@@ -77,7 +76,7 @@ static void add_panel(const Sequence* s, const Gradient* g, long panel, long n0,
         if (unit < s->H) {
             add_products(
                 least(LANES, s->H - unit), M, count, values, z_row(s, panel, n0) + m * LANES, s->M * LANES,
-                g->out + row * g->width + at, g->width, some);
+                g->out + row * g->width + at, g->width, some, !n0);
         }
     }
 }
@@ -91,7 +90,7 @@ static void add_bias(const Sequence* s, Gates gates, long panel, long n0, long c
         for (long n = 0; n < count; ++n, z += s->M * LANES) sum += load(z);
         if (unit < s->H) {
             scalar* const out = db + gates.gate[v] * s->H + unit;
-            store_up_to(out, load_up_to(out, s->H - unit) + sum, s->H - unit);
+            store_up_to(out, n0 ? load_up_to(out, s->H - unit) + sum : sum, s->H - unit);
         }
     }
 }
@@ -110,11 +109,11 @@ static void add_peepholes(const Sequence* s, long unit, long k, long j, long n0,
     for (long gate = 0; gate < 3; ++gate) {
         scalar* const out = s->dp + gate * s->H + unit * LANES;
         const long lanes = s->H - unit * LANES;
-        store_up_to(out, load_up_to(out, lanes) + sum[gate], lanes);
+        store_up_to(out, n0 ? load_up_to(out, lanes) + sum[gate] : sum[gate], lanes);
     }
 }
 
-// Returns 0, or 1 if there is no memory. The gradients are zero before.
+// Returns 0, or 1 if there is no memory.
 static int weight_gradients_part(const Sequence* s, long part, long parts) {
     Gradient gradients[4];
     int count = 0;
