@@ -192,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute (%(default)s)")
     command.add_argument("--tables", action="store_true", help="print every model's table, not only the longest")
     command.set_defaults(run=verify)
-    command = commands.add_parser("doctor", help="backends, versions, implementations, and a check of a few seconds")
+    command = commands.add_parser(
+        "doctor", help="backends, versions, compiled sequences and their speed; checks of a few seconds"
+    )
     command.add_argument("--backend", action="append", choices=doctor.BACKENDS, help="only these; a missing one fails")
     command.set_defaults(run=examine)
     arguments = parser.parse_args(argv)
