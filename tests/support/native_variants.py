@@ -42,7 +42,7 @@ class Variants:
         self._compiled: dict[tuple[str, ...], ctypes.CDLL] = {}
 
     def library(
-        self, flags: tuple[str, ...], dtype: Any, source: Path | None = None, compiler: str = ""
+        self, flags: tuple[str, ...], dtype: Any, source: Path | None = None, compiler: str = "", checked: bool = True
     ) -> ctypes.CDLL:
         """Compile the sequences, or another `source`, with these flags; skip the test where they cannot run."""
         source = source or library.SOURCE
@@ -54,18 +54,29 @@ class Variants:
             command = (*command, *COMMON, *flags, definition, str(source), "-o", str(path), "-lm")
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert not done.returncode, done.stderr
-            try:
-                check_in_child(path, Deadline(60))
-            except NativeError as error:
-                if "SIGILL" not in str(error):
-                    raise
-                pytest.skip(f"compiled sequences: this CPU cannot run {' '.join(flags)}")
+            if checked:
+                self._check(path, flags)
             self._compiled[key] = ctypes.CDLL(str(path))
         return self._compiled[key]
+
+    @staticmethod
+    def _check(path: Path, flags: tuple[str, ...]) -> None:
+        try:
+            check_in_child(path, Deadline(60))
+        except NativeError as error:
+            if "SIGILL" not in str(error):
+                raise
+            pytest.skip(f"compiled sequences: this CPU cannot run {' '.join(flags)}")
 
     def use(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         """Run native sequences with the variant of this name."""
         monkeypatch.setattr(sequence, "library", lambda dtype: self.library(VARIANTS[name], dtype))
+
+    def use_compiler(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """Run native sequences compiled by another compiler, with the usual flags."""
+        if not shutil.which(name):
+            pytest.skip(f"compiled sequences: there is no {name}")
+        monkeypatch.setattr(sequence, "library", lambda dtype: self.library(("-O1", NATIVE), dtype, compiler=name))
 
 
 def changed_source(folder: Path, file: str, old: str, new: str) -> Path:
