@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import numpy as np
+
 Array = Any
 
 INTEGERS = "kind T B I H P backward saves rows chunk"
@@ -45,3 +47,11 @@ def address(a: Array) -> int:
         return _address(_exported(a))
     except (TypeError, ValueError, BufferError):  # read-only, or not contiguous
         return a.ctypes.data  # type: ignore[no-any-return]
+
+
+def readable(a: Array) -> Array:
+    """The array, or a copy of it where C could not read it: not contiguous, not aligned, in the other byte order."""
+    flags, dtype = a.flags, a.dtype
+    if flags.c_contiguous and flags.aligned and dtype.isnative:
+        return a
+    return np.array(a, dtype.newbyteorder("="), order="C")

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.engine.content_version import content_version, same_contents
 
-from .call import PACKED, PACKED_BACKWARD, Call, address
+from .call import PACKED, PACKED_BACKWARD, Call, address, readable
 
 Array = Any
 Weights = tuple[Any, ...]
@@ -39,7 +39,8 @@ class PackedWeights:
             is always packed.
 
     Attributes:
-        names: of all weights, in their order. arrays: by name; None where there is none.
+        names: of all weights, in their order. biases: of those that are read as they are, which each call lends itself.
+        arrays: of the others, by name.
         sources: the tensors that were packed, by name.
         gradients: the fields of a call that hold the gradients of xs, the states and the weights.
         lanes: numbers of a vector.
@@ -53,7 +54,6 @@ class PackedWeights:
         packed = {name: w for name, w in zip(self.names, weights) if name in ("Wc", "Wr", "Wp") and w is not None}
         self.sources = packed
         self._versions = tuple(content_version(w) for w in packed.values())  # before they are read
-        self.arrays: dict[str, Array] = {}
         self.template = call = Call()
         rows, I = weights[0].shape
         call.kind, call.I, call.P, call.H = self.kind, I, weights[1].shape[1], rows // GATES[self.kind]
@@ -62,8 +62,11 @@ class PackedWeights:
         lanes = ctypes.c_long()
         library.sizes(ctypes.byref(call), ctypes.byref(lanes))
         self.lanes = lanes.value
-        for name, weight in zip(self.names, weights):
-            self._lend(name, None if weight is None else weight._array)
+        self.biases = tuple(name for name in self.names if name in BIASES)
+        self.arrays: dict[str, Array] = {}
+        for name, weight in packed.items():
+            self.arrays[name] = array = readable(weight._array)
+            setattr(call, name, address(array))
         self._in_place = all(self.arrays[name] is w._array for name, w in packed.items())
         sizes = (ctypes.c_long * 8)()
         library.packed_sizes(ctypes.byref(call), sizes)
@@ -74,17 +77,6 @@ class PackedWeights:
             self._memory = self._allocated(call, PACKED)
             library.pack_forward(ctypes.byref(call))
 
-    def _lend(self, name: str, array: Array) -> None:
-        """Lend an array to the calls that follow; a copy, where C could not read it."""
-        if array is None:
-            self.arrays[name] = None
-            setattr(self.template, name, None)
-            return
-        flags = array.flags
-        fits = flags.c_contiguous and flags.aligned and array.dtype.isnative
-        self.arrays[name] = array if fits else np.array(array, self.dtype, order="C")
-        setattr(self.template, name, address(self.arrays[name]))
-
     def _allocated(self, call: Call, names: tuple[str, ...]) -> dict[str, Array]:
         memory = {name: np.empty(self._sizes[name], self.dtype) for name in names if self._sizes[name]}
         for name, array in memory.items():
@@ -92,20 +84,14 @@ class PackedWeights:
         return memory
 
     def serve(self, weights: Weights) -> bool:
-        """Whether these weights are the packed ones, bit for bit; then the biases are taken from them."""
+        """Whether these weights are the packed ones, bit for bit."""
         if len(weights) != len(self.names):
             return False
         sources = self.sources
         for name, weight in zip(self.names, weights):
             if name not in BIASES and weight is not sources.get(name):
                 return False
-        if not self.are_unchanged():
-            return False
-        for name, weight in zip(self.names[2:4], weights[2:4]):
-            array = None if weight is None else weight._array
-            if array is not self.arrays[name]:
-                self._lend(name, array)
-        return True
+        return self.are_unchanged()
 
     @property
     def is_packed(self) -> bool:
@@ -122,17 +108,22 @@ class PackedWeights:
         """A new call with these weights."""
         return Call.from_buffer_copy(self.template)
 
-    def lend_backward(self, call: Call) -> None:
-        """Pack what the backward pass reads, unless it is there; lend it to the call, which says if dx is wanted."""
+    def lend_backward(self, call: Call) -> dict[str, Array]:
+        """Pack what the backward pass reads, unless it is there; lend it to the call, which says if dx is wanted.
+
+        Returns the arrays, which are to be kept while the call runs: another thread may pack its own.
+        """
         if not self._memory and call.B <= FEW_EXAMPLES:
-            return
+            return {}
         names = PACKED_BACKWARD if call.dxs else PACKED_BACKWARD[1:]
-        if any(self._sizes[name] and name not in self._memory_backward for name in names):
+        memory = self._memory_backward
+        if any(self._sizes[name] and name not in memory for name in names):
             memory = self._allocated(call, names)
             self.library.pack_backward(ctypes.byref(call))
             self._memory_backward = memory
-        for name, array in self._memory_backward.items():
+        for name, array in memory.items():
             setattr(call, name, address(array))
+        return memory
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _nothing, ()  # a copy of the cell packs its own

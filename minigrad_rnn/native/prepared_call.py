@@ -31,7 +31,7 @@ class PreparedCall:
     def __init__(self, cell: Cell, run: Run) -> None:
         self.packed, self.template = run.weights, run.call
         packed = run.weights
-        self.arrays = dict(packed.arrays)  # with the biases of this call, whatever comes later
+        self.biases = list(zip(packed.biases, run.biases))
         tensors = set(packed.names)
         self.options = [(k, v) for k, v in vars(cell).items() if not k.startswith("_") and k not in tensors]
         kind = type(cell)
@@ -53,16 +53,16 @@ class PreparedCall:
             return False
         if kind.sequence is not self.sequence or kind.kernel_spec is not self.kernel_spec:
             return False
-        own, sources = vars(cell), packed.sources
+        own = vars(cell)
         for name, option in self.options:
             if own.get(name) is not option:
                 return False
-        for name, array in self.arrays.items():
-            weight = own.get(name)
-            if name in sources:
-                if weight is not sources[name]:
-                    return False
-            elif (None if weight is None else weight._array) is not array:
+        for name, source in packed.sources.items():
+            if own.get(name) is not source:
+                return False
+        for name, array in self.biases:
+            bias = own.get(name)
+            if (None if bias is None else bias._array) is not array:
                 return False
         return packed.are_unchanged()
 
@@ -86,7 +86,8 @@ class PreparedCall:
             if type(part) is not Tensor:
                 return None
             h = part._array
-            if h.shape != shape or h.dtype is not dtype or not h.flags.c_contiguous:
+            flags = h.flags
+            if h.shape != shape or h.dtype is not dtype or not (flags.c_contiguous and flags.aligned):
                 return None
             before.append(h)
         hs, hT = np.empty(self.output_shape, dtype), np.empty(shapes[0], dtype)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..cells.lengths import Lengths
-from .call import address
+from .call import address, readable
 from .packed_weights import LSTM, PackedWeights
 
 Array = Any
@@ -29,20 +29,13 @@ class OutputGradients(NamedTuple):
     cs: Array
 
 
-def readable(a: Array) -> Array:
-    """The array, or a copy of it where C could not read it: not contiguous, not aligned, in the other byte order."""
-    flags, dtype = a.flags, a.dtype
-    if flags.c_contiguous and flags.aligned and dtype.isnative:
-        return a
-    return np.array(a, dtype.newbyteorder("="), order="C")
-
-
 class Run:
     """One direction of one call.
 
     Args:
         weights: the cell's weights, packed.
         xs, h0, c0: (T, B, I), (B, P), (B, H) or None, in the weights' dtype; the states may be (1, B, P) and (1, B, H).
+        biases: arrays or None, those of `weights.biases`.
         backward, lengths: see `ReadOrder`; lengths is None where every sequence has T steps.
         saves: whether `before_bptt` will be called.
         every_state: whether every c(t) is wanted.
@@ -62,6 +55,7 @@ class Run:
         xs: Array,
         h0: Array,
         c0: Array,
+        biases: Sequence[Array],
         backward: bool,
         lengths: Lengths | None,
         saves: bool,
@@ -76,6 +70,10 @@ class Run:
         self.xs, self.h0, self.c0 = xs, readable(h0), c0
         self.T, self.B = T, B
         self.call = call = weights.call()
+        self.biases = [None if bias is None else readable(bias) for bias in biases]
+        for name, bias in zip(weights.biases, self.biases):
+            if bias is not None:
+                setattr(call, name, address(bias))
         H, P, panels, M = call.H, call.P, call.panels, call.M
         call.T, call.B, call.backward, call.saves = T, B, backward, saves
         rows = T * B
@@ -107,7 +105,7 @@ class Run:
             if every_state:
                 self.cs = np.empty((T, B, H), dtype)
                 call.cs = address(self.cs)
-            if saves and weights.arrays.get("Wp") is not None:
+            if saves and "Wp" in weights.arrays:
                 self.m = np.empty((rows, H), dtype)
                 call.m = address(self.m)
         self.holds_gradients = False
@@ -137,7 +135,9 @@ class Run:
             call.dcT = address(gs.cT)
         if gs.cs is not None:
             call.dcs = address(gs.cs)
-        inputs = (self.xs, self.h0, *((self.c0,) if weights.kind == LSTM else ()), *weights.arrays.values())
+        Wc, Wr, Wp = (weights.arrays.get(name) for name in ("Wc", "Wr", "Wp"))
+        states = (self.h0, self.c0) if weights.kind == LSTM else (self.h0,)
+        inputs = (self.xs, *states, Wc, Wr, *self.biases, Wp)
         gradients: list[Array | None] = []
         for field, a, needed in zip(weights.gradients, inputs, needs):
             if a is None or not (needed or field in STATES):
@@ -147,18 +147,18 @@ class Run:
             gradient = np.empty(a.shape, dhs.dtype)
             gradients.append(gradient)
             setattr(call, field, address(gradient))
-        if weights.arrays.get("Wp") is not None:
+        if "Wp" in weights.arrays:
             self.D = np.empty((call.rows, call.P), dhs.dtype)
             call.D = address(self.D)
-        weights.lend_backward(call)
+        self.packed_backward = weights.lend_backward(call)
         return gradients
 
 
 def _columns(lengths: Array, T: int) -> tuple[Array, Array, Array]:
-    """The examples, longest first, their lengths, and the first row of each step: see source/sequence.h."""
-    example = np.argsort(-lengths, kind="stable")
-    length = lengths[example]
+    """The examples, longest first, their lengths, and each step's first row: see source/sequence.h. As C's `long`."""
+    example = np.argsort(-lengths, kind="stable").astype("l")
+    length = lengths[example].astype("l")
     running = np.searchsorted(-length, -np.arange(T), side="left")  # lengths greater than k
-    first = np.zeros(T + 1, np.int64)
+    first = np.zeros(T + 1, "l")
     np.cumsum(running, out=first[1:])
     return example, length, first

@@ -70,11 +70,12 @@ def run_forward(call: Directions, inputs: Sequence[Array]) -> tuple[list[Run], l
     """Run the sequences; return what BPTT needs, and for each direction every h(t), the last state, every c(t)."""
     runs = []
     for d, (weights, row) in enumerate(zip(call.packed, call.split(inputs))):
-        xs, c0 = row[0], row[2] if call.states > 1 else None
+        n = call.states
+        xs, c0, biases = row[0], row[2] if n > 1 else None, row[3 + n : 5 + n]
         if not d:
             parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs)) if weights.is_packed else 0
         backward = call.reads_backward(d)
-        runs.append(Run(weights, xs, row[1], c0, backward, call.lengths, call.saves, call.every_state, parts))
+        runs.append(Run(weights, xs, row[1], c0, biases, backward, call.lengths, call.saves, call.every_state, parts))
     run_all(runs, "forward")
     value: list[Array] = []
     for run in runs:
@@ -128,17 +129,17 @@ def run_all(runs: list[Run], function: str) -> None:
     parts = runs[0].parts or 1
     entry = getattr(runs[0].weights.library, function)
     calls = [ctypes.byref(run.call) for run in runs]
-    failed = 0
+    failed: list[int] = []
 
     def part(k: int) -> None:
-        nonlocal failed
-        failed |= entry(calls[k // parts], k % parts, parts)
+        if entry(calls[k // parts], k % parts, parts):
+            failed.append(k)
 
     if runs[0].parts and len(calls) * parts > 1:
         run_parts(part, len(calls) * parts)
     else:
-        for call in calls:
-            failed |= entry(call, 0, 1)
+        for k in range(len(calls)):
+            part(k)
     if failed:
         raise MemoryError(f"{function} of a sequence in C: no memory for its working arrays")
 

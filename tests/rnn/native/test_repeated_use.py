@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
 import os
 import pickle
 import signal
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -93,6 +95,91 @@ def test_changed_weights_are_caught() -> None:
                     gradients()
             parameter.data[...] = before
             assert not different(gradients(), want), name
+
+
+def strided(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.repeat(a, 2, axis=-1)[..., ::2]
+
+
+@pytest.mark.parametrize("parts", [("b", "br", "p"), ("Wc", "Wr", "Wp")], ids=["biases", "weights"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_graph_keeps_what_it_read(kind: str, parts: tuple[str, ...]) -> None:
+    """Calls of the same net later on, whose weights are copies since C cannot read the user's array."""
+    net = KINDS[kind](3, 50, impl="native", rng=0, dtype="float64")
+    for name in parts:
+        if (parameter := getattr(net.forward0, name, None)) is not None:
+            parameter.data = strided(parameter.numpy())
+    batch = drawn_batch(net, 6, 4)
+    graphs = []
+    for _ in range(6):
+        leaves = [mg.tensor(a, requires_grad=True) for a in (batch.xs, *batch.state)]
+        output, _ = net(leaves[0], tuple(leaves[1:]) if len(leaves) > 2 else leaves[1])
+        graphs.append((output, [*leaves, *net.parameters()]))
+        gc.collect()
+        _taken = [np.full(n, 7.0) for n in (50, 150, 200) * 20]  # the memory of whatever is gone
+    want = None
+    for _ in range(2):
+        for output, leaves in graphs:
+            found = mg.gradients([output], leaves, [batch.gradients[0]], retain_graph=True)
+            named = {str(k): g.numpy().copy() for k, g in enumerate(found)}
+            want = want or named
+            assert not different(named, want)
+
+
+@pytest.mark.parametrize("function", ["forward", "bptt"])
+@pytest.mark.parametrize("kind", ["rnn_tanh", "lstm_both", "gru_reset_first"])
+def test_a_call_while_another_runs(kind: str, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread calls the same net: what the first call lent to C is kept until it returns."""
+    net = KINDS[kind](3, 50, impl="native", rng=0, dtype="float64")
+    batch = drawn_batch(net, 6, 4)
+    parameters = list(net.parameters())
+    run_all, waiting = sequence.run_all, []
+
+    def interleaved(runs: Any, name: str) -> None:
+        if waiting and name == function:
+            at_once([waiting.pop()])
+            _taken = [np.full(n, 7.0) for n in (50, 100, 150, 200, 400, 2500, 7500, 10_000) * 20]
+        run_all(runs, name)
+
+    monkeypatch.setattr(sequence, "run_all", interleaved)
+    whole = results(net, batch)
+    for first_with_dx in (False, True):
+        twin = copy.deepcopy(net)
+        own = list(twin.parameters())
+        waiting.append(lambda twin=twin: results(twin, batch))
+        xs = mg.tensor(batch.xs, requires_grad=first_with_dx)
+        output, _ = twin(xs, batch.state if len(batch.state) > 1 else batch.state[0])
+        found = mg.gradients([output], own, [batch.gradients[0]])
+        output, _ = net(batch.xs, batch.state if len(batch.state) > 1 else batch.state[0])
+        want = mg.gradients([output], parameters, [batch.gradients[0]])
+        assert not waiting
+        for got, wanted in zip(found, want, strict=True):
+            assert got.numpy().tobytes() == wanted.numpy().tobytes()
+    assert not different(results(net, batch), whole)
+
+
+class OutOfMemory:
+    """In the place of a library and of a call of two parts, one of which fails, while the other still runs."""
+
+    parts, call = 2, ctypes.c_long()
+
+    def __init__(self, fails: int) -> None:
+        self.weights = self.library = self
+        self.fails, self.begun = fails, threading.Barrier(2, timeout=PATIENCE)
+
+    def forward(self, call: Any, part: int, parts: int) -> int:
+        self.begun.wait()
+        if part != self.fails:
+            time.sleep(0.05)
+        return int(part == self.fails)
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_no_memory_in_one_of_the_threads(fails: int) -> None:
+    """Whichever thread ends last, the failure is told."""
+    call: Any = OutOfMemory(fails)
+    with num_threads(2), pytest.raises(MemoryError, match="forward of a sequence in C"):
+        sequence.run_all([call], "forward")
 
 
 # Ctrl-C
