@@ -177,7 +177,7 @@ def fingerprint_saved(result: Any, arrays: Iterable[Any], fingerprint: Checksum)
                     break
     fingerprints = None
     for array in saved:
-        if id(array) in exposed or id(owner_of(array)) in exposed:
+        if id(array) in exposed or (getattr(array, "base", None) is not None and id(owner_of(array)) in exposed):
             note = (array, Fingerprint(array, fingerprint))
             if fingerprints is None:
                 fingerprints = [note]

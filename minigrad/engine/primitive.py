@@ -173,7 +173,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         if options or own or (exposed and saved):
             users = [arrays[k] for k in own] if own else []
             for value in options.values():
-                if type(value) not in PLAIN:
+                if type(value) not in PLAIN and hasattr(value, "dtype"):
                     users.append(value)
             if users or (exposed and saved):
                 fingerprint_saved(result, users, fingerprint)
