@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--patience", type=float, metavar="SECONDS", help="how long to wait for a quiet machine at each size"
     )
+    parser.add_argument(
+        "--restarts", type=int, metavar="N", help="over how many sets of processes to spread the rounds"
+    )
     arguments = parser.parse_args(argv)
     if unknown := [name for name in arguments.names if name not in ALL]:
         parser.error(f"names: got {', '.join(unknown)}, want any of {', '.join(ALL)}")
@@ -55,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = dataclasses.replace(QUICK if arguments.quick else Plan(), collector=not arguments.no_collector)
     if arguments.patience is not None:
         plan = dataclasses.replace(plan, patience=arguments.patience)
+    if arguments.restarts is not None:
+        if arguments.restarts < 1:
+            parser.error(f"--restarts: got {arguments.restarts}, want at least 1")
+        plan = dataclasses.replace(plan, restarts=arguments.restarts)
     options = Options(plan, arguments.quick, arguments.one_process, report)
     status = 0
     for name in arguments.names or ALL:

@@ -35,11 +35,9 @@ def ours(cell: str, impl: str, T: int, B: int, I: int, H: int) -> Work:
 
     arrays = numbers(T, B, I, H, GATES[cell])
     model = getattr(minigrad_rnn, cell)(I, H, impl=impl)
+    values = {name: arrays[name] for name in ("Wc", "Wr", "b")}
+    model.forward0.load_state_dict({**values, "br": np.zeros_like(arrays["b"])} if cell == "GRU" else values)
     weights = [getattr(model.forward0, name) for name in ("Wc", "Wr", "b")]
-    for weight, name in zip(weights, ("Wc", "Wr", "b")):
-        weight.data = arrays[name]
-    if cell == "GRU":
-        model.forward0.br.data = np.zeros_like(arrays["b"])
     xs, *states = (mg.tensor(arrays[name], requires_grad=True) for name in WANTED[cell][:-3])
     leaves = [xs, *states, *weights]
 
