@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.backend import fingerprint
 from minigrad.engine.modes import mode
+from minigrad.engine.mutation import exposed, fingerprint_saved
+from minigrad.engine.primitive import FUNCTION_OF, record
+from minigrad.engine.tape import Node
 
 from ..cells import Cell, Lengths
 from ..cells.cell import KernelSpec
@@ -218,12 +224,28 @@ def run_sequences(
     if lengths is not None and lengths.full:
         lengths = None
     call = Directions(specs, packed, states, backward, lengths, every_state and states > 1, saves)
-    if saves or now.observer is not None:
+    arrays = [getattr(part, "_array", part) for part in row]
+    if now.observer is not None or (saves and len(set(map(id, arrays))) < len(arrays)):
         return [tuple(part) for part in call.split(native_sequences(*row, call=call))]
-    runs, value = run_forward(call, [getattr(part, "_array", part) for part in row])
+    if saves:
+        return [tuple(part) for part in call.split(_recorded(call, row, arrays, now.time_step))]
+    runs, value = run_forward(call, arrays)
     if len(runs) == 1 and lengths is None and not runs[0].parts and not call.every_state:
         vars(cells[0])["_prepared_call"] = PreparedCall(cells[0], runs[0])
     return [tuple(part) for part in call.split([Tensor(a) for a in value])]
+
+
+def _recorded(call: Directions, row: Sequence[Any], arrays: list[Any], time_step: int | None) -> tuple[Tensor, ...]:
+    """What the operation `native_sequences` does, for inputs that have been checked: 10 µs less for each call."""
+    value, saved, rules = FUNCTION_OF[native_sequences](np, *arrays, call=call)
+    parents = [getattr(part, "node", None) for part in row]
+    outputs: tuple[Tensor, ...] = record(
+        "native_sequences", Node(), np, value, saved, rules, arrays, parents, time_step
+    )
+    users = [part for part in row if type(part) is np.ndarray]
+    if users or exposed:
+        fingerprint_saved(outputs, users, fingerprint)
+    return outputs
 
 
 def refusal(cell: Cell) -> str:
