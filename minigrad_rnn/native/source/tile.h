@@ -7,7 +7,13 @@
 
 #include "sequence.h"
 
-
+// A loop over columns or vectors. Clang must be told to unroll all of it: else it does so after it has decided what stands
+// in registers, and the sums would not.
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 8")
+#endif
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define MOST_COLUMNS 8
@@ -26,32 +32,24 @@ typedef struct {
 INLINE void tile(const int M, const int C, Inputs in, const scalar* panel, const scalar* const* x, scalar* const* out) {
     Real sum[MOST_COLUMNS][4];
     const scalar* at[MOST_COLUMNS];
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
+    UNROLLED for (int c = 0; c < C; ++c) {
         at[c] = x[c];
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) sum[c][m] = load(out[c] + m * LANES);
+        UNROLLED for (int m = 0; m < M; ++m) sum[c][m] = load(out[c] + m * LANES);
     }
     for (long s = 0; s < in.segments; ++s) {
 
         for (long k = 0; k < in.length; ++k) {
             Real w[4];
-#pragma GCC unroll 4
-            for (int m = 0; m < M; ++m) w[m] = load(panel + m * LANES);
-#pragma GCC unroll 8
-            for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 4
-                for (int m = 0; m < M; ++m) sum[c][m] += w[m] * at[c][k];
+            UNROLLED for (int m = 0; m < M; ++m) w[m] = load(panel + m * LANES);
+            UNROLLED for (int c = 0; c < C; ++c) {
+                UNROLLED for (int m = 0; m < M; ++m) sum[c][m] += w[m] * at[c][k];
             }
             panel += M * LANES;
         }
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) at[c] += in.step;
+        UNROLLED for (int c = 0; c < C; ++c) at[c] += in.step;
     }
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) store(out[c] + m * LANES, sum[c][m]);
+    UNROLLED for (int c = 0; c < C; ++c) {
+        UNROLLED for (int m = 0; m < M; ++m) store(out[c] + m * LANES, sum[c][m]);
     }
 }
 
@@ -60,28 +58,21 @@ INLINE void tile(const int M, const int C, Inputs in, const scalar* panel, const
 INLINE void outer_tile(
     const int M, const int C, int first, long n, const scalar* panel, const scalar* z, long stride, scalar* const* out) {
     Real sum[MOST_COLUMNS][4];
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) sum[c][m] = (Real){0};
+    UNROLLED for (int c = 0; c < C; ++c) {
+        UNROLLED for (int m = 0; m < M; ++m) sum[c][m] = (Real){0};
     }
 
     for (; n > 0; --n) {
         Real w[4];
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) w[m] = load(panel + m * LANES);
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 4
-            for (int m = 0; m < M; ++m) sum[c][m] += w[m] * z[c];
+        UNROLLED for (int m = 0; m < M; ++m) w[m] = load(panel + m * LANES);
+        UNROLLED for (int c = 0; c < C; ++c) {
+            UNROLLED for (int m = 0; m < M; ++m) sum[c][m] += w[m] * z[c];
         }
         panel += M * LANES;
         z += stride;
     }
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) {
+    UNROLLED for (int c = 0; c < C; ++c) {
+        UNROLLED for (int m = 0; m < M; ++m) {
             scalar* const to = out[c] + m * LANES;
             store(to, first ? sum[c][m] : load(to) + sum[c][m]);
         }
