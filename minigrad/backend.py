@@ -212,6 +212,9 @@ def _cupy_launch(cupy: Any, kernel: Any, name: str, multiprocessors: int) -> Lau
     return launch
 
 
+# Freed at once. From then on glibc keeps up to 32 MiB of freed memory for the next arrays: to return it to the system
+# after every backward pass, and to have it mapped again, can take half of the time.
+np.empty(1 << 24, np.uint8)
 NUMPY = Backend("numpy", np, np.ndarray, to_numpy=lambda a: a, from_numpy=lambda a: a, synchronize=lambda: None)
 _loaders: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY, "cupy": _load_cupy}
 _by_name: dict[str, Backend] = {"numpy": NUMPY}
