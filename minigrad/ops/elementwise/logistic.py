@@ -21,7 +21,7 @@ needs, than to look in the forward pass; they take no more memory than the node 
 FLAT = {"e": 3.0, "f": 5.0, "d": 20.0}
 """From where on 1 − sigmoid(x) has lost digits, by the dtype's letter: relative errors are 1e-5 there in float32, 1e-7
 in float64."""
-FLAT_VALUE = {letter: 1 / (1 + math.exp(-limit)) for letter, limit in FLAT.items()}
+FLAT_VALUE = {np.dtype(letter): 1 / (1 + math.exp(-limit)) for letter, limit in FLAT.items()}
 """sigmoid(x) there."""
 
 
@@ -69,7 +69,7 @@ _FLAT_SIGMOID = (lambda xp, g, x: g * call_in(xp, sigmoid_slope, x),)
 
 def _by_sigmoid(xp: Any, g: Array, x: Array, y: Array) -> Array:
     host = y if xp is np else y._array
-    limit = FLAT_VALUE.get(host.dtype.char)
+    limit = FLAT_VALUE.get(host.dtype)
     if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
         return g * (y - y * y)
     return g * call_in(xp, sigmoid_slope, x)

@@ -120,14 +120,14 @@ _FLAT_TANH = (lambda xp, g, x: g * call_in(xp, sech_squared, x),)
 FLAT = {"e": 2.0, "f": 3.0, "d": 10.0}
 """From where on 1 − tanh(x)² has lost digits, by the dtype's letter: relative errors are 1e-5 there in float32, 1e-7 in
 float64."""
-FLAT_SQUARE = {letter: math.tanh(limit) ** 2 for letter, limit in FLAT.items()}
+FLAT_SQUARE = {np.dtype(letter): math.tanh(limit) ** 2 for letter, limit in FLAT.items()}
 """tanh(x)² there."""
 
 
 def _by_tanh(xp: Any, g: Array, x: Array, y: Array) -> Array:
     square = y * y
     host = square if xp is np else square._array
-    limit = FLAT_SQUARE.get(host.dtype.char)
+    limit = FLAT_SQUARE.get(host.dtype)
     if limit is None or host.item(host.argmax()) <= limit:  # never true of NaN
         return g - g * square
     return g * call_in(xp, sech_squared, x)

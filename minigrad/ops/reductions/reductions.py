@@ -43,10 +43,11 @@ def _without_axes(xp: Any, y: Array, axis: Any, keepdims: bool) -> Array:
 
 def _spread(xp: Any, g: Array, keepdims_shape: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """The gradient of a reduction broadcast over the reduced axes."""
-    g = g.reshape(keepdims_shape)
     if math.prod(shape) <= SMALL and not isinstance(g, Tensor):  # `broadcast_to` takes 2 µs
-        return g - xp.zeros(shape, dtype=g.dtype)
-    return xp.broadcast_to(g, shape)
+        y = xp.empty(shape, dtype=g.dtype)
+        y[...] = g.reshape(keepdims_shape) if g.ndim else g
+        return y
+    return xp.broadcast_to(g.reshape(keepdims_shape), shape)
 
 
 def want_inexact(x: Array, dtype: Any) -> None:
