@@ -42,10 +42,9 @@ static scalar* numbers(Blocks* all, long count, double scale) {
     return a;
 }
 static scalar* unwritten(Blocks* all, long count) { return block(all, count * sizeof(scalar)); }
-static scalar* zeros(Blocks* all, long count) { return memset(unwritten(all, count), 0, count * sizeof(scalar)); }
 
 typedef struct {
-    int padded, backward, saves, parts, peephole, every_state, biases, apart, one_gradient, no_dxs, weights;
+    int padded, backward, saves, parts, peephole, every_state, biases, apart, one_gradient, no_dxs, weights, unpacked;
     long projection;
 } Options;
 
@@ -107,13 +106,13 @@ static void compute(Sequence* s, Blocks* all, const Options* o) {
     if (s->Wp) s->D = unwritten(all, s->rows * P);
     if (!o->no_dxs) s->dxs = unwritten(all, T * B * I);
     if (o->weights) {
-        s->dWc = zeros(all, gates * H * I), s->dWr = zeros(all, gates * H * P);
-        if (s->b) s->db = zeros(all, gates * H);
-        if (s->br) s->dbr = zeros(all, gates * H);
-        if (s->p) s->dp = zeros(all, 3 * H);
-        if (s->Wp) s->dWp = zeros(all, P * H);
+        s->dWc = unwritten(all, gates * H * I), s->dWr = unwritten(all, gates * H * P);
+        if (s->b) s->db = unwritten(all, gates * H);
+        if (s->br) s->dbr = unwritten(all, gates * H);
+        if (s->p) s->dp = unwritten(all, 3 * H);
+        if (s->Wp) s->dWp = unwritten(all, P * H);
     }
-    pack_backward(s);
+    if (!o->unpacked) pack_backward(s);
     for (long k = 0; k < o->parts; ++k) {
         if (backward(s, k, o->parts)) exit(6);
     }
@@ -206,10 +205,18 @@ static void run(long kind, long T, long B, long I, long H, Options o) {
         if (kind == LSTM) s.dcT = numbers(all, B * H, 1);
         if (kind == LSTM && o.every_state) s.dcs = numbers(all, T * B * H, 1);
     }
+    if (o.unpacked) {
+        for (int k = 0; k < 8; ++k) *to[k] = 0;
+    }
     compute(&s, all, &o);
     add(s.hs, T * B * P), add(s.hT, B * P), add(s.cs, T * B * H), add(s.cT, B * H);
     add(s.dxs, T * B * I), add(s.dh0, B * P), add(s.dc0, B * H), add(s.dWc, gates * H * I);
     add(s.dWr, gates * H * P), add(s.db, gates * H), add(s.dbr, gates * H), add(s.dp, 3 * H), add(s.dWp, P * H);
+    if (o.unpacked) {  // and then the same bits as with packed weights
+        for (int k = 0; k < 8; ++k) *to[k] = unwritten(all, packed[k]);
+        pack_forward(&s);
+        o.unpacked = 0;
+    }
     for (long j = 0; j < B; ++j) compare_with_alone(&s, j, o);
     free_all(all);
 }
@@ -229,6 +236,7 @@ int main(void) {
                     .padded = way & 1, .backward = way >> 1 & 1, .saves = way % 4 != 1, .parts = 1 + (way + k) % 4,
                     .peephole = kind == LSTM && way >> 2 & 1, .every_state = way % 3 != 0, .biases = way % 5 != 0,
                     .apart = way % 2, .one_gradient = way % 7 == 3, .no_dxs = way % 6 == 4, .weights = way % 8 != 6,
+                    .unpacked = k % 3 == 1 && !(kind == LSTM && way >> 3),
                     .projection = kind == LSTM && way >> 3 && H > 1 ? (2 * H + 1) / 3 : 0};
                 run(kind, T, B, I, H, o);
             }

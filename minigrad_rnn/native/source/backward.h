@@ -30,6 +30,11 @@ static void multiply_back_unpacked(
             }
         }
     }
+    for (long c = 0; s->H % LANES && c < count; ++c) {  // packed weights are zero past the last unit: −0 becomes +0
+        for (long at = 0; at < units; at += LANES) {
+            store_up_to(out[c] + at, load_up_to(out[c] + at, units - at) + SCALAR(0.0), units - at);
+        }
+    }
 }
 
 // out (columns, width) += the products of neighbouring rows of Z with packed columns of a weight.

@@ -5,12 +5,16 @@ So are the weights' gradients of a batch from run to run, with any number of thr
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
+from minigrad_rnn import Recurrence
 from minigrad_rnn.native import sequence
 from minigrad_rnn.native.errors import NativeError
 from tests.support.native_cells import (
@@ -22,7 +26,7 @@ from tests.support.native_cells import (
     drawn_batch,
     made_net,
     of_sequence,
-    results,
+    results as results_of,
 )
 from tests.support.native_library import num_threads, require_compiler, split_small_calls
 from tests.support.native_variants import VARIANTS, Variants, changed_source
@@ -51,13 +55,21 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "more_steps": draw(st.integers(0, 3)),
         "order": draw(st.lists(st.integers(0, B - 1), min_size=1, max_size=B, unique=True)),
         "threads": draw(st.sampled_from(THREADS)),
+        "fresh": draw(st.booleans()),
     }
 
 
 def check(case: dict[str, Any]) -> None:
-    """Each sequence alone; the batch, which is the reference for the weights; some of it, in another order, padded."""
+    """Each sequence alone; the batch, which is the reference for the weights; some of it, in another order, padded.
+
+    A `fresh` net has not run before: its weights are not yet packed, and few steps then read them as they are.
+    """
     T, B, I, H = case["sizes"]
     net = made_net(case["kind"], I, H, case["dtype"], **case["options"])
+
+    def results(net: Recurrence, batch: Batch) -> Results:
+        return results_of(copy.deepcopy(net) if case["fresh"] else net, batch)
+
     batch = drawn_batch(net, T, B, case["lengths"])
     lengths = case["lengths"] or [T] * B
     with num_threads(1):
@@ -93,7 +105,7 @@ def case_of(kind: str, dtype: str, H: int, B: int, threads: int) -> dict[str, An
     lengths = [1 + (3 * b) % 4 for b in range(B)]
     return {
         "kind": kind, "dtype": dtype, "sizes": (4, B, 5, H), "options": {"bidirectional": True}, "lengths": lengths,
-        "more_steps": 2, "order": list(range(B))[::-1], "threads": threads,
+        "more_steps": 2, "order": list(range(B))[::-1], "threads": threads, "fresh": B % 2 == 0,
     }  # fmt: skip
 
 
@@ -142,12 +154,32 @@ def test_long_sequences() -> None:
     found: list[Results] = []
     for threads in (*THREADS, 1, 2):
         with num_threads(threads):
-            found.append(results(net, batch))
+            found.append(results_of(net, batch))
     assert not any(different(other, found[0]) for other in found[1:])
     for b in (0, 5, 12):
         length = (batch.lengths or ())[b]
-        alone = results(net, shortened(batch.columns([b]), length))
+        alone = results_of(net, shortened(batch.columns([b]), length))
         assert not different(of_sequence(alone, 0, length), of_sequence(found[0], b, length))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_negative_zeros(kind: str) -> None:
+    """−0 everywhere: where a sum of them begins with +0 must not depend on how the weights lie in memory."""
+    for H in (1, 2, 5):
+        for T in (1, 2, 5):
+            net = made_net(kind, 2, H, "float32")
+            for p in net.parameters():
+                p.data[...] = np.abs(p.data)
+            batch = drawn_batch(net, T, 3)
+            batch = replace(batch, gradients=tuple(np.full_like(g, -0.0) for g in batch.gradients))
+            whole = results_of(copy.deepcopy(net), batch)
+            for b in range(3):
+                for steps in {1, T}:
+                    first = of_sequence(results_of(copy.deepcopy(net), batch.steps(steps)), b, steps)
+                    alone = results_of(copy.deepcopy(net), batch.columns([b]).steps(steps))
+                    assert not different(of_sequence(alone, 0, steps), first)
+            results_of(net, drawn_batch(net, 4, 3))  # and with packed weights
+            assert not different(results_of(net, batch), whole)
 
 
 def test_a_product_that_depends_on_the_columns_is_found(

@@ -1,0 +1,107 @@
+"""A program in C that runs every kind of sequence: under sanitizers, on another processor, compiled in other ways."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from minigrad_rnn.native import library
+from tests.support.native_variants import NATIVE, changed_source
+
+DRIVER = Path(__file__).parents[2] / "support" / "native_driver.c"
+SANITIZERS = "-fsanitize=address,undefined"
+FLAGS = ("-std=gnu11", "-g1", "-w", "-ffp-contract=fast", "-fno-sanitize-recover=all")
+WAYS: dict[str, tuple[str, ...]] = {
+    "float32": ("-O0", NATIVE, SANITIZERS, "-DREAL_IS_DOUBLE=0"),
+    "float64": ("-O0", NATIVE, SANITIZERS, "-DREAL_IS_DOUBLE=1"),
+    "float32, 16 bytes, optimised": ("-O1", "-DVECTOR_BYTES=16", "-fsanitize=address", "-DREAL_IS_DOUBLE=0"),
+}
+KINDS = ["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_first"]
+TOLERANCE = 1e-6
+"""Between the sums of everything that was computed, relative: float32 beside float64."""
+
+
+def program(folder: Path, command: tuple[str, ...], source: Path | None = None) -> Path:
+    """Compile the driver with the sequences, or a changed source of them."""
+    path = folder / "driver"
+    include = f"-I{(source or library.SOURCE).parent}"
+    built = subprocess.run(
+        [*command, *FLAGS, include, str(DRIVER), "-o", str(path), "-lm"], capture_output=True, text=True, check=False
+    )
+    if built.returncode and ("cannot find" in built.stderr or "not found" in built.stderr):
+        pytest.skip(f"compiled sequences: the compiler has no {command[-1]} or a library for it")
+    assert not built.returncode, built.stderr
+    return path
+
+
+def outcome(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def sums(done: subprocess.CompletedProcess[str]) -> dict[str, float]:
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    return {kind: float(value) for kind, value in (line.split() for line in done.stdout.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def exact(cc: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """The sums in float64."""
+    path = program(tmp_path_factory.mktemp("exact"), (cc, "-O1", NATIVE, "-DREAL_IS_DOUBLE=1"))
+    found = sums(outcome([str(path)]))
+    assert list(found) == KINDS
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_else_is_touched(way: str, cc: str, tmp_path: Path, exact: dict[str, float]) -> None:
+    found = sums(outcome([str(program(tmp_path, (cc, *WAYS[way])))]))
+    assert found == pytest.approx(exact, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (  # a whole vector of h(t−1), past the last unit of the last example
+            "gates_forward.h", "h_before = load_up_to(columns->h_before[j], lanes);",
+            "h_before = load(columns->h_before[j]);", "heap-buffer-overflow",
+        ),
+        (
+            "gates_forward.h", "store_up_to(columns->h[j], h, lanes);", "store(columns->h[j], h);",
+            "heap-buffer-overflow",
+        ),
+        ("sequence.h", "return s->backward ? length_of", "return s->backward ? 1 + length_of", "heap-buffer-overflow"),
+        ("tile.h", "at[c] += in.step;", "at[c] += in.step << 62;", "shift"),
+    ],
+    ids=["read", "write", "step", "undefined"],
+)  # fmt: skip
+def test_a_fault_is_caught(file: str, old: str, new: str, message: str, cc: str, tmp_path: Path) -> None:
+    """Planted, in float32 and with both sanitizers."""
+    source = changed_source(tmp_path, file, old, new)
+    done = outcome([str(program(tmp_path, (cc, *WAYS["float32"]), source))])
+    assert done.returncode
+    assert message in done.stderr
+
+
+def test_an_example_that_depends_on_the_others_is_caught(cc: str, tmp_path: Path) -> None:
+    """Planted: a tile of several columns multiplies one weight differently."""
+    product = "sum[c][m] += w[m] * at[c][k];"
+    source = changed_source(
+        tmp_path, "tile.h", product, product.replace("w[m]", "(C > 1 && k == 9 ? SCALAR(1.00001) : 1) * w[m]")
+    )
+    done = outcome([str(program(tmp_path, (cc, "-O1", NATIVE, "-DREAL_IS_DOUBLE=0"), source))])
+    assert done.returncode == 9
+    assert "of an example alone" in done.stdout
+
+
+@pytest.mark.parametrize("double", [0, 1])
+def test_aarch64(double: int, tmp_path: Path, exact: dict[str, float]) -> None:
+    """A cross compiler and an emulator, where they are installed."""
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    compiler = shutil.which("aarch64-linux-gnu-gcc")
+    if not emulator or not compiler:
+        pytest.skip("compiled sequences: no cross compiler and emulator for AArch64")
+    path = program(tmp_path, (compiler, "-O2", "-static", f"-DREAL_IS_DOUBLE={double}"))
+    assert sums(outcome([emulator, str(path)])) == pytest.approx(exact, rel=TOLERANCE)
