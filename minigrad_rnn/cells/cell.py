@@ -51,7 +51,7 @@ class Cell(nn.Module):
     >>> class LeakyCell(Cell):
     ...     gates, state_names = 1, ("h",)
     ...     def step(self, x, state, h):
-    ...         z = mg.linear(x, self.Wc, self.b) + mg.linear(h, self.Wr)
+    ...         z = mg.linear_sum(x, self.Wc, h, self.Wr, self.b)
     ...         return (0.9 * state[0] + 0.1 * mg.tanh(z),)
     >>> rnn = Recurrence(3, 4, 2, bidirectional=True, cell_type=LeakyCell, zoneout=0.1, recurrent_dropout=0.2)
     >>> output, state = rnn(np.ones((7, 2, 3), np.float32), lengths=[7, 5])
