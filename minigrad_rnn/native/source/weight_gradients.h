@@ -21,10 +21,10 @@ static void pack_values(
     const Sequence* s, const Gradient* g, long k, long j, long count, long at, long width, scalar* panel) {
     const long some = least(width, g->width - at);
     for (long n = first_row(s, k) + j; count > 0; --count, ++n, panel += width) {
-        const scalar* row;
+        const scalar* row = 0;
         if (g->values == OF_X) row = x_row(s, k, j) + at;
         else if (g->values == OF_H) row = h_before_row(s, k, j) + at;
-        else row = s->m + n * s->H + at;
+        else if (g->values == OF_M) row = s->m + n * s->H + at;
         if (g->values == OF_Q) {
             for (long unit = at; unit < at + some; unit += LANES) {
                 store_up_to(panel + unit - at, load(z_row(s, unit / LANES, n)), at + some - unit);
@@ -39,8 +39,8 @@ static void pack_values(
     }
 }
 
-// Adds (the first ones: writes) the products of `count` rows of z (a row every `step` numbers) with packed values to `lanes` neighbouring rows of
-// the gradient.
+// Adds (the first ones: writes) the products of `count` rows of z (a row every `step` numbers) with packed values to
+// `lanes` neighbouring rows of the gradient.
 static void add_products(
     long lanes, long M, long count, const scalar* values, const scalar* z, long step, scalar* out, long out_step,
     long some, int first) {

@@ -136,7 +136,8 @@ def error(kind: str, rows: int = 1) -> float:
 
 def verified(kind: str) -> bool:
     net = made_net(kind, I, H, bidirectional=True)
-    verification = verify_bptt(net, drawn_batch(net, T, B).xs, lengths=LENGTHS)
+    with np.errstate(all="ignore"):  # a fault may leave any numbers
+        verification = verify_bptt(net, drawn_batch(net, T, B).xs, lengths=LENGTHS)
     assert all(row.native is not None for row in verification.rows)
     return verification.passed
 
