@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.gradient_pool import OuterProduct, RowSum, unbroadcast
-from ...engine.primitive import call_in, composed, primitive
+from ...engine.primitive import FUNCTION_OF, call_in, composed, primitive
 from ...engine.summation import LONG, accurate_sum, half_to_single, long_product
 from ...engine.tensor import Tensor
 from ..arrays.shape import axis_in, expand_dims, moveaxis, ndim, reshape, shape, squeeze, transpose
@@ -73,11 +73,6 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
 
     Shapes: x (..., n), W (m, n), b (m,) or None; the result (..., m), in the dtype of `x @ W.T + b`.
     """
-    return _linear(xp, x, W, b), (x, W), _LINEAR
-
-
-def _linear(xp: Any, x: Array, W: Array, b: Array | None) -> Array:
-    """`x @ W.T + b`, in new memory."""
     if b is not None and tuple(b.shape) != W.shape[:1]:
         raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
     y = x.dot(W.T) if x.ndim <= 2 else _product(xp, x, W.T)
@@ -87,7 +82,7 @@ def _linear(xp: Any, x: Array, W: Array, b: Array | None) -> Array:
             row += b
         else:
             y = y + b
-    return y
+    return y, (x, W), _LINEAR
 
 
 _LINEAR = (
@@ -104,7 +99,8 @@ def linear_sum(xp: Any, x: Array, Wx: Array, h: Array, Wh: Array, b: Array = Non
     Shapes: x (..., n), Wx (m, n), h (..., k), Wh (m, k), b (m,) or None; the result (..., m). The axes before the last
     are the same in both inputs.
     """
-    y, z = _linear(xp, x, Wx, b), _linear(xp, h, Wh, None)
+    of_arrays = FUNCTION_OF[linear]
+    y, z = of_arrays(xp, x, Wx, b)[0], of_arrays(xp, h, Wh)[0]
     if y.shape != z.shape:
         raise ValueError(f"want equal shapes: x with Wx gives {y.shape}, h with Wh {z.shape}")
     if z.dtype is y.dtype or z.dtype == y.dtype:
