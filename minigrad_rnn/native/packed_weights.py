@@ -73,9 +73,9 @@ class PackedWeights:
         self._sizes = dict(zip((*PACKED, *PACKED_BACKWARD), sizes))
         self._memory_backward: dict[str, Array] = {}
         self._memory: dict[str, Array] = {}
+        self.packs = pack
         if pack:
-            self._memory = self._allocated(call, PACKED)
-            library.pack_forward(ctypes.byref(call))
+            self.lend_forward(call)
 
     def _allocated(self, call: Call, names: tuple[str, ...]) -> dict[str, Array]:
         memory = {name: np.empty(self._sizes[name], self.dtype) for name in names if self._sizes[name]}
@@ -93,27 +93,45 @@ class PackedWeights:
                 return False
         return self.are_unchanged()
 
-    @property
-    def is_packed(self) -> bool:
-        return bool(self._memory)
-
     def are_unchanged(self) -> bool:
         """Whether the packed weights are, bit for bit, what they were."""
         same = same_contents(self.sources.values(), self._versions)
         if same is None:  # others can write into them and need not tell
-            return self._in_place and not self.library.differs(ctypes.byref(self.template))
+            return self._in_place and bool(self._memory) and not self.library.differs(ctypes.byref(self.template))
         return same
+
+    @property
+    def nbytes(self) -> int:
+        """Of the packed weights of one pass."""
+        return sum(array.nbytes for array in self._memory.values())
+
+    def release(self) -> None:
+        """Drop the packed weights of both passes; who still runs with them keeps them himself."""
+        self._memory, self._memory_backward = {}, {}
 
     def call(self) -> Call:
         """A new call with these weights."""
         return Call.from_buffer_copy(self.template)
+
+    def lend_forward(self, call: Call) -> dict[str, Array]:
+        """Pack what the forward pass reads, unless it is there; lend it to the call and return it, as `lend_backward`."""
+        if not self.packs:
+            return {}
+        memory = self._memory
+        if not memory:
+            memory = self._allocated(self.template, PACKED)
+            self.library.pack_forward(ctypes.byref(self.template))
+            self._memory = memory
+        for name, array in memory.items():
+            setattr(call, name, address(array))
+        return memory
 
     def lend_backward(self, call: Call) -> dict[str, Array]:
         """Pack what the backward pass reads, unless it is there; lend it to the call, which says if dx is wanted.
 
         Returns the arrays, which are to be kept while the call runs: another thread may pack its own.
         """
-        if not self._memory and call.B <= FEW_EXAMPLES:
+        if not self.packs and call.B <= FEW_EXAMPLES:
             return {}
         names = PACKED_BACKWARD if call.dxs else PACKED_BACKWARD[1:]
         memory = self._memory_backward

@@ -29,7 +29,7 @@ class PreparedCall:
     """
 
     def __init__(self, cell: Cell, run: Run) -> None:
-        self.packed, self.template = run.weights, run.call
+        self.packed, self.template, self.memory_of_weights = run.weights, run.call, run.packed
         packed = run.weights
         self.biases = list(zip(packed.biases, run.biases))
         tensors = set(packed.names)

@@ -17,6 +17,8 @@ CHUNK_ROWS = 96
 """Rows (steps · examples) whose inputs are multiplied at once: enough to make use of weights that come from far."""
 CHUNK_BYTES = 1 << 18
 """What these rows may fill of the cache."""
+LARGE = 1 << 20
+"""Bytes of packed weights that are kept in any case."""
 STATES = ("dh0", "dc0")
 
 
@@ -46,6 +48,8 @@ class Run:
     """
 
     Z: Array
+    packed_backward: dict[str, Array]
+    is_heavy = False
     holds_gradients: bool
     """Whether Z holds the gates' gradients, or no numbers yet, and not what BPTT needs: it writes in its place."""
 
@@ -70,6 +74,8 @@ class Run:
         self.xs, self.h0, self.c0 = xs, readable(h0), c0
         self.T, self.B = T, B
         self.call = call = weights.call()
+        self.packed = weights.lend_forward(call)
+        """What the call reads, as long as it may."""
         self.biases = [None if bias is None else readable(bias) for bias in biases]
         for name, bias in zip(weights.biases, self.biases):
             if bias is not None:
@@ -117,8 +123,20 @@ class Run:
         self.Z = np.empty((call.panels, call.rows, call.M, self.weights.lanes), self.hs.dtype)
         call.Z = address(self.Z)
 
+    def release_if_heavy(self) -> None:
+        """Drop packed weights that take much memory beside the rows: packing them again costs less than keeping them."""
+        self.is_heavy = self.is_heavy or self.weights.nbytes > max(LARGE, self.Z.nbytes // 2)
+        if self.is_heavy:
+            self.packed = self.packed_backward = {}
+            self.weights.release()
+
+    def before_forward_again(self) -> None:
+        """Lend the library what a second forward pass needs: BPTT has replaced what the first left."""
+        self.new_Z()
+        self.packed = self.weights.lend_forward(self.call)
+
     def before_bptt(self, gs: OutputGradients, needs: Sequence[bool]) -> list[Array | None]:
-        """Lend the library the arrays of a backward pass; return the gradients that it fills, or None, for each input.
+        """Lend the library the arrays of a backward pass; return those of xs and the states, which it fills, or None.
 
         Args:
             needs: for xs, the states and the weights whether the gradient is wanted; the states' are always filled.
@@ -135,22 +153,34 @@ class Run:
             call.dcT = address(gs.cT)
         if gs.cs is not None:
             call.dcs = address(gs.cs)
-        Wc, Wr, Wp = (weights.arrays.get(name) for name in ("Wc", "Wr", "Wp"))
-        states = (self.h0, self.c0) if weights.kind == LSTM else (self.h0,)
-        inputs = (self.xs, *states, Wc, Wr, *self.biases, Wp)
-        gradients: list[Array | None] = []
-        for field, a, needed in zip(weights.gradients, inputs, needs):
-            if a is None or not (needed or field in STATES):
-                gradients.append(None)
-                setattr(call, field, None)
-                continue
-            gradient = np.empty(a.shape, dhs.dtype)
-            gradients.append(gradient)
-            setattr(call, field, address(gradient))
+        inputs = (self.xs, self.h0, self.c0) if weights.kind == LSTM else (self.xs, self.h0)
+        gradients = self._lent_gradients(weights.gradients, inputs, needs)
         if "Wp" in weights.arrays:
             self.D = np.empty((call.rows, call.P), dhs.dtype)
             call.D = address(self.D)
         self.packed_backward = weights.lend_backward(call)
+        return gradients
+
+    def before_weight_gradients(self, needs: Sequence[bool]) -> list[Array | None]:
+        """Lend the library the arrays of the weights' gradients; return them, or None, for each weight."""
+        weights, states = self.weights, 2 if self.weights.kind == LSTM else 1
+        Wc, Wr, Wp = (weights.arrays.get(name) for name in ("Wc", "Wr", "Wp"))
+        inputs = (Wc, Wr, *self.biases, Wp)
+        return self._lent_gradients(weights.gradients[1 + states :], inputs, needs[1 + states :])
+
+    def _lent_gradients(
+        self, fields: Sequence[str], inputs: Sequence[Array | None], needs: Sequence[bool]
+    ) -> list[Array | None]:
+        call = self.call
+        gradients: list[Array | None] = []
+        for field, a, needed in zip(fields, inputs, needs):
+            if a is None or not (needed or field in STATES):
+                gradients.append(None)
+                setattr(call, field, None)
+                continue
+            gradient = np.empty(a.shape, self.hs.dtype)
+            gradients.append(gradient)
+            setattr(call, field, address(gradient))
         return gradients
 
 

@@ -79,7 +79,7 @@ def run_forward(call: Directions, inputs: Sequence[Array]) -> tuple[list[Run], l
         n = call.states
         xs, c0, biases = row[0], row[2] if n > 1 else None, row[3 + n : 5 + n]
         if not d:
-            parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs)) if weights.is_packed else 0
+            parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs)) if weights.packs else 0
         backward = call.reads_backward(d)
         runs.append(Run(weights, xs, row[1], c0, biases, backward, call.lengths, call.saves, call.every_state, parts))
     run_all(runs, "forward")
@@ -102,7 +102,8 @@ def native_sequences(xp: Any, *inputs: Any, call: Directions) -> Any:
     is BPTT in C; in a recorded backward pass (`create_graph`) it runs the sequences op by op instead.
     """
     runs, value = run_forward(call, inputs)
-
+    for run in runs:
+        run.release_if_heavy()
     lock = threading.Lock()
 
     def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
@@ -180,21 +181,25 @@ def _bptt(runs: list[Run], call: Directions, gs: Sequence[Any], needs: Sequence[
     spent = [run for run in runs if run.holds_gradients]  # a second backward pass needs what the first replaced
     if spent:
         for run in spent:
-            run.new_Z()
+            run.before_forward_again()
         run_all(spent, "forward")
+        for run in spent:
+            run.release_if_heavy()
     for run, g, needed in zip(runs, call.split(gs), call.split(needs)):
         gradients = OutputGradients(g[0], g[1], g[2] if states > 1 else None, g[3] if call.every_state else None)
         filled.append(run.before_bptt(gradients, needed))
         run.holds_gradients = True
-    if runs[0].parts:
+    in_two = runs[0].parts > 1 or any(run.is_heavy for run in runs)
+    if in_two:
         run_all(runs, "backward")
-        run_all(runs, "weight_gradients")
-    else:
-        run_all(runs, "bptt")
+        for run in runs:
+            run.release_if_heavy()
+    for_weights = [run.before_weight_gradients(needed) for run, needed in zip(runs, call.split(needs))]
+    run_all(runs, "weight_gradients" if in_two else "bptt")
     result: list[Any] = []
-    for run, gradients_of in zip(runs, filled):
-        shares, weights = StepShares(run), gradients_of[1 + states :]
-        result += gradients_of[: 1 + states]
+    for run, gradients_of, weights in zip(runs, filled, for_weights):
+        shares = StepShares(run)
+        result += gradients_of
         result += [None if g is None else shares.of(name, g) for name, g in zip(run.weights.names, weights)]
     return tuple(result)
 
