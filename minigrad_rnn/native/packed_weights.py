@@ -114,7 +114,7 @@ class PackedWeights:
         return Call.from_buffer_copy(self.template)
 
     def lend_forward(self, call: Call) -> dict[str, Array]:
-        """Pack what the forward pass reads, unless it is there; lend it to the call and return it, as `lend_backward`."""
+        """Pack what the forward pass reads, unless it is there; lend it to the call and return it."""
         if not self.packs:
             return {}
         memory = self._memory

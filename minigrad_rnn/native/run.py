@@ -124,7 +124,7 @@ class Run:
         call.Z = address(self.Z)
 
     def release_if_heavy(self) -> None:
-        """Drop packed weights that take much memory beside the rows: packing them again costs less than keeping them."""
+        """Drop packed weights that take much memory beside the rows: it costs little to pack them again."""
         self.is_heavy = self.is_heavy or self.weights.nbytes > max(LARGE, self.Z.nbytes // 2)
         if self.is_heavy:
             self.packed = self.packed_backward = {}

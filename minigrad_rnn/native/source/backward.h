@@ -60,7 +60,7 @@ static void multiply_back(
                 z[c - from] = z0 + (c * s->M + gates.from) * LANES;
                 to[c - from] = out + c * out_step + at;
             }
-            TILES[M][end - from - 1](in, packed, z, to);
+            multiply(M, end - from, in, packed, z, to);
         }
     }
 }
@@ -90,7 +90,7 @@ static void input_gradients(const Sequence* s, long from_k, long to_k, Span span
             scalar* to[MOST_COLUMNS];
             memset(sums, 0, (end - from) * width * sizeof(scalar));
             for (long c = from; c < end; ++c) to[c - from] = sums + (c - from) * width;
-            TILES[M][end - from - 1](in, packed, z + from, to);
+            multiply(M, end - from, in, packed, z + from, to);
             for (long c = from; c < end; ++c) {
                 memcpy(dx[c] + at, to[c - from], least(width, s->I - at) * sizeof(scalar));
             }
@@ -118,7 +118,7 @@ static void unproject(const Sequence* s, const Carried* now, long n0, scalar* dm
                 rows[j - from] = s->D + (n0 + j) * s->P;
                 to[j - from] = dm + j * dm_step + at;
             }
-            TILES[M][end - from - 1]((Inputs){1, s->P, 0}, s->packed_WpT + at * s->P, rows, to);
+            multiply(M, end - from, (Inputs){1, s->P, 0}, s->packed_WpT + at * s->P, rows, to);
         }
     }
 }

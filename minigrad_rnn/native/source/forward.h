@@ -94,7 +94,7 @@ static void multiply_inputs(const Sequence* s, const Chunk* chunk, long to, Forw
                 memcpy(z, bias, width * sizeof(scalar));
                 out[c - from] = z + gates.from * LANES;
             }
-            TILES[gates.count][end - from - 1]((Inputs){1, s->I, 0}, weights, memory->x + from, out);
+            multiply(gates.count, end - from, (Inputs){1, s->I, 0}, weights, memory->x + from, out);
         }
     }
 }
@@ -104,7 +104,7 @@ INLINE void multiply_panel(
     const Sequence* s, Gates gates, const scalar* weights, long K, const scalar* const* inputs, scalar* z, int count) {
     scalar* out[MOST_COLUMNS];
     for (int c = 0; c < count; ++c) out[c] = z + (c * s->M + gates.from) * LANES;
-    TILES[gates.count][count - 1]((Inputs){1, K, 0}, weights, inputs, out);
+    multiply(gates.count, count, (Inputs){1, K, 0}, weights, inputs, out);
 }
 
 // h(t), or what a projection makes h(t) of.
@@ -126,7 +126,7 @@ static void project(const Sequence* s, long k, Span now, const ForwardMemory* me
                 m[j - from] = m_row(s, memory, k, j, now.from);
                 out[j - from] = sums + (j - from) * width;
             }
-            TILES[M][end - from - 1]((Inputs){1, s->H, 0}, s->packed_Wp + at * s->H, m, out);
+            multiply(M, end - from, (Inputs){1, s->H, 0}, s->packed_Wp + at * s->H, m, out);
             for (long j = from; j < end; ++j) {
                 memcpy(h_row(s, k, j) + at, out[j - from], least(width, s->P - at) * sizeof(scalar));
             }

@@ -16,8 +16,8 @@ static int check_library(void) {
             memset(want, 0, sizeof want);
             memset(got, 0, sizeof got);
             for (long c = 0; c < C; ++c) inputs[c] = x, out[c] = got[c];
-            TILES[M][0]((Inputs){1, K, 0}, panel, inputs, &alone);
-            TILES[M][C - 1]((Inputs){1, K, 0}, panel, inputs, out);
+            multiply(M, 1, (Inputs){1, K, 0}, panel, inputs, &alone);
+            multiply(M, C, (Inputs){1, K, 0}, panel, inputs, out);
             for (long c = 0; c < C; ++c) {
                 if (memcmp(want, got[c], M * LANES * sizeof(scalar))) return 1;
             }

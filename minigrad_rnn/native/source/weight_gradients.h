@@ -39,45 +39,50 @@ static void pack_values(
     }
 }
 
-// Adds (the first ones: writes) the products of `count` rows of z (a row every `step` numbers) with packed values to
-// `lanes` neighbouring rows of the gradient.
+// Adds (the first ones: writes) the products of `count` rows of z, a row every `step` numbers, with packed values to rows
+// of the gradient, one for each of z's next `units` numbers; `some` of the M vectors' columns are there.
 static void add_products(
-    long lanes, long M, long count, const scalar* values, const scalar* z, long step, scalar* out, long out_step,
-    long some, int first) {
+    long units, long M, long count, const scalar* values, const scalar* z, long step, scalar* const* out, long some,
+    int first) {
     const long width = M * LANES;
-    for (long from = 0, end; from < lanes; from = end) {
-        end = group_end(from, lanes, TILE_COLUMNS[M]);
-        scalar sums[MOST_COLUMNS * 4 * (VECTOR_BYTES / sizeof(scalar))] __attribute__((aligned(64)));
+    for (long from = 0, end; from < units; from = end) {
+        end = group_end(from, units, TILE_COLUMNS[M]);
+        if (some == width) {
+            multiply_outer(M, end - from, first, count, values, z + from, step, out + from);
+            continue;
+        }
+        scalar sums[MOST_COLUMNS * 4 * LANE_COUNT] __attribute__((aligned(64)));
         scalar* to[MOST_COLUMNS];
-        const int whole = some == width;
-        for (long r = from; r < end; ++r) to[r - from] = whole ? out + r * out_step : sums + (r - from) * width;
-        if (!whole && !first) {
-            for (long r = from; r < end; ++r) memcpy(to[r - from], out + r * out_step, some * sizeof(scalar));
+        for (long r = from; r < end; ++r) {
+            to[r - from] = sums + (r - from) * width;
+            if (!first) memcpy(to[r - from], out[r], some * sizeof(scalar));
         }
-        OUTER_TILES[M][end - from - 1](first, count, values, z + from, step, to);
-        if (!whole) {
-            for (long r = from; r < end; ++r) memcpy(out + r * out_step, to[r - from], some * sizeof(scalar));
-        }
+        multiply_outer(M, end - from, first, count, values, z + from, step, to);
+        for (long r = from; r < end; ++r) memcpy(out[r], to[r - from], some * sizeof(scalar));
     }
 }
 
 static void add_panel(const Sequence* s, const Gradient* g, long panel, long n0, long count, long at, const scalar* values) {
     const long M = vectors_of_panel(g->width), some = least(M * LANES, g->width - at);
+    scalar* out[4 * LANE_COUNT];
     if (g->values == OF_M) {
-        const long from = panel * 4 * LANES;
-        add_products(
-            least(4 * LANES, s->P - from), M, count, values, s->D + n0 * s->P + from, s->P, g->out + from * g->width + at,
-            g->width, some, !n0);
+        const long from = panel * 4 * LANES, units = least(4 * LANES, s->P - from);
+        for (long r = 0; r < units; ++r) out[r] = g->out + (from + r) * g->width + at;
+        add_products(units, M, count, values, s->D + n0 * s->P + from, s->P, out, some, !n0);
         return;
     }
+    const scalar* const z = z_row(s, panel, n0) + g->gates.from * LANES;
+    long begun = 0, units = 0;  // of the numbers of z that follow each other without a gap
     for (long v = 0; v < g->gates.count; ++v) {
-        const long m = g->gates.from + v, unit = unit_block(s, panel, m) * LANES;
-        const long row = g->gates.gate[v] * s->H + unit;
-        if (unit < s->H) {
-            add_products(
-                least(LANES, s->H - unit), M, count, values, z_row(s, panel, n0) + m * LANES, s->M * LANES,
-                g->out + row * g->width + at, g->width, some, !n0);
+        const long unit = unit_block(s, panel, g->gates.from + v) * LANES, lanes = least(LANES, s->H - unit);
+        for (long lane = 0; lane < lanes; ++lane) {
+            out[units++] = g->out + (g->gates.gate[v] * s->H + unit + lane) * g->width + at;
         }
+        if (units && (lanes < LANES || v == g->gates.count - 1)) {
+            add_products(units, M, count, values, z + begun, s->M * LANES, out, some, !n0);
+            units = 0;
+        }
+        if (!units) begun = (v + 1) * LANES;
     }
 }
 

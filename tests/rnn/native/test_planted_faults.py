@@ -68,7 +68,7 @@ FAULTS: dict[str, Fault] = {
         EVERY,
     ),
     "a skipped vector of a panel": Fault(
-        "tile.h", "m < M; ++m) w[m] = load", "m < M; ++m) w[m] = m == 2 ? (Real){0} : load", LSTMS
+        "tile.h", "m < M; ++m) w[m] = load", "m < M; ++m) w[m] = m == 1 ? (Real){0} : load", LSTMS
     ),
     "padding that is read": Fault("sequence.h", "length_of(s, j) - 1 - k : k", "s->T - 1 - k : k", EVERY),
     "padding that is not zero": Fault(
@@ -98,7 +98,7 @@ FAULTS: dict[str, Fault] = {
         verify=False,
     ),
     "a block of rows in the place of the one before": Fault(
-        "weight_gradients.h", "g->width, some, !n0", "g->width, some, 1", EVERY, rows=100, verify=False
+        "weight_gradients.h", "out, some, !n0", "out, some, 1", EVERY, rows=100, verify=False
     ),
 }
 
