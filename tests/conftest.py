@@ -51,6 +51,15 @@ def compiled_sequences() -> None:
 
 
 @pytest.fixture(autouse=True)
+def compiler_for_native(request: pytest.FixtureRequest) -> None:
+    """Skip a test that names the implementation "native" where there is no C compiler."""
+    callspec = getattr(request.node, "callspec", None)
+    names = ("impl", "implementation")
+    if callspec is not None and any(callspec.params.get(name) == "native" for name in names):
+        native_library.require_compiler()
+
+
+@pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
     """Remove the primitives that a test registers."""
     before = dict(REGISTRY)

@@ -84,7 +84,7 @@ def test_help_of_primitive_shows_two_inputs() -> None:
     assert re.search(r"def hypotenuse\(xp, a, b\):", mg.primitive.__doc__ or "")
 
 
-@pytest.mark.parametrize("impl", ["graph", "fused"])
+@pytest.mark.parametrize("impl", ["graph", "fused", "native"])
 def test_the_gradient_of_a_recurrences_output_is_the_direct_term(impl: Any) -> None:
     """As its docstring says: a loss of h(T) alone has no gradient in the earlier rows of the output."""
     rnn = mr.RNN(2, 3, impl=impl)

@@ -122,12 +122,12 @@ class detect_anomaly(ObserverContext):
         if backward is not None and users_line() == backward.line:
             return  # a create_graph backward pass adds contributions, not the user's hook: the sum is checked
         t, note = mode().time_step, ""
-        if t is None and op.endswith("_sequence"):
-            t = first_step(op, arrays, options, outputs)
+        if t is None and (sequences := sequences_in(op, arrays, options, outputs)):
+            t, output = first_step(sequences)
             if t is None:
                 note = "\n  no step's output has one: only the last state has"
             else:
-                anomaly = describe_nonfinite(outputs[0][t], " of the step's output")
+                anomaly = describe_nonfinite(output, " of the step's output")
         line = users_line() if node is None else ensure_metadata(node).line
         self._report("forward", op, f"'{op}'", anomaly, arrays_in(arrays), t, line, note)
 
@@ -172,7 +172,7 @@ class detect_anomaly(ObserverContext):
         anomaly = first_nonfinite([a for part in arrays for a in part], (g, saved))
         if anomaly is not None:
             t = node.time_step
-            if t is None and node.op.endswith("_sequence"):
+            if t is None and node.op.endswith(("_sequence", "_sequences")):
                 t, share = last_step(results)
                 if share is not None:
                     anomaly = describe_nonfinite(share, " of the step's share of a weight")
@@ -323,17 +323,30 @@ def _has(array: Any, predicate: str) -> bool:
 # Finding the time step in a fused sequence
 
 
-def first_step(op: str, arrays: Sequence[Any], options: dict[str, Any], outputs: Sequence[Any]) -> int | None:
-    """Return the first step, in the order of reading, whose output holds a NaN or Inf; None if none does.
+def sequences_in(
+    op: str, arrays: Sequence[Any], options: dict[str, Any], outputs: Sequence[Any]
+) -> list[tuple[Any, bool]]:
+    """Return the outputs of every step (T, B, H) of each sequence that `op` ran, and whether it was read backward.
 
-    A sequence takes xs (T, B, I) first and returns the outputs of every step first (T, B, H).
+    A `…_sequence` takes xs (T, B, I) first and returns these outputs first. Of `…_sequences` the option `call` knows
+    them by its method `every_output`.
     """
-    host = to_numpy(outputs[0])
-    steps = np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))
-    if not len(steps):
-        return None
-    call = inspect.signature(FUNCTION_OF[REGISTRY[op]]).bind_partial(None, *arrays, **options)
-    return int(steps[-1 if call.arguments.get("backward") else 0])
+    if op.endswith("_sequence"):
+        call = inspect.signature(FUNCTION_OF[REGISTRY[op]]).bind_partial(None, *arrays, **options)
+        return [(outputs[0], bool(call.arguments.get("backward")))]
+    every_output = getattr(options.get("call"), "every_output", None)
+    return every_output(outputs) if every_output is not None else []
+
+
+def first_step(sequences: Sequence[tuple[Any, bool]]) -> tuple[int | None, Any]:
+    """Return the first step, in the order of reading, whose output holds a NaN or Inf, and that; None, None without."""
+    for output, backward in sequences:
+        host = to_numpy(output)
+        steps = np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))
+        if len(steps):
+            t = int(steps[-1 if backward else 0])
+            return t, output[t]
+    return None, None
 
 
 def last_step(contributions: Sequence[Any]) -> tuple[int | None, Any]:

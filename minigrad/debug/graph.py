@@ -127,7 +127,10 @@ def kept_arrays(node: Node) -> list[Array]:
 
 
 def _arrays(value: Any, depth: int) -> Iterator[Array]:
-    """Yield the arrays in tuples, lists, dicts, closures and partial functions, down to `depth` levels."""
+    """Yield the arrays in tuples, lists, dicts, closures and partial functions, down to `depth` levels.
+
+    An object that keeps arrays for a rule says which with a method `kept_arrays`.
+    """
     if is_array(value):
         yield value
     elif not depth:
@@ -143,6 +146,8 @@ def _arrays(value: Any, depth: int) -> Iterator[Array]:
                 yield from _arrays(cell.cell_contents, depth - 1)
             except ValueError:  # an empty cell
                 continue
+    elif (kept := getattr(type(value), "kept_arrays", None)) is not None:
+        yield from kept(value)
     elif isinstance(value, partial):
         yield from _arrays((value.func, value.args, value.keywords), depth)
 

@@ -135,6 +135,10 @@ class Run:
         self.new_Z()
         self.packed = self.weights.lend_forward(self.call)
 
+    def kept_arrays(self) -> list[Array]:
+        """The arrays that a graph keeps with this, beside the inputs and the packed weights, which are the cell's."""
+        return [a for a in (self.hs, self.cs, self.Z, self.C, self.m, self.D) if a is not None]
+
     def before_bptt(self, gs: OutputGradients, needs: Sequence[bool]) -> list[Array | None]:
         """Lend the library the arrays of a backward pass; return those of xs and the states, which it fills, or None.
 

@@ -64,6 +64,10 @@ class Directions:
     def reads_backward(self, direction: int) -> bool:
         return self.backward or direction == 1
 
+    def every_output(self, outputs: Sequence[Any]) -> list[tuple[Any, bool]]:
+        """Of each direction every h(t) (T, B, P), and whether it is read backward: for `detect_anomaly`."""
+        return [(part[0], self.reads_backward(d)) for d, part in enumerate(self.split(outputs))]
+
     def split(self, row: Sequence[Any]) -> list[Sequence[Any]]:
         """A row of inputs, outputs or gradients, by direction."""
         if len(self.specs) == 1:

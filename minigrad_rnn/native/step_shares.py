@@ -50,14 +50,16 @@ class StepShares:
     def _gates(self, rows: Array, vectors: list[int] | None) -> Array:
         """(n, gates · H): the gradients of the gates' arguments, from these vectors of each panel."""
         H, panels = self.run.call.H, self.Z[:, rows]  # (panels, n, M, lanes)
+        count, _, M, lanes = panels.shape
         if vectors is None:
-            return panels.transpose(1, 0, 2, 3).reshape(len(rows), -1)[:, :H]
-        by_gate = panels[:, :, vectors].transpose(1, 2, 0, 3).reshape(len(rows), len(vectors), -1)
-        return by_gate[:, :, :H].reshape(len(rows), -1)
+            return panels.transpose(1, 0, 2, 3).reshape(len(rows), count * M * lanes)[:, :H]
+        by_gate = panels[:, :, vectors].transpose(1, 2, 0, 3).reshape(len(rows), len(vectors), count * lanes)
+        return by_gate[:, :, :H].reshape(len(rows), len(vectors) * H)
 
     def _units(self, a: Array, rows: Array) -> Array:
         """(n, H) of an array by blocks of units (units, rows, lanes)."""
-        return a[:, rows].transpose(1, 0, 2).reshape(len(rows), -1)[:, : self.run.call.H]
+        units, _, lanes = a.shape
+        return a[:, rows].transpose(1, 0, 2).reshape(len(rows), units * lanes)[:, : self.run.call.H]
 
     def _h_before(self, label: int, examples: Array, k: Array) -> Array:
         run = self.run

@@ -241,8 +241,11 @@ def rnn_with(impl: str, T: int, t: int, backward: bool = False) -> tuple[RNN, mg
     return rnn, mg.tensor(xs)
 
 
+OPS = [("graph", "linear_sum"), ("fused", "rnn_sequence"), ("native", "native_sequences")]
+
+
 @pytest.mark.parametrize("backward", [False, True])
-@pytest.mark.parametrize(("impl", "op"), [("graph", "linear_sum"), ("fused", "rnn_sequence")])
+@pytest.mark.parametrize(("impl", "op"), OPS)
 def test_at_a_time_step(impl: str, op: str, backward: bool) -> None:
     rnn, xs = rnn_with(impl, 7, 4, backward)
     error = caught(lambda: rnn(xs))
@@ -252,7 +255,7 @@ def test_at_a_time_step(impl: str, op: str, backward: bool) -> None:
     assert error.source == "error = caught(lambda: rnn(xs))"
 
 
-@pytest.mark.parametrize(("impl", "op"), [("graph", "linear_sum"), ("fused", "rnn_sequence")])
+@pytest.mark.parametrize(("impl", "op"), OPS)
 def test_bptt_overflows_at_a_time_step(impl: str, op: str) -> None:
     rnn = RNN(1, 1, impl=impl, nonlinearity="relu", bias=False)
     rnn.forward0.Wc.data = np.ones((1, 1), np.float32)

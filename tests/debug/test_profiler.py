@@ -59,7 +59,7 @@ def test_in_a_recorded_walk_no_time_counts_twice() -> None:
     assert all(s.backward >= 0 for s in p.by())
 
 
-@pytest.mark.parametrize("impl", ["graph", "fused"])
+@pytest.mark.parametrize("impl", ["graph", "fused", "native"])
 @pytest.mark.parametrize("kind", [RNN, LSTM])
 def test_its_bytes_are_the_tapes(kind: Any, impl: str) -> None:
     rnn = kind(2, 3, impl=impl)

@@ -131,6 +131,16 @@ def test_what_a_fused_rule_keeps_is_counted() -> None:
     assert sum(a.nbytes for a in kept_arrays(whole)) == row.saved_nbytes
 
 
+@pytest.mark.parametrize("impl", ["native"])
+def test_what_a_compiled_sequence_keeps_is_counted(impl: str) -> None:
+    rnn, loss = rnn_loss(impl, 7)
+    row = next(row for row in mg.tape_table(loss, rnn).rows if row.op == "native_sequences")
+    assert (7, 1, 3) in row.saved  # the outputs
+    panels = [shape for shape in row.saved if len(shape) == 4]
+    assert [shape[1] for shape in panels] == [7]  # what the gates keep at each of 7 steps
+    assert row.saved_nbytes == sum(8 * int(np.prod(shape)) for shape in row.saved)
+
+
 def test_a_long_tape_without_time_leaves_out_its_middle() -> None:
     x = leaf(1)
     for _ in range(3000):

@@ -90,10 +90,11 @@ def test_lines_are_in_the_tensors_dtype(xp: Any) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"num_layers": 2}], ids=str)
 @pytest.mark.parametrize("network", [mr.RNN, mr.LSTM, mr.GRU], ids=lambda network: network.__name__)
-def test_both_biases_have_a_line_for_each_step(network: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("impl", ["fused", "native"])
+def test_both_biases_have_a_line_for_each_step(network: Any, options: dict[str, Any], impl: str) -> None:
     books = []
-    for impl in ("graph", "fused"):
-        model = network(3, 2, two_biases=True, impl=impl, rng=np.random.default_rng(0), dtype="float64", **options)
+    for each in ("graph", impl):
+        model = network(3, 2, two_biases=True, impl=each, rng=np.random.default_rng(0), dtype="float64", **options)
         loss = (model(noise(4, 2, 3))[0] ** 2).sum()
         parameters = dict(model.named_parameters())
         book = mg.ledger(loss, list(parameters.values()))

@@ -9,6 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad_rnn import CellMasks, Recurrence, Truncation, torch_state_dict
+from minigrad_rnn.networks.implementations import native_refusal
 from minigrad_rnn.verification.recurrence_case import RecurrenceCase
 from tests.fuzz.recurrence_cases import Array, Case
 
@@ -94,18 +95,28 @@ def paired(got: Results, want: Results) -> Pairs:
     return {name: (got[name], want[name]) for name in want}
 
 
-def has_fused(case: Case) -> bool:
-    return not case.net().fused_refusal() and not case.inside_steps
+def whole_sequences(case: Case) -> list[str]:
+    """The implementations that run a whole sequence at once and serve the case: "fused", "native"."""
+    if case.net().fused_refusal() or case.inside_steps:
+        return []
+    return ["fused"] if native_refusal(case.net()) else ["fused", "native"]
 
 
-def graph_and_fused(case: Case) -> Pairs:
-    return paired(run(case, case.net("fused")), run(case, case.net("graph"))) if has_fused(case) else {}
+def named(impl: str, pairs: Pairs) -> Pairs:
+    return {f"{impl} {name}": pair for name, pair in pairs.items()}
+
+
+def beside_the_graph(case: Case, order: int = 1) -> Pairs:
+    pairs: Pairs = {}
+    if implementations := whole_sequences(case):
+        want = run(case, case.net("graph"), order)
+        for impl in implementations:
+            pairs |= named(impl, paired(run(case, case.net(impl), order), want))
+    return pairs
 
 
 def second_order(case: Case) -> Pairs:
-    if not has_fused(case):
-        return {}
-    return paired(run(case, case.net("fused"), order=2), run(case, case.net("graph"), order=2))
+    return beside_the_graph(case, order=2)
 
 
 def by_hand(case: Case) -> Pairs:
@@ -126,7 +137,7 @@ def by_hand(case: Case) -> Pairs:
 
 
 def windows(case: Case) -> Pairs:
-    """Overlapping windows, fused and op by op; and a single window of all steps beside the plain call."""
+    """Overlapping windows, of whole sequences and op by op; and a single window of all steps beside the plain call."""
     net = case.net("graph")
     if net.directions != ("forward",):
         return {}
@@ -145,7 +156,9 @@ def windows(case: Case) -> Pairs:
     plain, overlapping = found("graph", None), found("graph", Truncation(k1, 2 * k1))
     pairs = {f"whole {n}": pair for n, pair in paired(found("graph", Truncation(T)), plain).items()}
     pairs["output in windows"] = (overlapping["output"], plain["output"])
-    return pairs | (paired(found("fused", Truncation(k1, 2 * k1)), overlapping) if has_fused(case) else {})
+    for impl in whole_sequences(case):
+        pairs |= named(impl, paired(found(impl, Truncation(k1, 2 * k1)), overlapping))
+    return pairs
 
 
 def gradients(case: Case, net: Recurrence, xs: mg.Tensor, values: tuple[Any, ...]) -> Results:
@@ -199,11 +212,12 @@ def _of_one(mask: CellMasks, b: int, n: int) -> CellMasks:
 
 
 def by_time_step(case: Case) -> Pairs:
-    """The ledger's lines of a step, fused and op by op; and their sum."""
-    if not has_fused(case):
+    """The ledger's lines of a step, of whole sequences and op by op; and their sum."""
+    implementations = whole_sequences(case)
+    if not implementations:
         return {}
     books = []
-    for impl in ("fused", "graph"):
+    for impl in ("graph", *implementations):
         net = case.net(impl)
         output, final = net(in_layout(net, case.xs), packed(case.state), lengths=case.lengths, masks=case.masks)
         parameters = {n: p for n, p in net.named_parameters() if not n.endswith("_init")}
@@ -216,9 +230,14 @@ def by_time_step(case: Case) -> Pairs:
                 lines[key] = lines.get(key, 0.0) + g.numpy()
         books.append(lines)
     zero = np.zeros(())
-    keys = books[0].keys() | books[1].keys()
-    fused, graph = ({k: book.get(k, zero) + 0.0 * next(b[k] for b in books if k in b) for k in keys} for book in books)
-    return paired(fused, graph)
+    keys = {key for book in books for key in book}
+    graph, *others = (
+        {k: book.get(k, zero) + 0.0 * next(b[k] for b in books if k in b) for k in keys} for book in books
+    )
+    pairs: Pairs = {}
+    for impl, other in zip(implementations, others):
+        pairs |= named(impl, paired(other, graph))
+    return pairs
 
 
 def in_two_calls(case: Case) -> Pairs:
@@ -298,7 +317,7 @@ def with_torch(case: Case, torch: Any) -> Pairs:
 
 WAYS: dict[str, Callable[..., Pairs]] = {
     "by hand": by_hand,
-    "graph and fused": graph_and_fused,
+    "beside the graph": beside_the_graph,
     "each alone": each_alone,
     "by time step": by_time_step,
     "second order": second_order,

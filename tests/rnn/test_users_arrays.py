@@ -36,6 +36,7 @@ from minigrad_rnn import (
 )
 from minigrad_rnn.__main__ import NETWORKS
 from tests.engine.leaves import noise
+from tests.support.native_library import require_compiler
 
 T, B, I, H = 4, 2, 3, 3
 F64: dict[str, Any] = {"rng": 0, "dtype": "float64"}
@@ -61,7 +62,7 @@ def words() -> Any:
 
 
 for name, network in NETWORKS.items():
-    for impl in ("graph", "fused") if name in ("rnn", "lstm", "gru") else ("graph",):
+    for impl in ("graph", "fused", "native") if name in ("rnn", "lstm", "gru") else ("graph",):
         states = 2 if "lstm" in name else 1
         shapes = [(T, B, I), *[(2, B, H)] * states]
 
@@ -173,6 +174,8 @@ def derivatives(use: Use, write: int | None, views: bool) -> list[Any]:
 @pytest.mark.parametrize("name", USES)
 @pytest.mark.parametrize("views", [False, True], ids=["arrays", "views of arrays"])
 def test_a_write_into_a_users_array_makes_no_gradient_wrong(name: str, views: bool) -> None:
+    if "native" in name:
+        require_compiler()
     use = USES[name]
     expected = derivatives(use, None, views)
     for k in range(len(use[2])):

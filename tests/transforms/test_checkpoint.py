@@ -89,7 +89,7 @@ def test_every_order_of_the_transformations_inside_and_outside() -> None:
     np.testing.assert_allclose(mg.grad(lambda x: (inside(x) ** 2).sum())(x), want, rtol=1e-9)
 
 
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 def test_a_recurrent_network(implementation: str) -> None:
     rng = np.random.default_rng(0)
     model = LSTM(3, 4, 2, dtype="float64", rng=rng, impl=implementation)

@@ -23,7 +23,7 @@ def difference(function: Any, primals: list[Any], tangents: list[Any], h: float 
     return [(a - b) / (2 * h) for a, b in zip(at(h), at(-h))]
 
 
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
 def test_along_the_inputs_and_states_of_a_recurrence(kind: Any, implementation: str) -> None:
     rng = np.random.default_rng(0)

@@ -122,6 +122,10 @@ def test_verify_bptt_of_every_option(kind: Any, options: dict[str, Any]) -> None
     assert model.implementation == "graph"
     with pytest.raises(ValueError, match=r"impl: got 'fused', but .*(has no fused sequence|inside|does not determine)"):
         kind(3, 4, impl="fused", **options)
+    with pytest.raises(
+        ValueError, match=r"impl: got 'native', but .*(has no fused sequence|inside|does not determine)"
+    ):
+        kind(3, 4, impl="native", **options)
 
 
 @pytest.mark.parametrize("kind", [LSTM, GRU])

@@ -42,13 +42,14 @@ def test_hooks_see_every_step(kind: str, impl: str) -> None:
     assert net.implementation == ("graph" if impl == "graph" else fastest())
 
 
-def test_naming_fused_refuses_hooks() -> None:
-    net = LSTM(I, H, 2, impl="fused")
+@pytest.mark.parametrize("impl", ["fused", "native"])
+def test_naming_fused_refuses_hooks(impl: str) -> None:
+    net = LSTM(I, H, 2, impl=impl)
     with net.forward1.register_full_backward_hook(lambda *args: None):  # noqa: SIM117
-        with pytest.raises(ValueError, match="LSTM: impl: got 'fused', but forward1 has hooks, which are called at"):
+        with pytest.raises(ValueError, match=f"LSTM: impl: got '{impl}', but forward1 has hooks, which are called at"):
             net(drawn(T, B, I).astype("f4"))
     net(drawn(T, B, I).astype("f4"))
-    assert net.implementation == "fused"
+    assert net.implementation == impl
 
 
 def replace(net: Any) -> None:

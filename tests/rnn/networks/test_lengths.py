@@ -1,4 +1,4 @@
-"""Lengths: padding influences nothing, graph or fused, in either direction; equal to torch's packed sequences."""
+"""Lengths: padding influences nothing, in every implementation and direction; equal to torch's packed sequences."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def torch_answers(model: Any, xs: Any, start: list[Any], lengths: Any, second: b
     return {n: y.detach().numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, result)}
 
 
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize("kind", PLAIN)
 def test_equal_to_torch(kind: str, implementation: str) -> None:
     """Layers × directions × bias × batch_first × lengths or none, B = 1 and 3."""
@@ -129,7 +129,7 @@ def test_equal_to_torch(kind: str, implementation: str) -> None:
         assert model.implementation == implementation
 
 
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize("kind", PLAIN)
 def test_double_backward_equals_torch(kind: str, implementation: str) -> None:
     torch = pytest.importorskip("torch")
@@ -139,12 +139,12 @@ def test_double_backward_equals_torch(kind: str, implementation: str) -> None:
     agree(ours, torch_answers(model, xs, start, [2, 4], True, torch), 1e-9)
 
 
-@pytest.mark.parametrize("kind", EVERY)
-def test_each_sequence_is_as_if_it_were_alone_and_padding_may_be_nan(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "implementation"), [*((kind, "graph") for kind in EVERY), *itertools.product(FUSED, ("fused", "native"))]
+)
+def test_each_sequence_is_as_if_it_were_alone_and_padding_may_be_nan(kind: str, implementation: str) -> None:
     lengths = [2, 5, 1, 4]
-    for implementation, both, layers in itertools.product(("graph", "fused"), (False, True), (1, 2)):
-        if implementation == "fused" and kind not in FUSED:
-            continue
+    for both, layers in itertools.product((False, True), (1, 2)):
         model = made(kind, implementation, num_layers=layers, bidirectional=both)
         xs, start = np.random.default_rng(2).standard_normal((5, 4, I)), states_of(model, 4)
         for b, n in enumerate(lengths):
@@ -165,9 +165,10 @@ def test_each_sequence_is_as_if_it_were_alone_and_padding_may_be_nan(kind: str) 
         agree(together, again, 0.0)
 
 
+@pytest.mark.parametrize("implementation", ["fused", "native"])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_both_implementations_agree_for_any_lengths(data: st.DataObject) -> None:
+def test_both_implementations_agree_for_any_lengths(implementation: str, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(FUSED))
     T, B = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
     lengths = data.draw(st.lists(st.integers(1, T), min_size=B, max_size=B))
@@ -178,18 +179,17 @@ def test_both_implementations_agree_for_any_lengths(data: st.DataObject) -> None
     depth = data.draw(st.sampled_from([1, 2, (1, 2), (3, 1)] if options["bidirectional"] else [1, 2]))
     merge = data.draw(st.sampled_from(["concat", "sum", "mean"]))
     xs = np.random.default_rng(data.draw(st.integers(0, 99))).standard_normal((T, B, I))
-    graph, fused = (
-        made(kind, implementation, num_layers=depth, merge=merge, **options) for implementation in ("graph", "fused")
-    )
+    graph, fused = (made(kind, impl, num_layers=depth, merge=merge, **options) for impl in ("graph", implementation))
     start = states_of(graph, B)
     agree(answers(graph, xs, start, lengths), answers(fused, xs, start, lengths), 1e-11)
 
 
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize("kind", FUSED)
-def test_states_of_every_step(kind: str) -> None:
-    """The last state of each sequence is that of its last step; both implementations agree, in every layout."""
+def test_states_of_every_step(kind: str, implementation: str) -> None:
+    """The last state of each sequence is that of its last step, in every layout."""
     lengths = [3, 5]
-    for implementation, batch_first in itertools.product(("graph", "fused"), (False, True)):
+    for batch_first in (False, True):
         model = made(kind, implementation, num_layers=2, bidirectional=True, batch_first=batch_first)
         xs = np.random.default_rng(3).standard_normal((2, 5, I) if batch_first else (5, 2, I))
         output, final, states = model(xs, lengths=lengths, return_states=True)
@@ -233,7 +233,7 @@ def leaking(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrence, "Lengths", late)
 
 
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 def test_a_leaking_mask_is_caught(implementation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = made("lstm", implementation)
     xs, start = np.random.default_rng(5).standard_normal((5, 2, I)), states_of(made("lstm"), 2)

@@ -219,8 +219,9 @@ def test_a_probability_may_be_numpys() -> None:
     assert (model.dropout, model.recurrent_dropout, model.zoneout) == (0.5, 0.25, (0.5, 0.5))
 
 
-def test_masks_inside_the_steps_are_refused_by_the_fused_implementation() -> None:
-    model = RNN(I, H, impl="fused", dtype="float64")
+@pytest.mark.parametrize("impl", ["fused", "native"])
+def test_masks_inside_the_steps_are_refused_by_the_fused_implementation(impl: str) -> None:
+    model = RNN(I, H, impl=impl, dtype="float64")
     with pytest.raises(ValueError, match="RNN: masks: got some for recurrent dropout or zoneout"):
         model(drawn(T, B, I), masks={"forward0": CellMasks(recurrent=np.ones((B, H)))})
 

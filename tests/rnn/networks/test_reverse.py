@@ -51,13 +51,17 @@ def parts(state: Any) -> list[Any]:
     return [part.numpy() for part in (state if isinstance(state, tuple) else (state,))]
 
 
-@pytest.mark.parametrize("impl", ["graph", "fused"])
+@pytest.mark.parametrize("impl", ["graph", "fused", "native"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_forward_one_on_mirrored_sequences(kind: Any, lengths: Any, impl: str, xp: Any) -> None:
-    if impl == "fused" and kind not in (RNN, LSTM, GRU):
-        with pytest.raises(ValueError, match=r"impl: got 'fused', but .* defines no sequence"):
+    if impl != "graph" and kind not in (RNN, LSTM, GRU):
+        with pytest.raises(ValueError, match=rf"impl: got '{impl}', but .* defines no sequence"):
             make(kind, True, impl=impl)
+        return
+    if impl == "native" and xp.name != "numpy":
+        with pytest.raises(mg.BackendError, match=f"impl: got 'native' on {xp.name}, want 'auto' or numpy"):
+            make(kind, True, impl=impl)(xp.array(draw(T, B, I)))
         return
     backward, forward = make(kind, True, impl=impl), make(kind, False, impl=impl)
     assert backward.cell_names == ["backward0", "backward1"]

@@ -24,7 +24,7 @@ def sums(model: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize(("k1", "k2"), [(3, 3), (2, 4), (1, 3), (20, 20)])
 def test_windows_are_graphs_cut_by_hand(kind: Any, implementation: str, k1: int, k2: int) -> None:
     """By hand: step t's loss alone, from a state that was detached where its window begins."""
@@ -92,7 +92,7 @@ def test_on_every_backend_without_waiting(xp: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("implementation", ["graph", "fused"])
+@pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize(("k1", "k2"), [(3, 3), (2, 4), (1, 3), (20, 20)])
 def test_with_lengths_each_sequence_is_as_if_it_were_alone(kind: Any, implementation: str, k1: int, k2: int) -> None:
     """Outputs, final states and every gradient of a loss of both, with NaN at padding, whole and window by window."""
