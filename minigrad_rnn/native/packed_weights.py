@@ -72,10 +72,11 @@ class PackedWeights:
         library.packed_sizes(ctypes.byref(call), sizes)
         self._sizes = dict(zip((*PACKED, *PACKED_BACKWARD), sizes))
         self._memory_backward: dict[str, Array] = {}
-        self._memory: dict[str, Array] = {}
+        self._packed: tuple[Call, dict[str, Array]] | None = None
+        """A call with the packed weights, and their arrays; another one each time that they are packed again."""
         self.packs = pack
         if pack:
-            self.lend_forward(call)
+            self.lend_forward(self.call())
 
     def _allocated(self, call: Call, names: tuple[str, ...]) -> dict[str, Array]:
         memory = {name: np.empty(self._sizes[name], self.dtype) for name in names if self._sizes[name]}
@@ -97,39 +98,45 @@ class PackedWeights:
         """Whether the packed weights are, bit for bit, what they were."""
         same = same_contents(self.sources.values(), self._versions)
         if same is None:  # others can write into them and need not tell
-            return self._in_place and bool(self._memory) and not self.library.differs(ctypes.byref(self.template))
+            packed = self._packed
+            return self._in_place and packed is not None and not self.library.differs(ctypes.byref(packed[0]))
         return same
 
     @property
     def nbytes(self) -> int:
         """Of the packed weights of one pass."""
-        return sum(array.nbytes for array in self._memory.values())
+        packed = self._packed
+        return 0 if packed is None else sum(array.nbytes for array in packed[1].values())
 
     def release(self) -> None:
         """Drop the packed weights of both passes; who still runs with them keeps them himself."""
-        self._memory, self._memory_backward = {}, {}
+        self._packed, self._memory_backward = None, {}
 
     def call(self) -> Call:
         """A new call with these weights."""
         return Call.from_buffer_copy(self.template)
 
     def lend_forward(self, call: Call) -> dict[str, Array]:
-        """Pack what the forward pass reads, unless it is there; lend it to the call and return it."""
+        """Pack what the forward pass reads, unless it is there; lend it to the call.
+
+        Returns the arrays, which are to be kept while the call runs: another thread may drop them here, or pack others.
+        """
         if not self.packs:
             return {}
-        memory = self._memory
-        if not memory:
-            memory = self._allocated(self.template, PACKED)
-            self.library.pack_forward(ctypes.byref(self.template))
-            self._memory = memory
-        for name, array in memory.items():
+        packed = self._packed
+        if packed is None:
+            packer = self.call()
+            packed = packer, self._allocated(packer, PACKED)
+            self.library.pack_forward(ctypes.byref(packer))
+            self._packed = packed
+        for name, array in packed[1].items():
             setattr(call, name, address(array))
-        return memory
+        return packed[1]
 
     def lend_backward(self, call: Call) -> dict[str, Array]:
         """Pack what the backward pass reads, unless it is there; lend it to the call, which says if dx is wanted.
 
-        Returns the arrays, which are to be kept while the call runs: another thread may pack its own.
+        Returns the arrays, which are to be kept as `lend_forward`'s.
         """
         if not self.packs and call.B <= FEW_EXAMPLES:
             return {}
