@@ -31,6 +31,7 @@ class PreparedCall:
     def __init__(self, cell: Cell, run: Run) -> None:
         self.packed, self.template, self.memory_of_weights = run.weights, run.call, run.packed
         packed = run.weights
+        self.reads_backward = run.backward  # a network that reads the other way may have the same cell
         self.biases = list(zip(packed.biases, run.biases))
         tensors = set(packed.names)
         self.options = [(k, v) for k, v in vars(cell).items() if not k.startswith("_") and k not in tensors]

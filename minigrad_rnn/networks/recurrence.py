@@ -255,7 +255,8 @@ class Recurrence(nn.Module):
         prepared: PreparedCall | None = vars(cell).get("_prepared_call")
         if prepared is None or self.impl == "fused" or any(self.zoneout) or self.recurrent_dropout:
             return None
-        result: tuple[Tensor, State] | None = prepared.run(xs, state) if prepared.serves(cell) else None
+        serves = prepared.reads_backward is names[0].startswith("backward") and prepared.serves(cell)
+        result: tuple[Tensor, State] | None = prepared.run(xs, state) if serves else None
         if result is not None:
             self._note("native", None)
         return result

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
+import minigrad as mg
 from minigrad_rnn import Recurrence
 from minigrad_rnn.native import sequence
 from minigrad_rnn.native.errors import NativeError
@@ -79,6 +80,9 @@ def check(case: dict[str, Any]) -> None:
         order = case["order"]
         some = padded(batch.columns(order), T + case["more_steps"])
         found = results(net, some)
+        off_the_tape = outputs_off_the_tape(net, batch)
+    for other in off_the_tape:
+        assert other.tobytes() == whole["output"].tobytes(), "off the tape"
     for place, b in enumerate(order):
         own = of_sequence(whole, b, lengths[b])
         assert not different(of_sequence(found, place, lengths[b]), own), f"sequence {b} at place {place}"
@@ -86,6 +90,14 @@ def check(case: dict[str, Any]) -> None:
     with num_threads(case["threads"]):
         alone = results(net, shortened(batch.columns([b]), lengths[b]))
     assert not different(of_sequence(alone, 0, lengths[b]), of_sequence(whole, b, lengths[b])), f"sequence {b} alone"
+
+
+def outputs_off_the_tape(net: Recurrence, batch: Batch) -> list[Any]:
+    """Of a call that keeps nothing for a backward pass; of one with every state, and of one like the last."""
+    state = batch.state if len(batch.state) > 1 else batch.state[0]
+    with mg.no_grad():
+        every = net(batch.xs, state, lengths=batch.lengths, return_states=True)
+        return [every[0].numpy(), *(net(batch.xs, state, lengths=batch.lengths)[0].numpy() for _ in range(3))]
 
 
 def padded(batch: Batch, T: int) -> Batch:

@@ -177,6 +177,18 @@ def test_errors_are_those_of_the_first_call(xs: Any, state: Any, error: type[Exc
     assert str(later.value) == str(first.value)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_cell_of_two_networks_that_read_in_two_directions(kind: str) -> None:
+    forward, backward = network(kind), network(kind, reverse=True)
+    backward.backward0 = forward.forward0
+    xs = drawn(4, 2, I)
+    with mg.no_grad():
+        for _ in range(3):
+            check(forward, xs)
+            check(backward, xs)
+        assert not np.array_equal(flat(forward(xs))[0], flat(backward(xs))[0])
+
+
 def test_threads_do_not_share_memory() -> None:
     net, wrong = network("LSTM"), []
     inputs = [drawn(1, 2, I) * k for k in range(4)]
