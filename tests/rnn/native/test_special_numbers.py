@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 from tests.support.native_cells import DTYPES, KINDS, Batch, Results, drawn_batch, made_net, results
 from tests.support.native_library import require_compiler
 
@@ -117,3 +118,48 @@ def test_subnormal_gradients_are_not_flushed(kind: str) -> None:
 
 def scaled(batch: Batch, factor: float) -> Batch:
     return replace(batch, gradients=tuple(g * factor for g in batch.gradients))
+
+
+GRUS = ("gru", "gru_reset_first")
+GATES = [("rnn_tanh", 0), *(("lstm", k) for k in range(4)), *((kind, k) for kind in GRUS for k in range(3))]
+"""Kinds, and the gate whose argument is large; rows i f g o and r z n."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kind", "gate"), GATES)
+def test_tails_of_every_gates_slope(kind: str, gate: int, dtype: str) -> None:
+    """The gradient through one gate far from 0, to 4 units in the last place of what mpmath computes to 700 digits."""
+    mp = pytest.importorskip("mpmath").mp
+    net = made_net(kind, 1, 1, dtype)
+    cell, rows = net.forward0, net.forward0.Wc.shape[0]
+    z, h, c = (0.25, 0.5, -0.75, 0.375)[:rows], 0.5, -0.625  # exact in both dtypes
+    w = 0.0 if gate == 2 else 0.5  # a sum would round the large argument
+    cell.Wc.data = np.eye(rows, dtype=dtype)[:, gate : gate + 1]
+    cell.b.data = np.where(np.arange(rows) == gate, 0, z).astype(dtype)
+    cell.Wr.data = np.where(np.arange(rows) == 2, w, 0).astype(dtype)[:, None] * (kind in GRUS)
+    if kind == "gru":
+        cell.br.data = np.zeros(rows, dtype)
+
+    def value(x: Any) -> Any:
+        a = [x if k == gate else mp.mpf(part) for k, part in enumerate(z)]
+        sigma = [1 / (1 + mp.exp(-part)) for part in a]
+        if kind == "rnn_tanh":
+            return mp.tanh(a[0])
+        if kind == "lstm":
+            return sigma[3] * mp.tanh(sigma[1] * c + sigma[0] * mp.tanh(a[2]))
+        n = mp.tanh(a[2] + sigma[0] * w * h)
+        return n + sigma[1] * (h - n)
+
+    of_tanh = kind == "rnn_tanh" or gate == 2
+    far = {"float32": 80, "float64": 690}[dtype] / (2 if of_tanh else 1)
+    with mp.workdps(700):
+        for x in (-far, -far / 3, -3.0, 0.25, 2.0, far / 3, far):
+            x = float(np.dtype(dtype).type(x))
+            step = mp.mpf(10) ** -330
+            want = (value(x + step) - value(x - step)) / (2 * step)
+            xs = mg.tensor(np.full((1, 1, 1), x, dtype), requires_grad=True)
+            state = [mg.tensor(np.full((1, 1, 1), part, dtype)) for part in (h, c)]
+            output, _ = net(xs, tuple(state) if kind == "lstm" else state[0])
+            (got,) = mg.gradients(output.sum(), [xs])
+            error = abs(mp.mpf(float(got.numpy().item())) - want) / abs(want)
+            assert error < 4 * np.finfo(dtype).eps, (x, float(error / np.finfo(dtype).eps))
