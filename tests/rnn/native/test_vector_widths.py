@@ -10,12 +10,18 @@ import pytest
 
 from minigrad_rnn.manual_bptt import reference_bptt
 from tests.support.native_cells import DTYPES, KINDS, Results, drawn_batch, farthest, made_net, results
+from tests.support.native_library import require_compiler
 from tests.support.native_variants import VARIANTS, Variants
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-12}
 """Relative to the largest entry of each array, against the fused sequence in float64 with the same numbers."""
 SIZES = [(4, 3, 2, 5), (3, 6, 16, 32), (5, 9, 7, 37), (60, 12, 3, 9)]
 """T, B, I, H"""
+
+
+@pytest.fixture(autouse=True)
+def _compiler() -> None:
+    require_compiler()
 
 
 def found(kind: str, sizes: tuple[int, ...], dtype: str, impl: str) -> Results:
