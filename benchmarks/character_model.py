@@ -29,9 +29,9 @@ def ours(impl: str, V: int, E: int, H: int) -> tuple[Any, dict[str, Any]]:
     lstm = model.recurrence.forward0
     named = {"embedding": model.embedding.weight, "Wc": lstm.Wc, "Wr": lstm.Wr, "b": lstm.b}
     named |= {"Wo": model.readout.weight, "bo": model.readout.bias}
-    for name, array in weights(V, E, H).items():
-        assert named[name].shape == array.shape
-        named[name].data = array
+    values = weights(V, E, H)
+    owners = {id(parameter): name for name, parameter in model.named_parameters()}
+    model.load_state_dict({owners[id(parameter)]: values[name] for name, parameter in named.items()})
     if impl != "auto":
         type(model.recurrence)(E, H, impl=impl)  # says why, if this implementation cannot run
         model.recurrence.impl = impl
