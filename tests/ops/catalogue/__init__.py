@@ -18,6 +18,7 @@ CHECKED_ELSEWHERE = {
     "by_fraction": "ops/test_learned_arguments.py",
     "ctc_negative_log_likelihood": "rnn/ctc/test_loss.py",
     "kernel_sequences": "rnn/cuda/test_cuda_recurrence.py",
+    "native_sequences": "rnn/verification/test_native_column.py",
     "without_derivative": "ops/test_equal_values.py",
     "linear_over_time": "rnn/classics/test_classics.py",
 }

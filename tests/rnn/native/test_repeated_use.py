@@ -7,9 +7,12 @@ import gc
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,10 +198,9 @@ def test_a_signal_during_a_long_call() -> None:
 # Fork, copies, and many calls
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork: POSIX only")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    split_small_calls(monkeypatch)
+def fork_once() -> None:
+    """Go on in a forked child and in its parent; in a small process of its own, which a fork can copy anywhere."""
+    split_small_calls(pytest.MonkeyPatch())
     with num_threads(2):
         gradients = recorded("lstm_both", bidirectional=True)[1]
         want = gradients()
@@ -212,6 +214,14 @@ def test_a_forked_child_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
                 os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
         assert not different(gradients(), want)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork: POSIX only")
+def test_a_forked_child_goes_on() -> None:
+    root = Path(__file__).resolve().parents[3]
+    code = "from tests.rnn.native.test_repeated_use import fork_once; fork_once()"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])

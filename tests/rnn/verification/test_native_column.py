@@ -1,4 +1,7 @@
-"""verify_bptt's column of the compiled sequences: which models have it, why others have not, planted faults."""
+"""verify_bptt's column of the compiled sequences: which models have it, why others have not, planted faults.
+
+It checks the gradients of the primitive `native_sequences`.
+"""
 
 from __future__ import annotations
 
