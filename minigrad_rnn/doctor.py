@@ -18,8 +18,8 @@ import minigrad as mg
 from minigrad.backend import get_backend
 
 from .cuda.launches import check
-from .native import library
 from .native.errors import NativeError
+from .native.library import library as compiled_library, origin
 from .native.threads import get_num_threads
 from .networks.named import GRU, LSTM, RNN
 from .networks.recurrence import Recurrence
@@ -148,7 +148,7 @@ def _check_native(print_fn: Callable[[str], None]) -> bool | None:
     reasons: dict[str, list[str]] = {}
     for dtype in DTYPES:
         try:
-            library.library(dtype, patient=True)
+            compiled_library(dtype, patient=True)
         except NativeError as error:
             reasons.setdefault(str(error), []).append(dtype)
     if reasons:
@@ -156,8 +156,8 @@ def _check_native(print_fn: Callable[[str], None]) -> bool | None:
         for reason, dtypes in reasons.items():
             _print_reason(print_fn, f"{dtypes[0]}: {reason}" if len(dtypes) == 1 else reason)
         return None
-    origins = [library.origin(dtype) for dtype in DTYPES]
-    seconds = sum(origin.seconds for origin in origins)
+    origins = [origin(dtype) for dtype in DTYPES]
+    seconds = sum(one.seconds for one in origins)
     print_fn(f"\n{NATIVE}: usable, " + (f"compiled in {seconds:.1f} s" if seconds else "compiled before"))
     flags = [flag for flag in origins[0].flags if flag.startswith(("-O", "-m"))]
     _print_indented(print_fn, " ".join([origins[0].compiler, *flags]))

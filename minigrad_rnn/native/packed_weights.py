@@ -47,7 +47,7 @@ class PackedWeights:
     """
 
     def __init__(self, library: Any, kind: str, weights: Weights, pack: bool = True) -> None:
-        self.library, self.kind, self.dtype = library, KINDS[kind], np.dtype(weights[0].dtype.char)
+        self.compiled, self.kind, self.dtype = library, KINDS[kind], np.dtype(weights[0].dtype.char)
         self.names = ("Wc", "Wr", "b", SECOND[self.kind], "Wp")[: len(weights)]
         states = ("dh0", "dc0") if self.kind == LSTM else ("dh0",)
         self.gradients = ("dxs", *states, *(f"d{name}" for name in self.names))
@@ -99,7 +99,7 @@ class PackedWeights:
         same = same_contents(self.sources.values(), self._versions)
         if same is None:  # others can write into them and need not tell
             packed = self._packed
-            return self._in_place and packed is not None and not self.library.differs(ctypes.byref(packed[0]))
+            return self._in_place and packed is not None and not self.compiled.differs(ctypes.byref(packed[0]))
         return same
 
     @property
@@ -127,7 +127,7 @@ class PackedWeights:
         if packed is None:
             packer = self.call()
             packed = packer, self._allocated(packer, PACKED)
-            self.library.pack_forward(ctypes.byref(packer))
+            self.compiled.pack_forward(ctypes.byref(packer))
             self._packed = packed
         for name, array in packed[1].items():
             setattr(call, name, address(array))
@@ -144,7 +144,7 @@ class PackedWeights:
         memory = self._memory_backward
         if any(self._sizes[name] and name not in memory for name in names):
             memory = self._allocated(call, names)
-            self.library.pack_backward(ctypes.byref(call))
+            self.compiled.pack_backward(ctypes.byref(call))
             self._memory_backward = memory
         for name, array in memory.items():
             setattr(call, name, address(array))
@@ -166,7 +166,7 @@ def packed_weights(owner: dict[str, Any], library: Any, kind: str, weights: Weig
             followed by others like it.
     """
     packed: PackedWeights | None = owner.get("_packed_weights")
-    if packed is not None and packed.library is library and packed.kind == KINDS[kind] and packed.serve(weights):
+    if packed is not None and packed.compiled is library and packed.kind == KINDS[kind] and packed.serve(weights):
         return packed
     if T is not None and T <= FEW_STEPS and (len(weights) < 5 or weights[4] is None):
         return PackedWeights(library, kind, weights, pack=False)

@@ -43,7 +43,7 @@ class PreparedCall:
         """What stands for no state; None where it is learned."""
         if cell.initial_state == "zeros":
             self.zeros = tuple(Tensor(np.zeros(shape, packed.dtype)) for shape in self.state_shapes)
-        self.dtype, self.entry = packed.dtype, packed.library.forward
+        self.dtype, self.entry = packed.dtype, packed.compiled.forward
         self.memory: list[tuple[Any, Any, list[Array]]] = []
         """Calls that no thread uses at present, by reference too, with the arrays that they work in."""
 

@@ -138,7 +138,7 @@ def run_all(runs: list[Run], function: str) -> None:
         MemoryError: the library got no memory.
     """
     parts = runs[0].parts or 1
-    entry = getattr(runs[0].weights.library, function)
+    entry = getattr(runs[0].weights.compiled, function)
     calls = [ctypes.byref(run.call) for run in runs]
     failed: list[int] = []
 

@@ -144,7 +144,7 @@ class OutOfMemory:
     parts, call = 2, ctypes.c_long()
 
     def __init__(self, fails: int) -> None:
-        self.weights = self.library = self
+        self.weights = self.compiled = self
         self.fails, self.begun = fails, threading.Barrier(2, timeout=PATIENCE)
 
     def forward(self, call: Any, part: int, parts: int) -> int:
