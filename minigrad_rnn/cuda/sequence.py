@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.backend import Backend, Kernels
+from minigrad.backend import Backend
 from minigrad.engine.gradient_pool import PerStepSum
 
 from ..cells import Cell, Lengths
-from ..cells.cell import KernelSpec
+from ..cells.directions import Directions
 from ..cells.fused_sequence import map_sums
 from ..cells.lengths import ReadOrder
-from ..cells.unroll import rule_through_graph, unroll
 from .launches import Inputs, OutputGradients, Sequences
 from .planner import OP_BY_OP, PassPlan, Plan, Shape, plan
 
@@ -44,29 +41,25 @@ def planned(backend: Backend, cells: Sequence[Cell], B: int, directions: int) ->
     return plan(backend.kernels().device, shape)
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
-    """The options of one call: its plan, and how the inputs of one or two directions lie in one row."""
+class Call(Directions):
+    """A call of one cell or two in kernels.
 
-    plan: Plan
-    kernels: Kernels
-    specs: tuple[KernelSpec, ...]
-    states: int
-    backward: bool
-    """Whether a single direction is read backward; of two, the second is."""
-    lengths: Lengths | None
-    """None where there is no padding."""
-    steps: Array
-    """The lengths on the device, in 32 bits; None where there is no padding."""
-    every_state: bool
+    Args:
+        backend: the arrays'.
+        plan: how the kernels run.
+        The others: see `Directions`.
+    """
+
+    def __init__(self, backend: Backend, plan: Plan, *options: Any) -> None:
+        super().__init__(*options)
+        assert backend.kernels is not None
+        self.plan, self.kernels = plan, backend.kernels()
+        self.steps = None if self.lengths is None else backend.from_numpy(self.lengths.host.astype(np.int32))
+        """The lengths on the device, in 32 bits; None where there is no padding."""
 
     def order(self, T: int, direction: int) -> ReadOrder:
         """The order in which a direction reads its T steps."""
-        return ReadOrder(T, self.backward or direction == 1, self.lengths)
-
-    def by_direction(self, row: Sequence[Any]) -> list[tuple[Any, ...]]:
-        each = len(row) // len(self.specs)
-        return [tuple(row[d * each : (d + 1) * each]) for d in range(len(self.specs))]
+        return ReadOrder(T, self.reads_backward(direction), self.lengths)
 
 
 @mg.primitive_with_outputs
@@ -79,7 +72,7 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
     """
     n = 1 + call.states
     directions = []
-    for row in call.by_direction(inputs):
+    for row in call.split(inputs):
         xs = row[0] if call.lengths is None else call.lengths.without_padding(xp, row[0])
         directions.append(Inputs(xs, row[1], row[2] if call.states > 1 else None, *row[n:]))
     run = Sequences(xp, call.kernels, call.plan, directions, call.steps, call.backward)
@@ -96,20 +89,10 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
 
     def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
         if isinstance(gs[0], Tensor):
-            return _through_graph(call, inputs, gs, needs)
+            return call.through_graph(inputs, gs, needs)
         return _through_kernels(run, call, gs, needs)
 
     return tuple(value), inputs, mg.JointRule(rule)
-
-
-def _through_graph(call: Call, inputs: Sequence[Any], gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
-    gradients: list[Any] = []
-    by_direction = zip(call.specs, *(call.by_direction(row) for row in (inputs, gs, needs)))
-    for d, (spec, row, g, needed) in enumerate(by_direction):
-        backward = call.order(len(row[0]), d).backward
-        steps = partial(unroll, spec.step, call.states, backward, lengths=call.lengths, every_state=call.every_state)
-        gradients += rule_through_graph(steps, row, g, needed) if any(needed) else [None] * len(row)
-    return tuple(gradients)
 
 
 def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
@@ -117,11 +100,11 @@ def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Seque
     step = ReadOrder(run.T, False, None).rows  # of arrays in time order
     incoming = [
         OutputGradients(g[0], g[1], g[2] if call.states > 1 else None, order.turn(g[3]) if call.every_state else None)
-        for order, g in zip(orders, call.by_direction(gs))
+        for order, g in zip(orders, call.split(gs))
     ]
     dh0, dc0, dZ, dY = run.bptt(incoming)
     gradients: list[Any] = []
-    for d, (order, inputs, needed) in enumerate(zip(orders, run.inputs, call.by_direction(needs))):
+    for d, (order, inputs, needed) in enumerate(zip(orders, run.inputs, call.split(needs))):
         need_states, (need_Wc, need_Wr, need_b, *need_br) = needed[1 : 1 + call.states], needed[1 + call.states :]
         labels, (T, B, I) = order.labels, inputs.xs.shape
         gradients.append(xp.matmul(dZ[d].reshape(T * B, -1), inputs.Wc).reshape(T, B, I) if needed[0] else None)
@@ -158,11 +141,7 @@ def run(
 
     With two cells the second reads backward; with one `backward` decides.
     """
-    assert backend.kernels is not None
     specs = tuple(spec for cell in cells if (spec := cell.kernel_spec()) is not None)
-    states = len(inputs[0][1])
-    lengths = None if lengths is None or lengths.full else lengths
-    steps = None if lengths is None else backend.from_numpy(lengths.host.astype(np.int32))
-    call = Call(plan, backend.kernels(), specs, states, backward, lengths, steps, every_state and states > 1)
+    call = Call(backend, plan, specs, len(inputs[0][1]), backward, lengths, every_state)
     row = [part for (xs, state), spec in zip(inputs, specs) for part in (xs, *state, *spec.weights())]
-    return call.by_direction(kernel_sequences(*row, call=call))
+    return call.split(kernel_sequences(*row, call=call))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,7 @@ from minigrad.engine.primitive import FUNCTION_OF, record
 from minigrad.engine.tape import Node
 
 from ..cells import Cell, Lengths
-from ..cells.cell import KernelSpec
-from ..cells.unroll import rule_through_graph, unroll
+from ..cells.directions import Directions
 from .library import library
 from .packed_weights import PackedWeights, packed_weights
 from .prepared_call import PreparedCall
@@ -34,49 +32,21 @@ PART = 4e6
 """Multiplications that are worth a thread of their own: about 80 µs."""
 
 
-class Directions:
-    """One or two cells, packed, and the options of one call; how their inputs lie in one row.
+class NativeCall(Directions):
+    """A call of one cell or two in C.
 
     Args:
-        specs, packed: of each cell.
-        states: arrays of the state.
-        backward: whether a single direction is read backward; of two, the second is.
-        lengths: None where nothing is padded.
-        every_state: whether every c(t) is wanted.
+        packed: the weights of each cell.
         saves: whether a backward pass may follow.
+        The others: see `Directions`.
     """
 
-    __slots__ = ("backward", "every_state", "lengths", "packed", "saves", "specs", "states")
-
-    def __init__(
-        self,
-        specs: Sequence[KernelSpec],
-        packed: Sequence[PackedWeights],
-        states: int,
-        backward: bool,
-        lengths: Lengths | None,
-        every_state: bool,
-        saves: bool,
-    ) -> None:
-        self.specs, self.packed, self.states, self.backward = specs, packed, states, backward
-        self.lengths, self.every_state, self.saves = lengths, every_state, saves
-
-    def reads_backward(self, direction: int) -> bool:
-        return self.backward or direction == 1
-
-    def every_output(self, outputs: Sequence[Any]) -> list[tuple[Any, bool]]:
-        """Of each direction every h(t) (T, B, P), and whether it is read backward: for `detect_anomaly`."""
-        return [(part[0], self.reads_backward(d)) for d, part in enumerate(self.split(outputs))]
-
-    def split(self, row: Sequence[Any]) -> list[Sequence[Any]]:
-        """A row of inputs, outputs or gradients, by direction."""
-        if len(self.specs) == 1:
-            return [row]
-        half = len(row) // 2
-        return [row[:half], row[half:]]
+    def __init__(self, packed: Sequence[PackedWeights], saves: bool, *options: Any) -> None:
+        super().__init__(*options)
+        self.packed, self.saves = packed, saves
 
 
-def run_forward(call: Directions, inputs: Sequence[Array]) -> tuple[list[Run], list[Array]]:
+def run_forward(call: NativeCall, inputs: Sequence[Array]) -> tuple[list[Run], list[Array]]:
     """Run the sequences; return what BPTT needs, and for each direction every h(t), the last state, every c(t)."""
     runs = []
     for d, (weights, row) in enumerate(zip(call.packed, call.split(inputs))):
@@ -98,7 +68,7 @@ def run_forward(call: Directions, inputs: Sequence[Array]) -> tuple[list[Run], l
 
 
 @mg.primitive_with_outputs
-def native_sequences(xp: Any, *inputs: Any, call: Directions) -> Any:
+def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
     """Sequences of one or two directions in C: for each every h(t) (T, B, P), the last state's arrays, and with
     `every_state` every c(t).
 
@@ -112,7 +82,7 @@ def native_sequences(xp: Any, *inputs: Any, call: Directions) -> Any:
 
     def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
         if isinstance(gs[0], Tensor):
-            return _through_graph(call, inputs, gs, needs)
+            return call.through_graph(inputs, gs, needs)
         with lock:  # two threads may go back through one graph
             return _bptt(runs, call, gs, needs)
 
@@ -155,32 +125,7 @@ def run_all(runs: list[Run], function: str) -> None:
         raise MemoryError(f"{function} of a sequence in C: no memory for its working arrays")
 
 
-def _through_graph(
-    call: Directions, inputs: Sequence[Any], gs: Sequence[Any], needs: Sequence[bool]
-) -> tuple[Any, ...]:
-    gradients: list[Any] = []
-    by_direction = zip(call.specs, *(call.split(row) for row in (inputs, gs, needs)))
-    for d, (spec, row, g, needed) in enumerate(by_direction):
-        steps = partial(_unrolled, call, spec, call.reads_backward(d))
-        gradients += (
-            rule_through_graph(steps, tuple(row), tuple(g), tuple(needed)) if any(needed) else [None] * len(row)
-        )
-    return tuple(gradients)
-
-
-def _unrolled(call: Directions, spec: KernelSpec, backward: bool, xs: Any, *inputs: Any) -> tuple[Tensor, ...]:
-    """What the compiled sequence returns, op by op."""
-    n = call.states
-    state, weights, shape = inputs[:n], inputs[n:], inputs[0].shape
-    if len(shape) == 3:  # of a single cell, as its caller holds it
-        state = tuple(part[0] for part in state)
-    outputs = unroll(spec.step, n, backward, xs, *state, *weights, lengths=call.lengths, every_state=call.every_state)
-    if len(shape) == 2:
-        return outputs
-    return outputs[0], *(part[None] for part in outputs[1 : 1 + n]), *outputs[1 + n :]
-
-
-def _bptt(runs: list[Run], call: Directions, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
+def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
     states, filled = call.states, []
     spent = [run for run in runs if run.holds_gradients]  # a second backward pass needs what the first replaced
     if spent:
@@ -230,21 +175,19 @@ def run_sequences(
         packed.append(packed_weights(vars(cell), compiled, spec.kind, weights, once))
         row += [xs, *state, *weights]
     saves = now.recording and any(getattr(part, "node", None) is not None for part in row)
-    if lengths is not None and lengths.full:
-        lengths = None
-    call = Directions(specs, packed, states, backward, lengths, every_state and states > 1, saves)
+    call = NativeCall(packed, saves, specs, states, backward, lengths, every_state)
     arrays = [getattr(part, "_array", part) for part in row]
     if now.observer is not None or (saves and len(set(map(id, arrays))) < len(arrays)):
-        return [tuple(part) for part in call.split(native_sequences(*row, call=call))]
+        return call.split(native_sequences(*row, call=call))
     if saves:
-        return [tuple(part) for part in call.split(_recorded(call, row, arrays, now.time_step))]
+        return call.split(_recorded(call, row, arrays, now.time_step))
     runs, value = run_forward(call, arrays)
-    if len(runs) == 1 and lengths is None and not runs[0].parts and not call.every_state:
+    if len(runs) == 1 and call.lengths is None and not runs[0].parts and not call.every_state:
         vars(cells[0])["_prepared_call"] = PreparedCall(cells[0], runs[0])
-    return [tuple(part) for part in call.split([Tensor(a) for a in value])]
+    return call.split([Tensor(a) for a in value])
 
 
-def _recorded(call: Directions, row: Sequence[Any], arrays: list[Any], time_step: int | None) -> tuple[Tensor, ...]:
+def _recorded(call: NativeCall, row: Sequence[Any], arrays: list[Any], time_step: int | None) -> tuple[Tensor, ...]:
     """What the operation `native_sequences` does, for inputs that have been checked: 10 µs less for each call."""
     value, saved, rules = FUNCTION_OF[native_sequences](np, *arrays, call=call)
     parents = [getattr(part, "node", None) for part in row]
