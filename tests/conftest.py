@@ -19,6 +19,7 @@ import minigrad as mg
 from minigrad.backend import BackendError, get_backend
 from minigrad.engine.primitive import REGISTRY
 from tests.support import native_library, strict_device
+from tests.support.browser import browser, open_page  # noqa: F401
 from tests.support.cuda_on_cpu.fixtures import compiled_kernels, kernels_anywhere, kernels_on_cpu, launch_settings  # noqa: F401
 
 hypothesis.settings.register_profile(
