@@ -52,6 +52,20 @@ def atomic_write(path: Path, keep_as: Path | None = None) -> Iterator[BinaryIO]:
             os.close(handle)
 
 
+def write_text(caller: str, argument: str, path: Path, text: str) -> None:
+    """Write a text file in UTF-8, or nothing.
+
+    Raises:
+        OSError: the file cannot be written; it names the caller, its argument and the path.
+    """
+    try:
+        with atomic_write(path) as file:
+            file.write(text.encode("utf-8", "replace"))  # half of a surrogate pair becomes a question mark
+    except OSError as error:
+        reason = f"{caller}: {argument}: nothing was written: {error.strerror or error}"
+        raise OSError(error.errno, reason, os.fspath(path)) from error
+
+
 def remove_drafts(path: Path) -> None:
     """Remove what killed processes left of their writes to `path`; only while nobody else writes there."""
     folder, name = os.path.split(os.path.realpath(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from .self_contained_page import package_text
 
 
 def layout_library() -> str:
@@ -17,4 +17,4 @@ def layout_library() -> str:
     Raises:
         FileNotFoundError: the file is missing from the installed package.
     """
-    return (resources.files(__package__) / "vendor" / "dagre.min.js").read_text(encoding="utf-8")
+    return package_text(__package__, "vendor/dagre.min.js")
