@@ -23,8 +23,9 @@ $(VENV)/.stamp-%: setup.cfg pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.stamp-examples            ## verify BPTT, train for about two minutes, sample, compare with baselines
 	$(BIN)/python examples/char_rnn.py --demo
 
+# With its compiled modules kept: the workers and hundreds of child processes would compile every module again.
 test: $(VENV)/.stamp-$(EXTRAS)           ## run the test suite
-	$(BIN)/python -m pytest -q -n 2 -m "not soak"
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not soak"
 
 autograd-sdist: $(VENV)/.stamp-$(EXTRAS) ## download autograd's own tests for `make test`; without a network they are skipped
 	@test -d $(VENV)/$(AUTOGRAD)/tests || { \

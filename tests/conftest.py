@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -94,17 +95,57 @@ def xp(request: pytest.FixtureRequest) -> Iterator[TestedBackend]:
         )
 
 
-def untested(skipped: Iterable[Any]) -> list[str]:
-    """Return one line for each missing backend or package, and for each other reason, with the number of tests."""
+BACKENDS = ("xp", "kernels_anywhere")
+"""The fixtures that run a test on several backends."""
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests on CuPy where there is none: to skip thousands one by one takes half a minute."""
+    left_out: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if "cupy" in [params.get(name) for name in BACKENDS] and (reason := missing("cupy")):
+            left_out[f"backend cupy: {reason}"] += 1
+        else:
+            kept.append(item)
+    items[:] = kept
+    config.stash[LEFT_OUT] = dict(left_out)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = dict(left_out)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let garbage collections in tests pass by what stays to the end: tens of thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker left out; every worker collects the same tests."""
+    if (left_out := getattr(node, "workeroutput", {}).get("left_out")) is not None:
+        node.config.stash[LEFT_OUT] = left_out
+
+
+def untested(skipped: Iterable[Any], left_out: Mapping[str, int]) -> list[str]:
+    """Return one line for each missing backend or package, and for each other reason, with the number of tests.
+
+    `left_out` has the reasons and numbers of tests that were not even skipped.
+    """
     counts: Counter[tuple[str, str, str]] = Counter()
-    for nodeid, reason in {(report.nodeid, _reason(report)) for report in skipped}:
+    reasons = [(*what, 1) for what in {(report.nodeid, _reason(report)) for report in skipped}]
+    for nodeid, reason, n in [*reasons, *(("::", reason, n) for reason, n in left_out.items())]:
         what = "tests" if "::" in nodeid else "test files"
         if match := re.fullmatch(r"backend (\w+): (.*)", reason):
-            counts[f"{match[1]}", what, f"skipped, {match[2]}"] += 1
+            counts[f"{match[1]}", what, f"skipped, {match[2]}"] += n
         elif match := re.search(r"could not import '([\w.]+)'", reason):
-            counts[f"{match[1]} missing", what, "skipped"] += 1
+            counts[f"{match[1]} missing", what, "skipped"] += n
         else:
-            counts["other", what, f"skipped: {reason}"] += 1
+            counts["other", what, f"skipped: {reason}"] += n
     return [f"{who}: {n} {what if n > 1 else what[:-1]} {why}" for (who, what, why), n in sorted(counts.items())]
 
 
@@ -114,8 +155,8 @@ def _reason(report: Any) -> str:
     return text.removeprefix("Skipped: ").splitlines()[0]
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    lines = untested(terminalreporter.stats.get("skipped", []))
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    lines = untested(terminalreporter.stats.get("skipped", []), config.stash.get(LEFT_OUT, {}))
     terminalreporter.section("not tested here")
     for line in lines or ["nothing: every backend and every oracle was there"]:
         terminalreporter.line(line)
