@@ -1,0 +1,105 @@
+"""html_page puts a recording into one HTML page: a head in JSON, and arrays that the page decodes when it shows them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from .equations import explained
+from .recording import Pool, Recording
+
+Array = Any
+SCRIPTS = ("numbers.js", "net.js", "arrows.js", "details.js", "pools.js", "heat_map.js", "player.js")
+"""The page's programs, in the order in which they run."""
+
+
+class _Arrays:
+    """Arrays as elements of the page, each with a number."""
+
+    def __init__(self) -> None:
+        self.elements: list[str] = []
+
+    def add(self, array: Array | None) -> int | None:
+        """Take an array in, and return its number; None for None."""
+        if array is None:
+            return None
+        a = np.asarray(array)
+        if a.dtype.kind in "iub":
+            a = a.astype("<i4")
+        elif a.dtype.itemsize < 4:
+            a = a.astype("<f4")  # a float16 is exact in it
+        else:
+            a = a.astype("<f4" if a.dtype.itemsize == 4 else "<f8")
+        kind, number = {"i4": "Int32", "f4": "Float32", "f8": "Float64"}[a.dtype.str[1:]], len(self.elements)
+        text = base64.b64encode(np.ascontiguousarray(a).tobytes()).decode("ascii")
+        shape = ",".join(map(str, a.shape))
+        self.elements.append(
+            f'<script type="application/octet-stream" id="a{number}" data-kind="{kind}" data-shape="{shape}">'
+            f"{text}</script>"
+        )
+        return number
+
+
+def html_page(recording: Recording, title: str, model: str) -> bytes:
+    """Return the page; `title` and `model` are shown as text, whatever they contain."""
+    arrays = _Arrays()
+    head = json.dumps(_head(recording, title, model, arrays), ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":  # no text can end the element that holds it
+        head = head.replace(character, f"\\u{ord(character):04x}")
+    files = resources.files(__package__) / "page"
+    read = {name: (files / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
+    parts = {
+        "TITLE": html.escape(title),
+        "STYLE": read["page.css"],
+        "HEAD": head,
+        "ARRAYS": "\n".join(arrays.elements),
+        "SCRIPT": "\n".join(read[name] for name in SCRIPTS),
+    }
+    pieces = read["page.html"].split("@@")  # text and names of parts in turn
+    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)).encode()
+
+
+def _head(recording: Recording, title: str, model: str, arrays: _Arrays) -> dict[str, Any]:
+    net, loss = recording.unrolled, recording.loss
+    lanes = []
+    for lane in net.lanes:
+        quantities = []
+        for quantity in lane.quantities:
+            values = recording.values[lane.name, quantity.name]
+            quantities.append({
+                "name": quantity.name, "blocks": list(quantity.blocks), "columns": values.columns,
+                "values": arrays.add(values.values), "gradients": arrays.add(values.gradients),
+                "start": arrays.add(values.start),
+            })  # fmt: skip
+        lanes.append({
+            "name": lane.name, "kind": lane.kind, "level": lane.level, "parameters": lane.parameters,
+            "quantities": quantities, "explained": explained(lane.cell, lane.name),
+        })  # fmt: skip
+    return {
+        "title": title, "model": model, "dtype": str(net.output.dtype),
+        "batch": int(net.output.shape[1]),
+        "loss": {"name": loss.name, "value": arrays.add(np.asarray(loss.value).reshape(1)), "terms": arrays.add(loss.terms)},
+        "outputs": net.output_columns,
+        "columns": [{"label": c.label, "part": c.part} for c in net.columns],
+        "lanes": lanes,
+        "arrows": [a._asdict() for a in net.arrows],
+        "order": arrays.add(np.asarray(recording.order)),
+        "pools": [_pool(pool, net.lanes, arrays) for pool in recording.pools],
+        "lossColumns": recording.loss_columns,
+        "attention": None if recording.attention is None else [arrays.add(a) for a in recording.attention],
+        "notes": recording.notes,
+    }  # fmt: skip
+
+
+def _pool(pool: Pool, lanes: Any, arrays: _Arrays) -> dict[str, Any]:
+    owner = next((k for k, lane in enumerate(lanes) if pool.name in lane.parameters), None)
+    return {
+        "name": pool.name, "shape": list(pool.total.shape), "lane": owner,
+        "total": arrays.add(pool.total), "norms": arrays.add(pool.norms), "running": arrays.add(pool.running),
+        "full": arrays.add(pool.full), "lags": arrays.add(pool.lags.astype("<f4")),
+    }  # fmt: skip

@@ -1,0 +1,88 @@
+// details.js tells everything about one step: shapes, numbers, equations and the reference BPTT's lines.
+const detailsPlace = document.getElementById("details");
+const ROWS = 16;
+let opened = false;
+
+function drawDetails(step) {
+  detailsPlace.replaceChildren();
+  if (step === null) {
+    detailsPlace.append(
+      element("h2", { textContent: "Nothing computed yet" }),
+      element("p", { textContent: "Press → or Play. Point at a step of the network, or reach it with Tab, to see its numbers, equations and the line of code that computes it." }),
+    );
+    return;
+  }
+  const { lane, column } = step, entry = LANES[lane];
+  const heading = element("h2", { textContent: `${entry.name} at ${HEAD.columns[column].label}` });
+  detailsPlace.append(heading);
+  if (HEAD.columns[column].part) detailsPlace.append(element("p", { className: "hint", textContent: HEAD.columns[column].part }));
+  const forward = isForward(lane, column), backward = isBackward(lane, column);
+  detailsPlace.append(element("p", { className: "hint", textContent: backward
+    ? "Its gradient is complete: all that depends on it has been visited."
+    : forward ? "Computed; its gradient comes in the backward pass." : "Not computed yet." }));
+  for (const quantity of entry.quantities) drawQuantity(quantity, column, forward, backward);
+  drawEquations(entry, column, backward);
+  drawOwnShares(entry, column, backward);
+}
+
+function drawQuantity(quantity, column, forward, backward) {
+  if (!quantity.columns.includes(column)) return;
+  const values = numbersAt(quantity, column, "values"), gradients = numbersAt(quantity, column, "gradients");
+  const symbol = `${quantity.name}(${time(column)})`;
+  const title = element("h3", { textContent: symbol });
+  title.append(element("span", { className: "hint", textContent: `  ${HEAD.batch} × ${values.length}, ${HEAD.dtype}` }));
+  detailsPlace.append(title);
+  if (!forward) return;
+  const table = element("table", { className: "numbers" });
+  table.dataset.quantity = quantity.name;
+  const head = element("tr", {}, element("th", { textContent: "unit" }), element("th", { textContent: symbol }));
+  if (gradients) head.append(element("th", { textContent: `${gradientName(quantity.name)}(${time(column)})` }));
+  table.append(element("thead", {}, head));
+  const body = element("tbody"), count = opened ? values.length : Math.min(ROWS, values.length);
+  const per = quantity.blocks.length ? values.length / quantity.blocks.length : values.length;
+  for (let k = 0; k < count; k++) {
+    const unit = quantity.blocks.length ? `${quantity.blocks[Math.floor(k / per)]} ${k % per}` : String(k);
+    const row = element("tr", {}, element("td", { textContent: unit }), numberCell(values[k], "value"));
+    if (gradients) row.append(backward ? numberCell(gradients[k], "gradient") : element("td", { className: "number", textContent: "·" }));
+    body.append(row);
+  }
+  table.append(body);
+  detailsPlace.append(element("div", { className: "values" }, table));
+  if (values.length > ROWS) {
+    const more = element("button", { type: "button", textContent: opened ? "Fewer" : `All ${values.length} numbers` });
+    more.onclick = () => { opened = !opened; drawDetails(shownStep()); };
+    detailsPlace.append(more);
+  }
+}
+
+function numberCell(v, kind) {
+  const cell = element("td", { className: `number ${kind}`, textContent: short(v), title: full(v) });
+  cell.dataset.value = full(v);
+  return cell;
+}
+
+function drawEquations(entry, column, backward) {
+  const chosen = entry.explained.filter((line) => line.backward === backward);
+  if (!chosen.length) return;
+  detailsPlace.append(element("h3", { textContent: backward ? "Back" : "Forward" }));
+  for (const line of chosen) {
+    const place = element("div", { className: line.backward ? "equation backward" : "equation" });
+    place.innerHTML = line.math; // made by the program that wrote the page, from its own equations
+    if (line.code) place.append(element("code", { textContent: `${line.file}:${line.number}  ${line.code}` }));
+    detailsPlace.append(place);
+  }
+}
+
+// What this step adds to each parameter's pool.
+function drawOwnShares(entry, column, backward) {
+  const own = HEAD.pools.filter((pool) => entry.parameters.includes(pool.name));
+  if (!own.length || !backward) return;
+  detailsPlace.append(element("h3", { textContent: "Into the pools" }));
+  const table = element("table"), body = element("tbody");
+  for (const pool of own) {
+    body.append(element("tr", {}, element("td", { textContent: `+ d${pool.name}` }),
+      element("td", { className: "hint", textContent: pool.shape.join(" × ") }), numberCell(arrayOf(pool.norms).data[column], "share")));
+  }
+  table.append(body);
+  detailsPlace.append(table);
+}

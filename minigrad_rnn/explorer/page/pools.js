@@ -1,0 +1,131 @@
+// pools.js shows each shared parameter's gradient pool as it grows, contribution by contribution.
+const poolsPlace = document.getElementById("pools"), matrixPlace = document.getElementById("pool-matrix");
+const logarithmic = document.getElementById("log");
+const POOLS = HEAD.pools;
+
+// Whether the contribution of this column is in the pool by now; the last row holds what no time step contributed.
+function isPooled(pool, row) {
+  const C = HEAD.columns.length;
+  if (row === C) return player.frame === 2 * COUNT;
+  return pool.lane === null ? player.frame === 2 * COUNT : isBackward(pool.lane, row);
+}
+
+// The row that came in last, or null.
+function latestRow(pool) {
+  let found = null, best = Infinity;
+  const C = HEAD.columns.length, norms = arrayOf(pool.norms).data;
+  if (player.frame === 2 * COUNT && norms[C] > 0) return C;
+  if (pool.lane === null) return null;
+  for (const [column, k] of rank[pool.lane]) if (k < best && isBackward(pool.lane, column)) { best = k; found = column; }
+  return found;
+}
+
+function makePools() {
+  POOLS.forEach((pool, k) => {
+    const button = element("button", { type: "button", className: "pool" });
+    button.dataset.pool = pool.name;
+    button.append(element("span", { className: "line" },
+      element("b", { textContent: pool.name }), element("span", { className: "hint", textContent: pool.shape.join(" × ") || "scalar" }),
+      element("span", { className: "hint sum" })));
+    button.insertAdjacentHTML("beforeend", '<svg preserveAspectRatio="none" aria-hidden="true"></svg>');
+    button.onclick = () => { player.pool = k; drawPools(); };
+    poolsPlace.append(button);
+  });
+}
+
+function drawPools() {
+  POOLS.forEach((pool, k) => {
+    const button = poolsPlace.children[k], norms = arrayOf(pool.norms).data;
+    const rows = norms[norms.length - 1] > 0 ? norms.length : norms.length - 1;
+    const inside = [];
+    for (let row = 0; row < norms.length; row++) if (isPooled(pool, row)) inside.push(row);
+    const latest = latestRow(pool);
+    const norm = latest === null ? 0 : arrayOf(pool.running).data[latest];
+    button.setAttribute("aria-pressed", String(player.pool === k));
+    const sum = button.querySelector(".sum");
+    const counted = Math.min(inside.length, rows);
+    sum.textContent = `‖pool‖ = ${short(norm)} after ${counted} of ${rows}`;
+    sum.dataset.value = full(norm);
+    drawPoolBars(button.querySelector("svg"), norms, rows, new Set(inside), latest);
+  });
+  drawMatrices();
+}
+
+function drawPoolBars(svg, norms, rows, inside, latest) {
+  const bins = Math.min(rows, 150), per = rows / bins, most = Math.max(...norms.subarray(0, rows), 1e-300);
+  svg.setAttribute("viewBox", `0 0 ${bins * 10} 42`);
+  const parts = [];
+  for (let k = 0; k < bins; k++) {
+    let v = 0, filled = false, now = false;
+    for (let row = Math.floor(k * per); row < Math.floor((k + 1) * per); row++) {
+      v = Number.isNaN(norms[row]) ? most : Math.max(v, norms[row]);
+      filled ||= inside.has(row);
+      now ||= row === latest;
+    }
+    const tall = logarithmic.checked ? (v > 0 ? Math.max(0, 40 * (1 + Math.log10(v / most) / 12)) : 0) : 40 * v / most;
+    const kind = now ? "latest" : filled ? "in" : "waiting";
+    parts.push(`<rect class="${kind}" vector-effect="non-scaling-stroke" x="${k * 10 + 1}" y="${41 - tall}" width="8" height="${Math.max(tall, v > 0 ? 0.7 : 0)}"/>`);
+  }
+  svg.innerHTML = parts.join("");
+}
+
+// The chosen parameter's last contribution and pool, number by number.
+function drawMatrices() {
+  const pool = POOLS[player.pool];
+  matrixPlace.replaceChildren();
+  if (!pool) return;
+  matrixPlace.append(element("h3", { textContent: `d${pool.name}` }));
+  const latest = latestRow(pool), total = arrayOf(pool.total).data;
+  if (pool.full === null) {
+    const done = POOLS.length && player.frame === 2 * COUNT;
+    matrixPlace.append(element("p", { className: "hint", textContent:
+      "The page holds the norms of this parameter's contributions, and the pool when it is complete: the contributions themselves would be too large." }));
+    if (done) matrixPlace.append(element("div", { className: "matrices" }, matrix("the pool, complete", total, pool.shape)));
+    return;
+  }
+  if (latest === null) {
+    matrixPlace.append(element("p", { className: "hint", textContent: "The pool is empty until the backward pass reaches this parameter." }));
+    return;
+  }
+  const sum = new Float64Array(total.length), rows = HEAD.columns.length + 1;
+  let complete = true;
+  for (let row = 0; row < rows; row++) {
+    if (isPooled(pool, row)) rowOf(pool.full, row).forEach((v, k) => { sum[k] += v; });
+    else if (arrayOf(pool.norms).data[row] !== 0) complete = false;
+  }
+  const label = latest === HEAD.columns.length ? "outside the time steps" : HEAD.columns[latest].label;
+  matrixPlace.append(element("div", { className: "matrices" },
+    matrix(`last contribution, ${label}`, rowOf(pool.full, latest), pool.shape),
+    matrix(complete ? "the pool, complete" : "the pool so far", complete ? total : sum, pool.shape)));
+}
+
+// Numbers as squares: their area is the size, a filled one is positive, a hollow one negative.
+function matrix(title, numbers, shape) {
+  const columns = shape.length > 1 ? shape[shape.length - 1] : numbers.length;
+  const rows = Math.max(1, numbers.length / columns);
+  const cell = Math.max(3, Math.min(16, Math.floor(300 / columns), Math.floor(260 / rows)));
+  const canvas = element("canvas", { width: columns * cell * 2, height: rows * cell * 2 });
+  canvas.style.width = `${columns * cell}px`;
+  const ink = canvas.getContext("2d"), style = getComputedStyle(document.body);
+  let most = 0;
+  for (const v of numbers) if (Number.isFinite(v)) most = Math.max(most, Math.abs(v));
+  ink.fillStyle = ink.strokeStyle = style.color;
+  numbers.forEach((v, k) => {
+    const side = Number.isFinite(v) ? (most ? Math.sqrt(Math.abs(v) / most) : 0) * (cell * 2 - 2) : cell * 2 - 2;
+    const left = (k % columns) * cell * 2 + cell - side / 2, top = Math.floor(k / columns) * cell * 2 + cell - side / 2;
+    if (!Number.isFinite(v)) ink.fillText("×", left, top + side);
+    else if (v > 0) ink.fillRect(left, top, side, side);
+    else if (side > 4) { ink.lineWidth = 1.5; ink.strokeRect(left + 1, top + 1, side - 2, side - 2); }
+    else if (side > 0) { ink.globalAlpha = 0.45; ink.fillRect(left, top, side, side); ink.globalAlpha = 1; }
+  });
+  const figure = element("figure", {}, element("figcaption", { textContent: `${title}; largest ${short(most)}` }), canvas);
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${title}, ${shape.join(" by ")}, filled squares are positive, hollow ones negative`);
+  canvas.onpointermove = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const i = Math.floor((event.clientY - box.top) / box.height * rows), j = Math.floor((event.clientX - box.left) / box.width * columns);
+    canvas.title = `[${shape.length > 1 ? `${i}, ${j}` : j}] = ${full(numbers[i * columns + j])}`;
+  };
+  return figure;
+}
+logarithmic.onchange = drawPools;

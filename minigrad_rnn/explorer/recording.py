@@ -1,0 +1,195 @@
+"""Recording holds the numbers of a model's forward and backward pass as arrays; `record` runs the backward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.engine.hooks import Handle
+
+from .unrolled import Quantity, Spot, Unrolled
+
+Array = Any
+UNLABELLED = -1
+"""The row of what contributed outside any time step, such as a learned h(−1): the last one."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The divergence of the outputs: its value, the part of each output (n,), or None, and dY (n, B, O)."""
+
+    name: str
+    value: Array
+    terms: Array | None
+    dY: Tensor
+
+
+@dataclass
+class Values:
+    """A quantity's values and gradients (steps, B, n) in the order of `columns`; None where there are none."""
+
+    columns: list[int]
+    values: Array
+    gradients: Array | None
+    start: Array | None
+
+
+@dataclass
+class Pool:
+    """What a parameter's uses contributed, by column; the last row is what no time step contributed.
+
+    norms, running: ‖contribution‖ of each column, and ‖pool‖ after it in the order of the backward pass; (C + 1,).
+    full: the contributions themselves (C + 1, *shape), or None where they would be too large.
+    lags: ‖contribution‖ by the column of the loss term, for those in `Recording.loss_columns`, and by column.
+    """
+
+    name: str
+    total: Array
+    norms: Array
+    running: Array
+    full: Array | None
+    lags: Array
+
+
+@dataclass
+class Recording:
+    """All numbers that a page shows."""
+
+    unrolled: Unrolled
+    loss: Loss
+    order: list[tuple[int, int]]
+    """(lane, column) in the order of the forward pass; the backward pass goes through it from the end."""
+    values: dict[tuple[str, str], Values]
+    """By the names of the lane and the quantity."""
+    pools: list[Pool]
+    loss_columns: list[int]
+    attention: tuple[Array, Array | None] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_bytes: int, loss_terms: int) -> Recording:
+    """Run the backward passes and collect every number.
+
+    Args:
+        full_bytes: up to how many bytes of contributions are kept in full, the smallest parameters' first.
+        loss_terms: for how many of the outputs, at most, the backward pass is repeated with that loss term alone.
+    """
+    output, names = unrolled.output, list(unrolled.parameters)
+    inputs = [unrolled.parameters[name] for name in names]
+    spots = [spot for lane in unrolled.lanes for q in lane.quantities for spot in (*q.spots.values(), q.start) if spot]
+    gradients, handles = _watch([spot.tensor for spot in spots])
+    book = mg.ledger(output, inputs, loss.dY, retain_graph=True)
+    for handle in handles:
+        handle.remove()
+    values = {
+        (lane.name, q.name): _values(q, gradients) for lane in unrolled.lanes for q in lane.quantities
+    }
+    totals = mg.gradients([output], inputs, [loss.dY], retain_graph=True, allow_unused=True)
+    C = len(unrolled.columns)
+    room = full_bytes
+    keep = set()
+    for name, x in sorted(unrolled.parameters.items(), key=lambda item: item[1].size):
+        room -= (C + 1) * x.size * x.dtype.itemsize
+        if room < 0:
+            break
+        keep.add(name)
+    visited = _visits(unrolled, order)
+    pools = []
+    for name, x, total in zip(names, inputs, totals):
+        if total is not None:
+            by_step = {t: g.numpy() for t, g in book.by_time_step(x).items()}
+            pools.append(_pool(name, total.numpy(), by_step, C, visited.get(name, []), name in keep))
+    inputs = [x for x, total in zip(inputs, totals) if total is not None]
+    rows = _chosen(len(unrolled.output_columns), loss_terms)
+    for row in rows:
+        seed = np.zeros(output.shape, output.dtype)
+        seed[row] = loss.dY.numpy()[row]
+        part = mg.ledger(output, inputs, mg.tensor(seed, backend=output.backend), retain_graph=True)
+        for pool, x in zip(pools, inputs):
+            line = np.zeros(C + 1)
+            for t, g in part.by_time_step(x).items():
+                line[UNLABELLED if t is None else t] = _norm(g.numpy())
+            pool.lags = np.vstack([pool.lags, line])
+    return Recording(
+        unrolled, loss, order, values, pools, [unrolled.output_columns[row] for row in rows], None, unrolled.notes
+    )
+
+
+def _watch(tensors: Sequence[Tensor]) -> tuple[dict[int, Array], list[Handle]]:
+    """Let the backward pass put the gradient of each tensor on the tape into a dictionary, by serial number."""
+    gradients: dict[int, Array] = {}
+    handles, seen = [], set()
+    for x in tensors:
+        if x.node is None or x.node.serial in seen:
+            continue
+        serial = x.node.serial
+        seen.add(serial)
+
+        def keep(g: Tensor, serial: int = serial) -> None:
+            gradients[serial] = g.numpy().copy()
+
+        handles.append(x.register_hook(keep))
+    return gradients, handles
+
+
+def _values(quantity: Quantity, gradients: dict[int, Array]) -> Values:
+    columns = sorted(quantity.spots)
+    spots = [quantity.spots[column] for column in columns]
+    values = np.stack([_at(spot, spot.tensor.numpy()) for spot in spots])
+    found = [None if s.tensor.node is None else gradients.get(s.tensor.node.serial) for s in spots]
+    grads = None
+    if any(g is not None for g in found):
+        rows = [np.zeros_like(v) if g is None else _at(s, g) for s, g, v in zip(spots, found, values)]
+        grads = np.stack(rows)
+    start = None if quantity.start is None else _at(quantity.start, quantity.start.tensor.numpy())
+    return Values(columns, values, grads, start)
+
+
+def _at(spot: Spot, array: Array) -> Array:
+    array = array if spot.index is None else array[spot.index]
+    return array.reshape(len(array), -1)
+
+
+def _visits(unrolled: Unrolled, order: list[tuple[int, int]]) -> dict[str, list[int]]:
+    """For each parameter the columns at which the backward pass comes to its lane, in its order."""
+    visits: dict[str, list[int]] = {}
+    for lane, column in reversed(order):
+        for name in unrolled.lanes[lane].parameters:
+            visits.setdefault(name, []).append(column)
+    return visits
+
+
+def _pool(
+    name: str, total: Array, by_step: dict[int | None, Array], C: int, visited: list[int], keep: bool
+) -> Pool:
+    norms, running = np.zeros(C + 1), np.zeros(C + 1)
+    full = np.zeros((C + 1, *total.shape), total.dtype) if keep else None
+    sum_so_far = np.zeros(total.shape, np.float64)
+    rest = [t for t in by_step if t not in visited]
+    for t in (*visited, *rest):
+        row = UNLABELLED if t is None else t
+        if t in by_step:
+            sum_so_far = sum_so_far + by_step[t]
+            norms[row] = _norm(by_step[t])
+            if full is not None:
+                full[row] = by_step[t]
+        running[row] = _norm(sum_so_far)
+    return Pool(name, total, norms, running, full, np.zeros((0, C + 1)))
+
+
+def _norm(a: Array) -> float:
+    """The Euclidean norm; NaN or infinite where a number is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.sqrt(np.sum(np.square(np.asarray(a, np.float64)))))
+
+
+def _chosen(n: int, most: int) -> list[int]:
+    """All of n rows, or `most` of them at equal distances, the last among them."""
+    if n <= most:
+        return list(range(n))
+    return sorted({round(k * (n - 1) / (most - 1)) for k in range(most)}) if most > 1 else [n - 1]

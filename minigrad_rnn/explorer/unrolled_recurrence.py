@@ -1,0 +1,187 @@
+"""unrolled_recurrence runs a recurrence op by op, alone or under a readout, and names what each step computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import minigrad as mg
+from minigrad import Tensor, nn
+
+from ..cells import Cell, GRUCell, LSTMCell, RNNCell
+from ..cells.lstm import STANDARD
+from ..networks.recurrence import Recurrence
+from ..seq2seq.io_shapes import ManyToMany, ManyToOne, parts_of, top_rows
+from .operation_log import Operation, OperationLog, named
+from .unrolled import Arrow, Column, Lane, Quantity, Spot, Unrolled
+
+
+class CellStep(NamedTuple):
+    """One call of a cell's `step`: the state before and after, and the operations in between."""
+
+    before: tuple[Tensor, ...]
+    after: tuple[Tensor, ...]
+    operations: list[Operation]
+
+
+def record_steps(net: Recurrence, log: OperationLog, column: Callable[[str, int], int]) -> dict[str, list[CellStep]]:
+    """Let each cell of `net` note its steps, in the order in which they run.
+
+    `column(cell's name, number of the call)` is the time step under which the step's operations are recorded.
+    """
+    return {name: _record_cell(name, getattr(net, name), log, column) for name in net.cell_names}
+
+
+def _record_cell(
+    name: str, cell: Cell, log: OperationLog, column: Callable[[str, int], int]
+) -> list[CellStep]:
+    steps: list[CellStep] = []
+    original = cell.step
+
+    def step(x: Any, state: tuple[Tensor, ...], h: Any) -> Any:
+        first = len(log.operations)
+        with mg.time_step(column(name, len(steps))):
+            new = original(x, state, h)
+        after = new if isinstance(new, tuple) else (new,)
+        steps.append(CellStep(tuple(state), after, log.operations[first:]))
+        return new
+
+    vars(cell)["step"] = step  # this copy of the cell alone
+    return steps
+
+
+def inner_values(cell: Cell, step: CellStep) -> dict[str, tuple[Tensor, tuple[str, ...]]]:
+    """The values inside a step that have a name in its equations, and the names of their blocks of rows."""
+    operations = step.operations
+    found: dict[str, tuple[Tensor, tuple[str, ...]]] = {}
+    if isinstance(cell, RNNCell):
+        found["z"] = named(operations, "linear_sum")[0], ()
+    elif isinstance(cell, LSTMCell):
+        found["z"] = named(operations, "linear_sum")[0], ("i", "f", "g", "o")
+        if cell.gate_options == STANDARD:
+            (i, f, o), g = named(operations, "sigmoid"), named(operations, "tanh")[0]
+            found |= {gate: (value, ()) for gate, value in zip("ifgo", (i, f, g, o))}
+    elif isinstance(cell, GRUCell) and named(operations, "sigmoid") and named(operations, "tanh"):
+        gates, n = named(operations, "sigmoid")[0], named(operations, "tanh")[0]
+        adds = [operation for operation in operations if operation.name == "add"]
+        found["z_rz"] = adds[0].result, ("r", "z")
+        found["z_n"] = adds[1].result, ()
+        found |= {"rz": (gates, ("r", "z")), "n": (n, ())}
+    return found
+
+
+def cell_lane(
+    net: Recurrence, name: str, label: str, level: int, steps: Sequence[CellStep], columns: Sequence[int], prefix: str
+) -> Lane:
+    """The lane of one cell, whose k-th step stands in column `columns[k]`."""
+    cell: Cell = getattr(net, name)
+    values: dict[str, Quantity] = {}
+    for column, step in zip(columns, steps):
+        inner = inner_values(cell, step)
+        states = {part: (value, ()) for part, value in zip(cell.state_names[::-1], step.after[::-1])}
+        for part, (value, blocks) in (inner | states).items():
+            values.setdefault(part, Quantity(part, {}, blocks)).spots[column] = Spot(value)
+    for part, value in zip(cell.state_names, steps[0].before):
+        values[part].start = Spot(value)
+    own = [f"{prefix}{name}.{short}" for short, _ in cell.named_parameters()]
+    return Lane(label, "hidden", cell_kind(cell), level, list(values.values()), own)
+
+
+def cell_kind(cell: Cell) -> str:
+    """The name of the cell's equations."""
+    if isinstance(cell, GRUCell):
+        return "gru" if cell.reset_after else "gru_reset_first"
+    kinds = {RNNCell: "rnn", LSTMCell: "lstm"}
+    return next((kind for known, kind in kinds.items() if isinstance(cell, known)), "cell")
+
+
+def recurrence_lanes(
+    net: Recurrence, steps: dict[str, list[CellStep]], first_column: int, T: int, source: str, prefix: str, level: int
+) -> tuple[list[Lane], list[Arrow], list[str]]:
+    """The lanes and arrows of all cells above lane `source`, and the lanes of the top layer.
+
+    Lanes are called after the cells, with `prefix` before them; the first one stands at `level`.
+    """
+    lanes: list[Lane] = []
+    arrows: list[Arrow] = []
+    below = [source]
+    for block in net.blocks:
+        tops = []
+        for stack in block:
+            reads = below
+            for name in stack:
+                cell: Cell = getattr(net, name)
+                columns = list(range(first_column, first_column + T))
+                lag = -1 if name.startswith("backward") else 1
+                label = f"{prefix}{name}"
+                lanes.append(
+                    cell_lane(net, name, label, level, steps[name], columns[::lag], prefix)
+                )
+                level += 1
+                arrows += [Arrow(lane, label, 0, f"{label}.Wc") for lane in reads]
+                arrows.append(Arrow(label, label, lag, f"{label}.Wr", carries="h"))
+                arrows += [Arrow(label, label, lag, "", "copy", carries=part) for part in cell.state_names[1:]]
+                reads = [label]
+            tops.append(reads[0])
+        below = tops
+    return lanes, arrows, below
+
+
+def unrolled_recurrence(model: nn.Module, xs: Tensor, state: Any) -> Unrolled:
+    """Run `model`, a copy that may be changed: a `Recurrence`, `ManyToMany` or `ManyToOne`; xs (T, B, I) is a leaf."""
+    net: Recurrence = model if isinstance(model, Recurrence) else model.recurrence
+    net.impl, net.batch_first = "graph", False
+    T, B = xs.shape[:2]
+    prefix = "" if net is model else "recurrence."
+    columns = [Column(f"t = {t}") for t in range(T)]
+
+    def column(name: str, call: int) -> int:
+        return T - 1 - call if name.startswith("backward") else call
+
+    log = OperationLog()
+    with log:
+        steps = record_steps(net, log, column)
+        hs, final = net(xs, state)
+        output, output_columns, above = _read_out(model, hs, final, T)
+    lanes, arrows, tops = recurrence_lanes(net, steps, 0, T, "x", prefix, 1)
+    rows = Lane("x", "input", "input", 0, [Quantity("x", {t: Spot(xs, t) for t in range(T)})])
+    parameters = dict(model.named_parameters())
+    top = Lane("Y", "output", "", len(lanes) + 1, [])
+    top.quantities = [Quantity("Y", {t: Spot(output, k) for k, t in enumerate(output_columns)})]
+    if isinstance(model, Recurrence):
+        top.cell = "merge" if len(tops) > 1 else "state_output"
+        arrows += [Arrow(lane, "Y", 0, "", "copy") for lane in tops]
+    else:
+        top.cell, top.parameters = "readout", [name for name in parameters if name.startswith("readout.")]
+        weight = next((name for name in top.parameters if parameters[name].ndim == 2), "")
+        arrows += above(tops, weight)
+    return Unrolled(columns, [rows, *lanes, top], arrows, output, output_columns, parameters)
+
+
+def _read_out(model: Any, hs: Tensor, final: Any, T: int) -> tuple[Tensor, list[int], Callable[..., list[Arrow]]]:
+    """Y (n, B, O), its columns, and a function that returns the arrows into it."""
+    if isinstance(model, Recurrence):
+        return hs, list(range(T)), lambda tops, weight: []
+    if isinstance(model, ManyToMany):
+        ys = []
+        for t in range(T):  # step by step, so that each step's share of the readout's gradient has its label
+            with mg.time_step(t):
+                ys.append(model.readout(hs[t]))
+        return mg.stack(ys), list(range(T)), lambda tops, weight: [Arrow(lane, "Y", 0, weight) for lane in tops]
+    assert isinstance(model, ManyToOne)
+    net = model.recurrence
+    with mg.time_step(T - 1):
+        if model.pool == "last":
+            h = parts_of(final)[0]
+            pooled = net.merge_directions([h[row] for row in top_rows(net)])
+        else:
+            pooled = model._over_time(hs, None)
+        y = model.readout(pooled)
+
+    def arrows(tops: list[str], weight: str) -> list[Arrow]:
+        if model.pool != "last":
+            return [Arrow(lane, "Y", 0, weight, only=(t, T - 1)) for lane in tops for t in range(T)]
+        ends = [0 if "backward" in lane else T - 1 for lane in tops]
+        return [Arrow(lane, "Y", 0, weight, only=(end, T - 1)) for lane, end in zip(tops, ends)]
+
+    return y[None], [T - 1], arrows
