@@ -19,9 +19,7 @@ Array = Any
 REDUCTIONS = ("mean", "sum")
 
 
-def divergence_gradient(
-    loss: str | Callable[..., Tensor] | None, output: Tensor, targets: Any, reduction: str
-) -> Loss:
+def divergence_gradient(loss: str | Callable[..., Tensor] | None, output: Tensor, targets: Any, reduction: str) -> Loss:
     """Return the divergence of `output` (n, B, O) from `targets`, (n, B) whole numbers or (n, B, O).
 
     Args:

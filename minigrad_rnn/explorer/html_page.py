@@ -1,14 +1,13 @@
-"""html_page puts a recording into one HTML page: a head in JSON, and arrays that the page decodes when it shows them."""
+"""html_page puts a recording into one page: a head in JSON, and arrays that the page decodes when it shows them."""
 
 from __future__ import annotations
 
 import base64
-import html
-import json
-from importlib import resources
 from typing import Any
 
 import numpy as np
+
+from minigrad.debug.visualize.self_contained_page import one_line, package_text, self_contained_page
 
 from .equations import explained
 from .recording import Pool, Recording
@@ -45,23 +44,18 @@ class _Arrays:
         return number
 
 
-def html_page(recording: Recording, title: str, model: str) -> bytes:
+def html_page(recording: Recording, title: str, model: str) -> str:
     """Return the page; `title` and `model` are shown as text, whatever they contain."""
     arrays = _Arrays()
-    head = json.dumps(_head(recording, title, model, arrays), ensure_ascii=False, allow_nan=False)
-    for character in "<>&\u2028\u2029":  # no text can end the element that holds it
-        head = head.replace(character, f"\\u{ord(character):04x}")
-    files = resources.files(__package__) / "page"
-    read = {name: (files / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
-    parts = {
-        "TITLE": html.escape(title),
-        "STYLE": read["page.css"],
-        "HEAD": head,
-        "ARRAYS": "\n".join(arrays.elements),
-        "SCRIPT": "\n".join(read[name] for name in SCRIPTS),
-    }
-    pieces = read["page.html"].split("@@")  # text and names of parts in turn
-    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)).encode()
+    head = _head(recording, one_line(title), one_line(model), arrays)
+    read = {name: package_text("minigrad_rnn.explorer", f"page/{name}") for name in ("body.html", "page.css", *SCRIPTS)}
+    return self_contained_page(
+        f"{title}: BPTT step by step",
+        "\n".join([read["body.html"], *arrays.elements]),
+        [read["page.css"]],
+        ['"use strict";\n' + "\n".join(read[name] for name in SCRIPTS)],
+        {"head": head},
+    )
 
 
 def _head(recording: Recording, title: str, model: str, arrays: _Arrays) -> dict[str, Any]:
@@ -78,12 +72,14 @@ def _head(recording: Recording, title: str, model: str, arrays: _Arrays) -> dict
             })  # fmt: skip
         lanes.append({
             "name": lane.name, "kind": lane.kind, "level": lane.level, "parameters": lane.parameters,
-            "quantities": quantities, "explained": explained(lane.cell, lane.name),
+            "quantities": quantities, "explained": explained(lane.cell, lane.names),
         })  # fmt: skip
     return {
         "title": title, "model": model, "dtype": str(net.output.dtype),
         "batch": int(net.output.shape[1]),
-        "loss": {"name": loss.name, "value": arrays.add(np.asarray(loss.value).reshape(1)), "terms": arrays.add(loss.terms)},
+        "loss": {
+            "name": loss.name, "value": arrays.add(np.reshape(loss.value, 1)), "terms": arrays.add(loss.terms)
+        },
         "outputs": net.output_columns,
         "columns": [{"label": c.label, "part": c.part} for c in net.columns],
         "lanes": lanes,

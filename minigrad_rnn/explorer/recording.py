@@ -82,14 +82,14 @@ def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_by
     output, names = unrolled.output, list(unrolled.parameters)
     inputs = [unrolled.parameters[name] for name in names]
     spots = [spot for lane in unrolled.lanes for q in lane.quantities for spot in (*q.spots.values(), q.start) if spot]
-    gradients, handles = _watch([spot.tensor for spot in spots])
-    book = mg.ledger(output, inputs, loss.dY, retain_graph=True)
+    watched = [spot.tensor for spot in spots]
+    leaves = [x for x in watched if x.node is not None and x.is_leaf]
+    gradients, handles = _watch(watched)
+    totals = mg.gradients([output], [*inputs, *leaves], [loss.dY], retain_graph=True, allow_unused=True)
     for handle in handles:
         handle.remove()
-    values = {
-        (lane.name, q.name): _values(q, gradients) for lane in unrolled.lanes for q in lane.quantities
-    }
-    totals = mg.gradients([output], inputs, [loss.dY], retain_graph=True, allow_unused=True)
+    book = mg.ledger(output, inputs, loss.dY, retain_graph=True)
+    values = {(lane.name, q.name): _values(q, gradients) for lane in unrolled.lanes for q in lane.quantities}
     C = len(unrolled.columns)
     room = full_bytes
     keep = set()
@@ -151,7 +151,7 @@ def _values(quantity: Quantity, gradients: dict[int, Array]) -> Values:
 
 
 def _at(spot: Spot, array: Array) -> Array:
-    array = array if spot.index is None else array[spot.index]
+    array = array if spot.step is None else array[spot.step]
     return array.reshape(len(array), -1)
 
 
@@ -164,9 +164,7 @@ def _visits(unrolled: Unrolled, order: list[tuple[int, int]]) -> dict[str, list[
     return visits
 
 
-def _pool(
-    name: str, total: Array, by_step: dict[int | None, Array], C: int, visited: list[int], keep: bool
-) -> Pool:
+def _pool(name: str, total: Array, by_step: dict[int | None, Array], C: int, visited: list[int], keep: bool) -> Pool:
     norms, running = np.zeros(C + 1), np.zeros(C + 1)
     full = np.zeros((C + 1, *total.shape), total.dtype) if keep else None
     sum_so_far = np.zeros(total.shape, np.float64)

@@ -16,9 +16,8 @@ def step_order(unrolled: Unrolled) -> list[tuple[int, int]]:
     columns = {lane.name: set(lane.columns) for lane in unrolled.lanes}
     waits: dict[tuple[int, int], int] = {}
     readers: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for lane in unrolled.lanes:
-        for column in columns[lane.name]:
-            waits[number[lane.name], column] = 0
+    for name, steps in columns.items():
+        waits |= {(number[name], column): 0 for column in steps}
     for arrow in unrolled.arrows:
         source, target = number[arrow.source], number[arrow.target]
         if arrow.only is not None:

@@ -11,10 +11,10 @@ from minigrad import Tensor
 
 
 class Spot(NamedTuple):
-    """Where a value stands: a tensor (B, n), or step `index` of one (T, B, n)."""
+    """Where a value stands: a tensor (B, n), or step `step` of one (T, B, n)."""
 
     tensor: Tensor
-    index: int | None = None
+    step: int | None = None
 
 
 class Column(NamedTuple):
@@ -53,6 +53,8 @@ class Lane:
     quantities: list[Quantity]
     parameters: list[str] = field(default_factory=list)
     """The names of the parameters that this lane's steps contribute to."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What its equations leave open: see `equations.explained`."""
 
     def quantity(self, name: str) -> Quantity:
         return next(quantity for quantity in self.quantities if quantity.name == name)

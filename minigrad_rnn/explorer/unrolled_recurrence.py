@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import Tensor
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
+from ..cells.activations import name_of
 from ..cells.lstm import STANDARD
 from ..networks.recurrence import Recurrence
 from ..seq2seq.io_shapes import ManyToMany, ManyToOne, parts_of, top_rows
@@ -32,9 +33,7 @@ def record_steps(net: Recurrence, log: OperationLog, column: Callable[[str, int]
     return {name: _record_cell(name, getattr(net, name), log, column) for name in net.cell_names}
 
 
-def _record_cell(
-    name: str, cell: Cell, log: OperationLog, column: Callable[[str, int], int]
-) -> list[CellStep]:
+def _record_cell(name: str, cell: Cell, log: OperationLog, column: Callable[[str, int], int]) -> list[CellStep]:
     steps: list[CellStep] = []
     original = cell.step
 
@@ -84,7 +83,10 @@ def cell_lane(
     for part, value in zip(cell.state_names, steps[0].before):
         values[part].start = Spot(value)
     own = [f"{prefix}{name}.{short}" for short, _ in cell.named_parameters()]
-    return Lane(label, "hidden", cell_kind(cell), level, list(values.values()), own)
+    names = {"F": name_of(cell.nonlinearity)} if isinstance(cell, RNNCell) else {}
+    if columns[0] > columns[-1]:
+        names["t−1"] = "t+1"
+    return Lane(label, "hidden", cell_kind(cell), level, list(values.values()), own, names)
 
 
 def cell_kind(cell: Cell) -> str:
@@ -114,9 +116,7 @@ def recurrence_lanes(
                 columns = list(range(first_column, first_column + T))
                 lag = -1 if name.startswith("backward") else 1
                 label = f"{prefix}{name}"
-                lanes.append(
-                    cell_lane(net, name, label, level, steps[name], columns[::lag], prefix)
-                )
+                lanes.append(cell_lane(net, name, label, level, steps[name], columns[::lag], prefix))
                 level += 1
                 arrows += [Arrow(lane, label, 0, f"{label}.Wc") for lane in reads]
                 arrows.append(Arrow(label, label, lag, f"{label}.Wr", carries="h"))
@@ -127,11 +127,11 @@ def recurrence_lanes(
     return lanes, arrows, below
 
 
-def unrolled_recurrence(model: nn.Module, xs: Tensor, state: Any) -> Unrolled:
+def unrolled_recurrence(model: Recurrence | ManyToMany | ManyToOne, xs: Tensor, state: Any) -> Unrolled:
     """Run `model`, a copy that may be changed: a `Recurrence`, `ManyToMany` or `ManyToOne`; xs (T, B, I) is a leaf."""
     net: Recurrence = model if isinstance(model, Recurrence) else model.recurrence
     net.impl, net.batch_first = "graph", False
-    T, B = xs.shape[:2]
+    T = xs.shape[0]
     prefix = "" if net is model else "recurrence."
     columns = [Column(f"t = {t}") for t in range(T)]
 

@@ -189,6 +189,10 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         mr.local_divergence, local="cross_entropy", outputs=YS, targets=IDS, lengths=LENGTHS,
         weights=np.ones((T, B), np.float32), reduction="mean", batch_first=False,
     ),
+    "explore": function(
+        mr.explore, model=New(rnn), xs=XS, targets=HS, path="/nonexistent/folder/a.html", loss="squared_error",
+        state=None, reduction="mean", title=None,
+    ),
     # interop
     "export_onnx": function(
         mr.export_onnx, model=New(rnn), path="/nonexistent/folder/a.onnx", sequence_length=None, batch=None,

@@ -1,6 +1,7 @@
 // details.js tells everything about one step: shapes, numbers, equations and the reference BPTT's lines.
 const detailsPlace = document.getElementById("details");
 const ROWS = 16;
+const unfolded = new Map(); // by the quantity's name, whether its numbers are shown
 let opened = false;
 
 function drawDetails(step) {
@@ -20,18 +21,21 @@ function drawDetails(step) {
   detailsPlace.append(element("p", { className: "hint", textContent: backward
     ? "Its gradient is complete: all that depends on it has been visited."
     : forward ? "Computed; its gradient comes in the backward pass." : "Not computed yet." }));
-  for (const quantity of entry.quantities) drawQuantity(quantity, column, forward, backward);
+  const last = entry.quantities.length - 1;
+  entry.quantities.forEach((quantity, k) => drawQuantity(quantity, column, forward, backward, k === last || k === 0));
   drawEquations(entry, column, backward);
   drawOwnShares(entry, column, backward);
 }
 
-function drawQuantity(quantity, column, forward, backward) {
+function drawQuantity(quantity, column, forward, backward, important) {
   if (!quantity.columns.includes(column)) return;
   const values = numbersAt(quantity, column, "values"), gradients = numbersAt(quantity, column, "gradients");
   const symbol = `${quantity.name}(${time(column)})`;
-  const title = element("h3", { textContent: symbol });
-  title.append(element("span", { className: "hint", textContent: `  ${HEAD.batch} × ${values.length}, ${HEAD.dtype}` }));
-  detailsPlace.append(title);
+  const title = element("summary", {}, element("b", { textContent: symbol }),
+    element("span", { className: "hint", textContent: `  ${HEAD.batch} × ${values.length}` }));
+  const place = element("details", { open: unfolded.get(quantity.name) ?? important }, title);
+  title.onclick = () => unfolded.set(quantity.name, !place.open);
+  detailsPlace.append(place);
   if (!forward) return;
   const table = element("table", { className: "numbers" });
   table.dataset.quantity = quantity.name;
@@ -47,11 +51,11 @@ function drawQuantity(quantity, column, forward, backward) {
     body.append(row);
   }
   table.append(body);
-  detailsPlace.append(element("div", { className: "values" }, table));
+  place.append(element("div", { className: "values" }, table));
   if (values.length > ROWS) {
     const more = element("button", { type: "button", textContent: opened ? "Fewer" : `All ${values.length} numbers` });
     more.onclick = () => { opened = !opened; drawDetails(shownStep()); };
-    detailsPlace.append(more);
+    place.append(more);
   }
 }
 

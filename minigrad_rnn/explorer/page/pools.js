@@ -52,13 +52,14 @@ function drawPools() {
 }
 
 function drawPoolBars(svg, norms, rows, inside, latest) {
-  const bins = Math.min(rows, 150), per = rows / bins, most = Math.max(...norms.subarray(0, rows), 1e-300);
+  const bins = Math.min(rows, 150), per = rows / bins, most = norms.subarray(0, rows).reduce((a, v) => (Number.isFinite(v) ? Math.max(a, v) : a), 1e-300);
   svg.setAttribute("viewBox", `0 0 ${bins * 10} 42`);
+  svg.style.maxWidth = `${bins * 34}px`;
   const parts = [];
   for (let k = 0; k < bins; k++) {
     let v = 0, filled = false, now = false;
     for (let row = Math.floor(k * per); row < Math.floor((k + 1) * per); row++) {
-      v = Number.isNaN(norms[row]) ? most : Math.max(v, norms[row]);
+      v = Number.isFinite(norms[row]) ? Math.max(v, norms[row]) : most;
       filled ||= inside.has(row);
       now ||= row === latest;
     }

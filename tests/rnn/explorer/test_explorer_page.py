@@ -1,0 +1,249 @@
+"""The numbers on an explorer's page are the tape's, and what cannot be drawn is refused with nothing written."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn
+from minigrad_rnn import LSTM, RNN, ManyToMany, Recurrence, explore, local_divergence
+
+from .pages import Page, cases, series
+
+KINDS = sorted(cases())
+
+
+def loss_of(model: Any, xs: Any, targets: Any) -> mg.Tensor:
+    """The divergence that a page shows, from the model's own call."""
+    model.eval()
+    output = model(xs)
+    output = output[0] if isinstance(output, tuple) else output
+    if output.ndim == 2:
+        output, targets = output[None], targets[None]
+    local = "cross_entropy" if targets.dtype.kind == "i" else "squared_error"
+    return local_divergence(local, output, targets)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pools_are_the_gradients_of_an_ordinary_backward_pass(kind: str, tmp_path: Path) -> None:
+    model, xs, targets = cases()[kind]
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    assert all(p.grad is None for p in model.parameters())  # it worked on a copy
+    leaf = mg.tensor(xs, requires_grad=True)
+    loss = loss_of(model, leaf, targets)
+    loss.backward()
+    np.testing.assert_allclose(page.arrays[page.head["loss"]["value"]], [loss.item()], rtol=1e-13)
+    names = dict(model.named_parameters())
+    assert {pool["name"] for pool in page.head["pools"]} == set(names)
+    for name, p in names.items():
+        pool, gradient = page.pool(name), p.grad.numpy()
+        scale = np.abs(gradient).max()
+        np.testing.assert_allclose(page.arrays[pool["total"]], gradient, rtol=0, atol=1e-12 * scale)
+        np.testing.assert_allclose(page.arrays[pool["full"]].sum(0), gradient, rtol=0, atol=1e-12 * scale)
+        norms = np.sqrt((page.arrays[pool["full"]].reshape(len(page.arrays[pool["norms"]]), -1) ** 2).sum(1))
+        np.testing.assert_allclose(page.arrays[pool["norms"]], norms, rtol=1e-13)
+    dx = page.arrays[page.quantity("x", "x")["gradients"]]
+    np.testing.assert_allclose(dx.reshape(leaf.shape), leaf.grad.numpy(), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_map_of_losses_and_steps_adds_up(kind: str, tmp_path: Path) -> None:
+    """A step's contribution is the sum over the loss terms, which bounds its norm."""
+    model, xs, targets = cases()[kind]
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    for pool in page.head["pools"]:
+        lags, norms = page.arrays[pool["lags"]], page.arrays[pool["norms"]]
+        assert lags.shape == (len(page.head["lossColumns"]), len(norms))
+        assert (norms <= lags.sum(0) * (1 + 1e-6) + 1e-300).all()  # the triangle inequality; lags are in float32
+        if len(lags) == 1:
+            np.testing.assert_allclose(lags[0], norms, rtol=1e-6)
+
+
+def test_values_are_the_tapes_bit_by_bit(tmp_path: Path) -> None:
+    """z, h, dz and dh of every step against a step-by-step run, with no tolerance."""
+    model, xs, targets = cases()["RNN"]
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    cell, h = model.forward0, mg.zeros((1, 4), dtype="float64")
+    zs, hs = [], []
+    for t in range(5):
+        zs.append(mg.linear_sum(xs[t], cell.Wc, h, cell.Wr, cell.b))
+        h = mg.tanh(zs[-1])
+        hs.append(h)
+    loss = local_divergence("squared_error", mg.stack(hs), targets)
+    gradients = mg.gradients([loss], [*zs, *hs])
+    for name, tensors, d in (("z", zs, gradients[:5]), ("h", hs, gradients[5:])):
+        entry = page.quantity("forward0", name)
+        assert entry["columns"] == [0, 1, 2, 3, 4]
+        assert (page.arrays[entry["values"]] == np.stack([x.numpy() for x in tensors])).all()
+        assert (page.arrays[entry["gradients"]] == np.stack([x.numpy() for x in d])).all()
+
+
+def test_gates_and_cell_states_of_an_lstm_fit_its_equations(tmp_path: Path) -> None:
+    model, xs, targets = cases()["LSTM"]
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    for lane, order in (("forward1", 1), ("backward0", -1)):
+        v = {n: page.arrays[page.quantity(lane, n)["values"]] for n in ("z", "i", "f", "g", "o", "c", "h")}
+        zi, zf, zg, zo = np.split(v["z"], 4, axis=2)
+        for gate, z in (("i", zi), ("f", zf), ("o", zo)):
+            np.testing.assert_allclose(v[gate], 1 / (1 + np.exp(-z)), rtol=1e-13)
+        np.testing.assert_allclose(v["g"], np.tanh(zg), rtol=1e-13)
+        c = v["c"][::order]
+        before = np.concatenate([np.zeros((1, 2, 4)), c[:-1]])[::order]
+        np.testing.assert_allclose(v["c"], v["f"] * before + v["i"] * v["g"], rtol=1e-13)
+        np.testing.assert_allclose(v["h"], v["o"] * np.tanh(v["c"]), rtol=1e-13)
+
+
+def test_layouts_show_the_same_numbers(tmp_path: Path) -> None:
+    """Without a batch axis, and batch first."""
+    xs, targets = series(4, 1, 3), series(4, 1, 4, seed=2)
+    model = RNN(3, 4, rng=0, dtype="float64")
+    first = RNN(3, 4, rng=0, dtype="float64", batch_first=True)
+    explore(model, xs, targets, tmp_path / "a.html", title="same")
+    explore(model, xs[:, 0], targets[:, 0], tmp_path / "b.html", title="same", state=np.zeros((1, 4)))
+    explore(first, xs.swapaxes(0, 1), targets.swapaxes(0, 1), tmp_path / "c.html", title="same")
+    a, b, c = (Page(tmp_path / f"{name}.html") for name in "abc")
+    assert a.text == b.text
+    assert all((a.arrays[k] == c.arrays[k]).all() for k in a.arrays)
+
+
+def test_a_loss_of_your_own_and_reductions(tmp_path: Path) -> None:
+    model, xs, targets = cases()["RNN"]
+    path = tmp_path / "page.html"
+
+    def value(**options: Any) -> tuple[float, Any]:
+        explore(model, xs, targets, path, **options)
+        page = Page(path)
+        terms = page.head["loss"]["terms"]
+        return page.arrays[page.head["loss"]["value"]][0], None if terms is None else page.arrays[terms]
+
+    mean, each = value()
+    np.testing.assert_allclose(each.sum(), mean, rtol=1e-13)
+    np.testing.assert_allclose(value(reduction="sum")[0], 20 * mean, rtol=1e-13)
+    np.testing.assert_allclose(value(loss=lambda y, d: mg.square(y - d))[0], mean, rtol=1e-13)
+    one, none = value(loss=lambda y, d: mg.mean(mg.square(y - d)))
+    np.testing.assert_allclose(one, mean, rtol=1e-13)
+    assert none is None
+
+
+def test_a_large_parameter_has_norms_and_its_whole_gradient(tmp_path: Path) -> None:
+    model = RNN(2, 80, rng=0, dtype="float64")
+    xs = series(40, 1, 2)
+    explore(model, xs, series(40, 1, 80, seed=2), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    assert page.pool("forward0.b")["full"] is not None
+    pool = page.pool("forward0.Wr")
+    assert pool["full"] is None
+    running, total = page.arrays[pool["running"]], page.arrays[pool["total"]]
+    np.testing.assert_allclose(running[0], np.sqrt((total**2).sum()), rtol=1e-12)  # after the last contribution
+
+
+def test_nan_is_kept(tmp_path: Path) -> None:
+    model, xs, targets = cases()["RNN"]
+    xs = xs.copy()
+    xs[2, 0, 1] = np.nan
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    values = page.arrays[page.quantity("forward0", "h")["values"]]
+    assert np.isfinite(values[:2]).all()
+    assert np.isnan(values[2:]).all()
+
+
+@pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<b>&amp;\u2028", '"><img src=x>'])
+def test_markup_in_names_is_text(text: str, tmp_path: Path) -> None:
+    model, xs, targets = cases()["RNN"]
+    explore(model, xs, targets, tmp_path / "plain.html", title="plain")
+    explore(model, xs, targets, tmp_path / "page.html", title=text)
+    page = Page(tmp_path / "page.html")
+    assert page.head["title"].startswith(text[:5])
+    plain = Page(tmp_path / "plain.html")
+    assert page.text.count("<script") == plain.text.count("<script")
+    assert page.text.count("<img") == plain.text.count("<img")
+
+
+def test_bad_arguments_write_nothing(tmp_path: Path) -> None:
+    model, xs, targets = cases()["RNN"]
+    path = tmp_path / "page.html"
+    wrong: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
+        (TypeError, "explore: model: got Linear, want a recurrence", (nn.Linear(3, 4), xs, targets), {}),
+        (TypeError, "explore: model: got the class RNN", (RNN, xs, targets), {}),
+        (
+            ValueError,
+            "explore: xs: got T = 2001 steps, want at most 2000; pass a part",
+            (model, np.zeros((2001, 3)), 0),
+            {},
+        ),
+        (ValueError, r"explore: xs: got shape \(3,\)", (model, np.zeros(3), targets), {}),
+        (ValueError, r"explore: targets: got shape \(5, 1, 3\)", (model, xs, targets[..., :3]), {}),
+        (ValueError, "explore: loss: got 'mse', want one of", (model, xs, targets), {"loss": "mse"}),
+        (ValueError, "explore: loss: got shape", (model, xs, targets), {"loss": lambda y, d: y[0]}),
+        (ValueError, "does not depend on the outputs", (model, xs, targets), {"loss": lambda y, d: mg.zeros(())}),
+        (ValueError, "explore: reduction: got 'all'", (model, xs, targets), {"reduction": "all"}),
+        (ValueError, "classes 0 to 3", (model, xs, np.full((5, 1), 4)), {}),
+        (ValueError, "zoneout", (LSTM(3, 4, zoneout=0.1, dtype="float64"), xs, targets), {}),
+    ]
+    for error, message, arguments, options in wrong:
+        with pytest.raises(error, match=message):
+            explore(*arguments, path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_or_is_the_path(tmp_path: Path) -> None:
+    model, xs, targets = cases()["RNN"]
+    with pytest.raises(OSError, match="explore: path: nothing was written"):
+        explore(model, xs, targets, tmp_path / "no" / "page.html")
+    with pytest.raises(OSError, match="explore: path: nothing was written"):
+        explore(model, xs, targets, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "page.html").write_text("old", encoding="utf-8")
+    with pytest.raises(ValueError, match="targets"):
+        explore(model, xs, targets[:2], tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "old"
+
+
+def test_a_cell_of_your_own_is_drawn_with_its_state(tmp_path: Path) -> None:
+    from minigrad_rnn import Cell
+
+    class Leaky(Cell):
+        gates, state_names = 1, ("h",)
+
+        def step(self, x: Any, state: Any, h: Any) -> Any:
+            return 0.9 * state[0] + 0.1 * mg.tanh(mg.linear_sum(x, self.Wc, h, self.Wr, self.b))
+
+    model = Recurrence(3, 4, cell_type=Leaky, rng=0, dtype="float64")
+    twin = copy.deepcopy(model)
+    xs, targets = series(4, 1, 3), series(4, 1, 4, seed=2)
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    h = page.quantity("forward0", "h")
+    assert (page.arrays[h["values"]] == twin(xs)[0].numpy()).all()
+    assert [q["name"] for q in page.head["lanes"][1]["quantities"]] == ["h"]
+
+
+def test_a_model_on_another_backend_gives_the_same_page(tmp_path: Path, xp: Any) -> None:
+    model, xs, targets = cases()["LSTM"]
+    explore(model, xs, targets, tmp_path / "host.html")
+    explore(model.to(xp.name), xp.array(xs), targets, tmp_path / "page.html")
+    host, page = Page(tmp_path / "host.html"), Page(tmp_path / "page.html")
+    assert page.head == host.head
+    for number, values in host.arrays.items():
+        np.testing.assert_allclose(page.arrays[number], values, rtol=1e-6, atol=1e-14)
+
+
+def test_models_that_read_out_are_drawn_without_their_arguments_changing(tmp_path: Path) -> None:
+    net = LSTM(3, 4, dropout=0.5, num_layers=2, batch_first=True, dtype="float64", rng=0)
+    model = ManyToMany(net, nn.Linear(4, 5, dtype="float64", rng=0))
+    before = copy.deepcopy(vars(net)["impl"]), net.training
+    state = net.rng.bit_generator.state
+    explore(model, series(2, 4, 3), np.ones((2, 4), int), tmp_path / "page.html")
+    assert (net.impl, net.training) == before
+    assert net.batch_first
+    assert net.rng.bit_generator.state == state
