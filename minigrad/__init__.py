@@ -34,9 +34,11 @@ from .debug.anomaly import (
     detect_anomaly as detect_anomaly,
 )
 from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as gradcheck, gradgradcheck as gradgradcheck
+from .debug.lag_ledger import LagLedger as LagLedger, lag_ledger as lag_ledger
+from .debug.ledger import Ledger as Ledger, ledger as ledger, record_ledger as record_ledger
 from .debug.profiler import profile as profile
 from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
-from .differentiate import Ledger as Ledger, gradients as gradients, ledger as ledger
+from .differentiate import gradients as gradients
 from .engine.modes import enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
 from .engine.primitive import (
     JointRule as JointRule,

@@ -1,4 +1,4 @@
-"""Compute gradients: into the leaves (`backward`), as a result (`gradients`), or before pooling (`ledger`)."""
+"""Compute gradients: into the leaves (`backward`), or as a result (`gradients`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from . import ops
 from .backend import BY_ARRAY_TYPE, NUMPY, BackendError, backend_of, is_array
 from .engine import backward_pass
+from .engine.account import Accounts
 from .engine.backward_pass import Gradient
 from .engine.modes import mode, run_recording
 from .engine.tape import GraphError, deposit
@@ -39,8 +40,13 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
     if type(retain_graph) is not bool or type(create_graph) is not bool:
         check_flag("backward", retain_graph=retain_graph, create_graph=create_graph)
     retain = retain_graph or create_graph
-    gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, None)
+    books = mode().ledgers
+    opened = [book.open_pass() for book in books]
+    accounts = {serial: [own[serial] for own in opened if serial in own] for kept in opened for serial in kept} or None
+    gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, accounts)
     deposit(gradient_of.values(), _recorded_sums if create_graph else _sums)
+    for book, own in zip(books, opened):
+        book.close_pass(own)
 
 
 def gradients(
@@ -128,64 +134,6 @@ def _tensors(caller: str, argument: str, values: Any) -> list[Tensor]:
     return tensors
 
 
-class Ledger:
-    """The gradient of shared tensors before it is pooled: what each use contributed, with its time step.
-
-    >>> import minigrad as mg
-    >>> w = mg.tensor([2.0], requires_grad=True)
-    >>> with mg.time_step(0):
-    ...     y = w * 3.0
-    >>> with mg.time_step(1):
-    ...     y = y * w
-    >>> book = mg.ledger(y.sum(), [w])
-    >>> [(t, g.tolist()) for t, g in book[w]]
-    [(1, [6.0]), (0, [6.0])]
-
-    The contributions of one tensor add up to its gradient. The newest use comes first.
-    """
-
-    def __init__(self, lines: dict[int, list[tuple[int | None, Tensor]]]) -> None:
-        self._lines = lines
-
-    def __getitem__(self, x: Tensor) -> list[tuple[int | None, Tensor]]:
-        if x.node is None or x.node.serial not in self._lines:
-            raise KeyError(f"Ledger: the tensor of shape {x.shape} is not among the inputs of this ledger")
-        return self._lines[x.node.serial]
-
-    def by_time_step(self, x: Tensor) -> dict[int | None, Tensor]:
-        """Return the sum of the contributions of each time step, in rising order; unlabelled uses under None, last."""
-        totals: dict[int | None, Tensor] = {}
-        for t, g in self[x]:
-            totals[t] = totals[t] + g if t in totals else g
-        return {t: totals[t] for t in sorted(totals, key=lambda t: (t is None, t))}
-
-
-def ledger(
-    output: Tensor, inputs: Tensor | Sequence[Tensor], gradient: Operand = None, retain_graph: bool = False
-) -> Ledger:
-    """Run a backward pass that keeps apart what each use of `inputs` contributed to their gradients.
-
-    No `.grad` is touched. Memory grows with the number of uses: every contribution is kept in full. Only direct uses
-    of an input count: with `WT = W.T` outside the loop, W has one use, and the time steps are in WT's lines.
-
-    Args:
-        output, gradient: as for `backward`.
-        inputs: one or several tensors on the tape.
-
-    Raises:
-        ValueError, GraphError, TypeError: as `gradients`.
-    """
-    check_type("ledger", Tensor, "a tensor", output=output)
-    check_flag("ledger", retain_graph=retain_graph)
-    lines: dict[int, list[tuple[int | None, Any]]] = {}
-    for k, x in enumerate(_tensors("ledger", "inputs", inputs)):
-        if x.node is None:
-            raise GraphError(f"ledger: inputs[{k}] of shape {x.shape} is not on the tape; requires_grad is off")
-        lines[x.node.serial] = []
-    _pooled_gradients("ledger", [output], [gradient], set(lines), retain_graph, False, lines)
-    return Ledger({serial: [(t, Tensor(g)) for t, g in entries] for serial, entries in lines.items()})
-
-
 def run_backward(
     caller: str,
     outputs: Sequence[Tensor],
@@ -193,10 +141,10 @@ def run_backward(
     wanted: set[int],
     retain: bool,
     create_graph: bool,
-    lines: dict[int, list[tuple[int | None, Any]]] | None = None,
+    ledger: Accounts | None = None,
 ) -> dict[int, Tensor]:
-    """Return the gradients of the nodes with the `wanted` serials, in memory of their own; for `transforms`."""
-    gradient_of = _pooled_gradients(caller, outputs, seeds, wanted, retain, create_graph, lines)
+    """Return the gradients of the nodes with the `wanted` serials, in memory of their own; for other modules."""
+    gradient_of = _pooled_gradients(caller, outputs, seeds, wanted, retain, create_graph, ledger)
     if create_graph:
         return {serial: _recorded_grad(item) for serial, item in gradient_of.items()}
     return {serial: Tensor(_owned_grad(item)) for serial, item in gradient_of.items()}
@@ -209,7 +157,7 @@ def _pooled_gradients(
     wanted: set[int] | None,
     retain: bool,
     create_graph: bool,
-    lines: dict[int, list[tuple[int | None, Any]]] | None,
+    ledger: Accounts | None,
 ) -> dict[int, Gradient]:
     roots = []
     for output, seed in zip(outputs, seeds):
@@ -220,13 +168,13 @@ def _pooled_gradients(
             )
         roots.append((output.node, _initial_grad(caller, output, seed, create_graph)))
     lift = Tensor if create_graph else None
-    run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=lines)
+    run = partial(backward_pass.run, roots, wanted=wanted, retain=retain, lift=lift, xp=ops, ledger=ledger)
     observer = mode().observer
     walk = run if observer is None else partial(observer.backward_pass, roots, run)
     try:
         return run_recording(create_graph, walk)
     except backward_pass.RecordingNeeded:
-        return _by_recorded_pass(caller, outputs, seeds, wanted, retain, lines)
+        return _by_recorded_pass(caller, outputs, seeds, wanted, retain, ledger)
 
 
 def _by_recorded_pass(
@@ -235,12 +183,10 @@ def _by_recorded_pass(
     seeds: Sequence[Operand],
     wanted: set[int] | None,
     retain: bool,
-    lines: dict[int, list[tuple[int | None, Any]]] | None,
+    ledger: Accounts | None,
 ) -> dict[int, Gradient]:
     """Return the gradients as arrays, by a backward pass that is recorded for the sake of a rule that needs limits."""
-    recorded = _pooled_gradients(caller, outputs, seeds, wanted, True, True, lines)
-    for entries in (lines or {}).values():
-        entries[:] = [(t, g._array if isinstance(g, Tensor) else g) for t, g in entries]
+    recorded = _pooled_gradients(caller, outputs, seeds, wanted, True, True, ledger)
     if not retain:
         backward_pass.consume([y.node for y in outputs if y.node is not None], wanted)
     return {serial: (node, value._array, False) for serial, (node, value, _) in recorded.items()}

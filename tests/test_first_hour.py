@@ -38,7 +38,7 @@ def two_losses() -> list[Any]:
         (lambda: mg.jvp(np.sin, [1.0], 2.0), ValueError, "jvp: tangents: got float, want one for each of 1 primals"),
         (lambda: mg.gradients(np.ones(2), W), TypeError, r"gradients: outputs: got ndarray, want a tensor or a list"),
         (lambda: mg.gradients(W.sum(), 1.0), TypeError, r"gradients: inputs: got float, want a tensor or a list"),
-        (lambda: mg.ledger(W.sum(), {"W": W}), TypeError, r"ledger: inputs: got dict, want a tensor or a list"),
+        (lambda: mg.ledger(W.sum(), {"W": 1.0}), TypeError, r"ledger: inputs: got dict, want a tensor, a list"),
     ],
 )
 def test_the_error_says_what_to_do(call: Any, error: type[Exception], words: str) -> None:

@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..backend import BY_ARRAY_TYPE, HOST_SCALARS
-from .gradient_pool import MANY, IndexedSlice, OuterProduct, PerStepSum, Pool, RowSum, unbroadcast, wrong_shape
+from .account import Accounts, close_accounts, open_accounts
+from .gradient_pool import (
+    MANY,
+    IndexedSlice,
+    OuterProduct,
+    PerStepSum,
+    Pool,
+    RowSum,
+    in_dtype,
+    unbroadcast,
+    wrong_shape,
+)
 from .hooks import apply_hooks, hooked
 from .modes import mode
 from .mutation import check_saved
@@ -80,7 +91,7 @@ def run(
     retain: bool,
     lift: Callable[[Array, Node | None], Any] | None,
     xp: Any,
-    ledger: dict[int, list[tuple[int | None, Any]]] | None,
+    ledger: Accounts | None,
 ) -> dict[int, Gradient]:
     """Run the tape backwards from `roots`, pairs of a node and the gradient of the result with respect to it.
 
@@ -89,7 +100,8 @@ def run(
 
     There are three modes. In a first-order backward pass (`lift` None) gradients are plain arrays. In a recorded one
     (`create_graph`) `lift` makes a tensor of an array and its node: the same rules run on tensors with the namespace
-    `xp`, so that they are on the tape. With a `ledger` each contribution to its tensors is listed before it is pooled.
+    `xp`, so that they are on the tape. With a `ledger` its accounts note each contribution to their
+    value before it is pooled.
     """
     nodes = reachable([node for node, _ in roots], min(wanted, default=0) if wanted is not None else 0)
     if wanted is not None:
@@ -106,6 +118,9 @@ def run(
     first_order = lift is None
     never_factors = wanted or ()
     sums: dict[int, PerStepSum] = {}  # by the node that received it; for the ledger
+    noted: dict[int, Node] = {}  # the ledger's values that were reached
+    if ledger is not None:
+        open_accounts(ledger, nodes)
     observer = mode().observer
     rules: Any
     for serial in reversed(order):  # newest first: every use of a node comes before the node itself
@@ -129,6 +144,10 @@ def run(
             # half the price of arrays; everything else is given an array.
             if type(g) in HOST_SCALARS and (kind is not Node or type(rules) is not tuple or hooked):
                 g = node_xp.asarray(g)
+        if ledger is not None and serial in ledger:
+            noted[serial] = node
+            for account in ledger[serial]:
+                account.pooled(g if first_order else g._array)
         if hooked:
             g, owned = apply_hooks(node, g, owned)
         if serial in wanted if wanted is not None else not parents:
@@ -170,14 +189,11 @@ def run(
                 contribution = rules[k](node_xp, g, *saved)
             if contribution is None:
                 continue
+            per_step = None
             if ledger is not None:
                 per_step = _per_step(node, contribution, g, sums)
-                if per_step is not None:
+                if per_step is not None and parent.parents:
                     sums[parent.serial] = per_step
-                if parent.serial in ledger:
-                    ledger[parent.serial] += _ledger_lines(
-                        node, parent, per_step or (contribution if first_order else contribution._array), node.xp
-                    )
 
             # 4. The contribution in the parent's shape and dtype, into its pool.
             if type(contribution) in BY_ARRAY_TYPE:
@@ -189,7 +205,12 @@ def run(
             elif parent.shape or type(contribution) not in HOST_SCALARS:
                 contribution = _finished(contribution, node, parent, first_order, saved, node_xp)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
-                contribution = _in_dtype(contribution, parent.dtype, node_xp)
+                contribution = in_dtype(contribution, parent.dtype, node_xp)
+            if ledger is not None and parent.serial in ledger:
+                line = per_step or (contribution if first_order else contribution._array)
+                for account in ledger[parent.serial]:
+                    account.note(node.time_step, parent, line, node.xp)
+                line = None
             waiting = pools.get(parent.serial)
             if waiting is None:  # most nodes have one use: the contribution is borrowed, without a pool
                 pools[parent.serial] = contribution
@@ -200,7 +221,11 @@ def run(
         if not retain:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
         # No array of this node stays alive while the next rule computes.
-        g, saved, parts, contribution, waiting = None, (), None, None, None
+        g, saved, parts, contribution, waiting, per_step = None, (), None, None, None, None
+        if sums:
+            sums.pop(serial, None)
+    if ledger is not None:
+        close_accounts(ledger, noted)
     return result
 
 
@@ -212,15 +237,6 @@ def consume(roots: Sequence[Node], wanted: set[int] | None) -> None:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
 
 
-def _in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
-    """Convert to the parent's dtype. A real parent takes the real part, since the loss changes by Re(g·dx)."""
-    if contribution.dtype.kind == "c" and dtype.kind != "c":
-        contribution = xp.real(contribution.dense() if type(contribution) in UNFINISHED else contribution)
-    return contribution if contribution.dtype == dtype else contribution.astype(dtype)
-
-
-UNFINISHED = frozenset((OuterProduct, RowSum, PerStepSum, IndexedSlice))
-"""What a rule may return in place of an array."""
 POOLED = frozenset((OuterProduct, RowSum, IndexedSlice, Pool))
 """What may wait in `pools` in place of an array."""
 
@@ -294,25 +310,6 @@ def _per_step(node: Node, contribution: Any, g: Any, sums: dict[int, PerStepSum]
         return contribution
     passed_on = sums.get(node.serial) if contribution is g else None
     return passed_on if passed_on is not None and passed_on.total is g else None
-
-
-def _ledger_lines(node: Node, parent: Node, contribution: Any, xp: Any) -> list[tuple[int | None, Any]]:
-    """Return a contribution as pairs (time step, gradient in the parent's shape and dtype).
-
-    A whole sequence has one for each step.
-    """
-    lines: list[tuple[int | None, Any]]
-    if type(contribution) is PerStepSum:
-        lines = [(t, contribution.at(t)) for t in contribution.steps]
-    else:
-        lines = [(node.time_step, contribution.dense() if type(contribution) in UNFINISHED else contribution)]
-    result: list[tuple[int | None, Any]] = []
-    for t, g in lines:
-        if g.shape != parent.shape:
-            g = unbroadcast(xp, g, parent.shape, defer=False)
-        # A copy: the pool may go on adding into the array.
-        result.append((t, xp.array(_in_dtype(g, parent.dtype, xp), copy=True)))
-    return result
 
 
 def _or_zeros(g: Any, like: tuple[tuple[int, ...], Any], xp: Any, lift: Any) -> Any:

@@ -7,10 +7,11 @@ works on arrays and on tensors. float16 is added up in float32: its own sums sto
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..backend import BY_ARRAY_TYPE
+from .norms import norm
 from .summation import accurate_sum, product_over_rows
 
 Array = Any
@@ -115,12 +116,28 @@ class IndexedSlice:
 
 
 class PerStepSum:
-    """The contribution of a whole sequence: the total, and on request the part of each step."""
+    """The contribution of a whole sequence: the total, and on request the part of each step, or the parts' norms.
 
-    __slots__ = ("at", "steps", "total")
+    Args:
+        steps: the time steps, in the order in which the backward pass meets them.
+        at: returns a step's part.
+        norms: returns the norms of all parts by their steps, without forming them; by default `at` forms each.
+    """
 
-    def __init__(self, total: Array, steps: range, at: Callable[[int], Array]) -> None:
+    __slots__ = ("at", "norms", "steps", "total")
+
+    def __init__(
+        self,
+        total: Array,
+        steps: Iterable[int],
+        at: Callable[[int], Array],
+        norms: Callable[[], Mapping[Any, float]] | None = None,
+    ) -> None:
         self.total, self.steps, self.at = total, steps, at
+        self.norms = self._norms_of_parts if norms is None else norms
+
+    def _norms_of_parts(self) -> dict[Any, float]:
+        return {t: norm(self.at(t)) for t in self.steps}
 
 
 class Pool:
@@ -240,6 +257,17 @@ def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...], defer: bool, op: str = 
     if stretched:
         g = accurate_sum(g, stretched, keepdims=True)
     return accurate_sum(g, tuple(range(extra))) if extra else g
+
+
+UNFINISHED = frozenset((OuterProduct, RowSum, PerStepSum, IndexedSlice))
+"""What a rule may return in place of an array."""
+
+
+def in_dtype(contribution: Any, dtype: Any, xp: Any) -> Any:
+    """Convert to the parent's dtype. A real parent takes the real part, since the loss changes by Re(g·dx)."""
+    if contribution.dtype.kind == "c" and dtype.kind != "c":
+        contribution = xp.real(contribution.dense() if type(contribution) in UNFINISHED else contribution)
+    return contribution if contribution.dtype == dtype else contribution.astype(dtype)
 
 
 def wrong_shape(op: str, got: tuple[int, ...], want: tuple[int, ...]) -> ValueError:

@@ -26,16 +26,18 @@ T = TypeVar("T")
 class Mode:
     """How operations are recorded: whether at all, for which time step, with which observer.
 
-    `before` is the mode that `block` replaced; `frame` is the id of the frame that opened the block.
+    `before` is the mode that `block` replaced; `frame` is the id of the frame that opened the block. `ledgers` take
+    note of what `backward()` pools; a new mode has those of the one before.
     """
 
-    __slots__ = ("before", "block", "frame", "observer", "recording", "time_step")
+    __slots__ = ("before", "block", "frame", "ledgers", "observer", "recording", "time_step")
     block: ModeContext | None
     frame: int
+    ledgers: tuple[Any, ...]
 
     def __init__(self, recording: bool, time_step: int | None, observer: Any, before: Mode | None) -> None:
         self.recording, self.time_step, self.observer, self.before = recording, time_step, observer, before
-        self.block, self.frame = None, 0
+        self.block, self.frame, self.ledgers = None, 0, () if before is None else before.ledgers
 
 
 _initial_mode = Mode(True, None, None, None)
@@ -297,5 +299,5 @@ class time_steps(ModeContext):
 def _label(t: int) -> None:
     now = mode()
     labelled = Mode(now.recording, t, now.observer, now.before)
-    labelled.block, labelled.frame = now.block, now.frame
+    labelled.block, labelled.frame, labelled.ledgers = now.block, now.frame, now.ledgers
     _set_mode(labelled)

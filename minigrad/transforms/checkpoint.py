@@ -9,7 +9,7 @@ that memory falls at every order. (Chen et al. 2016; Griewank & Walther 2000.)
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .. import ops
 from ..backend import fingerprint, is_array
 from ..differentiate import run_backward
 from ..engine import modes, tape
+from ..engine.account import Account, NormAccount
 from ..engine.gradient_pool import PerStepSum
 from ..engine.mutation import Fingerprint, FingerprintedSources
 from ..engine.tape import GraphError, Leaf, Node
@@ -27,9 +28,6 @@ from ..pytree import TreeDef, tree_flatten, tree_unflatten
 from ..validation import check_function, shown
 from .rng_state import RngSnapshot, generators_of
 from .tracing import function_name, record_outputs, recorded_since, variable, variable_like, zeros_like
-
-Lines = dict[int, list[tuple[int | None, Any]]]
-"""The contributions to each parent, by its position, with their time steps."""
 
 
 def checkpoint(
@@ -199,18 +197,24 @@ class _Recompute:
 
         @functools.cache
         def by_time_step() -> dict[int, dict[int | None, Any]]:
-            lines: Lines = {}
-            self.pull(inputs, seeds, targets, False, lines)
+            accounts = {k: Account() for k in targets}
+            self.pull(inputs, seeds, targets, False, accounts)
             totals: dict[int, dict[int | None, Any]] = {}
-            for k, contributions in lines.items():
+            for k, account in accounts.items():
                 steps = totals[k] = {}
-                for t, g in contributions:
+                for t, g in account.lines:
                     steps[t] = steps[t] + g if t in steps else g
             return totals
 
+        @functools.cache
+        def norms() -> dict[int, dict[int | None, float]]:
+            accounts = {k: NormAccount() for k in targets}
+            self.pull(inputs, seeds, targets, False, accounts)
+            return {k: account.norms for k, account in accounts.items()}
+
         def contribution(k: int, g: Tensor) -> PerStepSum:
             steps: Any = _LazySteps(lambda: by_time_step()[k])
-            return PerStepSum(g._array, steps, lambda t: by_time_step()[k][t])
+            return PerStepSum(g._array, steps, lambda t: by_time_step()[k][t], lambda: norms()[k])
 
         grads = self.pull(inputs, seeds, targets, False)
         return [None if g is None else contribution(k, g) for k, g in zip(targets, grads)]
@@ -236,9 +240,12 @@ class _Recompute:
         seeds: Sequence[Tensor],
         targets: Sequence[int],
         create_graph: bool,
-        lines: Lines | None = None,
+        accounts: Mapping[int, Account] | None = None,
     ) -> list[Tensor | None]:
-        """Run again, then backward over the new graph; return the targets' gradients (inputs and outer nodes)."""
+        """Run again, then backward over the new graph; return the targets' gradients (inputs and outer nodes).
+
+        `accounts`, by target, take note of the contributions.
+        """
         for node in self.outer:
             if type(node) is Leaf and node.written_at > self.first:
                 name = function_name(self.function)
@@ -265,13 +272,11 @@ class _Recompute:
             )
         nodes = [*(v.node for v in variables), *stand_ins.values()]
         serials = [nodes[k].serial for k in targets]  # type: ignore[union-attr]
-        book: Any = None if lines is None else {serial: [] for serial in serials}
+        book = None if accounts is None else {serial: [accounts[k]] for serial, k in zip(serials, targets)}
         live = [(y, g) for y, g in zip(outputs, seeds) if y.node is not None]
         grads = run_backward(
             "backward", [y for y, _ in live], [g for _, g in live], set(serials), create_graph, create_graph, book
         )
-        if lines is not None:
-            lines.update(zip(targets, (book[serial] for serial in serials)))
         return [grads.get(serial) for serial in serials]
 
     def _cut(self, outputs: Sequence[Tensor], first: int, own: set[int], stand_ins: dict[int, Any]) -> list[Tensor]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 RECORD = "a record that the library makes, or that is checked where it is passed"
 
 NOT_WALKED = {
-    **dict.fromkeys(("Drawing", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"), RECORD),
+    **dict.fromkeys(
+        ("Drawing", "LagLedger", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"), RECORD
+    ),
     **dict.fromkeys(("Document", "Hypothesis", "Labelling", "Verification", "Window"), RECORD),
     "StepModel": "a protocol",
     "as_generator": "takes its caller's name",

@@ -43,7 +43,9 @@ ENGINE_EXAMPLES: dict[str, Callable[[], Example]] = {
         {"outputs": square(x := leaf()), "inputs": [x], "grad_outputs": None, "create_graph": False,
          "retain_graph": None, "allow_unused": False},
     ),
-    "ledger": function(mg.ledger, output=New(loss), inputs=New(leaf), gradient=None, retain_graph=False),
+    "ledger": function(mg.ledger, output=New(loss), inputs=New(leaf), gradient=None, retain_graph=False, keep="full"),
+    "record_ledger": function(mg.record_ledger, inputs=New(leaf), keep="norms"),
+    "lag_ledger": function(mg.lag_ledger, losses=New(lambda: [loss()]), inputs=New(leaf), times=None, keep="norms"),
     "assign_gradients": function(mg.assign_gradients, tree=New(leaf), gradients=np.ones(2, np.float32)),
     "bce_with_logits": function(mg.bce_with_logits, logits=YS, targets=YS > 0, pos_weight=None, reduction="mean"),
     "cross_entropy": function(

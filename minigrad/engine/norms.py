@@ -1,0 +1,124 @@
+"""Norms of arrays, and of products of thin factors without the products: for the ledger.
+
+The squares of small numbers underflow and those of large ones overflow, and a vanishing gradient is small: where that
+could happen, values are divided by the largest first.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import backend_of, to_numpy
+from .summation import half_to_single
+
+Array = Any
+
+CANCELS = 1e-2
+"""The part of a sum that has to remain, else the product itself is formed: the rest has cancelled, digits with it."""
+
+
+def _safe(dtype: Any) -> tuple[float, float]:
+    """The norms between which squares can be added up as they are."""
+    info = np.finfo(dtype)
+    return math.sqrt(info.tiny) / float(info.eps), math.sqrt(info.max) * float(info.eps)
+
+
+SAFE = {np.dtype(kind): _safe(kind) for kind in "fdFD"}
+
+
+def norm(a: Array) -> float:
+    """The root of the sum of |a|² over all elements, on the host; NaN or Inf if `a` holds one."""
+    a = half_to_single(a)
+    if not a.size:
+        return 0.0
+    if a.dtype not in SAFE:  # longer numbers than float64
+        return float(np.linalg.norm(to_numpy(a)))
+    low, high = SAFE[np.dtype(a.dtype)]
+    flat = a.reshape(-1)
+    square = _squares(flat)
+    if low * low < square < high * high:
+        return math.sqrt(square)
+    largest = _number(abs(flat).max())
+    if not 0 < largest < math.inf:
+        return largest
+    return largest * math.sqrt(_squares(flat / largest))
+
+
+def _squares(flat: Array) -> float:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if flat.dtype.kind == "c":
+            return _squares(flat.real) + _squares(flat.imag)
+        return _number(flat.dot(flat))
+
+
+def _number(value: Any) -> float:
+    return float(value if isinstance(value, np.generic) else to_numpy(value))
+
+
+def norm_of_product(left: Array, right: Array) -> float:
+    """The norm of `left.T @ right`, of shapes (n, p) and (n, q)."""
+    if left.dtype.kind == "c" or right.dtype.kind == "c":
+        return norm(left.T @ right)
+    return float(norms_of_products(StepRows(left[None]), StepRows(right[None]))[0])
+
+
+class StepRows:
+    """One factor of every step's product: rows [step, n, feature], and the Gram matrices that its products share.
+
+    Args:
+        rows: (T, n, F), or None for a single feature that is 1 everywhere: the other factor's rows are summed.
+    """
+
+    def __init__(self, rows: Array) -> None:
+        self.rows: Any = None if rows is None else half_to_single(rows)
+        self._gram: tuple[Array, Array] | None = None
+
+    @property
+    def gram(self) -> tuple[Array, Array]:
+        """rows(t) rows(t)ᵀ (T, n, n) over scale(t)², and the scales (T,), both on the host in float64."""
+        if self._gram is None:
+            rows = self.rows
+            square, scale = to_numpy(_grams(rows)).astype(np.float64), np.ones(len(rows))
+            trace = square.trace(axis1=1, axis2=2)
+            low, high = SAFE[np.dtype(rows.dtype)]
+            for t in np.flatnonzero(~((low * low < trace) & (trace < high * high))):
+                largest = _number(abs(rows[t]).max())
+                if 0 < largest < math.inf:
+                    scale[t] = largest
+                    block = (rows[t] / largest)[None]
+                    square[t] = to_numpy(_grams(block))[0]
+            self._gram = square, scale
+        return self._gram
+
+    def product(self, right: StepRows, t: Any) -> Array:
+        """The product of step t itself."""
+        return self.rows[t].sum(axis=0) if right.rows is None else self.rows[t].T @ right.rows[t]
+
+
+def _grams(rows: Array) -> Array:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return backend_of(rows).xp.matmul(rows, rows.transpose(0, 2, 1))
+
+
+def norms_of_products(left: StepRows, right: StepRows) -> Any:
+    """The norms of left(t)ᵀ right(t) for every step t, (T,) on the host in float64.
+
+    ‖AᵀB‖² is the sum over the entries of (A Aᵀ) ∘ (B Bᵀ), so that for few rows n the product (p, q) need not be formed.
+    """
+    T, n, p = left.rows.shape
+    q = 1 if right.rows is None else right.rows.shape[2]
+    if n * (p + q) > 2 * p * q and right.rows is not None:  # many rows: the product costs less
+        return np.array([norm(left.product(right, t)) for t in range(T)])
+    gram, scale = left.gram
+    if right.rows is not None:
+        of_right, scale_right = right.gram
+        gram, scale = gram * of_right, scale * scale_right
+    square = gram.sum(axis=(1, 2))
+    cancelled = square < CANCELS * abs(gram).sum(axis=(1, 2))
+    result = np.sqrt(np.maximum(square, 0)) * scale
+    for t in np.flatnonzero(cancelled):
+        result[t] = norm(left.product(right, t))
+    return result
