@@ -124,7 +124,7 @@ class PerStepSum:
         norms: returns the norms of all parts by their steps, without forming them; by default `at` forms each.
     """
 
-    __slots__ = ("at", "norms", "steps", "total")
+    __slots__ = ("_norms", "at", "steps", "total")
 
     def __init__(
         self,
@@ -133,11 +133,11 @@ class PerStepSum:
         at: Callable[[int], Array],
         norms: Callable[[], Mapping[Any, float]] | None = None,
     ) -> None:
-        self.total, self.steps, self.at = total, steps, at
-        self.norms = self._norms_of_parts if norms is None else norms
+        self.total, self.steps, self.at, self._norms = total, steps, at, norms
 
-    def _norms_of_parts(self) -> dict[Any, float]:
-        return {t: norm(self.at(t)) for t in self.steps}
+    def norms(self) -> Mapping[Any, float]:
+        """The norm of each step's part, by step."""
+        return {t: norm(self.at(t)) for t in self.steps} if self._norms is None else self._norms()
 
 
 class Pool:
