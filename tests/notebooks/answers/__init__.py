@@ -1,0 +1,1 @@
+"""The answers to the exercises, one module for each notebook, named like it without its number."""
