@@ -15,6 +15,7 @@ from minigrad.backend import backend_of
 from minigrad.validation import as_tensor, check_choice, check_dtype, check_flag, check_integer, is_integer
 
 from .lengths import Lengths
+from .step_gradients import StepGradients
 from .step_result import check_state_names, check_step_result
 
 State = Any
@@ -153,8 +154,9 @@ class Cell(nn.Module):
         raise NotImplementedError(f"{type(self).__name__}: a cell defines step(x, state, h)")
 
     def sequence(
-        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
-    ) -> tuple[Tensor, ...]:
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+        step_gradients: StepGradients | None = None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         """Run the whole sequence as one primitive; arguments and results as in `unroll`."""
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 

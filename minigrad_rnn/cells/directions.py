@@ -10,6 +10,7 @@ from minigrad import Tensor
 
 from .cell import KernelSpec
 from .lengths import Lengths
+from .step_gradients import StepGradients
 from .unroll import rule_through_graph, unroll
 
 
@@ -22,12 +23,14 @@ class Directions:
         backward: whether a single direction is read backward; of two, the second is.
         lengths: None where nothing is padded.
         every_state: whether every c(t) is wanted.
+        step_gradients: who receives ∂L/∂h(t) of every step, for each cell; empty for nobody.
     """
 
     def __init__(
-        self, specs: Sequence[KernelSpec], states: int, backward: bool, lengths: Lengths | None, every_state: bool
-    ) -> None:
-        self.specs, self.states, self.backward = specs, states, backward
+        self, specs: Sequence[KernelSpec], states: int, backward: bool, lengths: Lengths | None, every_state: bool,
+        step_gradients: Sequence[StepGradients] = (),
+    ) -> None:  # fmt: skip
+        self.specs, self.states, self.backward, self.step_gradients = specs, states, backward, step_gradients
         self.lengths = None if lengths is None or lengths.full else lengths
         self.every_state = every_state and states > 1
 
@@ -48,20 +51,21 @@ class Directions:
     def through_graph(self, inputs: Sequence[Any], gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
         """The primitive's rule in a recorded backward pass: the sequences run op by op."""
         gradients: list[Any] = []
-        by_direction = zip(self.specs, *(self.split(row) for row in (inputs, gs, needs)))
-        for d, (spec, row, g, needed) in enumerate(by_direction):
-            steps = partial(self._unrolled, spec, self.reads_backward(d))
+        by_direction = zip(*(self.split(row) for row in (inputs, gs, needs)))
+        for d, (row, g, needed) in enumerate(by_direction):
+            steps = partial(self._unrolled, d)
             gradients += rule_through_graph(steps, row, g, needed) if any(needed) else [None] * len(row)
         return tuple(gradients)
 
-    def _unrolled(self, spec: KernelSpec, backward: bool, xs: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        n = self.states
+    def _unrolled(self, direction: int, xs: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        n, spec, backward = self.states, self.specs[direction], self.reads_backward(direction)
         state, weights, shape = inputs[:n], inputs[n:], inputs[0].shape
         if len(shape) == 3:  # of a single cell, as its caller holds it
             state = tuple(part[0] for part in state)
         outputs = unroll(
-            spec.step, n, backward, xs, *state, *weights, lengths=self.lengths, every_state=self.every_state
-        )
+            spec.step, n, backward, xs, *state, *weights, lengths=self.lengths, every_state=self.every_state,
+            step_gradients=self.step_gradients[direction] if self.step_gradients else None,
+        )  # fmt: skip
         if len(shape) == 2:
             return outputs
         return outputs[0], *(part[None] for part in outputs[1 : 1 + n]), *outputs[1 + n :]

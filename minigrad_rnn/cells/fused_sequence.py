@@ -27,6 +27,7 @@ from .feature_major import (
     weight_buffer,
 )
 from .lengths import Lengths, ReadOrder
+from .step_gradients import StepGradients
 from .unroll import rule_through_graph, unroll
 
 Array = Any
@@ -50,11 +51,14 @@ class FusedSequence(ReadOrder):
     Args:
         xs: (T, B, I).
         backward, lengths: see `ReadOrder`.
+        step_gradients: who receives ∂L/∂h(t) of every step; None for nobody.
     """
 
-    def __init__(self, xp: Any, xs: Array, backward: bool, lengths: Lengths | None) -> None:
+    def __init__(
+        self, xp: Any, xs: Array, backward: bool, lengths: Lengths | None, step_gradients: StepGradients | None = None
+    ) -> None:
         super().__init__(len(xs), backward, lengths)
-        self.xp, self.B, self.dtype = xp, xs.shape[1], xs.dtype
+        self.xp, self.B, self.dtype, self.step_gradients = xp, xs.shape[1], xs.dtype, step_gradients
 
     # Forward
 
@@ -200,6 +204,20 @@ class FusedSequence(ReadOrder):
         skipped = now.start == 0 and not to_state
         return chain(repeat(product, now.stop - now.start - skipped), repeat(_nothing, skipped))
 
+    def kept(self, F: int) -> Array | None:
+        """A buffer (T, F, B) for a gradient of every step; None where nobody receives it."""
+        return None if self.step_gradients is None else self.buffer(F)
+
+    def kept_back(self, a: Array | None, now: slice) -> Iterator[Array | None]:
+        """Of each of the steps `now`, the last one first, the place of its gradient in `kept`, or None."""
+        return repeat(None) if a is None else iter(per_step(a[now][::-1]))
+
+    def hand_out(self, **kept: Array | None) -> None:
+        """Pass the gradients of every step on, by the name of the state's array."""
+        for name, a in kept.items():
+            if self.step_gradients is not None and a is not None:
+                self.step_gradients.add(name, self.xp.ascontiguousarray(self.turn(batch_major(a))))
+
     def carried(self, g: Array) -> Array:
         """A `per_step` copy of g (B, H): the gradient that BPTT carries from step to step in place."""
         copy = per_step(self.xp.empty(g.shape[::-1], g.dtype))
@@ -257,8 +275,9 @@ class FusedSequence(ReadOrder):
             if not isinstance(gs[0], Tensor):
                 return bptt(gs, needs, *inputs)
             sequence = partial(
-                unroll, step, states, self.backward, lengths=self.lengths, every_state=every_state, **options
-            )
+                unroll, step, states, self.backward, lengths=self.lengths, every_state=every_state,
+                step_gradients=self.step_gradients, **options,
+            )  # fmt: skip
             return rule_through_graph(sequence, inputs, gs, needs)
 
         return mg.JointRule(rule)

@@ -34,6 +34,7 @@ from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, per_step, weight_buffer
 from .fused_sequence import MANY_STEPS, FusedSequence, map_sums
 from .lengths import Lengths
+from .step_gradients import StepGradients
 
 Array = Any
 
@@ -95,11 +96,13 @@ class GRUCell(Cell):
         return super().fused_refusal() or next(other)
 
     def sequence(
-        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
-    ) -> tuple[Tensor, ...]:
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+        step_gradients: StepGradients | None = None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         return gru_sequence(
-            xs, state[0], self.Wc, self.Wr, self.b, self.br, self.reset_after, backward, lengths=lengths
-        )
+            xs, state[0], self.Wc, self.Wr, self.b, self.br, self.reset_after, backward,
+            lengths=lengths, step_gradients=step_gradients,
+        )  # fmt: skip
 
     def kernel_spec(self) -> KernelSpec:
         kind = "gru" if self.reset_after else "gru_reset_first"
@@ -132,7 +135,7 @@ def gru_step(
 @mg.primitive_with_outputs
 def gru_sequence(
     xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, br: Array, reset_after: bool = True,
-    backward: bool = False, lengths: Lengths | None = None,
+    backward: bool = False, lengths: Lengths | None = None, step_gradients: StepGradients | None = None,
 ) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
 
@@ -141,7 +144,7 @@ def gru_sequence(
 
     Shapes: xs (T, B, I), h0 (B, H), Wc (3H, I), Wr (3H, H), b (3H,) or None, br (3H,) or None.
     """
-    run = FusedSequence(xp, xs, backward, lengths)
+    run = FusedSequence(xp, xs, backward, lengths, step_gradients)
     hs, v, S = gru_forward(run, xs, h0, Wc, Wr, b, br, reset_after)
 
     def bptt(gs: Any, needs: Any, xs: Any, h0: Any, Wc: Any, Wr: Any, b: Any, br: Any) -> Any:
@@ -264,7 +267,7 @@ def gru_bptt(
     size = run.chunk(H)
     K, D = (xp.empty((size, 5 * H, B), dhs.dtype) for _ in range(2))
     dhs_t = xp.empty((size, H, B), dhs.dtype)
-    dh = run.carried(dhT)
+    dh, dh_all = run.carried(dhT), run.kept(H)
     # With reset_after dq, dz_r, dz_z are neighbours in D: one product with the rows of a copy of Wr in that order
     together = reset_after and (run.T > MANY_STEPS or xp is not np)
     if together:
@@ -283,10 +286,12 @@ def gru_bptt(
         by_dh, by_n, into_Wr = D_back[:, 2:], D_back[:, :2], per_step(D[:n][::-1][:, : 3 * H])
         steps_back = zip(
             per_step(dhs_t[:n][::-1]), K_back[:, 2:], K_back[:, :2], by_dh, by_n, D_back[:, 3], D_back[:, 4], into_Wr,
-            run.products_back(product, now, to_state),
+            run.products_back(product, now, to_state), run.kept_back(dh_all, now),
         )  # fmt: skip
-        for dh_t, to_dh, to_n, by_dh_t, by_n_t, dz_n, leak, into_Wr_t, product_t in steps_back:
+        for dh_t, to_dh, to_n, by_dh_t, by_n_t, dz_n, leak, into_Wr_t, product_t, kept_t in steps_back:
             add(dh, dh_t, dh)
+            if kept_t is not None:
+                kept_t[...] = dh
             multiply(to_dh, dh, by_dh_t)  # dz_z, dz_n and z dh, which is the leak
             if reset_after:
                 multiply(to_n, dz_n, by_n_t)  # dq and dz_r
@@ -303,6 +308,7 @@ def gru_bptt(
                 add(dh, dq, dh)
             add(dh, leak, dh)
         dq_dz[now] = D[:n, : 4 * H]
+    run.hand_out(h=dh_all)
     return dq_dz, run.initial_gradient(dh)
 
 

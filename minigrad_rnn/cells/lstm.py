@@ -33,6 +33,7 @@ from .feature_major import batch_major, per_step
 from .fused_sequence import FusedSequence
 from .lengths import Lengths
 from .lstm_bptt import AS_STORED, ORDERED, Blocks, lstm_bptt, peephole_gradient, peepholes
+from .step_gradients import StepGradients
 
 Array = Any
 
@@ -125,12 +126,13 @@ class LSTMCell(Cell):
         return super().fused_refusal() or next(other)
 
     def sequence(
-        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
-    ) -> tuple[Tensor, ...]:
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+        step_gradients: StepGradients | None = None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         h, c = state
         return lstm_sequence(
             xs, h, c, self.Wc, self.Wr, self.total_bias(), self.p, self.Wp, backward,
-            lengths=lengths, every_state=every_state,
+            lengths=lengths, every_state=every_state, step_gradients=step_gradients,
         )  # fmt: skip
 
     def kernel_spec(self) -> KernelSpec:
@@ -170,6 +172,7 @@ def lstm_step(
 def lstm_sequence(
     xp: Any, xs: Array, h0: Array, c0: Array, Wc: Array, Wr: Array, b: Array, p: Array, Wp: Array,
     backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+    step_gradients: StepGradients | None = None,
 ) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, P), the last h (B, P) and c (B, H), and with
     `every_state` every c(t) (T, B, H).
@@ -180,7 +183,7 @@ def lstm_sequence(
     Shapes: xs (T, B, I), h0 (B, P), c0 (B, H), Wc (4H, I), Wr (4H, P), b (4H,), p (3H,), Wp (P, H); the last three may
     be None, and without Wp P = H.
     """
-    run, H = FusedSequence(xp, xs, backward, lengths), c0.shape[1]
+    run, H = FusedSequence(xp, xs, backward, lengths, step_gradients), c0.shape[1]
     hs, v, S, m, blocks = lstm_forward(run, xs, h0, c0, Wc, Wr, b, p, Wp)
     cs = batch_major(S[1:, 4 * H : 5 * H])
 

@@ -90,7 +90,8 @@ def lstm_bptt(
     _, B, P_units = dhs.shape
     H = dcT.shape[1]
     dz = run.buffer(4 * H)
-    dh_all: Any = None if Wp is None else run.buffer(P_units)
+    dh_all: Any = run.kept(P_units) if Wp is None else run.buffer(P_units)
+    dc_all = run.kept(H)
     size = run.chunk(H)
     K, P, D = (xp.empty((size, rows * H, B), dhs.dtype) for rows in (6, 3, 5))
     dhs_t = xp.empty((size, P_units, B), dhs.dtype)
@@ -117,14 +118,17 @@ def lstm_bptt(
         dz_o, dz_now = D_back[:, 4 * H :], D_back[:, H:]
         steps_back = zip(
             per_step(dhs_t[:n][::-1]), to_dc, to_o, to_c, by_dc, dc_before, dz_o, dz_now,
-            run.products_back(product, now, to_state),
+            run.products_back(product, now, to_state), run.kept_back(dh_all, now), run.kept_back(dc_all, now),
         )  # fmt: skip
-        for k, (dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t, product_t) in enumerate(steps_back):
+        for k, (
+            dh_t, to_dc_t, to_o_t, to_c_t, by_dc_t, dc_before_t, dz_o_t, dz_t, product_t, kept_dh, kept_dc
+        ) in enumerate(steps_back):  # fmt: skip
             add(dh, dh_t, dh)
+            if kept_dh is not None:
+                kept_dh[...] = dh
             if Wp is None:
                 dm = dh
             else:
-                per_step(dh_all[now.stop - 1 - k])[...] = dh
                 unproject(dh, dm)
             # dz_o from dm(t); dc(t) from dm(t), the later step and the outside
             multiply(to_o_t, dm, dz_o_t)
@@ -134,6 +138,8 @@ def lstm_bptt(
                 add(dc, per_step(dcs_t[n - 1 - k]), dc)
             if p is not None:
                 dc += p_o * dz_o_t
+            if kept_dc is not None:
+                kept_dc[...] = dc
             # dc(t−1), dz_i, dz_f and dz_g from dc(t); then dh(t−1) = Wrᵀ dz(t)
             multiply(to_dc_t, dc, by_dc_t)
             product_t(dz_t, dh)
@@ -142,6 +148,7 @@ def lstm_bptt(
             dc_later = dc_before_t
         dc_later = dc_later.copy()  # the next chunk overwrites D
         dz[now] = D[:n, H:]
+    run.hand_out(h=dh_all, c=dc_all)
     return dz, run.initial_gradient(dh), run.initial_gradient(dc_later), dh_all
 
 

@@ -24,6 +24,7 @@ from .cell import Cell, KernelSpec, Parts
 from .feature_major import batch_major, copy_columns, per_step
 from .fused_sequence import FusedSequence
 from .lengths import Lengths
+from .step_gradients import StepGradients
 
 Array = Any
 
@@ -56,11 +57,13 @@ class RNNCell(Cell):
         return rnn_step(x, state, h, self.Wc, self.Wr, self.total_bias(), self.nonlinearity, self.clip)
 
     def sequence(
-        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False
-    ) -> tuple[Tensor, ...]:
+        self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
+        step_gradients: StepGradients | None = None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         return rnn_sequence(
-            xs, state[0], self.Wc, self.Wr, self.total_bias(), self.nonlinearity, backward, lengths=lengths
-        )
+            xs, state[0], self.Wc, self.Wr, self.total_bias(), self.nonlinearity, backward,
+            lengths=lengths, step_gradients=step_gradients,
+        )  # fmt: skip
 
     def fused_refusal(self) -> str:
         if self.clip is None and self.nonlinearity in ("tanh", "relu"):
@@ -91,7 +94,7 @@ def rnn_step(
 @mg.primitive_with_outputs
 def rnn_sequence(
     xp: Any, xs: Array, h0: Array, Wc: Array, Wr: Array, b: Array, nonlinearity: Activation,
-    backward: bool = False, lengths: Lengths | None = None,
+    backward: bool = False, lengths: Lengths | None = None, step_gradients: StepGradients | None = None,
 ) -> Any:  # fmt: skip
     """The whole sequence as one primitive: every h(t), stacked (T, B, H), and the last one (B, H).
 
@@ -100,7 +103,7 @@ def rnn_sequence(
 
     Shapes: xs (T, B, I), h0 (B, H), Wc (H, I), Wr (H, H), b (H,) or None.
     """
-    run = FusedSequence(xp, xs, backward, lengths)
+    run = FusedSequence(xp, xs, backward, lengths, step_gradients)
     hs, v = rnn_forward(run, xs, h0, Wc, Wr, b, nonlinearity)
 
     def bptt(gs: Any, needs: Any, xs: Any, h0: Any, Wc: Any, Wr: Any, b: Any) -> Any:
@@ -172,16 +175,20 @@ def rnn_bptt(
     dz = run.buffer(H)
     size = run.chunk(H)
     slopes, dhs_t = xp.empty((size, H, B), dhs.dtype), xp.empty((size, H, B), dhs.dtype)
-    dh = run.carried(dhT)
+    dh, dh_all = run.carried(dhT), run.kept(H)
     product = run.product_back(Wr)
     for now in run.chunks(size):
         n = now.stop - now.start
         rnn_slope(xp, h[now], nonlinearity, slopes[:n])
         copy_columns(xp, dhs[now], dhs_t[:n])
         products = run.products_back(product, now, to_state)
-        for dh_t, dz_t, product_t in zip(per_step(dhs_t[:n][::-1]), per_step(slopes[:n][::-1]), products):
+        steps_back = zip(per_step(dhs_t[:n][::-1]), per_step(slopes[:n][::-1]), products, run.kept_back(dh_all, now))
+        for dh_t, dz_t, product_t, kept_t in steps_back:
             xp.add(dh, dh_t, dh)
+            if kept_t is not None:
+                kept_t[...] = dh
             xp.multiply(dh, dz_t, dz_t)  # the slope becomes dz(t) in its place
             product_t(dz_t, dh)
         dz[now] = slopes[:n]
+    run.hand_out(h=dh_all)
     return dz, run.initial_gradient(dh)

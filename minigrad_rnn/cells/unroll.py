@@ -11,6 +11,7 @@ from minigrad import Tensor
 from minigrad.engine.modes import time_steps
 
 from .lengths import Lengths
+from .step_gradients import StepGradients
 
 Array = Any
 
@@ -44,6 +45,7 @@ def unroll(
     masks: CellMasks = NO_MASKS,
     every_state: bool = False,
     own_output: bool = False,
+    step_gradients: StepGradients | None = None,
     **options: Any,
 ) -> tuple[Tensor, ...]:
     """Run `step(x(t), state, h, *weights, **options) -> state` over time, op by op; from T − 1 to 0 if `backward`.
@@ -54,6 +56,7 @@ def unroll(
         every_state: whether to return all state arrays of every step, not only the first.
         own_output: whether the step returns, after the state, an output that takes the first array's place in the
             outputs alone: a cell's hooks may have replaced one of the two.
+        step_gradients: who receives ∂L/∂h(t) of every step; None for nobody.
 
     Returns:
         (the outputs (T, B, H), *the state's arrays after each sequence's last step, and with `every_state` *the
@@ -63,8 +66,9 @@ def unroll(
     if lengths is not None and not lengths.full:
         xs = mg.where(lengths.valid, xs, 0.0)
     columns: list[list[Tensor]] = [[] for _ in range(states if every_state else 1)]
+    T, watched = xs.shape[0], {part.node.serial for part in state if getattr(part, "node", None) is not None}
     with time_steps() as label:
-        for t in range(xs.shape[0])[:: -1 if backward else 1]:
+        for t in range(T)[:: -1 if backward else 1]:
             label(t)
             h = state[0] if masks.recurrent is None else state[0] * masks.recurrent
             new = step(xs[t], state, h, *weights, **options)
@@ -77,6 +81,9 @@ def unroll(
                     part if mask is None else part + (old - part) * mask[t]
                     for part, old, mask in zip(new, state, masks.zoneout)
                 )
+            if step_gradients is not None:
+                # Before padding is put right: an LSTM's h(t) reads this c(t), not the one that goes on
+                new = step_gradients.watch(new, t, T, watched)
             if lengths is not None and t >= lengths.shortest:
                 new = tuple(mg.where(lengths.valid[t], part, old) for part, old in zip(new, state))
             state = new

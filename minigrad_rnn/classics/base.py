@@ -14,6 +14,7 @@ from minigrad.engine.modes import time_steps
 from minigrad.validation import check_dtype, check_flag, check_like
 
 from ..validation import check_series
+from .listened_steps import ListenedSteps
 
 State = Any
 """None, one array, or a tuple of arrays, of which any may be None."""
@@ -46,6 +47,9 @@ class Classic(nn.Module):
     A subclass implements `_run`.
     """
 
+    _result_name = "y"
+    """What the steps of `_unroll` return: the output, or "h"."""
+
     def __init__(
         self, input_size: int, output_size: int, state_sizes: Mapping[str, tuple[int, int]], batch_first: bool
     ) -> None:
@@ -76,15 +80,19 @@ class Classic(nn.Module):
         `step(input, past)` computes one step's result (B, ·) and, by name, what is fed back to the steps after it.
         """
         past: Past = {name: list(mg.unstack(steps)) for name, steps in start.items()}
-        results = []
+        inputs = list(inputs)
+        results, listened = [], ListenedSteps(self, self._result_name, len(inputs))
         with time_steps() as label:
             for t, x in enumerate(inputs):
                 label(t)
                 result, fed_back = step(x, past)
+                if listened:
+                    result, fed_back = listened.step(t, result, fed_back)
                 for name, value in fed_back.items():
                     past[name] = [*past[name][1:], value]
                 results.append(result)
-        return mg.stack(results), {name: mg.stack(steps) for name, steps in past.items()}
+        outputs, finals = mg.stack(results), {name: mg.stack(steps) for name, steps in past.items()}
+        return listened.finished(outputs) if listened else outputs, finals
 
     # Parameters
 

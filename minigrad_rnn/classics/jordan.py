@@ -47,6 +47,7 @@ class Jordan(OneHiddenLayer):
     """
 
     memory = "m"
+    _result_name = "y"
 
     def __init__(
         self, input_size: int, hidden_size: int, output_size: int, mu: float = 0.5, nonlinearity: str | None = "tanh",

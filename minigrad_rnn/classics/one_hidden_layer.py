@@ -22,6 +22,7 @@ class OneHiddenLayer(Classic):
     bo: mg.Parameter | None = None
     memory: ClassVar[str] = "h"
     """The name of the state's array: "h", of the hidden layer's size, or "m", of the output's."""
+    _result_name = "h"
 
     def __init__(
         self, input_size: int, hidden_size: int, output_size: int, nonlinearity: str | None = "tanh",

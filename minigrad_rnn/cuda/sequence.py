@@ -16,8 +16,10 @@ from ..cells import Cell, Lengths
 from ..cells.directions import Directions
 from ..cells.fused_sequence import map_sums
 from ..cells.lengths import ReadOrder
+from ..cells.step_gradients import StepGradients
 from .launches import Inputs, OutputGradients, Sequences
 from .planner import OP_BY_OP, PassPlan, Plan, Shape, plan
+from .state_gradients import every_state_gradient
 
 Array = Any
 
@@ -103,6 +105,9 @@ def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Seque
         for order, g in zip(orders, call.split(gs))
     ]
     dh0, dc0, dZ, dY = run.bptt(incoming)
+    for d, (receiver, order, g) in enumerate(zip(call.step_gradients, orders, incoming)):
+        for name, a in every_state_gradient(run, d, order, g, dY[d]).items():
+            receiver.add(name, a)
     gradients: list[Any] = []
     for d, (order, inputs, needed) in enumerate(zip(orders, run.inputs, call.split(needs))):
         need_states, (need_Wc, need_Wr, need_b, *need_br) = needed[1 : 1 + call.states], needed[1 + call.states :]
@@ -136,12 +141,13 @@ def run(
     backward: bool,
     lengths: Lengths | None,
     every_state: bool,
+    step_gradients: Sequence[StepGradients] = (),
 ) -> list[tuple[Tensor, ...]]:
     """Run one cell or two over xs and an initial state each; returns for each what `unroll` does.
 
     With two cells the second reads backward; with one `backward` decides.
     """
     specs = tuple(spec for cell in cells if (spec := cell.kernel_spec()) is not None)
-    call = Call(backend, plan, specs, len(inputs[0][1]), backward, lengths, every_state)
+    call = Call(backend, plan, specs, len(inputs[0][1]), backward, lengths, every_state, step_gradients)
     row = [part for (xs, state), spec in zip(inputs, specs) for part in (xs, *state, *spec.weights())]
     return call.split(kernel_sequences(*row, call=call))

@@ -14,14 +14,19 @@ EQUATION Real lstm_value(const Real* z, const Real* p, Real c_before, Real* c, R
     return sigmoid_value(kept[3]) * tanh_value(tanh_kept(*c));
 }
 
+// dc(t) in full: what arrived from later steps, and through m(t) and a peephole. Leaves dz[3] on its way.
+EQUATION Real lstm_dc(const Real* kept, const Real* p, Real c, Real dm, Real dc, Real* dz) {
+    const Real kept_of_c = tanh_kept(c);
+    dz[3] = dm * tanh_value(kept_of_c) * sigmoid_slope(kept[3]);
+    const Real d = dc + dm * sigmoid_value(kept[3]) * tanh_slope(kept_of_c);
+    return p ? d + p[2] * dz[3] : d;
+}
+
 // dm is the gradient of m(t); dc arrives as that of c(t) from later steps and leaves as that of c(t−1).
 EQUATION void lstm_derivative(
     const Real* kept, const Real* p, Real c_before, Real c, Real dm, Real* dc, Real* dz) {
     const Real i = sigmoid_value(kept[0]), f = sigmoid_value(kept[1]), g = tanh_value(kept[2]);
-    const Real o = sigmoid_value(kept[3]), kept_of_c = tanh_kept(c);
-    dz[3] = dm * tanh_value(kept_of_c) * sigmoid_slope(kept[3]);
-    Real d = *dc + dm * o * tanh_slope(kept_of_c);
-    if (p) d = d + p[2] * dz[3];
+    const Real d = lstm_dc(kept, p, c, dm, *dc, dz);
     dz[0] = d * g * sigmoid_slope(kept[0]);
     dz[1] = d * c_before * sigmoid_slope(kept[1]);
     dz[2] = d * i * tanh_slope(kept[2]);

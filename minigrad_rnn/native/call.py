@@ -29,6 +29,7 @@ FIELDS: list[tuple[str, type[Any]]] = [
     *((name, ctypes.c_void_p) for name in ("dhs", "dhT", "dcs", "dcT")),
     *((name, ctypes.c_long) for name in ("dhs_step", "dhs_example", "dhs_unit")),
     *((name, ctypes.c_void_p) for name in ("dxs", "dh0", "dc0", "dWc", "dWr", "db", "dbr", "dp", "dWp", "D")),
+    *((name, ctypes.c_void_p) for name in ("dh_steps", "dc_steps")),
 ]
 
 

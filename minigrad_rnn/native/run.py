@@ -165,6 +165,16 @@ class Run:
         self.packed_backward = weights.lend_backward(call)
         return gradients
 
+    def keep_step_gradients(self) -> dict[str, Array]:
+        """Lend the next BPTT arrays for ∂L/∂h(t), and of an LSTM ∂L/∂c(t), of every step; return them by name."""
+        call, dtype = self.call, self.hs.dtype
+        kept = {"h": np.zeros((self.T, self.B, call.P), dtype)}
+        if self.weights.kind == LSTM:
+            kept["c"] = np.zeros((self.T, self.B, call.H), dtype)
+        for name, a in kept.items():
+            setattr(call, f"d{name}_steps", address(a))
+        return kept
+
     def before_weight_gradients(self, needs: Sequence[bool]) -> list[Array | None]:
         """Lend the library the arrays of the weights' gradients; return them, or None, for each weight."""
         weights, states = self.weights, 2 if self.weights.kind == LSTM else 1

@@ -19,6 +19,7 @@ from minigrad.engine.tape import Node
 
 from ..cells import Cell, Lengths
 from ..cells.directions import Directions
+from ..cells.step_gradients import StepGradients
 from .library import library
 from .packed_weights import PackedWeights, packed_weights
 from .prepared_call import PreparedCall
@@ -126,7 +127,7 @@ def run_all(runs: list[Run], function: str) -> None:
 
 
 def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
-    states, filled = call.states, []
+    states, filled, every_step = call.states, list[Any](), list[dict[str, Array]]()
     spent = [run for run in runs if run.holds_gradients]  # a second backward pass needs what the first replaced
     if spent:
         for run in spent:
@@ -137,6 +138,8 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
     for run, g, needed in zip(runs, call.split(gs), call.split(needs)):
         gradients = OutputGradients(g[0], g[1], g[2] if states > 1 else None, g[3] if call.every_state else None)
         filled.append(run.before_bptt(gradients, needed))
+        kept = run.keep_step_gradients() if call.step_gradients else {}
+        every_step.append(kept)
         run.holds_gradients = True
     in_two = runs[0].parts > 1 or any(run.is_heavy for run in runs)
     if in_two:
@@ -145,6 +148,9 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
             run.release_if_heavy()
     for_weights = [run.before_weight_gradients(needed) for run, needed in zip(runs, call.split(needs))]
     run_all(runs, "weight_gradients" if in_two else "bptt")
+    for receiver, kept in zip(call.step_gradients, every_step):
+        for name, a in kept.items():
+            receiver.add(name, a)
     result: list[Any] = []
     for run, gradients_of, weights in zip(runs, filled, for_weights):
         shares = StepShares(run)
@@ -159,6 +165,7 @@ def run_sequences(
     backward: bool,
     lengths: Lengths | None,
     every_state: bool,
+    step_gradients: Sequence[StepGradients] = (),
 ) -> list[tuple[Tensor, ...]]:
     """Run one cell or two over xs and an initial state each; returns for each what `unroll` does.
 
@@ -175,7 +182,7 @@ def run_sequences(
         packed.append(packed_weights(vars(cell), compiled, spec.kind, weights, once))
         row += [xs, *state, *weights]
     saves = now.recording and any(getattr(part, "node", None) is not None for part in row)
-    call = NativeCall(packed, saves, specs, states, backward, lengths, every_state)
+    call = NativeCall(packed, saves, specs, states, backward, lengths, every_state, step_gradients)
     arrays = [getattr(part, "_array", part) for part in row]
     if now.observer is not None or (saves and len(set(map(id, arrays))) < len(arrays)):
         return call.split(native_sequences(*row, call=call))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import minigrad as mg
@@ -13,12 +14,14 @@ from minigrad.engine.modes import mode
 from minigrad.validation import check_choice, check_flag, check_integer, check_probability
 
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths
+from ..cells.step_gradients import StepGradients
 from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
 from ..native import library, sequence as native
 from ..native.prepared_call import PreparedCall
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
+from .cell_calls import run_layer
 from .implementations import IMPLEMENTATIONS, check_impl, native_refusal
 from .masks import Masks, draw_masks, to_backend
 from .states import of_one_cell, stacked, stacked_over_time, unstacked
@@ -229,7 +232,8 @@ class Recurrence(nn.Module):
             mask = masks.get(self.cell_names[0], NO_MASKS).input
             if mask is not None:
                 xs = mg.multiply(xs, mask)
-            results = self._run(self.cell_names, [(xs, each_state[0])], spans, masks, return_states, backend)
+            inputs = [(xs, each_state[0])]
+            results = run_layer(self, self.cell_names, inputs, spans, masks, return_states, backend)
             xs = results[0][0]
         else:
             states = dict(zip(self.cell_names, each_state))
@@ -262,14 +266,9 @@ class Recurrence(nn.Module):
         return result
 
     def _run_layers(
-        self,
-        xs: Any,
-        states: dict[str, tuple[Any, ...]],
-        spans: Lengths | None,
-        masks: Masks,
-        every_state: bool,
+        self, xs: Any, states: dict[str, tuple[Any, ...]], spans: Lengths | None, masks: Masks, every_state: bool,
         backend: Backend,
-    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:  # fmt: skip
         """Run several cells from the bottom to the top; return the outputs, and each cell's result as `_run` does."""
         results: dict[str, tuple[Tensor, ...]] = {}
         for block in self.blocks:
@@ -281,7 +280,7 @@ class Recurrence(nn.Module):
                     if mask.input is not None:
                         tops[k] = mg.multiply(tops[k], mask.input)
                 inputs = [(tops[k], states[cell_name]) for k, cell_name in layer]
-                outputs = self._run([n for _, n in layer], inputs, spans, masks, every_state, backend)
+                outputs = run_layer(self, [n for _, n in layer], inputs, spans, masks, every_state, backend)
                 for (k, cell_name), result in zip(layer, outputs):
                     results[cell_name], tops[k] = result, result[0]
             xs = self.merge_directions(tops)
@@ -293,19 +292,17 @@ class Recurrence(nn.Module):
         own["_implementation"], own["_plan"] = implementation, plan
 
     def _run(
-        self,
-        names: list[str],
-        inputs: list[tuple[Any, tuple[Any, ...]]],
-        spans: Lengths | None,
-        masks: Masks,
-        every_state: bool,
-        backend: Backend,
-    ) -> list[tuple[Tensor, ...]]:
+        self, names: list[str], inputs: list[tuple[Any, tuple[Any, ...]]], spans: Lengths | None, masks: Masks,
+        every_state: bool, backend: Backend, step_gradients: Sequence[StepGradients] = (),
+    ) -> list[tuple[Tensor, ...]]:  # fmt: skip
         """Run one cell, or one of each direction, over xs and an initial state each; returns what `unroll` does."""
+        kept: Sequence[Any] = step_gradients or (None, None)
         layer = [(name, name.startswith("backward"), getattr(self, name)) for name in names]
         if self._implementation == "native":
             cells = [cell for _, _, cell in layer]
-            return native.run_sequences(cells, inputs, len(layer) == 1 and layer[0][1], spans, every_state)
+            return native.run_sequences(
+                cells, inputs, len(layer) == 1 and layer[0][1], spans, every_state, step_gradients
+            )
         if len(layer) == 1:
             inputs = [(inputs[0][0], of_one_cell(inputs[0][1]))]
         if self._implementation == "fused":
@@ -315,17 +312,18 @@ class Recurrence(nn.Module):
                 self._note("fused", plan)
                 if plan is not None and plan.runs_kernels:
                     backward = len(layer) == 1 and layer[0][1]
-                    return cuda.run(backend, plan, cells, inputs, backward, spans, every_state)
+                    return cuda.run(backend, plan, cells, inputs, backward, spans, every_state, step_gradients)
             return [
-                cell.sequence(xs, state, backward, spans, every_state)
-                for (_, backward, cell), (xs, state) in zip(layer, inputs)
+                cell.sequence(xs, state, backward, spans, every_state, **({} if k is None else {"step_gradients": k}))
+                for (_, backward, cell), (xs, state), k in zip(layer, inputs, kept)
             ]
         return [
             unroll(
                 cell.one_hooked_step if cell._hooks else cell.one_step(), len(state), backward, xs, *state,
                 lengths=spans, masks=masks.get(name, NO_MASKS), every_state=every_state, own_output=bool(cell._hooks),
+                step_gradients=k,
             )
-            for (name, backward, cell), (xs, state) in zip(layer, inputs)
+            for (name, backward, cell), (xs, state), k in zip(layer, inputs, kept)
         ]  # fmt: skip
 
     def _choose(self, masks: Masks, backend: Backend) -> str:

@@ -8,7 +8,7 @@ NOT_WALKED = {
     **dict.fromkeys(
         ("Drawing", "LagLedger", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"), RECORD
     ),
-    **dict.fromkeys(("Document", "Hypothesis", "Labelling", "Verification", "Window"), RECORD),
+    **dict.fromkeys(("Document", "Hypothesis", "Labelling", "Verification", "Window", "LayerFlow"), RECORD),
     "StepModel": "a protocol",
     "as_generator": "takes its caller's name",
     "check_shape": "takes its caller's name",

@@ -280,6 +280,8 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         mr.verify_bptt, model=New(rnn), xs=XS[:2, :1], state=None, divergence=None, seed=0, lengths=None, masks=None,
         truncation=None, targets=None,
     ),
+    # flow
+    "GradientFlow": function(mr.GradientFlow, model=New(rnn), values=True),
     # text
     "Vocabulary": function(text.Vocabulary, characters="abc", unknown=None),
     "Vocabulary.from_text": function(text.Vocabulary.from_text, text="abcabc", max_size=None, unknown="?"),

@@ -123,8 +123,19 @@ static void unproject(const Sequence* s, const Carried* now, long n0, scalar* dm
     }
 }
 
+// dh(t) of one step's columns into dh_steps.
+static void keep_dh(const Sequence* s, const Carried* now, long k, long from) {
+    for (long j = 0; j < now->count; ++j) {
+        scalar* const row = s->dh_steps + (time_of(s, k, from + j) * s->B + example_of(s, from + j)) * s->P;
+        for (long unit = 0; unit < s->P; unit += LANES) {
+            store_up_to(row + unit, arriving(s, now, j, unit, s->P - unit), s->P - unit);
+        }
+    }
+}
+
 typedef struct {
     const scalar **dhs, **h_before, **h, **dcs;
+    scalar** dc_steps;
     scalar *dh, *dc, *dq;  // dq: also dm
     long width, units;
     const scalar** z;      // of a chunk's rows
@@ -141,9 +152,12 @@ static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* m
         memory->h_before[c] = h_before_row(s, k, j);
         memory->h[c] = h_row(s, k, j);
         if (s->dcs) memory->dcs[c] = s->dcs + (t * s->B + b) * s->H;
+        if (s->dc_steps) memory->dc_steps[c] = s->dc_steps + (t * s->B + b) * s->H;
     }
     Carried carried = {count, s->dhs ? memory->dhs : 0, memory->h_before, memory->h, s->dcs ? memory->dcs : 0,
-                       memory->dh, memory->dc, memory->dq, memory->width, memory->units};
+                       memory->dh, memory->dc, memory->dq, memory->width, memory->units,
+                       s->dc_steps ? memory->dc_steps : 0};
+    if (s->dh_steps) keep_dh(s, &carried, k, now.from);
     const Carried of_h = carried;
     if (s->Wp) {  // the gates meet dm in the place of dh
         unproject(s, &carried, n0, memory->dq, memory->units);
@@ -184,12 +198,13 @@ static int backward_part(const Sequence* s, long part, long parts) {
     if (!columns) return 0;
     const long steps = least(s->T, s->chunk / columns > 1 ? s->chunk / columns : 1);
     BackwardMemory memory = {.width = padded_width(s->P), .units = padded_width(s->H)};
-    const long numbers = columns * (memory.width + 2 * memory.units), pointers = (4 + 2 * steps) * columns;
+    const long numbers = columns * (memory.width + 2 * memory.units), pointers = (5 + 2 * steps) * columns;
     char* const block = calloc(1, pointers * sizeof(void*) + numbers * sizeof(scalar));
     if (!block) return 1;
     memory.dhs = (const scalar**)block;
     memory.h_before = memory.dhs + columns, memory.h = memory.h_before + columns, memory.dcs = memory.h + columns;
-    memory.z = memory.dcs + columns, memory.dx = (scalar**)(memory.z + steps * columns);
+    memory.dc_steps = (scalar**)(memory.dcs + columns), memory.z = (const scalar**)(memory.dc_steps + columns);
+    memory.dx = (scalar**)(memory.z + steps * columns);
     memory.dh = (scalar*)(memory.dx + steps * columns);
     memory.dc = memory.dh + columns * memory.width;
     memory.dq = memory.dc + columns * memory.units;

@@ -14,6 +14,7 @@ typedef struct {
     const scalar* const* dcs;       // rows of the gradients of every c(t), or null
     scalar *dh, *dc, *dq;           // carried, and dq of the published GRU: a padded row for each column
     long width, units;              // numbers of a row of dh and dq, and of dc
+    scalar* const* dc_steps;        // rows of dc of every step, to be filled, or null
 } Carried;
 
 INLINE Real arriving(const Sequence* s, const Carried* now, long j, long unit, long lanes) {
@@ -51,6 +52,10 @@ NEVER_INLINE void lstm_gates_backward(
         for (int k = 0; k < 4; ++k) kept[k] = load(z + k * LANES);
         if (now->dcs) dc += load_up_to(now->dcs[j] + unit, lanes);
         const Real dm = arriving(s, now, j, unit, lanes);
+        if (now->dc_steps) {
+            const Real dc_t = lstm_dc(kept, s->p ? p : 0, load(c + j * LANES), dm, dc, dz);
+            store_up_to(now->dc_steps[j] + unit, dc_t, lanes);
+        }
         lstm_derivative(kept, s->p ? p : 0, load(c_before + j * LANES), load(c + j * LANES), dm, &dc, dz);
         for (int k = 0; k < 4; ++k) store(z + k * LANES, keep(units, dz[k]));
         store(dc_at, dc);

@@ -46,6 +46,7 @@ typedef struct {
     const scalar *dhs, *dhT, *dcs, *dcT;
     long dhs_step, dhs_example, dhs_unit;  // dhs_unit is 0 where one number stands for all units, else 1
     scalar *dxs, *dh0, *dc0, *dWc, *dWr, *db, *dbr, *dp, *dWp, *D;  // D: dh(t) of every row where a projection needs it
+    scalar *dh_steps, *dc_steps;    // (T, B, P) and (T, B, H) of every step, in time order; zeros, or null
 } Sequence;
 
 INLINE long least(long a, long b) { return a < b ? a : b; }

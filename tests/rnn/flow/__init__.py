@@ -1,0 +1,1 @@
+"""Tests of minigrad_rnn.flow."""
