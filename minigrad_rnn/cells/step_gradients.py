@@ -47,13 +47,13 @@ class StepGradients:
             self.of[name] = xp.zeros((T, *g.shape), g.dtype)
         self.of[name][t] += g if self.lengths is None else g * self.lengths.valid[t]
 
-    def add_last(self, xp: Any, name: str, T: int, gradient: Any) -> None:
-        """Add the gradient (B, H) of a state after the last step, at each sequence's own last step."""
+    def add_last(self, xp: Any, name: str, T: int, gradient: Any, backward: bool) -> None:
+        """Add the gradient (B, H) of the state after the last step that is read: each sequence's own, or step 0."""
         g = gradient._array if isinstance(gradient, Tensor) else gradient
         if name not in self.of:
             self.of[name] = xp.zeros((T, *g.shape[-2:]), g.dtype)
-        if self.lengths is None:
-            self.of[name][-1] += g.reshape(g.shape[-2:])
+        if backward or self.lengths is None:
+            self.of[name][0 if backward else -1] += g.reshape(g.shape[-2:])
         else:
             self.lengths.add_at_last(self.of[name], g.reshape(g.shape[-2:]))
 
@@ -138,7 +138,7 @@ class CellCall:
     def _result_hook(self, xp: Any, name: str, is_last: bool, T: int) -> Callable[[Any], Any]:
         def hook(g: Any) -> Any:
             if is_last:
-                self.direct.add_last(xp, name, T, g)
+                self.direct.add_last(xp, name, T, g, self.backward)
             else:
                 array = g._array if isinstance(g, Tensor) else g
                 lengths = self.direct.lengths
