@@ -56,7 +56,7 @@ ENGINE_EXAMPLES: dict[str, Callable[[], Example]] = {
     "checkpoint": function(mg.checkpoint, function=square, rng=None),
     "custom_rule": function(mg.custom_rule, function=square, rule=None, keeps=False),
     "detect_anomaly": function(mg.detect_anomaly, warn=False),
-    "draw": function(mg.draw, result=New(loss), format="svg", names=None, fold=True, limit=5000),
+    "draw": function(mg.draw, result=New(loss), format="html", names=None, fold=True, limit=5000),
     "tape_table": function(mg.tape_table, result=New(loss), names=None, fold=None),
     "enable_grad": function(mg.enable_grad),
     "no_grad": function(mg.no_grad),

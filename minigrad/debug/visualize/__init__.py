@@ -1,1 +1,1 @@
-"""Drawings of the recorded graph as SVG, DOT and Mermaid."""
+"""Drawings of the recorded graph as pages, SVG, DOT and Mermaid."""

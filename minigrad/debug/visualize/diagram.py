@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ...engine.tensor import Tensor
@@ -12,7 +13,7 @@ from ..repeated_steps import Part, parts_of
 
 @dataclass(frozen=True)
 class Box:
-    """A node of the drawing. `kind` is "leaf", "const", "op", "result", or "again" for another box of a leaf."""
+    """A node of the drawing. `kind` is "leaf", "const", "op" or "result"."""
 
     key: int
     kind: str
@@ -20,6 +21,8 @@ class Box:
     detail: str
     group: int | None = None
     """The index of the group that it is in, or None."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What else is known about it, as pairs of a name and a value."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,18 @@ class Diagram:
     arrows: list[Arrow] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
 
+    def boxes_by_group(self) -> defaultdict[int | None, list[Box]]:
+        """Return the boxes of each group, and under None those of no group."""
+        groups: defaultdict[int | None, list[Box]] = defaultdict(list)
+        for box in self.boxes:
+            groups[box.group].append(box)
+        return groups
+
+
+def identifier(key: int) -> str:
+    """Return a box's name in DOT and Mermaid: n and its number, or c and that of the box whose constant it is."""
+    return f"n{key}" if key > 0 else f"c{-key}"
+
 
 def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
     """Return the graph of a result; with `fold`, equal time steps become one with an arrow back to itself.
@@ -53,7 +68,8 @@ def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
     leaves = sum(row.op == "leaf" for row in rows)
     diagram = Diagram(
         f"Graph of '{nodes[-1].op}' {rows[-1].shape}",
-        f"{len(rows) - leaves} operations on {leaves} leaves; an arrow goes from a value to its use.",
+        f"{_count(len(rows) - leaves, 'operation')} on {_count(leaves, 'leaf', 'leaves')}; "
+        "an arrow goes from a value to its use.",
     )
     parts = parts_of(rows, fold)
     shown = {i: part.start + (i - part.start) % part.length for part in parts for i in range(part.start, part.stop)}
@@ -63,10 +79,14 @@ def diagram_of(result: Tensor, names: Names, fold: bool) -> Diagram:
         for k in range(part.length):
             row = rows[part.start + k]
             group = len(diagram.groups) - 1 if part.folded else _group_of_step(diagram, rows, part.start + k)
-            diagram.boxes.append(_box(row, group, row.number == len(rows)))
+            diagram.boxes.append(_box(row, group, row.number == len(rows), _time_steps(row, part)))
             diagram.arrows += _arrows(diagram, rows, parts, shown, part, k, group)
     diagram.arrows = _merged(diagram.arrows)
     return diagram
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
 
 
 def _group_of_step(diagram: Diagram, rows: list[Row], index: int) -> int | None:
@@ -80,11 +100,29 @@ def _group_of_step(diagram: Diagram, rows: list[Row], index: int) -> int | None:
     return len(diagram.groups) - 1
 
 
-def _box(row: Row, group: int | None, last: bool) -> Box:
+def _box(row: Row, group: int | None, last: bool, steps: str) -> Box:
     detail = str(row.shape) if len(row.shapes) == 1 else f"{row.shape} … {len(row.shapes)} outputs"
+    several = len(row.shapes) > 1
+    facts = [
+        ("operation", row.op if row.op != "leaf" else ""),
+        ("name", row.name),
+        ("shapes" if several else "shape", ", ".join(map(str, row.shapes))),
+        ("dtype", row.dtype),
+        ("bytes", f"{row.nbytes:,}"),
+        ("kept for its rule", ", ".join(map(str, row.saved)) + f": {row.saved_nbytes:,} bytes" if row.saved else ""),
+        ("time step", steps),
+    ]
+    known = tuple((name, value) for name, value in facts if value)
     if row.op == "leaf":
-        return Box(row.number, "leaf", row.title, detail)
-    return Box(row.number, "result" if last else "op", row.title, detail, group)
+        return Box(row.number, "leaf", row.title, detail, None, known)
+    return Box(row.number, "result" if last else "op", row.title, detail, group, known)
+
+
+def _time_steps(row: Row, part: Part) -> str:
+    """Return the time steps that a box stands for."""
+    if part.folded:
+        return f"{part.steps[0]} … {part.steps[-1]}, {part.times} alike"
+    return "" if row.time_step is None else str(row.time_step)
 
 
 def _arrows(

@@ -1,36 +1,81 @@
-"""`draw`: the graph of a result as SVG, as DOT for Graphviz, or as Mermaid for Markdown."""
+"""`draw`: the graph of a result as a page, as SVG or DOT with Graphviz, or as Mermaid for Markdown."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from html import escape
+from pathlib import PurePath
+from typing import Any
 
 from ...engine.tensor import Tensor
-from ...validation import check_choice, check_flag, check_integer
+from ...serialize.atomic_files import write_text
+from ...validation import check_flag, check_integer, check_path, closest, shown
 from ..graph import Names
-from .diagram import Box, Diagram, diagram_of
-from .placement import placement_of
-from .svg import svg_of
+from .diagram import Diagram, diagram_of
+from .dot import dot_of
+from .graph_page import DEEPEST, depth_of, graph_page
+from .graphviz_svg import graphviz_svg
+from .mermaid import mermaid_of
 
-FORMATS = ("svg", "dot", "mermaid")
+FORMATS = {"html": graph_page, "svg": graphviz_svg, "dot": dot_of, "mermaid": mermaid_of}
+ENDINGS = {".html": "html", ".htm": "html", ".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
 
 
 class Drawing(str):
-    """The text of a drawing; a notebook shows an SVG as a picture."""
+    """The text of a drawing. A notebook shows the picture, a terminal what it is; `print` writes the text."""
 
-    __slots__ = ()
+    _diagram: Diagram
+    _format: str
+
+    def __new__(cls, text: str, diagram: Diagram, format: str) -> Drawing:
+        """Return the text of a diagram in a format, which remembers both."""
+        drawing = super().__new__(cls, text)
+        drawing._diagram, drawing._format = diagram, format
+        return drawing
+
+    def __getnewargs__(self) -> tuple[str, Diagram, str]:  # type: ignore[override]  # for copies and pickle
+        return str(self), self._diagram, self._format
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the text to a file."""
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self)
+        """Write the drawing to a file: in the format of its ending (.html, .svg, .dot, .mmd), else as it is.
 
-    def _repr_svg_(self) -> str | None:
-        return str(self) if self.startswith("<svg") else None
+        Raises:
+            OSError: the file cannot be written; nothing was. RuntimeError: SVG without Graphviz. ValueError: the graph
+                is too deep for a page.
+        """
+        check_path("Drawing.save", path=path)
+        other = format_of(path) or self._format
+        text = str(self) if other == self._format else FORMATS[other](self._diagram)
+        write_text("Drawing.save", "path", path, text)
+
+    def __repr__(self) -> str:
+        d = self._diagram
+        steps = f"; steps {', '.join(d.groups)}" if 0 < len(d.groups) <= 3 else ""
+        return (
+            f"<Drawing of {len(d.boxes)} boxes and {len(d.arrows)} arrows as {self._format}: {d.title[:1].lower()}"
+            f"{d.title[1:]}; {d.about.partition(';')[0]}{steps}. save(path) writes it, print shows its text>"
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Return what a notebook shows: the picture, and Mermaid where it has no place for pages."""
+        bundle = {"text/plain": repr(self), "text/vnd.mermaid": mermaid_of(self._diagram)}
+        if self._format == "svg":
+            bundle["image/svg+xml"] = str(self)
+        elif depth_of(self._diagram) <= DEEPEST:
+            page = str(self) if self._format == "html" else graph_page(self._diagram)
+            bundle["text/html"] = (
+                f'<iframe srcdoc="{escape(page)}" title="{escape(self._diagram.title)}" '
+                'style="width: 100%; height: 480px; border: 1px solid #8888; border-radius: 8px"></iframe>'
+            )
+        return bundle
 
 
 def draw(
-    result: Tensor, format: str = "svg", names: Names = None, fold: bool = True, limit: int | None = 5000
+    result: Tensor,
+    format: str | os.PathLike[str] = "html",
+    names: Names = None,
+    fold: bool = True,
+    limit: int | None = 5000,
 ) -> Drawing:
     """Draw the graph of a result: leaves, constants and operations, from the inputs down to the result.
 
@@ -46,21 +91,22 @@ def draw(
 
     Args:
         result: a tensor on the tape, before its backward pass.
-        format: "svg", laid out by minigrad itself; "dot", for Graphviz; "mermaid", for Markdown pages.
+        format: "html", a page that lays itself out, shows shapes and operations and needs no network; "svg", which
+            Graphviz must be installed for; "dot", for Graphviz; "mermaid", for Markdown pages. Or the path of a file,
+            whose ending .html, .svg, .dot or .mmd says which: then the drawing is written there too.
         names: a dict of tensors by name, or a module, whose parameters then have their names.
         fold: draw equal time steps once, with an arrow from the step to the next one.
         limit: the most boxes to draw, since larger drawings are unreadable; None for any number.
 
-    A leaf whose uses lie far apart is drawn again above each of them, with a dashed border.
-
     Returns:
-        The drawing as text, with a method `save(path)`.
+        The drawing as text, with a method `save(path)`. A notebook shows it as a picture.
 
     Raises:
-        ValueError: an unknown format, or more boxes than `limit`. GraphError: the graph was consumed by a backward
-            pass. TypeError: `result` is not on the tape.
+        ValueError: an unknown format, more boxes than `limit`, or a page of a graph too deep for one. GraphError: the
+            graph was consumed by a backward pass. TypeError: `result` is not on the tape. RuntimeError: "svg" without
+            Graphviz. OSError: the file cannot be written; nothing was.
     """
-    check_choice("draw", FORMATS, format=format)
+    kind = _checked_format(format)
     check_flag("draw", fold=fold)
     if limit is not None:
         check_integer("draw", limit=limit)
@@ -72,85 +118,24 @@ def draw(
             "that equal steps are drawn once; draw a tensor nearer to the leaves; use mg.tape_table(result); or pass "
             "limit=None"
         )
-    if format == "svg":
-        return Drawing(svg_of(diagram, placement_of(diagram)))
-    return Drawing(dot_of(diagram) if format == "dot" else mermaid_of(diagram))
+    drawing = Drawing(FORMATS[kind](diagram), diagram, kind)
+    if kind != format:
+        write_text("draw", "format", format, drawing)
+    return drawing
 
 
-DOT_STYLE = {
-    "leaf": 'shape=ellipse, fillcolor="#e3f3e6"',
-    "const": 'shape=hexagon, fillcolor="#f1f1ee"',
-    "op": 'shape=box, fillcolor="#ffffff"',
-    "result": 'shape=box, peripheries=2, fillcolor="#fff1d6"',
-}
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the format that the ending of a file's name asks for, or None."""
+    return ENDINGS.get(PurePath(path).suffix.lower())
 
 
-def dot_of(diagram: Diagram) -> str:
-    """Return the diagram in Graphviz's DOT language."""
-    lines = [
-        "digraph tape {",
-        f"  label={_quoted(diagram.title)};",
-        '  node [style=filled, fontname="Helvetica", fontsize=12];',
-        '  edge [fontname="Helvetica", fontsize=10];',
-    ]
-    inside = _by_group(diagram)
-    for g, label in enumerate(diagram.groups):
-        lines += [f"  subgraph cluster_{g} {{", f"    label={_quoted(label)};"]
-        lines += [f"    {_dot_box(box)}" for box in inside[g]]
-        lines.append("  }")
-    lines += [f"  {_dot_box(box)}" for box in inside[None]]
-    for a in diagram.arrows:
-        style = [f"label={_quoted(a.label)}"] if a.label else []
-        style += ["style=dashed, constraint=false"] if a.kind == "back" else []
-        lines.append(f"  {_id(a.start)} -> {_id(a.end)}" + (f" [{', '.join(style)}]" if style else "") + ";")
-    return "\n".join([*lines, "}"])
-
-
-def _by_group(diagram: Diagram) -> defaultdict[int | None, list[Box]]:
-    groups: defaultdict[int | None, list[Box]] = defaultdict(list)
-    for box in diagram.boxes:
-        groups[box.group].append(box)
-    return groups
-
-
-def _dot_box(box: Box) -> str:
-    text = _quoted(box.title + (f"\n{box.detail}" if box.detail else ""))
-    return f"{_id(box.key)} [label={text}, {DOT_STYLE[box.kind]}];"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-MERMAID_SHAPE = {"leaf": ("([", "])"), "const": ("{{", "}}"), "op": ("[", "]"), "result": ("[[", "]]")}
-
-
-def mermaid_of(diagram: Diagram) -> str:
-    """Return the diagram in Mermaid's language."""
-    lines = ["flowchart TD"]
-    inside = _by_group(diagram)
-    for g, label in enumerate(diagram.groups):
-        lines.append(f'    subgraph g{g}["{_entities(label)}"]')
-        lines += [f"        {_mermaid_box(box)}" for box in inside[g]]
-        lines.append("    end")
-    lines += [f"    {_mermaid_box(box)}" for box in inside[None]]
-    for a in diagram.arrows:
-        line = "-.->" if a.kind == "back" else "-->"
-        lines.append(f"    {_id(a.start)} {line}" + (f'|"{_entities(a.label)}"|' if a.label else "") + f" {_id(a.end)}")
-    return "\n".join(lines)
-
-
-def _mermaid_box(box: Box) -> str:
-    left, right = MERMAID_SHAPE[box.kind]
-    text = _entities(box.title) + (f"<br>{_entities(box.detail)}" if box.detail else "")
-    return f'{_id(box.key)}{left}"{text}"{right}'
-
-
-def _entities(text: str) -> str:
-    """Escape the characters that Mermaid would interpret."""
-    special = {'"': "quot", "<": "lt", ">": "gt", "&": "amp", "#": "35", "`": "96", "\\": "92", "\n": "10"}
-    return "".join(f"#{special[c]};" if c in special else c for c in text)
-
-
-def _id(key: int) -> str:
-    return f"n{key}" if key > 0 else f"c{-key}"
+def _checked_format(format: Any) -> str:
+    name = os.fspath(format) if isinstance(format, os.PathLike) else format
+    if isinstance(format, str) and format in FORMATS:
+        return format
+    if isinstance(name, str) and (found := format_of(name)) is not None:
+        return found
+    raise ValueError(
+        f"draw: format: got {shown(name)}, want one of {list(FORMATS)}{closest(name, FORMATS)}, or the path of a file "
+        "that ends in .html, .svg, .dot or .mmd"
+    )
