@@ -7,6 +7,8 @@ could happen, values are divided by the largest first.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,36 +64,36 @@ def norm_of_product(left: Array, right: Array) -> float:
     """The norm of `left.T @ right`, of shapes (n, p) and (n, q)."""
     if left.dtype.kind == "c" or right.dtype.kind == "c":
         return norm(left.T @ right)
-    return float(norms_of_products(StepRows(left[None]), StepRows(right[None]))[0])
+    return float(norms_of_products(StepRows(lambda: left[None]), StepRows(lambda: right[None]))[0])
 
 
 class StepRows:
     """One factor of every step's product: rows [step, n, feature], and the Gram matrices that its products share.
 
     Args:
-        rows: (T, n, F), or None for a single feature that is 1 everywhere: the other factor's rows are summed.
+        rows: returns (T, n, F); None for a single feature that is 1 everywhere: the other factor's rows are summed.
     """
 
-    def __init__(self, rows: Array) -> None:
-        self.rows: Any = None if rows is None else half_to_single(rows)
-        self._gram: tuple[Array, Array] | None = None
+    def __init__(self, rows: Callable[[], Array] | None) -> None:
+        self._rows = rows
 
-    @property
+    @cached_property
+    def rows(self) -> Any:
+        return None if self._rows is None else half_to_single(self._rows())
+
+    @cached_property
     def gram(self) -> tuple[Array, Array]:
         """rows(t) rows(t)ᵀ (T, n, n) over scale(t)², and the scales (T,), both on the host in float64."""
-        if self._gram is None:
-            rows = self.rows
-            square, scale = to_numpy(_grams(rows)).astype(np.float64), np.ones(len(rows))
-            trace = square.trace(axis1=1, axis2=2)
-            low, high = SAFE[np.dtype(rows.dtype)]
-            for t in np.flatnonzero(~((low * low < trace) & (trace < high * high))):
-                largest = _number(abs(rows[t]).max())
-                if 0 < largest < math.inf:
-                    scale[t] = largest
-                    block = (rows[t] / largest)[None]
-                    square[t] = to_numpy(_grams(block))[0]
-            self._gram = square, scale
-        return self._gram
+        rows = self.rows
+        square, scale = to_numpy(_grams(rows)).astype(np.float64), np.ones(len(rows))
+        trace = square.trace(axis1=1, axis2=2)
+        low, high = SAFE[np.dtype(rows.dtype)]
+        for t in np.flatnonzero(~((low * low < trace) & (trace < high * high))):
+            largest = _number(abs(rows[t]).max())
+            if 0 < largest < math.inf:
+                scale[t] = largest
+                square[t] = to_numpy(_grams((rows[t] / largest)[None]))[0]
+        return square, scale
 
     def product(self, right: StepRows, t: Any) -> Array:
         """The product of step t itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, repeat
@@ -12,6 +13,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.norms import StepRows, norms_of_products
 from minigrad.engine.summation import LONG, SMALL_PRODUCT, accurate_sum, long_product
 
 from .feature_major import (
@@ -240,28 +242,43 @@ class FusedSequence(ReadOrder):
         """(F, n): the columns of [t, feature, example] that belong to time step `label`."""
         return self.rows(label, batch_major(a)).T
 
-    def weight_gradient(self, left: Array, right: Array, needed: bool) -> PerStepSum | None:
-        """dW = Σ_t left(t) right(t)ᵀ in one product over all steps (slide 97), and on request each step's share of it.
+    def weight_gradients(self, left: Array, *factors: tuple[Array, bool]) -> list[PerStepSum | None]:
+        """dW = Σ_t left(t) right(t)ᵀ in one product over all steps (slide 97), for each right factor that is needed; on
+        request each step's share of it, or the shares' norms.
 
         left and right are `time_buffer`s, or views of one. For a bias, right is the row of ones [t, example], which is
         faster than a sum, and the result is (F,).
         """
-        if not needed:
-            return None
         matmul, columns = self.xp.matmul, self.step_columns
-        if right.ndim == 2:
-            ones = right[:, None]
-            many = self.B == 1 and self.T > LONG  # of such rows a product with a vector adds one by one
+        left_rows = self.step_rows(left)
+
+        def gradient(right: Array) -> PerStepSum:
+            if right.ndim == 2:
+                ones = right[:, None]
+                many = self.B == 1 and self.T > LONG  # of such rows a product with a vector adds one by one
+                return PerStepSum(
+                    accurate_sum(left[:, :, 0], 0) if many else matmul(flat(left), flat(ones).T)[:, 0],
+                    self.labels,
+                    lambda label: matmul(columns(label, left), columns(label, ones).T)[:, 0],
+                    lambda: self.step_norms(left_rows, StepRows(None)),
+                )
             return PerStepSum(
-                accurate_sum(left[:, :, 0], 0) if many else matmul(flat(left), flat(ones).T)[:, 0],
+                long_product(flat(left), flat(right).T),
                 self.labels,
-                lambda label: matmul(columns(label, left), columns(label, ones).T)[:, 0],
+                lambda label: matmul(columns(label, left), columns(label, right).T),
+                lambda: self.step_norms(left_rows, self.step_rows(right)),
             )
-        return PerStepSum(
-            long_product(flat(left), flat(right).T),
-            self.labels,
-            lambda label: matmul(columns(label, left), columns(label, right).T),
-        )
+
+        return [gradient(right) if needed else None for right, needed in factors]
+
+    def step_rows(self, a: Array) -> StepRows:
+        """The examples' rows at each time step, of [t, feature, example] in read order."""
+        return StepRows(lambda: self.turn(batch_major(a)))
+
+    def step_norms(self, left: StepRows, right: StepRows) -> dict[int, float]:
+        """The norms of left(t)ᵀ right(t) by time step. At padding left is zero, and adds nothing."""
+        norms = norms_of_products(left, right)
+        return {label: float(norms[label]) for label in self.labels}
 
     def rule(
         self, bptt: Callable[..., Any], step: Callable[..., Any], states: int, every_state: bool = False, **options: Any
@@ -288,10 +305,21 @@ def _nothing(a: Array, out: Array) -> None:
 
 
 def map_sums(function: Callable[..., Array], *sums: PerStepSum | None) -> PerStepSum | None:
-    """`function` of the sums' totals, and of their shares at each step; None where one of them is None."""
+    """`function` of the sums' totals, and of their shares at each step; None where one of them is None.
+
+    The function joins its arguments, or puts their entries in another order.
+    """
     if None in sums:
         return None
     present: Any = sums
+
+    def norms() -> dict[Any, float]:
+        parts = [s.norms() for s in present]
+        return {t: math.hypot(*[part[t] for part in parts]) for t in parts[0]}
+
     return PerStepSum(
-        function(*[s.total for s in present]), present[0].steps, lambda label: function(*[s.at(label) for s in present])
+        function(*[s.total for s in present]),
+        present[0].steps,
+        lambda label: function(*[s.at(label) for s in present]),
+        norms,
     )

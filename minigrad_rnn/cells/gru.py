@@ -151,23 +151,17 @@ def gru_sequence(
         I, H, v_T = Wc.shape[1], h0.shape[1], v[: run.T]
         dq_dz, dh0 = gru_bptt(run, *run.incoming(gs[0], gs[1]), v, S, Wr, reset_after, needs[1])
         dz, h, one = dq_dz[:, H:], v_T[:, I + 1 :], v_T[:, I]
+        dWc, db = run.weight_gradients(dz, (v_T[:, :I], needs[2]), (one, needs[4]))
         if reset_after:  # what arrives at Wr h(t−1) + br is dq, dz_r, dz_z: rows n, r, z instead of r, z, n
             dWr, dbr = (
-                map_sums(lambda a: xp.concatenate([a[H:], a[:H]]), run.weight_gradient(dq_dz[:, : 3 * H], right, need))
-                for right, need in ((h, needs[3]), (one, needs[5]))
+                map_sums(lambda a: xp.concatenate([a[H:], a[:H]]), of_rows)
+                for of_rows in run.weight_gradients(dq_dz[:, : 3 * H], (h, needs[3]), (one, needs[5]))
             )
         else:  # the rows of r and z meet h(t−1), those of n meet q
-            of_gates = run.weight_gradient(dz[:, : 2 * H], h, needs[3])
-            of_n = run.weight_gradient(dz[:, 2 * H :], S[:, 3 * H :], needs[3])
+            (of_gates,) = run.weight_gradients(dz[:, : 2 * H], (h, needs[3]))
+            (of_n,) = run.weight_gradients(dz[:, 2 * H :], (S[:, 3 * H :], needs[3]))
             dWr, dbr = map_sums(lambda *rows: xp.concatenate(rows), of_gates, of_n), None
-        return (
-            run.input_gradient(dz, Wc, needs[0]),
-            dh0,
-            run.weight_gradient(dz, v_T[:, :I], needs[2]),
-            dWr,
-            run.weight_gradient(dz, one, needs[4]),
-            dbr,
-        )
+        return run.input_gradient(dz, Wc, needs[0]), dh0, dWc, dWr, db, dbr
 
     rule = run.rule(bptt, gru_step, 1, reset_after=reset_after)
     return (run.to_time_order(hs), run.last(hs)), (xs, h0, Wc, Wr, b, br), rule

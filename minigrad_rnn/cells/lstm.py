@@ -188,7 +188,7 @@ def lstm_sequence(
     cs = batch_major(S[1:, 4 * H : 5 * H])
 
     def bptt(gs: Any, needs: Any, xs: Any, h0: Any, c0: Any, Wc: Any, Wr: Any, b: Any, p: Any, Wp: Any) -> Any:
-        I, v_T = Wc.shape[1], v[: run.T]
+        I, P, v_T = Wc.shape[1], h0.shape[1], v[: run.T]
         dhs, dhT = run.incoming(gs[0], gs[1])
         dcs, dcT = None, gs[2]
         if every_state or run.lengths is not None:  # else c receives a gradient from outside at the last step only
@@ -198,11 +198,9 @@ def lstm_sequence(
             run.input_gradient(dz, Wc, needs[0]),
             dh0,
             dc0,
-            run.weight_gradient(dz, v_T[:, :I], needs[3]),
-            run.weight_gradient(dz, v_T[:, -h0.shape[1] :], needs[4]),
-            run.weight_gradient(dz, v_T[:, I], needs[5]),
+            *run.weight_gradients(dz, (v_T[:, :I], needs[3]), (v_T[:, -P:], needs[4]), (v_T[:, I], needs[5])),
             peephole_gradient(run, dz, S) if needs[6] else None,
-            run.weight_gradient(dh, m, needs[7]),
+            *run.weight_gradients(dh, (m, needs[7])),
         )
 
     value: tuple[Array, ...] = run.to_time_order(hs), run.last(hs), run.last(cs)

@@ -112,9 +112,7 @@ def rnn_sequence(
         return (
             run.input_gradient(dz, Wc, needs[0]),
             dh0,
-            run.weight_gradient(dz, v_T[:, :I], needs[2]),
-            run.weight_gradient(dz, v_T[:, -H:], needs[3]),
-            run.weight_gradient(dz, v_T[:, I], needs[4]),
+            *run.weight_gradients(dz, (v_T[:, :I], needs[2]), (v_T[:, -H:], needs[3]), (v_T[:, I], needs[4])),
         )
 
     rule = run.rule(bptt, rnn_step, 1, nonlinearity=nonlinearity)

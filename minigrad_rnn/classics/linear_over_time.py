@@ -8,6 +8,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.norms import StepRows, norms_of_products
 from minigrad.engine.summation import accurate_sum
 
 Array = Any
@@ -30,10 +31,14 @@ def linear_over_time(xp: Any, xs: Array, W: Array, b: Array = None) -> Any:
 
     def to_W(xp: Any, g: Array, xs: Array, W: Array) -> PerStepSum:
         total = xp.matmul(xp.reshape(g, (T * B, g.shape[2])).T, xp.reshape(xs, (T * B, n)))
-        return PerStepSum(total, steps, lambda t: xp.matmul(g[t].T, xs[t]))
+        return PerStepSum(total, steps, lambda t: xp.matmul(g[t].T, xs[t]), lambda: norms(g, StepRows(lambda: xs)))
 
     def to_b(xp: Any, g: Array, xs: Array, W: Array) -> PerStepSum:
-        return PerStepSum(accurate_sum(g, (0, 1)), steps, lambda t: accurate_sum(g[t], 0))
+        total = accurate_sum(g, (0, 1))
+        return PerStepSum(total, steps, lambda t: accurate_sum(g[t], 0), lambda: norms(g, StepRows(None)))
+
+    def norms(g: Array, right: StepRows) -> dict[int, float]:
+        return dict(zip(range(T), norms_of_products(StepRows(lambda: g), right).tolist()))
 
     return y, (xs, W), (to_xs, to_W, to_b)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import Backend
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.norms import StepRows, norms_of_products
 
 from ..cells import Cell, Lengths
 from ..cells.directions import Directions
@@ -99,7 +101,7 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
 
 def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
     xp, orders = run.xp, [call.order(run.T, d) for d in range(run.D)]
-    step = ReadOrder(run.T, False, None).rows  # of arrays in time order
+    in_steps = ReadOrder(run.T, False, None)  # of arrays in time order
     incoming = [
         OutputGradients(g[0], g[1], g[2] if call.states > 1 else None, order.turn(g[3]) if call.every_state else None)
         for order, g in zip(orders, call.split(gs))
@@ -114,23 +116,45 @@ def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Seque
         labels, (T, B, I) = order.labels, inputs.xs.shape
         gradients.append(xp.matmul(dZ[d].reshape(T * B, -1), inputs.Wc).reshape(T, B, I) if needed[0] else None)
         gradients += [a[d] if need else None for a, need in zip((dh0, dc0), need_states)]
-        gradients.append(_product(xp, dZ[d], inputs.xs, labels, step) if need_Wc else None)
-        products = [_product(xp, left, right, labels, order.rows) for left, right in dY[d]] if need_Wr else [None]
+        of_step = _rows(in_steps, dZ[d])
+        gradients.append(_product(xp, dZ[d], inputs.xs, labels, in_steps, of_step) if need_Wc else None)
+        products = [_product(xp, left, right, labels, order) for left, right in dY[d]] if need_Wr else [None]
         gradients.append(products[0] if len(products) == 1 else map_sums(lambda *a: xp.concatenate(a), *products))
-        gradients.append(_sum(dZ[d], labels, step) if need_b else None)
-        gradients += [_sum(dY[d][0][0], labels, order.rows) if need else None for need in need_br]
+        gradients.append(_sum(dZ[d], labels, in_steps, of_step) if need_b else None)
+        gradients += [_sum(dY[d][0][0], labels, order) if need else None for need in need_br]
     return tuple(gradients)
 
 
-def _product(xp: Any, left: Array, right: Array, labels: range, rows: Callable[[int, Array], Array]) -> PerStepSum:
-    """Σ_t left(t)ᵀ right(t) of (T, B, F) arrays, and on request the share of each step (slide 97)."""
+def _product(
+    xp: Any, left: Array, right: Array, labels: range, order: ReadOrder, left_rows: StepRows | None = None
+) -> PerStepSum:
+    """Σ_t left(t)ᵀ right(t) of (T, B, F) arrays, and on request the share of each step (slide 97), or its norm."""
     total = xp.matmul(left.reshape(-1, left.shape[2]).T, right.reshape(-1, right.shape[2]))
-    return PerStepSum(total, labels, lambda label: xp.matmul(rows(label, left).T, rows(label, right)))
+    return PerStepSum(
+        total,
+        labels,
+        lambda label: xp.matmul(order.rows(label, left).T, order.rows(label, right)),
+        lambda: _norms(labels, left_rows or _rows(order, left), _rows(order, right)),
+    )
 
 
-def _sum(a: Array, labels: range, rows: Callable[[int, Array], Array]) -> PerStepSum:
-    """Σ_t Σ_b a[t, b], and on request the share of each step."""
-    return PerStepSum(a.sum(axis=(0, 1)), labels, lambda label: rows(label, a).sum(axis=0))
+def _sum(a: Array, labels: range, order: ReadOrder, rows: StepRows | None = None) -> PerStepSum:
+    """Σ_t Σ_b a[t, b], and on request the share of each step, or its norm."""
+    return PerStepSum(
+        a.sum(axis=(0, 1)),
+        labels,
+        lambda label: order.rows(label, a).sum(axis=0),
+        lambda: _norms(labels, rows or _rows(order, a), StepRows(None)),
+    )
+
+
+def _rows(order: ReadOrder, a: Array) -> StepRows:
+    return StepRows(partial(order.turn, a))
+
+
+def _norms(labels: range, left: StepRows, right: StepRows) -> dict[int, float]:
+    norms = norms_of_products(left, right)
+    return {label: float(norms[label]) for label in labels}
 
 
 def run(

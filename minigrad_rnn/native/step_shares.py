@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from minigrad.engine.gradient_pool import PerStepSum
+from minigrad.engine.norms import StepRows, norm, norms_of_products
 
 from .packed_weights import GRU, GRU_RESET_FIRST, LSTM
 from .run import Run
 
 Array = Any
+Place = tuple[int, Array, Array, Array]
 
 AFTER_X = {GRU: [1, 2, 3], GRU_RESET_FIRST: [1, 2, 3], LSTM: [0, 1, 2, 3]}
 """The vectors of a panel of Z that hold the gradients of Wc x(t) + b, in the order of the weights' rows."""
@@ -29,14 +33,58 @@ class StepShares:
         self.run, self.Z = run, run.Z
         self.D: Any = run.D
         self.after_x, self.after_h = AFTER_X.get(run.weights.kind), AFTER_H.get(run.weights.kind)
+        self.labels = range(run.T) if run.backward else range(run.T)[::-1]  # in BPTT's order
+        self._names: list[str] = []
 
     def of(self, name: str, total: Array) -> PerStepSum:
-        """The gradient of the weight `name`, with its shares."""
-        share = getattr(self, f"_{name}")
-        labels = range(self.run.T) if self.run.backward else range(self.run.T)[::-1]  # in BPTT's order
-        return PerStepSum(total, labels, lambda label: share(*self._rows(label)))
+        """The gradient of the weight `name`, with its shares and their norms."""
+        self._names.append(name)
+        return PerStepSum(total, self.labels, lambda label: self._share(name, label), lambda: self._norms[name])
 
-    def _rows(self, label: int) -> tuple[int, Array, Array, Array]:
+    def _share(self, name: str, label: int) -> Array:
+        place = self._rows(label)
+        if name == "p":
+            return self._p(*place)
+        parts = [left.product(right, 0) for left, right in self._factors(name, place, {})]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    @cached_property
+    def _norms(self) -> dict[str, dict[int, float]]:
+        """The norms of all shares, by weight and step: the weights of a step share the gates' gradients."""
+        norms: dict[str, dict[int, float]] = {name: {} for name in self._names}
+        for label in self.labels:
+            place, known = self._rows(label), dict[bool, StepRows]()
+            for name, by_step in norms.items():
+                if name == "p":
+                    by_step[label] = norm(self._p(*place))
+                else:
+                    pairs = self._factors(name, place, known)
+                    by_step[label] = math.hypot(*[float(norms_of_products(*pair)[0]) for pair in pairs])
+        return norms
+
+    def _factors(self, name: str, place: Place, known: dict[bool, StepRows]) -> list[tuple[StepRows, StepRows]]:
+        """The pairs of factors whose products, one below the other, are a weight's share of the step at `place`.
+
+        Args:
+            known: the gates' gradients of this step after x and after h, as other weights have left them here.
+        """
+        label, rows, examples, k = place
+        if name == "Wp":
+            return [(_one_step(self.D[rows]), _one_step(self.run.m[rows]))]
+        after_h = name in ("Wr", "br") and self.after_h != self.after_x
+        left = known.get(after_h)
+        if left is None:
+            left = known[after_h] = _one_step(self._gates(rows, self.after_h if after_h else self.after_x))
+        if name in ("b", "br"):
+            return [(left, StepRows(None))]
+        if name == "Wc":
+            return [(left, _one_step(self.run.xs[label, examples]))]
+        pairs = [(left, _one_step(self._h_before(label, examples, k)))]
+        if self.run.call.kind == GRU_RESET_FIRST:  # the rows of n meet q
+            pairs.append((_one_step(self._gates(rows, [3])), _one_step(self._units(self.Z[:, :, 0], rows))))
+        return pairs
+
+    def _rows(self, label: int) -> Place:
         """`label`, the rows of Z that belong to this time step, their examples, and the steps k that read them."""
         run = self.run
         columns = np.arange(run.B)
@@ -66,25 +114,6 @@ class StepShares:
         before = np.clip(label + 1 if run.backward else label - 1, 0, run.T - 1)
         return np.where(k[:, None] > 0, run.hs[before, examples], run.h0.reshape(run.B, -1)[examples])
 
-    def _Wc(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
-        return self._gates(rows, self.after_x).T @ self.run.xs[label, examples]
-
-    def _b(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
-        return self._gates(rows, self.after_x).sum(axis=0)
-
-    def _br(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
-        return self._gates(rows, self.after_h).sum(axis=0)
-
-    def _Wr(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
-        share = self._gates(rows, self.after_h).T @ self._h_before(label, examples, k)
-        if self.run.call.kind == GRU_RESET_FIRST:  # the rows of n meet q
-            q = self._units(self.Z[:, :, 0], rows)
-            share = np.concatenate([share, self._gates(rows, [3]).T @ q])
-        return share
-
-    def _Wp(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
-        return self.D[rows].T @ self.run.m[rows]
-
     def _p(self, label: int, rows: Array, examples: Array, k: Array) -> Array:
         run, B = self.run, self.run.B
         lengths = run.lengths
@@ -94,3 +123,7 @@ class StepShares:
         after = self._units(run.C, B + rows)
         i, f, o = (self._gates(rows, [gate]) for gate in (0, 1, 3))
         return np.concatenate([(i * before).sum(axis=0), (f * before).sum(axis=0), (o * after).sum(axis=0)])
+
+
+def _one_step(rows: Array) -> StepRows:
+    return StepRows(lambda: rows[None])
