@@ -76,31 +76,47 @@ class StepRows:
 
     def __init__(self, rows: Callable[[], Array] | None) -> None:
         self._rows = rows
+        self.is_ones = rows is None
 
     @cached_property
-    def rows(self) -> Any:
+    def _array(self) -> Any:
         return None if self._rows is None else half_to_single(self._rows())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        T, n, F = self._array.shape
+        return T, n, F
+
+    def step(self, t: Any) -> Array:
+        """(n, F): the rows of step t."""
+        return self._array[t]
+
+    def grams(self) -> Array:
+        """rows(t) rows(t)ᵀ (T, n, n), which may underflow or overflow."""
+        return grams_of(self._array)
 
     @cached_property
     def gram(self) -> tuple[Array, Array]:
         """rows(t) rows(t)ᵀ (T, n, n) over scale(t)², and the scales (T,), both on the host in float64."""
-        rows = self.rows
-        square, scale = to_numpy(_grams(rows)).astype(np.float64), np.ones(len(rows))
+        found = to_numpy(self.grams())
+        low, high = SAFE[found.dtype]
+        square, scale = found.astype(np.float64), np.ones(len(found))
         trace = square.trace(axis1=1, axis2=2)
-        low, high = SAFE[np.dtype(rows.dtype)]
         for t in np.flatnonzero(~((low * low < trace) & (trace < high * high))):
-            largest = _number(abs(rows[t]).max())
+            rows = self.step(t)
+            largest = _number(abs(rows).max()) if rows.size else 0.0
             if 0 < largest < math.inf:
                 scale[t] = largest
-                square[t] = to_numpy(_grams((rows[t] / largest)[None]))[0]
+                square[t] = to_numpy(grams_of((rows / largest)[None]))[0]
         return square, scale
 
     def product(self, right: StepRows, t: Any) -> Array:
         """The product of step t itself."""
-        return self.rows[t].sum(axis=0) if right.rows is None else self.rows[t].T @ right.rows[t]
+        return self.step(t).sum(axis=0) if right.is_ones else self.step(t).T @ right.step(t)
 
 
-def _grams(rows: Array) -> Array:
+def grams_of(rows: Array) -> Array:
+    """rows(t) rows(t)ᵀ of (T, n, F), which may underflow or overflow."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return backend_of(rows).xp.matmul(rows, rows.transpose(0, 2, 1))
 
@@ -110,12 +126,12 @@ def norms_of_products(left: StepRows, right: StepRows) -> Any:
 
     ‖AᵀB‖² is the sum over the entries of (A Aᵀ) ∘ (B Bᵀ), so that for few rows n the product (p, q) need not be formed.
     """
-    T, n, p = left.rows.shape
-    q = 1 if right.rows is None else right.rows.shape[2]
-    if n * (p + q) > 2 * p * q and right.rows is not None:  # many rows: the product costs less
+    T, n, p = left.shape
+    q = 1 if right.is_ones else right.shape[2]
+    if n * (p + q) > 2 * p * q and not right.is_ones:  # many rows: the product costs less
         return np.array([norm(left.product(right, t)) for t in range(T)])
     gram, scale = left.gram
-    if right.rows is not None:
+    if not right.is_ones:
         of_right, scale_right = right.gram
         gram, scale = gram * of_right, scale * scale_right
     square = gram.sum(axis=(1, 2))

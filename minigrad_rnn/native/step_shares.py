@@ -13,6 +13,7 @@ from minigrad.engine.norms import StepRows, norm, norms_of_products
 
 from .packed_weights import GRU, GRU_RESET_FIRST, LSTM
 from .run import Run
+from .step_rows import PanelRows, RowsBefore
 
 Array = Any
 Place = tuple[int, Array, Array, Array]
@@ -52,6 +53,15 @@ class StepShares:
     def _norms(self) -> dict[str, dict[int, float]]:
         """The norms of all shares, by weight and step: the weights of a step share the gates' gradients."""
         norms: dict[str, dict[int, float]] = {name: {} for name in self._names}
+        if self.run.lengths is None:
+            lefts: dict[bool, StepRows] = {}
+            for name in norms:
+                if name != "p":
+                    sizes = np.hypot.reduce([norms_of_products(*pair) for pair in self._whole_factors(name, lefts)])
+                    norms[name] = {label: float(sizes[label]) for label in self.labels}
+                else:
+                    norms[name] = {label: norm(self._p(*self._rows(label))) for label in self.labels}
+            return norms
         for label in self.labels:
             place, known = self._rows(label), dict[bool, StepRows]()
             for name, by_step in norms.items():
@@ -83,6 +93,34 @@ class StepShares:
         if self.run.call.kind == GRU_RESET_FIRST:  # the rows of n meet q
             pairs.append((_one_step(self._gates(rows, [3])), _one_step(self._units(self.Z[:, :, 0], rows))))
         return pairs
+
+    def _whole_factors(self, name: str, known: dict[bool, StepRows]) -> list[tuple[StepRows, StepRows]]:
+        """As `_factors`, of all steps at once; nothing is padded."""
+        run = self.run
+        if name == "Wp":
+            return [(self._in_time_order(self.D), self._in_time_order(run.m))]
+        after_h = name in ("Wr", "br") and self.after_h != self.after_x
+        left = known.get(after_h)
+        if left is None:
+            left = known[after_h] = self._panels((self.after_h if after_h else self.after_x) or [0])
+        if name in ("b", "br"):
+            return [(left, StepRows(None))]
+        if name == "Wc":
+            return [(left, StepRows(lambda: run.xs))]
+        pairs: list[tuple[StepRows, StepRows]] = [
+            (left, RowsBefore(run.hs, run.h0.reshape(run.B, -1), bool(run.backward)))
+        ]
+        if run.call.kind == GRU_RESET_FIRST:
+            pairs.append((self._panels([3]), self._panels([0])))
+        return pairs
+
+    def _panels(self, vectors: list[int]) -> StepRows:
+        chosen = slice(min(vectors), max(vectors) + 1)
+        return PanelRows(self.Z, self.run.T, chosen, self.run.call.H, bool(self.run.backward))
+
+    def _in_time_order(self, a: Array) -> StepRows:
+        steps = a.reshape(self.run.T, self.run.B, -1)
+        return StepRows(lambda: steps[::-1] if self.run.backward else steps)
 
     def _rows(self, label: int) -> Place:
         """`label`, the rows of Z that belong to this time step, their examples, and the steps k that read them."""
