@@ -7,7 +7,6 @@ at s, s + 1, s + 2 … together. Here each of them is kept apart, so that a vani
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -21,7 +20,7 @@ from ..engine.tensor import Tensor
 from ..option_checks import shown
 from ..validation import check_choice, check_integer
 from .ledger import KEEPS, Inputs, Keep, Named, in_order, new_accounts
-from .norm_bars import NormBars
+from .norm_bars import NormBars, html_of, text_of
 
 Array = Any
 LIMIT = 1 << 31
@@ -163,13 +162,10 @@ class LagLedger:
         )
 
     def __repr__(self) -> str:
-        lines = [self._head]
-        for title, bars in self._bars():
-            lines += [title, *(bars.lines() if bars.norms else ["  no use has a time step"])]
-        return "\n".join(lines)
+        return text_of(self._head, self._bars(), "no use has a time step")
 
     def _repr_html_(self) -> str:
-        return f"<div>{escape(self._head)}{''.join(bars.html(title) for title, bars in self._bars())}</div>"
+        return html_of(self._head, self._bars())
 
 
 def _labels(account: Account) -> Iterable[Label]:

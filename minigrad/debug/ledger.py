@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..engine.norms import norm
 from ..engine.tape import GraphError
 from ..engine.tensor import Operand, Tensor
 from ..validation import check_choice, check_flag, check_type
-from .norm_bars import NormBars
+from .norm_bars import NormBars, html_of, text_of
 
 Keep = Literal["full", "norms"]
 KEEPS = ("full", "norms")
@@ -165,13 +164,10 @@ class Ledger:
         return f"Ledger of {n} tensor{'s' * (n != 1)}: the norms of what each time step contributes"
 
     def __repr__(self) -> str:
-        lines = [self._head]
-        for title, bars in self._bars():
-            lines += [title, *(bars.lines() if bars.norms else ["  nothing has been contributed"])]
-        return "\n".join(lines)
+        return text_of(self._head, self._bars(), "nothing has been contributed")
 
     def _repr_html_(self) -> str:
-        return f"<div>{escape(self._head)}{''.join(bars.html(title) for title, bars in self._bars())}</div>"
+        return html_of(self._head, self._bars())
 
 
 def in_order(by_step: Mapping[Label, Any]) -> dict[Label, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from .html_table import html_table
@@ -15,6 +16,9 @@ WIDTH = 32
 LINEAR = 100.0
 """With a larger ratio between the norms, the bars show their logarithms."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
+HEIGHTS = " ▁▂▃▄▅▆▇█"
+TABLES = 3
+"""With more tensors than this, each has a line instead of a table."""
 
 
 class NormBars:
@@ -67,6 +71,15 @@ class NormBars:
             rows.append(f"  {key:>{width}}  {value:7.1e}  {'█' * full}{EIGHTHS[rest]}".rstrip())
         return rows
 
+    def line(self) -> str:
+        """All bars in one line, standing."""
+        marks = []
+        for value in self.norms.values():
+            height = 8 * self.part(value)
+            marks.append("?" if not math.isfinite(value) else HEIGHTS[max(round(height), height > 0)])
+        first, last = (_key(key) for key in (next(iter(self.norms)), next(reversed(self.norms))))
+        return f"  {self.head} = {first} …  {''.join(marks)}  … {last}"
+
     def html(self, title: str) -> str:
         rows = []
         for key, value in self.norms.items():
@@ -81,6 +94,31 @@ class _Markup(str):
 
     def __html__(self) -> str:
         return str(self)
+
+
+def text_of(head: str, tables: Sequence[tuple[str, NormBars]], nothing: str) -> str:
+    """The tables below one another, each with its title."""
+    lines = [head]
+    for title, bars in tables:
+        lines.append(title)
+        if not bars.norms:
+            lines.append(f"  {nothing}")
+        elif len(tables) > TABLES:
+            lines.append(bars.line())
+        else:
+            lines += bars.lines()
+    return "\n".join(lines)
+
+
+def html_of(head: str, tables: Sequence[tuple[str, NormBars]]) -> str:
+    """The same for a notebook; of more than a few tables each is shown when it is opened."""
+    parts = [f"<p>{escape(head)}</p>"]
+    for title, bars in tables:
+        if len(tables) > TABLES:
+            parts.append(f"<details><summary>{escape(title)}</summary>{bars.html('')}</details>")
+        else:
+            parts.append(bars.html(title))
+    return f"<div>{''.join(parts)}</div>"
 
 
 def _key(key: Any) -> str:

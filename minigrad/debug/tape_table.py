@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..engine.tensor import Tensor
 from ..validation import check_flag
 from .graph import Names, Row, distinct_nbytes, kept_arrays, rows_of
+from .html_table import html_table
 from .repeated_steps import Part, parts_of
 
 FOLD_FROM = 40
@@ -33,7 +34,8 @@ class TapeTable:
         """The bytes of all saved arrays; `memory` counts shared memory once."""
         return sum(row.saved_nbytes for row in self.rows)
 
-    def __repr__(self) -> str:
+    def _lines(self) -> list[tuple[str, ...] | str]:
+        """The lines between head and total: cells, or a text that spans the table."""
         lines: list[tuple[str, ...] | str] = []
         for part in self._parts:
             if part.folded:
@@ -43,11 +45,27 @@ class TapeTable:
             lines += [_line(self.rows, part, k) for k in range(part.length)]
             if part.folded:
                 lines.append("  " + "─" * 3)
+        if len(lines) > SHOWN:
+            half = SHOWN // 2
+            lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
+        return lines
+
+    @property
+    def _title(self) -> str:
         leaves = sum(row.op == "leaf" for row in self.rows)
         counts = _counted(leaves, "leaf", "leaves"), _counted(len(self.rows) - leaves, "operation")
-        head = f"The tape of '{self._op}': {', '.join(counts)}"
-        total = f"saved: {self.saved_nbytes:,} bytes, {self.memory:,} of them distinct memory"
-        return "\n".join([head, *_aligned([HEAD, *lines]), total])
+        return f"The tape of '{self._op}': {', '.join(counts)}"
+
+    @property
+    def _total(self) -> str:
+        return f"saved: {self.saved_nbytes:,} bytes, {self.memory:,} of them distinct memory"
+
+    def __repr__(self) -> str:
+        return "\n".join([self._title, *_aligned([HEAD, *self._lines()]), self._total])
+
+    def _repr_html_(self) -> str:
+        rows = [(line.strip(),) if isinstance(line, str) else line for line in self._lines()]
+        return html_table(HEAD, rows, self._title, self._total)
 
 
 def tape_table(result: Tensor, names: Names = None, fold: bool | None = None) -> TapeTable:
@@ -123,9 +141,6 @@ def _counted(n: int, one: str, many: str = "") -> str:
 
 def _aligned(lines: Sequence[tuple[str, ...] | str]) -> list[str]:
     """Align the columns; a line that is a single text stays as it is."""
-    if len(lines) > SHOWN:
-        half = SHOWN // 2
-        lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
     columns = [line for line in lines if not isinstance(line, str)]
     widths = [max(len(line[c]) for line in columns) for c in range(len(HEAD))]
 

@@ -102,7 +102,7 @@ class StepShares:
         after_h = name in ("Wr", "br") and self.after_h != self.after_x
         left = known.get(after_h)
         if left is None:
-            left = known[after_h] = self._panels((self.after_h if after_h else self.after_x) or [0])
+            left = known[after_h] = self._panels(self.after_h if after_h else self.after_x)
         if name in ("b", "br"):
             return [(left, StepRows(None))]
         if name == "Wc":
@@ -114,9 +114,12 @@ class StepShares:
             pairs.append((self._panels([3]), self._panels([0])))
         return pairs
 
-    def _panels(self, vectors: list[int]) -> StepRows:
+    def _panels(self, vectors: list[int] | None) -> StepRows:
+        Z, run = self.Z, self.run
+        if vectors is None:  # all vectors of a panel are units of the one gate
+            Z, vectors = Z.reshape(*Z.shape[:2], 1, -1), [0]
         chosen = slice(min(vectors), max(vectors) + 1)
-        return PanelRows(self.Z, self.run.T, chosen, self.run.call.H, bool(self.run.backward))
+        return PanelRows(Z, run.T, chosen, run.call.H, bool(run.backward))
 
     def _in_time_order(self, a: Array) -> StepRows:
         steps = a.reshape(self.run.T, self.run.B, -1)

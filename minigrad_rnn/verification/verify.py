@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.debug.html_table import html_table
 from minigrad.validation import as_array, check_function, check_integer, check_type
 
 from ..cells import CellMasks
@@ -69,9 +70,9 @@ class VerificationRow:
         return all(error <= max(EXACT, self.rounding) for error in self.exact) and close
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
-    """The result of `verify_bptt`; prints as a table."""
+    """The result of `verify_bptt`; shows itself as a table."""
 
     title: str
     rows: tuple[VerificationRow, ...]
@@ -93,29 +94,49 @@ class Verification:
         """The largest relative error against finite differences; None without any."""
         return max((row.finite_difference for row in self.rows if row.finite_difference is not None), default=None)
 
-    def __str__(self) -> str:
-        width = max(len("gradient of"), *(len(row.name) for row in self.rows))
-        shapes = max(len("shape"), *(len(str(row.shape)) for row in self.rows))
+    @property
+    def _heads(self) -> list[tuple[str, str]]:
+        """The columns of errors, each with its two lines."""
         heads = [("graph–", "reference"), ("fused–", "reference"), ("graph–", "fused"), ("native–", "reference")]
         if self.rows[0].graph_reference is None:
             heads = [("no", "reference"), ("graph–", "fused"), ("native–", "graph")]
-        heads.append(("differ-", "ences"))
-        widths = [max(7, *map(len, head)) for head in heads]
+        return [*heads, ("differ-", "ences")]
+
+    def _errors(self, row: VerificationRow) -> list[str]:
+        errors = [row.graph_reference, row.fused_reference, row.graph_fused, row.native, row.finite_difference]
+        return ["–" if e is None else format(e, ".1e") for e in errors[-len(self._heads) :]]
+
+    @property
+    def _verdict(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        return f"{verdict}: want ≤ {EXACT:.0e} between them, ≤ {DIFFERENCES:.0e} to finite differences"
+
+    @property
+    def _reason(self) -> str:
+        """Why nothing was compiled."""
+        return f"not native: {self.native_refusal.partition(chr(10))[0]}" if self.native_refusal else ""
+
+    def __repr__(self) -> str:
+        width = max(len("gradient of"), *(len(row.name) for row in self.rows))
+        shapes = max(len("shape"), *(len(str(row.shape)) for row in self.rows))
+        widths = [max(7, *map(len, head)) for head in self._heads]
         lines = [self.title]
         for k, names in enumerate((("gradient of", "shape"), ("", ""))):
-            columns = "  ".join(f"{head[k]:>{w}}" for head, w in zip(heads, widths))
+            columns = "  ".join(f"{head[k]:>{w}}" for head, w in zip(self._heads, widths))
             lines.append(f"  {names[0]:{width}}  {names[1]:{shapes}}  {columns}")
         for row in self.rows:
-            errors = [row.graph_reference, row.fused_reference, row.graph_fused, row.native, row.finite_difference]
-            errors = errors[-len(heads) :]
-            cells = "  ".join(f"{'–' if e is None else format(e, '.1e'):>{w}}" for e, w in zip(errors, widths))
+            cells = "  ".join(f"{error:>{w}}" for error, w in zip(self._errors(row), widths))
             lines.append(f"  {row.name:{width}}  {row.shape!s:{shapes}}  {cells}{_remark(row)}")
-        if self.native_refusal:
-            reason = f"  not native: {self.native_refusal.partition(chr(10))[0]}"
-            lines += textwrap.wrap(reason, 79, subsequent_indent="    ")
-        verdict = "passed" if self.passed else "FAILED"
-        lines.append(f"  {verdict}: want ≤ {EXACT:.0e} between them, ≤ {DIFFERENCES:.0e} to finite differences")
+        if self._reason:
+            lines += textwrap.wrap(f"  {self._reason}", 79, subsequent_indent="    ")
+        lines.append(f"  {self._verdict}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        errors = ("".join(head).replace("differ-", "differ").replace("nor", "no r") for head in self._heads)
+        rows = [(row.name, str(row.shape), *self._errors(row), _remark(row).strip()) for row in self.rows]
+        foot = ". ".join(filter(None, (self._reason, self._verdict)))
+        return html_table(["gradient of", "shape", *errors, ""], rows, self.title, foot)
 
 
 def _remark(row: VerificationRow) -> str:
