@@ -21,7 +21,7 @@ from .gradient_pool import (
 from .hooks import apply_hooks, hooked
 from .modes import mode
 from .mutation import check_saved
-from .tape import GraphError, ManyNode, Node, Pick, output_of
+from .tape import GraphError, ManyNode, Node, Pick, held, output_of
 
 Array = Any
 
@@ -218,7 +218,7 @@ def run(
                 waiting.add(contribution)
             else:
                 _into_pool(pools, parent.serial, contribution, parent.xp)
-        if not retain:
+        if not retain and not (held and serial in held):
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
         # No array of this node stays alive while the next rule computes.
         g, saved, parts, contribution, waiting, per_step = None, (), None, None, None, None
@@ -233,7 +233,7 @@ def consume(roots: Sequence[Node], wanted: set[int] | None) -> None:
     """Drop the rules and saved arrays of the nodes that a backward pass from `roots` without `retain` would drop."""
     nodes = reachable(roots, min(wanted, default=0) if wanted is not None else 0)
     for node in (nodes if wanted is None else only_towards(nodes, wanted)).values():
-        if node.parents:
+        if node.parents and node.serial not in held:
             node.rules, node.saved, node.parents, node.sources = None, (), (), ()
 
 

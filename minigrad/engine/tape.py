@@ -11,7 +11,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
 from itertools import repeat
 from operator import itemgetter
@@ -28,6 +28,34 @@ class GraphError(RuntimeError):
 serials = itertools.count(1)
 running_variables: ContextVar[frozenset[int]] = ContextVar("minigrad variables", default=frozenset())
 """The serial numbers of the variables of all transformations whose function is running now, in this thread or task."""
+
+
+held: dict[int, int] = {}
+"""By the serial number of a node how many holds are on it: a backward pass does not consume a node that is held."""
+_holding = threading.Lock()
+
+
+class Hold:
+    """Keep nodes from being consumed by backward passes until `release`: several passes will go through them.
+
+    Args:
+        held_serials: of the nodes. They may be held by others too.
+    """
+
+    def __init__(self, held_serials: Iterable[int]) -> None:
+        self._serials = tuple(held_serials)
+        with _holding:
+            for serial in self._serials:
+                held[serial] = held.get(serial, 0) + 1
+
+    def release(self) -> None:
+        """Let the next backward pass consume the nodes; a second call does nothing."""
+        with _holding:
+            released, self._serials = self._serials, ()
+            for serial in released:
+                held[serial] -= 1
+                if not held[serial]:
+                    del held[serial]
 
 
 class Node:
@@ -150,8 +178,8 @@ def deposit(items: Collection[Any], new_grads: Callable[[Collection[Any]], Seque
 
 def _renew_lock() -> None:
     """Forget the threads that the parent process had: in a forked one nobody would release their lock."""
-    global _depositing
-    _depositing = threading.RLock()
+    global _depositing, _holding
+    _depositing, _holding = threading.RLock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

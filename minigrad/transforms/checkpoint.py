@@ -9,7 +9,7 @@ that memory falls at every order. (Chen et al. 2016; Griewank & Walther 2000.)
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,16 @@ from ..nn.module import Module
 from ..pytree import TreeDef, tree_flatten, tree_unflatten
 from ..validation import check_function, shown
 from .rng_state import RngSnapshot, generators_of
-from .tracing import function_name, record_outputs, recorded_since, variable, variable_like, zeros_like
+from .tracing import (
+    function_name,
+    lazy_sum,
+    record_outputs,
+    recorded_since,
+    summed_by_label,
+    variable,
+    variable_like,
+    zeros_like,
+)
 
 
 def checkpoint(
@@ -199,12 +208,7 @@ class _Recompute:
         def by_time_step() -> dict[int, dict[int | None, Any]]:
             accounts = {k: Account() for k in targets}
             self.pull(inputs, seeds, targets, False, accounts)
-            totals: dict[int, dict[int | None, Any]] = {}
-            for k, account in accounts.items():
-                steps = totals[k] = {}
-                for t, g in account.lines:
-                    steps[t] = steps[t] + g if t in steps else g
-            return totals
+            return {k: summed_by_label(account.lines) for k, account in accounts.items()}
 
         @functools.cache
         def norms() -> dict[int, dict[int | None, float]]:
@@ -213,8 +217,7 @@ class _Recompute:
             return {k: account.norms for k, account in accounts.items()}
 
         def contribution(k: int, g: Tensor) -> PerStepSum:
-            steps: Any = _LazySteps(lambda: by_time_step()[k])
-            return PerStepSum(g._array, steps, lambda t: by_time_step()[k][t], lambda: norms()[k])
+            return lazy_sum(g._array, lambda: by_time_step()[k], lambda: norms()[k])
 
         grads = self.pull(inputs, seeds, targets, False)
         return [None if g is None else contribution(k, g) for k, g in zip(targets, grads)]
@@ -311,13 +314,3 @@ class _Recompute:
 
 def _zeros_like(x: Any) -> Tensor:
     return zeros_like(x) if isinstance(x, Tensor) else Tensor(x.xp.zeros(x.shape, dtype=x.dtype))
-
-
-class _LazySteps:
-    """The time steps of a contribution, computed on first use."""
-
-    def __init__(self, by_time_step: Callable[[], dict[int | None, Any]]) -> None:
-        self._by_time_step = by_time_step
-
-    def __iter__(self) -> Iterator[int | None]:
-        return iter(self._by_time_step())

@@ -9,7 +9,7 @@ differentiated again with respect to that tensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from ..backend import backend_of, fingerprint, is_array
 from ..differentiate import run_backward
 from ..engine import modes, tape
+from ..engine.gradient_pool import PerStepSum
 from ..engine.mutation import fingerprint_saved
 from ..engine.primitive import JointRule, record
 from ..engine.tensor import Parameter, Tensor, tensor
@@ -92,6 +93,33 @@ def recorded_since(
             if parent is not None and parent.serial not in seen:
                 stack.append(parent)
     return inner, outer
+
+
+class _LazySteps:
+    """The time steps of a contribution, computed on first use."""
+
+    def __init__(self, by_time_step: Callable[[], Mapping[int | None, Any]]) -> None:
+        self._by_time_step = by_time_step
+
+    def __iter__(self) -> Iterator[int | None]:
+        return iter(self._by_time_step())
+
+
+def lazy_sum(
+    total: Array,
+    by_time_step: Callable[[], Mapping[int | None, Array]],
+    norms: Callable[[], Mapping[int | None, float]] | None = None,
+) -> PerStepSum:
+    """Return the contribution of a whole computation, whose parts, or their norms, are computed if a ledger asks."""
+    return PerStepSum(total, _LazySteps(by_time_step), lambda t: by_time_step()[t], norms)  # type: ignore[arg-type]
+
+
+def summed_by_label(lines: Iterable[tuple[int | None, Array]]) -> dict[int | None, Array]:
+    """Return the sums of the contributions with the same time step."""
+    sums: dict[int | None, Array] = {}
+    for t, g in lines:
+        sums[t] = sums[t] + g if t in sums else g
+    return sums
 
 
 def function_name(function: Any) -> str:

@@ -123,6 +123,18 @@ class Run:
         self.Z = np.empty((call.panels, call.rows, call.M, self.weights.lanes), self.hs.dtype)
         call.Z = address(self.Z)
 
+    def spare_Z(self) -> Array:
+        """Let BPTT write into a copy; return what the forward pass filled, for `put_back_Z`."""
+        Z = self.Z
+        self.Z = Z.copy()
+        self.call.Z = address(self.Z)
+        return Z
+
+    def put_back_Z(self, Z: Array) -> None:
+        """Be ready for another backward pass with what `spare_Z` returned."""
+        self.Z, self.holds_gradients = Z, False
+        self.call.Z = address(Z)
+
     def release_if_heavy(self) -> None:
         """Drop packed weights that take much memory beside the rows: it costs little to pack them again."""
         self.is_heavy = self.is_heavy or self.weights.nbytes > max(LARGE, self.Z.nbytes // 2)

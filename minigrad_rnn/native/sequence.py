@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ Array = Any
 
 PART = 4e6
 """Multiplications that are worth a thread of their own: about 80 µs."""
+walked_again: ContextVar[bool] = ContextVar("minigrad_rnn sequences walked again", default=False)
+"""Whether more backward passes will follow through the same sequences: BPTT then leaves what the forward pass kept."""
 
 
 class NativeCall(Directions):
@@ -135,6 +138,7 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
         run_all(spent, "forward")
         for run in spent:
             run.release_if_heavy()
+    kept = [run.spare_Z() for run in runs] if walked_again.get() else []
     for run, g, needed in zip(runs, call.split(gs), call.split(needs)):
         gradients = OutputGradients(g[0], g[1], g[2] if states > 1 else None, g[3] if call.every_state else None)
         filled.append(run.before_bptt(gradients, needed))
@@ -156,6 +160,8 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
         shares = StepShares(run)
         result += gradients_of
         result += [None if g is None else shares.of(name, g) for name, g in zip(run.weights.names, weights)]
+    for run, Z in zip(runs, kept):
+        run.put_back_Z(Z)
     return tuple(result)
 
 

@@ -142,11 +142,11 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     "Cell.initial": method(lambda: mr.GRUCell(I, H), "initial", batch=B),
     "Truncation": function(mr.Truncation, k1=1, k2=2),
     "Truncation.run": method(
-        lambda: mr.Truncation(1, 2), "run", rnn=rnn(), xs=XS, state=None, masks=None, lengths=None
+        lambda: mr.Truncation(1, 2), "run", rnn=rnn(), xs=XS, state=None, masks=None, lengths=None, front=None
     ),
     "Truncation.windows": lambda: (
         lambda **arguments: list(mr.Truncation(1, 2).windows(**arguments)),
-        {"rnn": rnn(), "xs": XS, "state": None, "masks": None, "lengths": None},
+        {"rnn": rnn(), "xs": XS, "state": None, "masks": None, "lengths": None, "front": None},
     ),
     "get_num_threads": function(mr.get_num_threads),
     "set_num_threads": function(mr.set_num_threads, n=2),

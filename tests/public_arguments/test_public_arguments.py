@@ -34,7 +34,7 @@ OURS = (TypeError, ValueError, KeyError, mg.BackendError, GraphError, mg.Checkpo
 
 
 FUNCTIONS = {"function", "rule", "is_leaf", "language_model", "local", "divergence", "schedule", "hook", "load"}
-FUNCTIONS |= {"flatten", "unflatten", "loss"}
+FUNCTIONS |= {"flatten", "unflatten", "front", "loss"}
 LEFT_OUT = ("minigrad.ops", "minigrad.option_checks", "minigrad.validation")
 
 
