@@ -138,7 +138,7 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
         run_all(spent, "forward")
         for run in spent:
             run.release_if_heavy()
-    kept = [run.spare_Z() for run in runs] if walked_again.get() else []
+    spared = [run.spare_Z() for run in runs] if walked_again.get() else []
     for run, g, needed in zip(runs, call.split(gs), call.split(needs)):
         gradients = OutputGradients(g[0], g[1], g[2] if states > 1 else None, g[3] if call.every_state else None)
         filled.append(run.before_bptt(gradients, needed))
@@ -160,7 +160,7 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
         shares = StepShares(run)
         result += gradients_of
         result += [None if g is None else shares.of(name, g) for name, g in zip(run.weights.names, weights)]
-    for run, Z in zip(runs, kept):
+    for run, Z in zip(runs, spared):
         run.put_back_Z(Z)
     return tuple(result)
 
