@@ -45,8 +45,45 @@ FORWARD: dict[str, list[Equation]] = {
         Equation("n = tanh(z_n)", CELLS, "gru_reset_first_step", "n ="),
         Equation("h(t) = (1 − z) ⊙ n + z ⊙ h(t−1)", CELLS, "gru_reset_first_step", "return ((1.0 - z)"),
     ],
+    "state_space": [
+        Equation("z(t) = Wc x(t) + Wr h(t−1) + b", CLASSICS, "_one_hidden_layer", "z[t] ="),
+        Equation("h(t) = F(z(t))", CLASSICS, "_one_hidden_layer", "h[t] ="),
+    ],
+    "jordan": [
+        Equation("z(t) = Wc x(t) + Wr m(t) + b", CLASSICS, "jordan_reference", "z[t] ="),
+        Equation("h(t) = F(z(t))", CLASSICS, "jordan_reference", "h[t] ="),
+    ],
+    "jordan_memory": [Equation("m(t+1) = μ m(t) + Y(t)", CLASSICS, "jordan_reference", "m[t + 1] =")],
+    "jordan_output": [
+        Equation("zo(t) = Wo h(t) + bo", CLASSICS, "jordan_reference", "zo[t] ="),
+        Equation("Y(t) = G(zo(t))", CLASSICS, "jordan_reference", "Y[t] ="),
+    ],
+    "output": [
+        Equation("zo(t) = Wo h(t) + bo", CLASSICS, "_one_hidden_layer", "zo[t] ="),
+        Equation("Y(t) = G(zo(t))", CLASSICS, "_one_hidden_layer", "Y[t] ="),
+    ],
+    "narx": [
+        Equation("z(t) = Wc [x(t), x(t−1), …] + Wr [Y(t−1), …] + b", CLASSICS, "narx_reference", "z = z +"),
+        Equation("h(t) = F(z(t))", CLASSICS, "perceptron", "trace, l ="),
+    ],
+    "narx_upper": [
+        Equation("z(t) = Wc h(t) + b", CLASSICS, "perceptron", "z = affine"),
+        Equation("h(t) = F(z(t))", CLASSICS, "perceptron", "trace.append"),
+    ],
+    "narx_output": [
+        Equation("zo(t) = Wo h(t) + bo", CLASSICS, "perceptron", "zo ="),
+        Equation("Y(t) = G(zo(t))", CLASSICS, "perceptron", "trace.append((zo"),
+    ],
+    "general": [
+        Equation("z(t) = Σ W k(t−lag) + b", GENERAL, "general_recurrence_reference", "z[layer][t] +="),
+        Equation("LAYER(t) = F(z(t))", GENERAL, "general_recurrence_reference", "a[layer][t] ="),
+    ],
     "input": [Equation("h(t, 0) = x(t)", LECTURE, "RNN_forward", "h[t, 0] =")],
     "state_output": [Equation("Y(t) = h(t, L)")],
+    "embedding": [Equation("e(t) = E_w, w = x(t)")],
+    "context_before": [Equation("α_s = softmax_s(score(h(t−1), h_s))"), Equation("c(t) = Σ α_s h_s")],
+    "context_after": [Equation("α_s = softmax_s(score(h(t), h_s))"), Equation("c(t) = Σ α_s h_s")],
+    "mix": [Equation("m(t) = tanh(Wm [h(t), c(t)] + bm)")],
     "merge": [Equation("Y(t) = [h_f(t), h_b(t)]", LECTURE, "bidirectional_forward", "return np.stack")],
     "readout": [Equation("Y(t) = Wo h(t) + bo", LECTURE, "network_forward", "zo =")],
 }
@@ -85,7 +122,51 @@ BACKWARD: dict[str, list[Equation]] = {
         Equation("dWc += da(t)ᵀ x(t)", CELLS, "gru_reset_first_back", "pool("),
         Equation("dh(t−1) += dh(t) ⊙ z + dz_r Wr + dq ⊙ r", CELLS, "gru_reset_first_back", "return da"),
     ],
+    "state_space": [
+        Equation("dh(t) += dzo(t) Wo", CLASSICS, "_one_hidden_layer", "dh[t] += affine_back"),
+        Equation("dz(t) = dh(t) ⊙ F′(z(t))", CLASSICS, "_one_hidden_layer", "dz ="),
+        Equation("dx(t) += dz(t) Wc, dWc += dz(t)ᵀ x(t)", CLASSICS, "_one_hidden_layer", "dxs[t] +="),
+        Equation("dWr += dz(t)ᵀ h(t−1)", CLASSICS, "_one_hidden_layer", "d_before ="),
+        Equation("dh(t−1) += dz(t) Wr", CLASSICS, "_one_hidden_layer", "dh[t - 1] +="),
+    ],
+    "elman": [
+        Equation("dh(t) += dzo(t) Wo", CLASSICS, "_one_hidden_layer", "dh[t] += affine_back"),
+        Equation("dz(t) = dh(t) ⊙ F′(z(t))", CLASSICS, "_one_hidden_layer", "dz ="),
+        Equation("dx(t) += dz(t) Wc, dWc += dz(t)ᵀ x(t)", CLASSICS, "_one_hidden_layer", "dxs[t] +="),
+        Equation("dWr += dz(t)ᵀ h(t−1), and nothing for h(t−1)", CLASSICS, "_one_hidden_layer", "d_before ="),
+    ],
+    "jordan": [
+        Equation("dz(t) = dh(t) ⊙ F′(z(t))", CLASSICS, "jordan_reference", "dz ="),
+        Equation("dx(t) += dz(t) Wc, dWc += dz(t)ᵀ x(t)", CLASSICS, "jordan_reference", "dxs[t] +="),
+        Equation("dm(t) += dz(t) Wr, dWr += dz(t)ᵀ m(t)", CLASSICS, "jordan_reference", "dm[t] += affine_back"),
+    ],
+    "jordan_memory": [
+        Equation("dY(t) += dm(t+1)", CLASSICS, "jordan_reference", "dY ="),
+        Equation("dm(t) += μ dm(t+1)", CLASSICS, "jordan_reference", "dm[t] += mu"),
+    ],
+    "jordan_output": [
+        Equation("dzo(t) = dY(t) ⊙ G′(zo(t)), dWo += dzo(t)ᵀ h(t)", CLASSICS, "jordan_reference", "dh = affine_back")
+    ],
+    "output": [Equation("dzo(t) = dY(t) ⊙ G′(zo(t)), dWo += dzo(t)ᵀ h(t)", CLASSICS, "_one_hidden_layer", "dh[t] +=")],
+    "narx": [
+        Equation("dz(t) = dh(t) ⊙ F′(z(t))", CLASSICS, "perceptron_back", "return jacobian_product"),
+        Equation("dx(t−k) += dz(t) Wc", CLASSICS, "narx_reference", "window_back(dX"),
+        Equation("dY(t−k) += dz(t) Wr", CLASSICS, "narx_reference", "window_back(dF"),
+    ],
+    "narx_upper": [Equation("dz(t) = dh(t) ⊙ F′(z(t))", CLASSICS, "perceptron_back", "dh = affine_back(p, pooled, f")],
+    "narx_output": [
+        Equation("dh(t) = dzo(t) Wo, dWo += dzo(t)ᵀ h(t)", CLASSICS, "perceptron_back", "dh = affine_back")
+    ],
+    "general": [
+        Equation("dz(t) = dLAYER(t) ⊙ F′(z(t))", GENERAL, "general_recurrence_reference", "dz ="),
+        Equation("dk(t−lag) += dz(t) W, dW += dz(t)ᵀ k(t−lag)", GENERAL, "general_recurrence_reference", "da[source]"),
+        Equation("db += dz(t)", GENERAL, "general_recurrence_reference", "pooled["),
+    ],
     "input": [Equation("dx(t) = dh(t, 0)", LECTURE, "RNN_bptt", "dx[t] =")],
+    "embedding": [Equation("dE_w += de(t)")],
+    "context_before": [Equation("dα_s = dc(t) · h_s, dh_s += α_s dc(t)")],
+    "context_after": [Equation("dα_s = dc(t) · h_s, dh_s += α_s dc(t)")],
+    "mix": [Equation("dh(t), dc(t) += (dm(t) ⊙ (1 − m(t)²)) Wm")],
     "state_output": [Equation("dh(t, L) += dY(t)", LECTURE, "RNN_bptt", "dh[t, L] +=")],
     "merge": [Equation("dh_f(t), dh_b(t) = dY(t)", LECTURE, "bidirectional_bptt", "dhf, dhb =")],
     "readout": [
@@ -104,8 +185,9 @@ def explained(cell: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
     reads backward.
     """
     lines = []
+    kind = "state_space" if cell == "elman" else cell
     for backward, equations in ((False, FORWARD), (True, BACKWARD)):
-        for equation in equations.get(cell, []):
+        for equation in equations.get(cell, equations.get(kind, [])):
             text = equation.text
             for old, new in names.items():
                 text = text.replace(old, new)

@@ -13,15 +13,19 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
 from minigrad.serialize.atomic_files import write_text
-from minigrad.validation import as_array, check_path, check_text
+from minigrad.validation import as_array, as_tensor, check_path, check_text
 
+from ..classics.base import Classic
 from ..networks.recurrence import Recurrence
+from ..seq2seq.encoder_decoder import EncoderDecoder
 from ..seq2seq.io_shapes import ManyToMany, ManyToOne, parts_of
 from .divergence_gradient import divergence_gradient
 from .html_page import html_page
 from .recording import Recording, record
 from .step_order import step_order
 from .unrolled import Unrolled
+from .unrolled_classic import unrolled_classic
+from .unrolled_encoder_decoder import unrolled_encoder_decoder
 from .unrolled_recurrence import unrolled_recurrence
 
 MOST_STEPS = 2000
@@ -30,7 +34,7 @@ FULL_BYTES = 1_500_000
 """Bytes of contributions that a page holds in full; of those beyond it holds the norms."""
 LOSS_TERMS = 64
 """Loss terms, at most, of which the heat map has a row each."""
-DRAWN = "a recurrence (RNN, LSTM, GRU, …), alone or in ManyToMany or ManyToOne"
+DRAWN = "a recurrence (RNN, LSTM, …), alone or in ManyToMany or ManyToOne, a classic (Elman, …) or an EncoderDecoder"
 
 
 def explore(
@@ -55,8 +59,10 @@ def explore(
     page are those of that tape, bit by bit.
 
     Args:
-        model: a `Recurrence`, `ManyToMany` or `ManyToOne`.
-        xs: the sequences, in the model's layout; T at most 2,000.
+        model: a `Recurrence`, alone or in `ManyToMany` or `ManyToOne`; a classic: `Elman`, `Jordan`, `StateSpace`,
+            `NARX` (which is fed its own outputs), `TDNN`, `GeneralRecurrence`; or an `EncoderDecoder`.
+        xs: the sequences, in the model's layout; for an encoder-decoder the pair (source, tokens fed to the decoder).
+            At most 2,000 steps.
         targets: for each output a vector of its size, or with "cross_entropy" a class; −100 marks one that does not
             count.
         path: of the file, such as "bptt.html". It appears whole or not at all.
@@ -77,7 +83,7 @@ def explore(
         check_text("explore", title=title)
     recording = recorded(model, xs, targets, loss, state, reduction)
     name = type(model).__name__
-    page = html_page(recording, name if title is None else title, f"{name}({model.extra_repr()})")
+    page = html_page(recording, name if title is None else title, _described(model))
     write_text("explore", "path", path, page)
 
 
@@ -85,43 +91,78 @@ def recorded(
     model: Any, xs: Any, targets: Any, loss: Any = None, state: Any = None, reduction: str = "mean"
 ) -> Recording:
     """The numbers of a page: see `explore`."""
-    if not isinstance(model, (Recurrence, ManyToMany, ManyToOne)):
+    if not isinstance(model, (Recurrence, ManyToMany, ManyToOne, Classic, EncoderDecoder)):
         got = type(model).__name__ if not isinstance(model, type) else f"the class {model.__name__}"
         raise TypeError(f"explore: model: got {got}, want {DRAWN}")
     own = copy.deepcopy(model)
     own.eval()
-    net = own if isinstance(own, Recurrence) else own.recurrence
-    if any(net.zoneout):
-        raise ValueError(f"explore: model: got zoneout={net.zoneout}, which no drawing shows; want a model without")
-    x, unbatched = _time_first("xs", as_array(xs, "explore", "xs"), net.batch_first, 3)
-    _check_steps(x.shape[0])
-    if unbatched and state is not None:
-        parts = [part if isinstance(part, Tensor) else as_array(part, "explore", "state") for part in parts_of(state)]
-        state = tuple(part[:, None] for part in parts) if len(parts) > 1 else parts[0][:, None]
+    for part in own.modules():
+        if isinstance(part, Recurrence) and any(part.zoneout):
+            raise ValueError(
+                f"explore: model: got zoneout={part.zoneout}, which no drawing shows; want a model without"
+            )
     d = as_array(targets, "explore", "targets")
-    if isinstance(own, ManyToOne):
-        d = d[None, None] if unbatched else d[None]
-    elif unbatched and d.ndim:
-        d = d[:, None]
-    elif net.batch_first and d.ndim > 1:
-        d = d.swapaxes(0, 1)
-    backend = backend_of(next(own.parameters())._array)
-    leaf = mg.tensor(x, requires_grad=x.dtype.kind == "f", backend=None if isinstance(x, np.ndarray) else backend)
-    return _recorded(unrolled_recurrence(own, leaf, state), loss, d, reduction)
-
-
-def _recorded(unrolled: Unrolled, loss: Any, targets: Any, reduction: str) -> Recording:
-    found = divergence_gradient(loss, unrolled.output, targets, reduction)
+    if isinstance(own, EncoderDecoder):
+        unrolled, d = _encoder_decoder(own, xs, state, d)
+    else:
+        unrolled, d = _series(own, xs, state, d)
+    found = divergence_gradient(loss, unrolled.output, d, reduction)
     return record(unrolled, found, step_order(unrolled), FULL_BYTES, LOSS_TERMS)
 
 
-def _time_first(argument: str, array: Any, batch_first: bool, ndim: int) -> tuple[Any, bool]:
-    """The series (T, B, …), and whether it came without a batch axis."""
-    if array.ndim == ndim - 1:
-        return array[:, None], True
-    if array.ndim != ndim:
-        raise ValueError(f"explore: {argument}: got shape {tuple(array.shape)}, want {ndim} axes, or one less")
-    return (array.swapaxes(0, 1) if batch_first else array), False
+def _series(model: Recurrence | ManyToMany | ManyToOne | Classic, xs: Any, state: Any, d: Any) -> tuple[Unrolled, Any]:
+    """A model of one series, unrolled, and the targets time first."""
+    batch_first = (model.recurrence if isinstance(model, (ManyToMany, ManyToOne)) else model).batch_first
+    x = as_array(xs, "explore", "xs")
+    unbatched = x.ndim == 2
+    if x.ndim not in (2, 3):
+        raise ValueError(f"explore: xs: got shape {tuple(x.shape)}, want three axes, or two without a batch")
+    x = x[:, None] if unbatched else x.swapaxes(0, 1) if batch_first else x
+    _check_steps(x.shape[0])
+    if unbatched and state is not None:
+        parts = [part if part is None else as_tensor("explore", "state", part)[:, None] for part in parts_of(state)]
+        state = tuple(parts) if len(parts) > 1 else parts[0]
+    if isinstance(model, ManyToOne):
+        d = d[None, None] if unbatched else d[None]
+    elif unbatched and d.ndim:
+        d = d[:, None]
+    elif batch_first and d.ndim > 1:
+        d = d.swapaxes(0, 1)
+    leaf = _leaf(x)
+    if isinstance(model, Classic):
+        return unrolled_classic(model, leaf, state), d
+    return unrolled_recurrence(model, leaf, state), d
+
+
+def _encoder_decoder(model: EncoderDecoder, xs: Any, state: Any, d: Any) -> tuple[Unrolled, Any]:
+    """An encoder-decoder, unrolled, and the targets time first."""
+    if not isinstance(xs, (tuple, list)) or len(xs) != 2:
+        got = f"{len(xs)} parts" if isinstance(xs, (tuple, list)) else type(xs).__name__
+        raise TypeError(f"explore: xs: got {got}, want the pair (source, tokens fed to the decoder)")
+    if state is not None:
+        raise ValueError("explore: state: got one, want None: an encoder-decoder starts from its encoder")
+    source, fed = (as_array(part, "explore", "xs") for part in xs)
+    if model.batch_first:
+        source, fed, d = (a.swapaxes(0, 1) if a.ndim > 1 else a for a in (source, fed, d))
+    if fed.ndim != 2 or fed.dtype.kind not in "iu":
+        raise ValueError(f"explore: xs: got tokens of dtype {fed.dtype} and shape {tuple(fed.shape)}, want ids (T, B)")
+    ids = model.encoder.embedding is not None
+    if source.ndim != (2 if ids else 3) or not source.size or source.shape[1] != fed.shape[1]:
+        want = f"({'S, B' if ids else 'S, B, E'}) with B = {fed.shape[1]}"
+        raise ValueError(f"explore: xs: got a source of shape {tuple(source.shape)}, want {want}")
+    _check_steps(source.shape[0] + fed.shape[0])
+    return unrolled_encoder_decoder(model, source if ids else _leaf(source), fed), d
+
+
+def _leaf(x: Any) -> Tensor:
+    return mg.tensor(x, requires_grad=x.dtype.kind == "f", backend=None if isinstance(x, np.ndarray) else backend_of(x))
+
+
+def _described(model: nn.Module) -> str:
+    """The model in one line, with its parts where it has no options of its own."""
+    options = model.extra_repr()
+    parts = [] if options else [f"{name}: {_described(part)}" for name, part in model.named_children()]
+    return f"{type(model).__name__}({options or ', '.join(parts)})"
 
 
 def _check_steps(T: int) -> None:

@@ -80,15 +80,14 @@ def _head(recording: Recording, title: str, model: str, arrays: _Arrays) -> dict
         "loss": {
             "name": loss.name, "value": arrays.add(np.reshape(loss.value, 1)), "terms": arrays.add(loss.terms)
         },
-        "outputs": net.output_columns,
+        "outputs": net.output_columns, "outputLane": net.output_lane,
         "columns": [{"label": c.label, "part": c.part} for c in net.columns],
         "lanes": lanes,
         "arrows": [a._asdict() for a in net.arrows],
         "order": arrays.add(np.asarray(recording.order)),
         "pools": [_pool(pool, net.lanes, arrays) for pool in recording.pools],
         "lossColumns": recording.loss_columns,
-        "attention": None if recording.attention is None else [arrays.add(a) for a in recording.attention],
-        "notes": recording.notes,
+        "notes": net.notes,
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,8 +68,6 @@ class Recording:
     """By the names of the lane and the quantity."""
     pools: list[Pool]
     loss_columns: list[int]
-    attention: tuple[Array, Array | None] | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_bytes: int, loss_terms: int) -> Recording:
@@ -115,9 +113,7 @@ def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_by
             for t, g in part.by_time_step(x).items():
                 line[UNLABELLED if t is None else t] = _norm(g.numpy())
             pool.lags = np.vstack([pool.lags, line])
-    return Recording(
-        unrolled, loss, order, values, pools, [unrolled.output_columns[row] for row in rows], None, unrolled.notes
-    )
+    return Recording(unrolled, loss, order, values, pools, [unrolled.output_columns[row] for row in rows])
 
 
 def _watch(tensors: Sequence[Tensor]) -> tuple[dict[int, Array], list[Handle]]:

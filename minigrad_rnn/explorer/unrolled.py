@@ -94,8 +94,8 @@ class Unrolled:
     """Y (n, B, O), one row for each of `output_columns`."""
     output_columns: list[int]
     parameters: Mapping[str, mg.Tensor]
-    attention: Tensor | None = None
-    """The weights α (T, B, S) of the decoder's steps, if there is attention."""
+    output_lane: str = "Y"
+    """The name of the lane of the outputs."""
     notes: list[str] = field(default_factory=list)
     """What the reader of the page should know about it."""
 

@@ -98,11 +98,19 @@ def cell_kind(cell: Cell) -> str:
 
 
 def recurrence_lanes(
-    net: Recurrence, steps: dict[str, list[CellStep]], first_column: int, T: int, source: str, prefix: str, level: int
+    net: Recurrence,
+    steps: dict[str, list[CellStep]],
+    first_column: int,
+    T: int,
+    source: str,
+    prefix: str,
+    level: int,
+    label_prefix: str = "",
 ) -> tuple[list[Lane], list[Arrow], list[str]]:
     """The lanes and arrows of all cells above lane `source`, and the lanes of the top layer.
 
-    Lanes are called after the cells, with `prefix` before them; the first one stands at `level`.
+    Lanes are called after the cells, with `label_prefix` before them, and parameters begin with `prefix`; the first
+    lane stands at `level`.
     """
     lanes: list[Lane] = []
     arrows: list[Arrow] = []
@@ -115,11 +123,11 @@ def recurrence_lanes(
                 cell: Cell = getattr(net, name)
                 columns = list(range(first_column, first_column + T))
                 lag = -1 if name.startswith("backward") else 1
-                label = f"{prefix}{name}"
+                label = f"{label_prefix}{name}"
                 lanes.append(cell_lane(net, name, label, level, steps[name], columns[::lag], prefix))
                 level += 1
-                arrows += [Arrow(lane, label, 0, f"{label}.Wc") for lane in reads]
-                arrows.append(Arrow(label, label, lag, f"{label}.Wr", carries="h"))
+                arrows += [Arrow(lane, label, 0, f"{prefix}{name}.Wc") for lane in reads]
+                arrows.append(Arrow(label, label, lag, f"{prefix}{name}.Wr", carries="h"))
                 arrows += [Arrow(label, label, lag, "", "copy", carries=part) for part in cell.state_names[1:]]
                 reads = [label]
             tops.append(reads[0])

@@ -13,9 +13,14 @@ function path(parts, from, to, bow, kind, state, label) {
   parts.push(`<path class="arrow ${kind} ${state}" d="${d}" ${ends}><title>${escaped(label)}</title></path>`);
 }
 
-function drawArrow(parts, arrow, x, y) {
+function drawArrow(parts, labels, arrow, x, y) {
   const source = laneNumber.get(arrow.source), target = laneNumber.get(arrow.target);
-  if (arrow.kind === "attention") return drawAttention(parts, arrow, source, target, x, y);
+  if (arrow.kind === "attention") {
+    const others = HEAD.arrows.filter((other) => other.kind === "attention").map((other) => laneNumber.get(other.source));
+    const topmost = others.every((lane) => LANES[lane].level <= LANES[source].level); // the memory is all of them together
+    if (topmost) drawAttention(parts, labels, arrow, source, target, x, y);
+    return;
+  }
   const offset = arrow.carries === "c" ? -9 : 9;
   for (const column of rank[target].keys()) {
     if (arrow.only && arrow.only[1] !== column) continue;
@@ -30,6 +35,10 @@ function drawArrow(parts, arrow, x, y) {
     const label = `${stepName(source, before)} → ${stepName(target, column)}` +
       (arrow.weight ? ` through ${arrow.weight}` : "") + (arrow.kind === "cut" ? ": no gradient crosses" : "");
     drawOne(parts, arrow, source, target, before, column, x, y, offset, state, label);
+    const chosen = player.chosen ?? current();
+    if (arrow.weight && chosen && chosen.lane === target && chosen.column === column && x.has(before) && x.has(column)) {
+      labels.push(weightLabel(arrow, source, target, before, column, x, y));
+    }
   }
 }
 
@@ -67,6 +76,15 @@ function drawOne(parts, arrow, source, target, before, column, x, y, offset, sta
     { by: 26 * way, up: rise ? -10 : 10 }, arrow.kind, state, label);
 }
 
+// The name of a weight beside the arrow into the step that is looked at.
+function weightLabel(arrow, source, target, before, column, x, y) {
+  const name = arrow.weight.split("<-").length > 1 ? arrow.weight.split("<-")[1] : arrow.weight.split(".").pop();
+  let left = (x.get(before) + x.get(column)) / 2 + WIDE / 2, middle = (y(source) + y(target)) / 2 + HIGH / 2 + 4;
+  if (before === column) left += Math.abs(LANES[target].level - LANES[source].level) > 1 ? 40 : 13;
+  else if (source === target) middle -= Math.abs(arrow.lag) > 1 ? 22 + 5 * Math.abs(arrow.lag) + HIGH / 2 : -18;
+  return `<text class="on-arrow" text-anchor="middle" x="${left}" y="${middle}">${escaped(name)}</text>`;
+}
+
 // The state before the first step: a small circle beside it.
 function drawStart(parts, arrow, lane, column, x, y, offset) {
   const back = arrow.lag < 0, middle = y(lane) + HIGH / 2 + offset;
@@ -78,7 +96,7 @@ function drawStart(parts, arrow, lane, column, x, y, offset) {
 }
 
 // Attention: the lines of one reading step only, as thick as its weights.
-function drawAttention(parts, arrow, source, target, x, y) {
+function drawAttention(parts, labels, arrow, source, target, x, y) {
   const chosen = player.chosen ?? current();
   let column = chosen && rank[target].has(chosen.column) ? chosen.column : null;
   if (column === null) {
@@ -87,20 +105,19 @@ function drawAttention(parts, arrow, source, target, x, y) {
     column = Math.max(...done);
   }
   if (!x.has(column) || !isForward(target, column)) return;
-  const alpha = attentionAt(column);
+  const alpha = attentionAt(target, column);
   const state = isBackward(target, column) ? "back" : "done";
   [...rank[source].keys()].sort((a, b) => a - b).forEach((s, k) => {
     if (!x.has(s)) return;
-    parts.push(`<path class="arrow attention ${state}" style="stroke-width: ${(0.4 + 6 * alpha[k]).toFixed(2)}" `,
-      `d="M${x.get(s) + WIDE / 2} ${y(source)} C${x.get(s) + WIDE / 2} ${y(source) - 46} ${x.get(column) - 40} ${y(target) + HIGH / 2} ${x.get(column)} ${y(target) + HIGH / 2}">`,
-      `<title>weight ${short(alpha[k])}</title></path>`);
-    parts.push(`<text class="soft" text-anchor="middle" x="${x.get(s) + WIDE / 2}" y="${y(source) - 5}">${short(alpha[k])}</text>`);
+    const left = x.get(s) + WIDE / 2, top = y(source), end = y(target) + HIGH / 2;
+    parts.push(`<path class="arrow attention ${state}" style="stroke-width: ${(0.5 + 6 * alpha[k]).toFixed(2)}" `,
+      `d="M${left} ${top} C${left} ${top - 40} ${left + 30} ${top - 44} ${left + 70} ${top - 44} `,
+      `S${x.get(column) - 70} ${end} ${x.get(column)} ${end}"><title>weight ${short(alpha[k])}</title></path>`);
+    labels.push(`<text class="on-arrow" text-anchor="middle" x="${left}" y="${top - 8}">${short(Number(alpha[k].toPrecision(2)))}</text>`);
   });
 }
 
-function attentionAt(column) {
-  const first = Math.min(...HEAD.outputs);
-  const array = arrayOf(HEAD.attention[0]), [, B, S] = array.shape;
-  const row = (column - first) * B + player.example;
-  return array.data.subarray(row * S, (row + 1) * S);
+// The weights α with which the step in this column reads each step of the memory.
+function attentionAt(lane, column) {
+  return numbersAt(LANES[lane].quantities.find((quantity) => quantity.name === "α"), column, "values");
 }

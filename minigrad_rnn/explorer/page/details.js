@@ -21,8 +21,8 @@ function drawDetails(step) {
   detailsPlace.append(element("p", { className: "hint", textContent: backward
     ? "Its gradient is complete: all that depends on it has been visited."
     : forward ? "Computed; its gradient comes in the backward pass." : "Not computed yet." }));
-  const last = entry.quantities.length - 1;
-  entry.quantities.forEach((quantity, k) => drawQuantity(quantity, column, forward, backward, k === last || k === 0));
+  const few = entry.quantities.length < 3;
+  [...entry.quantities].reverse().forEach((quantity, k) => drawQuantity(quantity, column, forward, backward, few || k === 0));
   drawEquations(entry, column, backward);
   drawOwnShares(entry, column, backward);
 }

@@ -1,6 +1,7 @@
 // heat_map.js shows what the loss at t contributes through a parameter's use k steps before.
 const heatPlace = document.getElementById("heat"), heatCanvas = document.getElementById("heat-canvas");
 const heatChoice = document.getElementById("heat-choice"), heatText = document.getElementById("heat-text");
+const HEAT_TOP = 8;
 const heat = { row: 0, bin: 0, cells: [], lags: [], per: 1, wide: 16, high: 16 };
 
 // The lags that occur: positive ones point to the past.
@@ -20,11 +21,11 @@ function drawHeat() {
   losses.forEach((t, row) => {
     for (let c = 0; c < C; c++) if (lags[row * (C + 1) + c] !== 0) { least = Math.min(least, t - c); most = Math.max(most, t - c); }
   });
-  const count = most - least + 1, room = Math.max(220, heatPlace.clientWidth - 54);
+  const count = most - least + 1, room = Math.max(220, heatPlace.clientWidth - 62);
   heat.per = Math.max(1, Math.ceil(count / Math.floor(room / 4)));
   const bins = Math.ceil(count / heat.per);
-  heat.wide = Math.max(4, Math.min(26, Math.floor(room / bins)));
-  heat.high = Math.max(4, Math.min(26, Math.floor(420 / losses.length)));
+  heat.wide = Math.max(4, Math.min(32, Math.floor(room / bins)));
+  heat.high = Math.max(4, Math.min(32, Math.floor(420 / losses.length)));
   heat.lags = Array.from({ length: bins }, (_, k) => least + k * heat.per);
   heat.cells = losses.map((t, row) => heat.lags.map((lag) => {
     let v = null;
@@ -38,8 +39,8 @@ function drawHeat() {
 }
 
 function paintHeat() {
-  const { cells, wide, high } = heat, left = 44, foot = 30, ratio = 2;
-  const width = left + cells[0].length * wide + 6, height = cells.length * high + foot;
+  const { cells, wide, high } = heat, left = 50, foot = 30, ratio = 2;
+  const width = left + cells[0].length * wide + 6, height = HEAT_TOP + cells.length * high + foot;
   Object.assign(heatCanvas, { width: width * ratio, height: height * ratio });
   Object.assign(heatCanvas.style, { width: `${width}px`, height: `${height}px` });
   const ink = heatCanvas.getContext("2d");
@@ -51,7 +52,7 @@ function paintHeat() {
   ink.font = "11px system-ui, sans-serif";
   cells.forEach((row, r) => row.forEach((v, k) => {
     if (v === null) return;
-    const x = left + k * wide, y = r * high;
+    const x = left + k * wide, y = HEAT_TOP + r * high;
     ink.strokeStyle = color("--line");
     ink.lineWidth = 0.5;
     if (high > 7 && wide > 7) ink.strokeRect(x, y, wide, high);
@@ -65,15 +66,15 @@ function paintHeat() {
   }));
   ink.fillStyle = color("--soft");
   const every = Math.ceil(15 / high);
-  cells.forEach((_, r) => { if (r % every === 0) ink.fillText(`t=${time(HEAD.lossColumns[r])}`, 2, r * high + Math.min(high, 12)); });
+  cells.forEach((_, r) => { if (r % every === 0) ink.fillText(`t=${time(HEAD.lossColumns[r])}`, 2, HEAT_TOP + r * high + Math.min(high / 2 + 4, 13)); });
   const step = Math.ceil(30 / wide);
-  heat.lags.forEach((lag, k) => { if (k % step === 0) ink.fillText(String(lag).replace("-", "−"), left + k * wide + 1, cells.length * high + 13); });
-  ink.fillText("lag k", left, cells.length * high + 27);
+  heat.lags.forEach((lag, k) => { if (k % step === 0) ink.fillText(String(lag).replace("-", "−"), left + k * wide + 1, HEAT_TOP + cells.length * high + 13); });
+  ink.fillText("lag k", left, HEAT_TOP + cells.length * high + 27);
   ink.strokeStyle = color("--focus");
   ink.lineWidth = 2;
   heat.row = Math.min(heat.row, cells.length - 1);
   heat.bin = Math.min(heat.bin, cells[0].length - 1);
-  ink.strokeRect(left + heat.bin * wide, heat.row * high, wide, high);
+  ink.strokeRect(left + heat.bin * wide, HEAT_TOP + heat.row * high, wide, high);
   tellHeat();
 }
 
@@ -101,7 +102,7 @@ heatPlace.addEventListener("keydown", (event) => {
 for (const kind of ["pointermove", "click"]) {
   heatCanvas.addEventListener(kind, (event) => {
     const box = heatCanvas.getBoundingClientRect();
-    const bin = Math.floor((event.clientX - box.left - 44) / heat.wide), row = Math.floor((event.clientY - box.top) / heat.high);
+    const bin = Math.floor((event.clientX - box.left - 50) / heat.wide), row = Math.floor((event.clientY - box.top - HEAT_TOP) / heat.high);
     if (row >= 0 && row < heat.cells.length && bin >= 0 && bin < heat.lags.length && (row !== heat.row || bin !== heat.bin)) {
       moveHeat(row - heat.row, bin - heat.bin);
     }

@@ -6,23 +6,28 @@ const NAME_WIDTH = Math.min(128, Math.max(...LANES.map((lane) => lane.name.lengt
 const laneNumber = new Map(LANES.map((lane, k) => [lane.name, k]));
 let focusColumn = 0;
 
-// The columns to show: numbers, and {hidden: n} where n of them are folded.
+// The columns to show: numbers, {hidden: n} where n of them are folded, and {part} where another part begins.
 function shownColumns() {
   const C = HEAD.columns.length;
-  const room = Math.max(FEW, Math.floor((netPlace.clientWidth - NAME_WIDTH - 40) / COL) - 1);
-  if (C <= room) return [...Array(C).keys()];
-  const width = Math.max(5, room - 6);
-  const from = Math.max(0, Math.min(C - width, focusColumn - Math.floor(width / 2)));
-  const keep = new Set([0, 1, C - 2, C - 1]);
-  for (let c = from; c < from + width; c++) keep.add(c);
+  const room = Math.floor((netPlace.clientWidth - NAME_WIDTH - 40) / COL), keep = new Set();
+  const ends = room > 8 ? 2 : 1, width = Math.max(3, room - 2 * ends - 2);
+  if (C <= Math.max(FEW, room)) for (let c = 0; c < C; c++) keep.add(c);
+  else {
+    const from = Math.max(0, Math.min(C - width, focusColumn - Math.floor(width / 2)));
+    for (let c = 0; c < ends; c++) keep.add(c).add(C - 1 - c);
+    for (let c = from; c < from + width; c++) keep.add(c);
+  }
   const shown = [];
   let hidden = 0;
   for (let c = 0; c < C; c++) {
-    if (keep.has(c)) {
-      if (hidden) shown.push({ hidden, first: c - hidden });
+    const begins = c > 0 && HEAD.columns[c].part !== HEAD.columns[c - 1].part;
+    if (hidden && (begins || keep.has(c))) {
+      shown.push({ hidden });
       hidden = 0;
-      shown.push(c);
-    } else hidden++;
+    }
+    if (begins) shown.push({ part: HEAD.columns[c].part });
+    if (keep.has(c)) shown.push(c);
+    else hidden++;
   }
   return shown;
 }
@@ -34,10 +39,19 @@ function stepName(lane, column) {
 
 function drawNet() {
   const shown = shownColumns();
-  const x = new Map();
-  shown.forEach((c, k) => { if (typeof c === "number") x.set(c, NAME_WIDTH + 40 + k * COL); });
+  const x = new Map(), lefts = [], names = new Map([[HEAD.columns[0].part, 4]]);
+  let left = NAME_WIDTH + 40;
+  for (const c of shown) {
+    if (typeof c === "number") x.set(c, left);
+    if (c.part !== undefined) { // a gap for the names of the lanes that begin here
+      names.set(c.part, left + 6);
+      left += NAME_WIDTH + 30;
+    }
+    lefts.push(left);
+    if (c.part === undefined) left += COL;
+  }
   const y = (lane) => TOP + (TALLEST - LANES[lane].level) * ROW;
-  const width = NAME_WIDTH + 40 + shown.length * COL, height = TOP + TALLEST * ROW + HIGH + BOTTOM;
+  const width = left, height = TOP + TALLEST * ROW + HIGH + BOTTOM;
   const parts = [
     `<svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
     '<defs><pattern id="hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">',
@@ -48,27 +62,30 @@ function drawNet() {
       ` markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path class="tip ${kind}" d="M0 0 L8 4 L0 8 z"/></marker>`);
   }
   parts.push("</defs>");
+  const labels = [];
   LANES.forEach((lane, k) => {
-    parts.push(`<text class="lane" x="4" y="${y(k) + HIGH / 2 + 4}">${escaped(lane.name)}</text>`);
+    const part = HEAD.columns[Math.min(...rank[k].keys())].part;
+    labels.push(`<text class="lane" x="${names.get(part)}" y="${y(k) + HIGH / 2 + 4}">${escaped(lane.name)}</text>`);
   });
   shown.forEach((c, k) => {
-    const middle = NAME_WIDTH + 40 + k * COL + WIDE / 2;
+    const middle = lefts[k] + WIDE / 2;
     if (typeof c === "number") {
       parts.push(`<text class="soft" text-anchor="middle" x="${middle}" y="${height - 10}">${escaped(HEAD.columns[c].label)}</text>`);
-    } else {
+    } else if (c.hidden) {
       parts.push(`<text class="fold" text-anchor="middle" x="${middle}" y="${height / 2 - 8}">⋯</text>`,
         `<text class="fold" text-anchor="middle" x="${middle}" y="${height / 2 + 8}">${c.hidden} steps</text>`,
         `<text class="fold" text-anchor="middle" x="${middle}" y="${height / 2 + 24}">folded</text>`);
     }
   });
-  for (const arrow of HEAD.arrows) drawArrow(parts, arrow, x, y);
+  for (const arrow of HEAD.arrows) drawArrow(parts, labels, arrow, x, y);
   for (const c of shown) {
     if (typeof c === "number") LANES.forEach((_, k) => { if (rank[k].has(c)) drawStep(parts, k, c, x.get(c), y(k)); });
   }
+  parts.push(...labels);
   if (HEAD.loss.terms !== null) {
     const terms = arrayOf(HEAD.loss.terms).data;
     HEAD.outputs.forEach((c, k) => {
-      if (x.has(c) && isForward(laneNumber.get("Y"), c)) {
+      if (x.has(c) && isForward(laneNumber.get(HEAD.outputLane), c)) {
         parts.push(`<text class="soft" text-anchor="middle" x="${x.get(c) + WIDE / 2}" y="${TOP - 12}">L = ${short(terms[k])}</text>`);
       }
     });

@@ -3,6 +3,12 @@ const poolsPlace = document.getElementById("pools"), matrixPlace = document.getE
 const logarithmic = document.getElementById("log");
 const POOLS = HEAD.pools;
 
+// The rows of a pool's arrays that can hold a contribution: its lane's columns, and the last row if it is not zero.
+const poolRows = POOLS.map((pool) => {
+  const C = HEAD.columns.length, rows = pool.lane === null ? [] : [...rank[pool.lane].keys()].sort((a, b) => a - b);
+  return arrayOf(pool.norms).data[C] !== 0 ? [...rows, C] : rows;
+});
+
 // Whether the contribution of this column is in the pool by now; the last row holds what no time step contributed.
 function isPooled(pool, row) {
   const C = HEAD.columns.length;
@@ -14,7 +20,7 @@ function isPooled(pool, row) {
 function latestRow(pool) {
   let found = null, best = Infinity;
   const C = HEAD.columns.length, norms = arrayOf(pool.norms).data;
-  if (player.frame === 2 * COUNT && norms[C] > 0) return C;
+  if (player.frame === 2 * COUNT && norms[C] !== 0) return C;
   if (pool.lane === null) return null;
   for (const [column, k] of rank[pool.lane]) if (k < best && isBackward(pool.lane, column)) { best = k; found = column; }
   return found;
@@ -36,15 +42,12 @@ function makePools() {
 function drawPools() {
   POOLS.forEach((pool, k) => {
     const button = poolsPlace.children[k], norms = arrayOf(pool.norms).data;
-    const rows = norms[norms.length - 1] > 0 ? norms.length : norms.length - 1;
-    const inside = [];
-    for (let row = 0; row < norms.length; row++) if (isPooled(pool, row)) inside.push(row);
+    const rows = poolRows[k], inside = rows.filter((row) => isPooled(pool, row));
     const latest = latestRow(pool);
     const norm = latest === null ? 0 : arrayOf(pool.running).data[latest];
     button.setAttribute("aria-pressed", String(player.pool === k));
     const sum = button.querySelector(".sum");
-    const counted = Math.min(inside.length, rows);
-    sum.textContent = `‖pool‖ = ${short(norm)} after ${counted} of ${rows}`;
+    sum.textContent = `‖pool‖ = ${short(norm)} after ${inside.length} of ${rows.length}`;
     sum.dataset.value = full(norm);
     drawPoolBars(button.querySelector("svg"), norms, rows, new Set(inside), latest);
   });
@@ -52,13 +55,14 @@ function drawPools() {
 }
 
 function drawPoolBars(svg, norms, rows, inside, latest) {
-  const bins = Math.min(rows, 150), per = rows / bins, most = norms.subarray(0, rows).reduce((a, v) => (Number.isFinite(v) ? Math.max(a, v) : a), 1e-300);
+  const bins = Math.min(rows.length, 150), per = rows.length / bins;
+  const most = norms.reduce((a, v) => (Number.isFinite(v) ? Math.max(a, v) : a), 1e-300);
   svg.setAttribute("viewBox", `0 0 ${bins * 10} 42`);
   svg.style.maxWidth = `${bins * 34}px`;
   const parts = [];
   for (let k = 0; k < bins; k++) {
     let v = 0, filled = false, now = false;
-    for (let row = Math.floor(k * per); row < Math.floor((k + 1) * per); row++) {
+    for (const row of rows.slice(Math.floor(k * per), Math.floor((k + 1) * per))) {
       v = Number.isFinite(norms[row]) ? Math.max(v, norms[row]) : most;
       filled ||= inside.has(row);
       now ||= row === latest;
@@ -104,7 +108,7 @@ function drawMatrices() {
 function matrix(title, numbers, shape) {
   const columns = shape.length > 1 ? shape[shape.length - 1] : numbers.length;
   const rows = Math.max(1, numbers.length / columns);
-  const cell = Math.max(3, Math.min(16, Math.floor(300 / columns), Math.floor(260 / rows)));
+  const cell = Math.max(3, Math.min(20, Math.floor(300 / columns), Math.floor(260 / rows)));
   const canvas = element("canvas", { width: columns * cell * 2, height: rows * cell * 2 });
   canvas.style.width = `${columns * cell}px`;
   const ink = canvas.getContext("2d"), style = getComputedStyle(document.body);
