@@ -32,8 +32,9 @@ MOST_STEPS = 2000
 """Time steps up to which a page is written."""
 FULL_BYTES = 1_500_000
 """Bytes of contributions that a page holds in full; of those beyond it holds the norms."""
-LOSS_TERMS = 64
-"""Loss terms, at most, of which the heat map has a row each."""
+LOSS_TERMS, LOSS_STEPS = (16, 64), 20_000
+"""Loss terms with a row in the heat map, at least and at most: so many that their backward passes have LOSS_STEPS steps
+together."""
 DRAWN = "a recurrence (RNN, LSTM, …), alone or in ManyToMany or ManyToOne, a classic (Elman, …) or an EncoderDecoder"
 
 
@@ -107,7 +108,9 @@ def recorded(
     else:
         unrolled, d = _series(own, xs, state, d)
     found = divergence_gradient(loss, unrolled.output, d, reduction)
-    return record(unrolled, found, step_order(unrolled), FULL_BYTES, LOSS_TERMS)
+    least, most = LOSS_TERMS
+    terms = max(least, min(most, LOSS_STEPS // len(unrolled.columns)))
+    return record(unrolled, found, step_order(unrolled), FULL_BYTES, terms)
 
 
 def _series(model: Recurrence | ManyToMany | ManyToOne | Classic, xs: Any, state: Any, d: Any) -> tuple[Unrolled, Any]:

@@ -102,17 +102,15 @@ def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_by
         if total is not None:
             by_step = {t: g.numpy() for t, g in book.by_time_step(x).items()}
             pools.append(_pool(name, total.numpy(), by_step, C, visited.get(name, []), name in keep))
-    inputs = [x for x, total in zip(inputs, totals) if total is not None]
     rows = _chosen(len(unrolled.output_columns), loss_terms)
-    for row in rows:
-        seed = np.zeros(output.shape, output.dtype)
-        seed[row] = loss.dY.numpy()[row]
-        part = mg.ledger(output, inputs, mg.tensor(seed, backend=output.backend), retain_graph=True)
-        for pool, x in zip(pools, inputs):
-            line = np.zeros(C + 1)
-            for t, g in part.by_time_step(x).items():
-                line[UNLABELLED if t is None else t] = _norm(g.numpy())
-            pool.lags = np.vstack([pool.lags, line])
+    loss_columns = [unrolled.output_columns[row] for row in rows]
+    reached = {name: x for name, x, total in zip(names, inputs, totals) if total is not None}
+    terms = [mg.sum(unrolled.each_output(row) * loss.dY[row]) for row in rows]  # linear, so that its gradient is dY(t)
+    by_lag = mg.lag_ledger(terms, reached, times=loss_columns)
+    for pool in pools:
+        pool.lags = np.zeros((len(rows), C + 1))
+        pool.lags[:, by_lag.steps] = by_lag.norms(pool.name)
+        pool.lags[:, UNLABELLED] = by_lag.unlabelled(pool.name)
     return Recording(unrolled, loss, order, values, pools, [unrolled.output_columns[row] for row in rows])
 
 

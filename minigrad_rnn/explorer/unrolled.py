@@ -96,8 +96,14 @@ class Unrolled:
     parameters: Mapping[str, mg.Tensor]
     output_lane: str = "Y"
     """The name of the lane of the outputs."""
+    separate: list[Tensor] = field(default_factory=list)
+    """Each output (B, O) by itself, where `output` is put together from them; [] where it is not."""
     notes: list[str] = field(default_factory=list)
     """What the reader of the page should know about it."""
+
+    def each_output(self, row: int) -> Tensor:
+        """Return Y (B, O) of one row of `output`."""
+        return self.separate[row] if self.separate else self.output[row]
 
     def lane(self, name: str) -> Lane:
         return next(lane for lane in self.lanes if lane.name == name)

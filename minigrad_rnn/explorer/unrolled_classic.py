@@ -49,6 +49,8 @@ def unrolled_classic(model: Classic, xs: Tensor, state: Any) -> Unrolled:
     columns = [Column(f"t = {t}") for t in range(T)]
     parameters = dict(model.named_parameters())
     unrolled = Unrolled(columns, [rows, *lanes], arrows, output, list(range(T)), parameters)
+    if steps[0] and all(spot.step is None for spot in lanes[-1].quantities[-1].spots.values()):
+        unrolled.separate = [spot.tensor for spot in lanes[-1].quantities[-1].spots.values()]
     unrolled.output_lane = model.output if isinstance(model, GeneralRecurrence) else "Y"
     return unrolled
 

@@ -63,6 +63,7 @@ def unrolled_encoder_decoder(model: EncoderDecoder, source: Any, fed: Array) -> 
     unrolled = Unrolled(
         columns, [*lanes, target, *more], [*arrows, *more_arrows], output, list(range(S, S + T)), parameters
     )
+    unrolled.separate = ys
     if model.bridge is not None:
         unrolled.notes.append("The bridge from the encoder's last state to the decoder's first is no time step: its "
                               "contributions come last.")  # fmt: skip

@@ -150,8 +150,11 @@ def unrolled_recurrence(model: Recurrence | ManyToMany | ManyToOne, xs: Tensor, 
     with log:
         steps = record_steps(net, log, column)
         hs, final = net(xs, state)
-        output, output_columns, above = _read_out(model, hs, final, T)
-    lanes, arrows, tops = recurrence_lanes(net, steps, 0, T, "x", prefix, 1)
+        lanes, arrows, tops = recurrence_lanes(net, steps, 0, T, "x", prefix, 1)
+        top_lanes = [lane for lane in lanes if lane.name in tops]
+        # h(t) of each step by itself: from one of these a backward pass goes through the steps before it only
+        separate = [net.merge_directions([lane.quantity("h").spots[t].tensor for lane in top_lanes]) for t in range(T)]
+        output, output_columns, above, separate = _read_out(model, hs, final, separate)
     rows = Lane("x", "input", "input", 0, [Quantity("x", {t: Spot(xs, t) for t in range(T)})])
     parameters = dict(model.named_parameters())
     top = Lane("Y", "output", "", len(lanes) + 1, [])
@@ -163,19 +166,24 @@ def unrolled_recurrence(model: Recurrence | ManyToMany | ManyToOne, xs: Tensor, 
         top.cell, top.parameters = "readout", [name for name in parameters if name.startswith("readout.")]
         weight = next((name for name in top.parameters if parameters[name].ndim == 2), "")
         arrows += above(tops, weight)
-    return Unrolled(columns, [rows, *lanes, top], arrows, output, output_columns, parameters)
+    unrolled = Unrolled(columns, [rows, *lanes, top], arrows, output, output_columns, parameters)
+    unrolled.separate = separate
+    return unrolled
 
 
-def _read_out(model: Any, hs: Tensor, final: Any, T: int) -> tuple[Tensor, list[int], Callable[..., list[Arrow]]]:
-    """Y (n, B, O), its columns, and a function that returns the arrows into it."""
+def _read_out(
+    model: Any, hs: Tensor, final: Any, each: list[Tensor]
+) -> tuple[Tensor, list[int], Callable[..., list[Arrow]], list[Tensor]]:
+    """Y (n, B, O), its columns, a function that returns the arrows into it, and each Y by itself."""
+    T = len(each)
     if isinstance(model, Recurrence):
-        return hs, list(range(T)), lambda tops, weight: []
+        return hs, list(range(T)), lambda tops, weight: [], each
     if isinstance(model, ManyToMany):
         ys = []
         for t in range(T):  # step by step, so that each step's share of the readout's gradient has its label
             with mg.time_step(t):
-                ys.append(model.readout(hs[t]))
-        return mg.stack(ys), list(range(T)), lambda tops, weight: [Arrow(lane, "Y", 0, weight) for lane in tops]
+                ys.append(model.readout(each[t]))
+        return mg.stack(ys), list(range(T)), lambda tops, weight: [Arrow(lane, "Y", 0, weight) for lane in tops], ys
     assert isinstance(model, ManyToOne)
     net = model.recurrence
     with mg.time_step(T - 1):
@@ -192,4 +200,4 @@ def _read_out(model: Any, hs: Tensor, final: Any, T: int) -> tuple[Tensor, list[
         ends = [0 if "backward" in lane else T - 1 for lane in tops]
         return [Arrow(lane, "Y", 0, weight, only=(end, T - 1)) for lane, end in zip(tops, ends)]
 
-    return y[None], [T - 1], arrows
+    return y[None], [T - 1], arrows, [y]

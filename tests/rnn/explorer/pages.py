@@ -11,7 +11,25 @@ from typing import Any
 import numpy as np
 
 from minigrad import nn
-from minigrad_rnn import GRU, LSTM, RNN, ManyToMany, ManyToOne
+from minigrad_rnn import (
+    GRU,
+    LSTM,
+    NARX,
+    RNN,
+    TDNN,
+    AdditiveAttention,
+    Decoder,
+    Elman,
+    Encoder,
+    EncoderDecoder,
+    GeneralAttention,
+    GeneralRecurrence,
+    Jordan,
+    ManyToMany,
+    ManyToOne,
+    StateSpace,
+)
+from minigrad_rnn.classics import FIGURES
 
 rng = np.random.default_rng(0)
 Case = tuple[Any, Any, Any]
@@ -36,6 +54,42 @@ def cases() -> dict[str, Case]:
         "many to many": (ManyToMany(GRU(3, 4, **f64), nn.Linear(4, 5, **f64)), series(4, 2, 3), classes),
         "many to one": (ManyToOne(RNN(3, 4, **f64), nn.Linear(4, 5, **f64)), series(4, 2, 3), np.array([1, 4])),
     }
+
+
+def classics() -> dict[str, Case]:
+    """The lecture's classics, in float64."""
+    f64: Any = {"dtype": "float64", "rng": 0}
+    xs, ys = series(5, 2, 3), series(5, 2, 2, seed=2)
+    general = GeneralRecurrence({"x": 3, "h1": 4, "h2": 3, "y": 2}, FIGURES["all of these"], {"y": "sigmoid"}, **f64)
+    return {
+        "Elman": (Elman(3, 4, 2, **f64), xs, ys),
+        "state space": (StateSpace(3, 4, 2, None, "softmax", initial_state="learned", **f64), xs, ys),
+        "Jordan": (Jordan(3, 4, 2, output_nonlinearity="sigmoid", **f64), xs, ys),
+        "NARX": (NARX(3, [4, 5], 2, 1, 2, initial="learned", **f64), xs, ys),
+        "NARX without inputs": (NARX(0, 4, 2, 0, 2, initial="zeros", **f64), np.zeros((5, 2, 0)), ys),
+        "TDNN": (TDNN(3, [4, 3], 2, 2, output_nonlinearity="tanh", **f64), xs, ys),
+        "general": (general, xs, ys),
+    }
+
+
+def translators() -> dict[str, Case]:
+    """Encoder-decoders, in float64; xs is the pair of source and fed tokens."""
+    f64: Any = {"dtype": "float64", "rng": 0}
+    source, fed = np.array([[1, 6], [0, 2], [5, 5], [3, 1]]), np.array([[0, 0], [4, 2], [1, 3]])
+    targets = np.array([[4, 2], [1, 3], [5, -100]])
+    found = {}
+    for attend, attention in (
+        ("before", AdditiveAttention(5, 4, 3, **f64)),
+        ("after", GeneralAttention(5, 4, **f64)),
+        ("without", None),
+    ):
+        encoder = Encoder(7, 3, 2, bidirectional=True, network=GRU, **f64)
+        decoder = Decoder(6, 3, 5, 2, attention=attention, attend="after" if attend == "without" else attend, **f64)
+        found[f"attend {attend}"] = (EncoderDecoder(encoder, decoder, **f64), (source, fed), targets)
+    encoder = Encoder(None, 3, 5, network=RNN, **f64)
+    plain = EncoderDecoder(encoder, Decoder(6, 3, 5, network=RNN, **f64), "copy", **f64)
+    found["vectors"] = (plain, (series(4, 2, 3), fed), targets)
+    return found
 
 
 class Page:

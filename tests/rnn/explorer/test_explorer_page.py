@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,31 @@ import minigrad as mg
 from minigrad import nn
 from minigrad_rnn import LSTM, RNN, ManyToMany, Recurrence, explore, local_divergence
 
-from .pages import Page, cases, series
+from .pages import Page, cases, classics, series, translators
 
-KINDS = sorted(cases())
+EVERY = cases() | classics() | translators()
+KINDS = sorted(EVERY)
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Page]:
+    """The page of a kind of model, written once."""
+    pages: dict[str, Page] = {}
+
+    def page(kind: str) -> Page:
+        if kind not in pages:
+            path = tmp_path_factory.mktemp("pages") / "page.html"
+            explore(*EVERY[kind], path)
+            pages[kind] = Page(path)
+        return pages[kind]
+
+    return page
 
 
 def loss_of(model: Any, xs: Any, targets: Any) -> mg.Tensor:
     """The divergence that a page shows, from the model's own call."""
     model.eval()
-    output = model(xs)
+    output = model(*xs) if isinstance(xs, tuple) else model(xs)
     output = output[0] if isinstance(output, tuple) else output
     if output.ndim == 2:
         output, targets = output[None], targets[None]
@@ -30,34 +47,35 @@ def loss_of(model: Any, xs: Any, targets: Any) -> mg.Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_pools_are_the_gradients_of_an_ordinary_backward_pass(kind: str, tmp_path: Path) -> None:
-    model, xs, targets = cases()[kind]
-    explore(model, xs, targets, tmp_path / "page.html")
-    page = Page(tmp_path / "page.html")
+def test_the_pools_are_the_gradients_of_an_ordinary_backward_pass(kind: str, page_of: Callable[[str], Page]) -> None:
+    page = page_of(kind)
+    model, xs, targets = copy.deepcopy(EVERY[kind])
     assert all(p.grad is None for p in model.parameters())  # it worked on a copy
-    leaf = mg.tensor(xs, requires_grad=True)
+    leaf = xs if isinstance(xs, tuple) else mg.tensor(xs, requires_grad=True)
     loss = loss_of(model, leaf, targets)
     loss.backward()
     np.testing.assert_allclose(page.arrays[page.head["loss"]["value"]], [loss.item()], rtol=1e-13)
     names = dict(model.named_parameters())
-    assert {pool["name"] for pool in page.head["pools"]} == set(names)
+    assert {pool["name"] for pool in page.head["pools"]} == {name for name, p in names.items() if p.grad is not None}
     for name, p in names.items():
+        if p.grad is None:
+            continue
         pool, gradient = page.pool(name), p.grad.numpy()
         scale = np.abs(gradient).max()
         np.testing.assert_allclose(page.arrays[pool["total"]], gradient, rtol=0, atol=1e-12 * scale)
         np.testing.assert_allclose(page.arrays[pool["full"]].sum(0), gradient, rtol=0, atol=1e-12 * scale)
         norms = np.sqrt((page.arrays[pool["full"]].reshape(len(page.arrays[pool["norms"]]), -1) ** 2).sum(1))
         np.testing.assert_allclose(page.arrays[pool["norms"]], norms, rtol=1e-13)
+    if isinstance(xs, tuple) or not xs.size:
+        return
     dx = page.arrays[page.quantity("x", "x")["gradients"]]
     np.testing.assert_allclose(dx.reshape(leaf.shape), leaf.grad.numpy(), rtol=1e-12, atol=1e-16)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_map_of_losses_and_steps_adds_up(kind: str, tmp_path: Path) -> None:
+def test_the_map_of_losses_and_steps_adds_up(kind: str, page_of: Callable[[str], Page]) -> None:
     """A step's contribution is the sum over the loss terms, which bounds its norm."""
-    model, xs, targets = cases()[kind]
-    explore(model, xs, targets, tmp_path / "page.html")
-    page = Page(tmp_path / "page.html")
+    page = page_of(kind)
     for pool in page.head["pools"]:
         lags, norms = page.arrays[pool["lags"]], page.arrays[pool["norms"]]
         assert lags.shape == (len(page.head["lossColumns"]), len(norms))
@@ -100,6 +118,80 @@ def test_gates_and_cell_states_of_an_lstm_fit_its_equations(tmp_path: Path) -> N
         before = np.concatenate([np.zeros((1, 2, 4)), c[:-1]])[::order]
         np.testing.assert_allclose(v["c"], v["f"] * before + v["i"] * v["g"], rtol=1e-13)
         np.testing.assert_allclose(v["h"], v["o"] * np.tanh(v["c"]), rtol=1e-13)
+
+
+def test_the_cut_link_and_the_map_of_elmans_net(tmp_path: Path) -> None:
+    """No loss reaches an earlier step, and the drawing says so."""
+    model, xs, targets = classics()["Elman"]
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    lags = page.arrays[page.pool("Wr")["lags"]]
+    assert (lags[:, :5] == np.diag(np.diag(lags[:, :5]))).all()
+    assert lags[1:, 1:].any()
+    kinds = {(a["source"], a["target"]): a["kind"] for a in page.head["arrows"]}
+    assert kinds["h", "h"] == "cut"
+
+
+def test_values_of_the_classics_fit_their_equations(tmp_path: Path) -> None:
+    def values(kind: str) -> tuple[Any, Any]:
+        model, xs, targets = classics()[kind]
+        explore(model, xs, targets, tmp_path / "page.html")
+        page = Page(tmp_path / "page.html")
+        return {n: p.numpy() for n, p in model.named_parameters()}, lambda lane, name: page.arrays[
+            page.quantity(lane, name)["values"]
+        ]
+
+    p, v = values("Jordan")
+    m, x, z, Y = v("m", "m"), v("x", "x"), v("h", "z"), v("Y", "Y")
+    assert (m[0] == 0).all()
+    np.testing.assert_allclose(m[1:], 0.5 * m[:-1] + Y[:-1], rtol=1e-13)
+    np.testing.assert_allclose(z, x @ p["Wc"].T + m @ p["Wr"].T + p["b"], rtol=1e-12)
+    np.testing.assert_allclose(Y, 1 / (1 + np.exp(-(np.tanh(z) @ p["Wo"].T + p["bo"]))), rtol=1e-12)
+    p, v = values("NARX")
+    first = np.tanh(v("h1", "z"))
+    np.testing.assert_allclose(v("h2", "z"), first @ p["Wc2"].T + p["b2"], rtol=1e-12)
+    np.testing.assert_allclose(v("Y", "Y"), v("h2", "h") @ p["Wo"].T + p["bo"], rtol=1e-12)
+    p, v = values("general")
+    z = v("h2", "z")[2]  # reads h1, x one step back, itself one and y two steps back
+    want = v("h1", "h1")[2] @ p["h2<-h1"].T + v("x", "x")[1] @ p["h2<-x[t-1]"].T + v("h2", "h2")[1] @ p["h2<-h2[t-1]"].T
+    np.testing.assert_allclose(z, want + v("y", "y")[0] @ p["h2<-y[t-2]"].T + p["b(h2)"], rtol=1e-12)
+    assert v("y", "z").shape == v("y", "y").shape
+
+
+@pytest.mark.parametrize("kind", ["attend before", "attend after"])
+def test_attentions_weights_and_contexts(kind: str, tmp_path: Path) -> None:
+    model, xs, targets = translators()[kind]
+    explore(model, xs, targets, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    logits, weights = model(*xs)
+    np.testing.assert_allclose(page.arrays[page.quantity("context", "α")["values"]], weights.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(page.arrays[page.quantity("Y", "Y")["values"]], logits.numpy(), rtol=1e-12)
+    memory = np.concatenate(
+        [page.arrays[page.quantity(f"encoder.{d}0", "h")["values"]] for d in ("forward", "backward")], axis=2
+    )
+    context = np.einsum("tbs,sbk->tbk", weights.numpy(), memory)
+    np.testing.assert_allclose(page.arrays[page.quantity("context", "c")["values"]], context, rtol=1e-12)
+    assert page.head["columns"][4] == {"label": "t = 0", "part": "decoder"}
+    keys = page.arrays[page.pool("decoder.attention.key.weight")["norms"]]
+    assert keys[:4].all()
+    assert not keys[4:].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_step_comes_after_what_it_reads(kind: str, page_of: Callable[[str], Page]) -> None:
+    page = page_of(kind)
+    lanes = {lane["name"]: k for k, lane in enumerate(page.head["lanes"])}
+    place = {tuple(step): k for k, step in enumerate(page.arrays[page.head["order"]].tolist())}
+    assert len(place) == sum(len({c for q in lane["quantities"] for c in q["columns"]}) for lane in page.head["lanes"])
+    seen = 0
+    for arrow in page.head["arrows"]:
+        source, target = lanes[arrow["source"]], lanes[arrow["target"]]
+        for lane, column in list(place):
+            before = (source, arrow["only"][0] if arrow["only"] else column - arrow["lag"])
+            if lane == target and before in place and (not arrow["only"] or arrow["only"][1] == column):
+                assert place[before] < place[lane, column]
+                seen += 1
+    assert seen >= len(page.head["columns"])
 
 
 def test_layouts_show_the_same_numbers(tmp_path: Path) -> None:
@@ -188,6 +280,14 @@ def test_bad_arguments_write_nothing(tmp_path: Path) -> None:
         (ValueError, "does not depend on the outputs", (model, xs, targets), {"loss": lambda y, d: mg.zeros(())}),
         (ValueError, "explore: reduction: got 'all'", (model, xs, targets), {"reduction": "all"}),
         (ValueError, "classes 0 to 3", (model, xs, np.full((5, 1), 4)), {}),
+        (TypeError, "explore: xs: got ndarray, want the pair", (translators()["vectors"][0], xs, targets), {}),
+        (
+            ValueError,
+            "explore: xs: got a source of shape",
+            (translators()["vectors"][0], (xs, np.ones((2, 3), int)), 0),
+            {},
+        ),
+        (ValueError, "explore: state: got one", (translators()["vectors"][0], (xs, xs), 0), {"state": 1}),
         (ValueError, "zoneout", (LSTM(3, 4, zoneout=0.1, dtype="float64"), xs, targets), {}),
     ]
     for error, message, arguments, options in wrong:
