@@ -67,6 +67,9 @@ examples: $(VENV)/.stamp-examples        ## run the lessons
 bench: $(VENV)/.stamp-$(EXTRAS)          ## time minigrad and PyTorch (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
+docs: $(VENV)/.stamp-docs                ## build the documentation site into build/docs; a warning is an error
+	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d build/doctrees docs build/docs
+
 test-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)   ## on a GPU: run the CuPy tests, verify, doctor and the sanitizer on small sizes
 	$(BIN)/python -c "from minigrad.backend import get_backend; get_backend('cupy')"
 	$(BIN)/python -m pytest -q -m "not soak" -k "cupy or cuda"
@@ -79,6 +82,6 @@ bench-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)  ## on a GPU: time the kernels, cuDNN an
 	$(BIN)/python -m benchmarks.gpu --write
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+	rm -rf $(VENV) build dist docs/reference docs/source *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
 
-.PHONY: demo test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu coverage mutants clean
+.PHONY: demo docs test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu coverage mutants clean

@@ -159,7 +159,7 @@ def register_hook(x: Tensor, function: Callable[[Tensor], Tensor | None]) -> Han
 
     Raises:
         GraphError: the tensor is not on the tape.
-        TypeError, ValueError, BackendError (from the backward pass): the function returned something other than None
+        TypeError, ValueError, BackendError: in the backward pass, the function returned something other than None
             or a tensor of the gradient's shape, dtype and backend.
     """
     check_function("Tensor.register_hook", function=function)

@@ -161,7 +161,7 @@ def vjp(
 
     Raises:
         TypeError: something in the primals or the value is no floating-point number.
-        ValueError (from the pullback): its argument has another structure or shape than the value.
+        ValueError: the pullback's argument has another structure or shape than the value.
     """
     check_options("vjp", function, has_aux=has_aux, create_graph=create_graph)
     run = Trace("vjp", function, primals, {}, range(len(primals)), create_graph)

@@ -68,6 +68,16 @@ class Cell(nn.Module):
         rng: draws the initial weights, uniform in ±1/√H: a generator, a seed, or None for the library's own generator.
         dtype: of the parameters.
         two_biases: whether there is a second bias `br` beside b, as in torch, added to Wr h(t−1); RNN and LSTM only.
+
+    Call: `output, state = cell(x, state)`.
+        x: x(t), (B, I).
+        state: h(t−1) (B, H), or a tuple of the state's arrays such as (h, c); None is the initial state.
+        h: h(t−1) as the recurrent weights see it, if recurrent dropout leaves only a part of the state's.
+        output: h(t), (B, H); the state returned is the one for the next step.
+
+    Raises:
+        ValueError: a size that is not a positive whole number, or an array of another shape.
+        TypeError: something is not an array of the parameters' dtype.
     """
 
     gates: int
@@ -115,7 +125,8 @@ class Cell(nn.Module):
     def make_weights(self, bias: bool, two_biases: bool) -> None:
         """Create Wc (G·H, I), Wr (G·H, H), b and br (G·H,); a cell with other parameters creates its own here.
 
-        It draws them with `uniform`. Wc and b are needed only where `step` uses them.
+        It draws them with `uniform`. Wc and b are needed only where `step` uses them. `bias` and `two_biases` are the
+        constructor's.
         """
         gates: Any = getattr(self, "gates", None)
         if not is_integer(gates) or gates < 1:
@@ -132,7 +143,7 @@ class Cell(nn.Module):
         return self.b if self.br is None else self.b + self.br
 
     def uniform(self, *shape: int) -> mg.Parameter:
-        """A parameter drawn uniformly from ±1/√H; available in `make_weights` only."""
+        """A parameter of this `shape` drawn uniformly from ±1/√H; available in `make_weights` only."""
         return mg.Parameter(self._rng.uniform(-self._bound, self._bound, shape), dtype=self._dtype)
 
     def reference_parameter(self) -> mg.Parameter:
@@ -157,7 +168,20 @@ class Cell(nn.Module):
         self, xs: Any, state: Parts, backward: bool = False, lengths: Lengths | None = None, every_state: bool = False,
         step_gradients: StepGradients | None = None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """Run the whole sequence as one primitive; arguments and results as in `unroll`."""
+        """Run the whole sequence as one primitive.
+
+        Args:
+            xs: (T, B, I).
+            state: the state's arrays before the first step read, (B, H) each.
+            backward: whether time runs from T − 1 to 0.
+            lengths: of the batch's sequences, or None if all have T steps.
+            every_state: whether to return all state arrays of every step, not only the first.
+            step_gradients: what is told the gradients of every step's state arrays; None for nothing.
+
+        Returns:
+            The outputs (T, B, H), the state's arrays after each sequence's last step, and with `every_state` the other
+            arrays of every step (T, B, H).
+        """
         raise NotImplementedError(f"{type(self).__name__}: this cell has no fused sequence; use impl='graph'")
 
     def fused_refusal(self) -> str:
@@ -170,7 +194,8 @@ class Cell(nn.Module):
         return None
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
-        """The state before the first step, (B, H) each: zeros on the weights' backend, or the learned values."""
+        """The state of `batch` sequences before the first step, (batch, H) each: zeros on the weights' backend, or the
+        learned values."""
         if type(batch) is not int or not 0 <= batch <= sys.maxsize:
             check_integer(f"{type(self).__name__}.initial", 0, batch=batch)
         names, sizes = self.state_names, self.state_sizes

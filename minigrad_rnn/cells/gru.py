@@ -27,6 +27,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_flag
 
 from .activations import Activation, check_activation, check_clip, on_tape
@@ -39,16 +40,25 @@ from .step_gradients import StepGradients
 Array = Any
 
 
+@arguments_of(Cell)
 class GRUCell(Cell):
-    """One step of the GRU (equations above).
+    """One step of the gated recurrent unit (Cho et al. 2014).
+
+    Equations:
+        z(t) = Wc x(t) + Wr h(t−1) + b;  r, z = σ(z_r), σ(z_z)
+        n = tanh(Wc_n x(t) + b_n + r · (Wr_n h(t−1) + br_n))  with reset_after, or
+        n = tanh(Wc_n x(t) + b_n + Wr_n (r · h(t−1)))  without
+        h(t) = (1 − z) · n + z · h(t−1)
 
     Args:
         reset_after: whether the reset gate acts after the product with Wr, as in cuDNN and torch, or before it, as
             published. With a bias the first form has a second one, `br`; the published form has none.
-        gate_activation, activation: of r and z, and of n: names, or names with parameters, of
-            `minigrad_rnn.cells.activations`.
+        gate_activation: of r and z: one of "tanh", "relu", "sigmoid", "affine", "leaky_relu", "softsign", "softplus",
+            "thresholded_relu", "scaled_tanh", "hard_sigmoid" and "elu", or a tuple of the name and its parameters, such
+            as ("hard_sigmoid", 0.25, 0.5).
+        activation: of n: one of the same.
         clip: the activations' arguments are limited to ±clip; None for no limit.
-        The others: see `Cell`.
+        two_biases: whether there is a `br`; reset_after and bias say so already, and it may only say the same.
 
     Parameters: `Wc` (3H, I), `Wr` (3H, H), `b` (3H,), and with reset_after `br` (3H,), as torch has it; gate rows in
     the order r, z, n. State: h (B, H).

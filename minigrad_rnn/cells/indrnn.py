@@ -11,17 +11,23 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 
 from .activations import Activation, check_activation, on_tape
 from .cell import Cell
 
 
+@arguments_of(Cell, without=("two_biases",))
 class IndRNNCell(Cell):
-    """One step of the independently recurrent net (equation above).
+    """One step of the independently recurrent net (Li et al. 2018): every unit sees only its own past.
+
+    Equations:
+        h(t) = f(Wc x(t) + Wr · h(t−1) + b), where Wr is a vector and the product elementwise
 
     Args:
-        nonlinearity: "relu", as published, "tanh" or another of `minigrad_rnn.cells.activations`.
-        The others: see `Cell`.
+        nonlinearity: "relu", as published, or another of "tanh", "sigmoid", "affine", "leaky_relu", "softsign",
+            "softplus", "thresholded_relu", "scaled_tanh", "hard_sigmoid" and "elu", or a tuple of the name and its
+            parameters, such as ("hard_sigmoid", 0.25, 0.5).
 
     Parameters: `Wc` (H, I), `Wr` (H,), `b` (H,). State: h (B, H).
     """

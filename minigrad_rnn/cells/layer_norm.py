@@ -16,6 +16,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 from minigrad.nn import layers
 
 from .cell import Cell
@@ -32,8 +33,12 @@ class LayerNormCell(Cell):
         return mg.Parameter(np.ones(size), dtype=self._dtype)
 
 
+@arguments_of(Cell)
 class LayerNormRNNCell(LayerNormCell):
-    """One step of the layer-normalised simple recurrent net (equations above). Arguments: see `Cell`.
+    """One step of the simple recurrent net with layer normalisation (Ba, Kiros & Hinton 2016, equation 4).
+
+    Equations:
+        h(t) = tanh(gain · LN(Wc x(t) + Wr h(t−1)) + b), where LN(a) = (a − mean) / √(variance + 1e-5) of each row
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,), `gain` (H,). State: h (B, H).
     """
@@ -50,8 +55,13 @@ class LayerNormRNNCell(LayerNormCell):
         return (mg.tanh(z if self.b is None else z + self.b),)
 
 
+@arguments_of(Cell)
 class LayerNormLSTMCell(LayerNormCell):
-    """One step of the layer-normalised LSTM (equations above). Arguments: see `Cell`.
+    """One step of the LSTM with layer normalisation (Ba, Kiros & Hinton 2016, equations 20–22).
+
+    Equations:
+        z(t) = gain_c · LN(Wc x(t)) + gain_r · LN(Wr h(t−1)) + b, where LN(a) = (a − mean) / √(variance + 1e-5)
+        i, f, g, o and c(t) as in an LSTM;  h(t) = o · tanh(gain_h · LN(c(t)) + shift_h)
 
     Parameters: `Wc` (4H, I), `Wr` (4H, H), `b` (4H,), rows i, f, g, o; `gain_c` and `gain_r` (4H,), `gain_h` (H,) and,
     with a bias, `shift_h` (H,). State: h and c (B, H).
@@ -77,8 +87,14 @@ class LayerNormLSTMCell(LayerNormCell):
         return mg.sigmoid(o) * mg.tanh(scaled_c if self.shift_h is None else scaled_c + self.shift_h), c
 
 
+@arguments_of(Cell)
 class LayerNormGRUCell(LayerNormCell):
-    """One step of the layer-normalised GRU (equations above). Arguments: see `Cell`.
+    """One step of the GRU with layer normalisation (Ba, Kiros & Hinton 2016, equations 23–25).
+
+    Equations:
+        r and z from gain_c · LN(Wc x(t)) + gain_r · LN(Wr h(t−1)) + b, their rows normalised together
+        n = tanh(gain_c · LN(Wc_n x(t)) + b_n + r · (gain_r · LN(Wr_n h(t−1)) + br));  h(t) as in a GRU
+        LN(a) = (a − mean) / √(variance + 1e-5) of each row
 
     Parameters: `Wc` (3H, I), `Wr` (3H, H), `b` (3H,), rows r, z, n; `gain_c` and `gain_r` (3H,) and, with a bias, `br`
     (H,). State: h (B, H).

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_flag, check_integer, check_number, is_integer, shown
 
 from .activations import Activation, check_activation, check_clip, on_tape
@@ -51,20 +52,30 @@ class GateOptions(NamedTuple):
 STANDARD = GateOptions()
 
 
+@arguments_of(Cell)
 class LSTMCell(Cell):
-    """One step of the LSTM (equations above).
+    """One step of long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    Equations:
+        z(t) = Wc x(t) + Wr h(t−1) + b
+        i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)
+        c(t) = f · c(t−1) + i · g;  h(t) = o · tanh(c(t))
+
+    With peepholes (Gers & Schmidhuber 2000) p_i c(t−1) is added to z_i, p_f c(t−1) to z_f and p_o c(t) to z_o. With a
+    projection (Sak et al. 2014) h(t) = Wp (o · tanh(c(t))). With coupled gates f = 1 − i (Greff et al. 2017).
 
     Args:
         proj_size: units P of h(t), fewer than H; 0 for no projection.
         peephole: whether the gates see the cell.
         forget_bias: the forget gate's bias to start from, so that the cell remembers at first (Gers et al. 2000;
             Jozefowicz et al. 2015 advise 1); None draws it like the others.
-        gate_activation, activation: of the three gates, and of the cell's input g and of c(t) on its way out: names, or
-            names with parameters, of `minigrad_rnn.cells.activations`.
-        output_activation: that of c(t), if it is another.
+        gate_activation: of i, f, o: one of "tanh", "relu", "sigmoid", "affine", "leaky_relu", "softsign", "softplus",
+            "thresholded_relu", "scaled_tanh", "hard_sigmoid" and "elu", or a tuple of the name and its parameters, such
+            as ("hard_sigmoid", 0.25, 0.5).
+        activation: of the cell's input g, and of c(t) on its way out: one of the same.
+        output_activation: of c(t) on its way out, if it is another; None takes `activation`.
         clip: z(t), with peepholes, is limited to ±clip before the activations, as in onnxruntime; None for no limit.
         coupled_gates: whether f = 1 − i; the weights' rows of f are not used then.
-        The others: see `Cell`.
 
     Parameters: `Wc` (4H, I), `Wr` (4H, H), `b` (4H,), gate rows in the order i, f, g, o; `p` (3H,), rows i, f, o;
     `Wp` (P, H), and then `Wr` is (4H, P). State: h (B, H) or (B, P), and c (B, H).
@@ -102,6 +113,7 @@ class LSTMCell(Cell):
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
+        """The number of features of h and of c."""
         return self.proj_size or self.hidden_size, self.hidden_size
 
     def make_weights(self, bias: bool, two_biases: bool) -> None:

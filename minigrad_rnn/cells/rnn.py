@@ -9,6 +9,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 
 from .activations import (
     FORMULAS,
@@ -29,13 +30,18 @@ from .step_gradients import StepGradients
 Array = Any
 
 
+@arguments_of(Cell)
 class RNNCell(Cell):
-    """One step of the simple recurrent net: h(t) = tanh(Wc x(t) + Wr h(t−1) + b).
+    """One step of the simple recurrent net (slides 51–53, 73).
+
+    Equations:
+        h(t) = tanh(Wc x(t) + Wr h(t−1) + b)
 
     Args:
-        nonlinearity: "tanh", "relu" or another of `minigrad_rnn.cells.activations`.
+        nonlinearity: one of "tanh", "relu", "sigmoid", "affine", "leaky_relu", "softsign", "softplus",
+            "thresholded_relu", "scaled_tanh", "hard_sigmoid" and "elu", or a tuple of the name and its parameters, such
+            as ("hard_sigmoid", 0.25, 0.5).
         clip: z(t) is limited to ±clip before the nonlinearity, as in ONNX; None for no limit.
-        The others: see `Cell`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,). State: h (B, H).
     """

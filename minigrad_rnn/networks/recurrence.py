@@ -34,41 +34,44 @@ class Recurrence(nn.Module):
     """A cell unrolled over time, in stacked layers and one or two directions.
 
     Arguments and calls are those of `torch.nn.RNN`, with additions. Layer l's cells are the submodules `forward{l}`
-    and, in a bidirectional net, `backward{l}`; so its parameters are named `forward0.Wc`, `forward0.Wr`, `forward0.b`
-    and so on. Layer l + 1 reads [h_f; h_b] of layer l. (Slides 54, 73, 105; two directions: Schuster & Paliwal 1997.)
+    and, in a bidirectional net, `backward{l}`; so parameters are named `forward0.Wc`, `forward0.Wr`, `forward0.b` and
+    so on. Layer l + 1 reads [h_f; h_b] of layer l. (Slides 54, 73, 105; two directions: Schuster & Paliwal 1997.)
 
     Args:
-        input_size, hidden_size: features I of x(t) and units H of the state.
+        input_size: features I of x(t).
+        hidden_size: units H of the state.
         num_layers: L; or, for two directions, (L_f, L_b): two separate nets of those depths, of which only the tops are
             merged: the lecture's bidirectional block (slide 105).
+        bias: whether there is a b.
+        batch_first: whether xs and the output are (B, T, features) instead of (T, B, features).
         dropout: probability with which a feature is dropped between two layers, in training.
-        recurrent_dropout: the same for h(t−1) where it meets the recurrent weights, with one mask for the whole
-            sequence: variational dropout (Gal & Ghahramani 2016).
+        bidirectional: whether a second net reads every sequence from its last step to its first.
+        recurrent_dropout: probability with which a unit of h(t−1) is dropped where it meets the recurrent weights, with
+            one mask for the whole sequence: variational dropout (Gal & Ghahramani 2016).
         zoneout: probability with which a unit of the state keeps its value from t−1 (Krueger et al. 2017); for a state
             of several arrays also a tuple, one for each. In evaluation the expected value is taken.
         merge: how the two directions' outputs are combined: "concat", "sum" or "mean".
         reverse: whether the one direction is backward: every layer reads from a sequence's last step to its first, and
             its cells are named `backward{l}`. Outputs stay in the order of xs; the state is that after step 0.
-        impl: the implementation: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's
-            whole sequence as one primitive, in NumPy or on a device in kernels; "native" does so in C on the CPU, for
-            RNN, LSTM and GRU, compiled at first use; "auto" takes the fastest that can. `implementation` names the one
-            that ran last. "fused" and "native" do not support recurrent dropout, zoneout, a cell without a `sequence`
-            or options that its sequence does not know, and raise an error for them. Their second derivatives run
-            through the graph. With "native" a sequence's outputs, states and gradients, but for those of the weights,
-            are bitwise the same alone, in any batch, padded or not, with any number of threads.
-        initial_state: "zeros" or "learned" (slide 69).
+        impl: "graph" runs op by op, so that every step is on the tape; "fused" runs each layer's whole sequence as one
+            primitive, in NumPy or on a device in kernels; "native" does so in C on the CPU, for RNN, LSTM and GRU,
+            compiled at first use; "auto" takes the fastest that can. `implementation` names the one that ran last.
+            "fused" and "native" raise an error for recurrent dropout, zoneout, a cell without a `sequence`, and options
+            that its sequence does not know. Their second derivatives run through the graph. With "native" outputs,
+            states and gradients, but for the weights', are bitwise the same in any batch, with any number of threads.
+        initial_state: "zeros", or "learned": h(−1) is a parameter `h_init` (H,) of each cell, one for every sequence
+            (slide 69), and so is every other array of the state.
         cell_type: the cell, a subclass of `Cell`; the modules RNN, LSTM, GRU and so on set their own.
-        rng: draws initial weights and dropout masks, on the host, so that a seed gives the same numbers on every
-            backend: a generator, a seed, or None for the library's own generator.
-        dtype: of the parameters.
-        bias and the others: the cell's own options.
+        rng: draws initial weights and dropout masks, the same on every backend: a generator, a seed, or None for the
+            library's own generator.
+        dtype: of the parameters, and so of xs and the state.
+        **cell_options: the other arguments of the cell's constructor.
 
     Call: `output, state = rnn(xs, state)`.
         xs: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence without a batch axis.
         state: h (cells, B, H), or the tuple (h, c); None is the initial state. In torch's order: layer 0 forward, layer
             0 backward, layer 1 forward, …; with num_layers=(L_f, L_b) first all forward, then all backward layers.
-        lengths: (B,) whole numbers 1 … T, in any order, where the batch is padded: values at padding influence no
-            output, no state and no gradient, and outputs there are zero.
+        lengths: (B,) whole numbers 1 … T where the batch is padded: padding influences nothing, outputs there are 0.
         masks: dropout masks to use instead of fresh ones, as `draw_masks` returns them.
         return_states: whether to return, third, the state's arrays of every step, (cells, T, B, H) each, or
             (cells, B, T, H) with batch_first.
@@ -350,7 +353,7 @@ class Recurrence(nn.Module):
         return impl
 
     def merge_directions(self, tops: list[Tensor]) -> Tensor:
-        """Return the outputs of one or two directions, (…, H) each, as one."""
+        """Return `tops`, the outputs of one or two directions, (…, H) each, as one."""
         if len(tops) == 1:
             return tops[0]
         if self.merge == "concat":
@@ -363,8 +366,9 @@ class Recurrence(nn.Module):
     def draw_masks(self, T: int, B: int, rng: nn.init.Rng = None) -> dict[str, CellMasks]:
         """Draw the masks of one forward pass over T steps of B sequences, on the host, by the name of the cell.
 
-        In evaluation the only masks are zoneout's probabilities. The same generator in the same state gives the same
-        masks; passing them to several calls makes the network deterministic, as gradient checks need it.
+        In evaluation the only masks are zoneout's probabilities. The same generator `rng` (None: the module's own) in
+        the same state gives the same masks; passing them to several calls makes the network deterministic, as gradient
+        checks need it.
         """
         if type(T) is not int or type(B) is not int or T < 1 or B < 1 or rng is not None:
             check_integer("draw_masks", T=T, B=B)

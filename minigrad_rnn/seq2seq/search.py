@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, nn
+from minigrad.arguments_of import arguments_of
 from minigrad.backend import to_numpy
 from minigrad.nn.inference import inference
 from minigrad.validation import check_integer, check_number, is_number, shown
@@ -59,9 +60,12 @@ def greedy_decode(
     """Return one hypothesis for each sequence: of the most probable token at each step, the first of equals.
 
     Args:
-        model: see `StepModel`. A `Module` is in evaluation mode meanwhile; nothing is recorded.
+        model: a `Decoder`, an `EncoderDecoder`, or anything with their `step(tokens, state)` and `select(state, rows)`
+            (`StepModel`). A `Module` is in evaluation mode meanwhile; nothing is recorded.
         state: of `batch` sequences before the first step, such as from `EncoderDecoder.start`.
-        begin: the token fed first. end: the token that ends a sequence; None if there is none.
+        batch: how many sequences.
+        begin: the token fed first.
+        end: the token that ends a sequence; None if there is none.
         max_length: the largest number of tokens, at least 1.
 
     Raises:
@@ -71,6 +75,7 @@ def greedy_decode(
     return _decode("greedy_decode", model, state, batch, begin, end, max_length, lambda row: int(row.argmax()))
 
 
+@arguments_of(greedy_decode)
 def sample_decode(
     model: StepModel,
     state: State,
@@ -83,15 +88,17 @@ def sample_decode(
     top_p: float | None = None,
     rng: nn.init.Rng = None,
 ) -> list[Hypothesis]:
-    """Draw each token from the model's distribution with `sampling.draw`.
+    """Draw each token from the model's distribution. Returns one hypothesis for each sequence.
+
+    A hypothesis's `log_prob` is the model's, before the temperature, top_k and top_p.
 
     Args:
         temperature: divides the log probabilities first; at 0 the most probable token is taken.
-        top_k, top_p: see `likely`.
+        top_k: draw from the k most probable tokens only (Fan, Lewis & Dauphin 2018); None for all.
+        top_p: draw from the fewest tokens, most probable first, whose total probability is at least p (Holtzman et al.
+            2020); None for all.
         rng: for one uniform number per token, sequence after sequence in each step: a generator, a seed, or None for
             the default generator.
-        The others, the result and the errors: as in `greedy_decode`. `log_prob` is the model's, before the temperature,
-        top_k and top_p.
     """
     rng = nn.init.as_generator(rng, "sample_decode")
 
@@ -132,6 +139,7 @@ def likely(
     return z
 
 
+@arguments_of(greedy_decode)
 def beam_search(
     model: StepModel,
     state: State,
@@ -152,16 +160,16 @@ def beam_search(
 
     Args:
         beam_width: hypotheses alive for each sequence, at least 1. The whole batch goes through the model together.
-        alpha: of `length_penalty`, at least 0.
+        alpha: at least 0; the score is log_prob / ((5 + length) / 6)^alpha (Wu et al. 2016), and more favours long
+            sequences.
         n_best: how many hypotheses to return, 1 to beam_width.
-        The others: as in `greedy_decode`.
 
     Returns:
         For each sequence at most n_best hypotheses, the best score first. Those still alive at max_length are ranked
         together with the finished ones, with finished=False.
 
     Raises:
-        ValueError: as in `greedy_decode`; a width, alpha or n_best out of range.
+        ValueError: a width, alpha or n_best out of range.
     """
     check_integer("beam_search", batch=batch, max_length=max_length, beam_width=beam_width, n_best=n_best)
     check_number("beam_search", 0, alpha=alpha)

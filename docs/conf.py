@@ -1,0 +1,78 @@
+"""The documentation site: `make docs` builds it into build/docs with Sphinx, without a network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS / "extensions")]
+
+import reference_pages  # noqa: E402
+
+import minigrad  # noqa: E402
+
+project = "minigrad"
+author = "the authors of minigrad"
+copyright = author
+version = release = minigrad.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "myst_nb",
+    "linked_names",
+    "page_links",
+    "docstring_text",
+]
+exclude_patterns = ["_build", "extensions"]
+default_role = "literal"
+
+# Markdown and notebooks
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 4
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_execution_show_tb = True
+
+# The reference
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Arguments", "params_style")]  # what `Args` becomes: `Parameters` are a module's weights
+nitpicky = True
+# Annotations name what has no page here: other libraries' types, type variables and aliases, and types of our own that
+# users meet as results only.
+OTHERS = "numpy|np|collections|typing|types|pathlib|os|contextlib|inspect|SupportsKeysAndGetItem"
+ALIASES = r"(minigrad\S*\.)?(P|R|M|T|F|State|Memory|Prefix|Activation|\w+Options)"
+OWN = (
+    "Backend|At|Conversions|Derivative|EigResult|EighResult|Handle|IncompatibleKeys|KernelSpec|Lengths|Mode|ModeContext|"
+    "Node|ObserverContext|Part|QRResult|Row|SVDResult|SlogdetResult|Spent|TreeDef|UniqueAll|UniqueCounts|UniqueInverse|"
+    "Rng|ValueAndDerivative|VerificationRow|recording|Classic|OneHiddenLayer|WindowedMLP|LayerNormCell|NamedRecurrence"
+)
+nitpick_ignore_regex = [
+    ("py:.*", rf"({OTHERS})\b.*"),
+    ("py:class", ALIASES),
+    ("py:class", rf"(minigrad\S*\.|nn\.init\.)?({OWN})"),
+]
+
+html_theme = "furo"
+html_title = f"minigrad {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+
+def setup(app: Any) -> None:
+    reference_pages.write(DOCS / "reference")
