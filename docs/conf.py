@@ -41,7 +41,6 @@ nb_execution_show_tb = True
 # The reference
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 napoleon_google_docstring = True
@@ -49,19 +48,9 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Arguments", "params_style")]  # what `Args` becomes: `Parameters` are a module's weights
 nitpicky = True
-# Annotations name what has no page here: other libraries' types, type variables and aliases, and types of our own that
-# users meet as results only.
-OTHERS = "numpy|np|collections|typing|types|pathlib|os|contextlib|inspect|SupportsKeysAndGetItem"
-ALIASES = r"(minigrad\S*\.)?(P|R|M|T|F|State|Memory|Prefix|Activation|\w+Options)"
-OWN = (
-    "Backend|At|Conversions|Derivative|EigResult|EighResult|Handle|IncompatibleKeys|KernelSpec|Lengths|Mode|ModeContext|"
-    "Node|ObserverContext|Part|QRResult|Row|SVDResult|SlogdetResult|Spent|TreeDef|UniqueAll|UniqueCounts|UniqueInverse|"
-    "Rng|ValueAndDerivative|VerificationRow|recording|Classic|OneHiddenLayer|WindowedMLP|LayerNormCell|NamedRecurrence"
-)
+# Annotations name other libraries' types, which have no page here; `linked_names` knows our own.
 nitpick_ignore_regex = [
-    ("py:.*", rf"({OTHERS})\b.*"),
-    ("py:class", ALIASES),
-    ("py:class", rf"(minigrad\S*\.|nn\.init\.)?({OWN})"),
+    ("py:.*", r"(numpy|np|collections|typing|types|pathlib|os|contextlib|inspect|SupportsKeysAndGetItem)\b.*")
 ]
 
 html_theme = "furo"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import reference_pages
@@ -72,25 +73,36 @@ BY_HOME = _by_home()
 
 
 def public_target(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> Any:
-    """Resolve a reference to the file that defines a public name, as autodoc makes them for bases and annotations."""
+    """Resolve a reference to the file that defines a public name, as autodoc makes them for bases and annotations.
+
+    A name that our files define and that is not public, such as an alias in an annotation, is shown without a link.
+    """
     if node.get("refdomain") != "py":
         return None
     target = str(node["reftarget"])
     name = BY_HOME.get(target) or TARGETS.get(target)
-    if name is None:
-        for home, public in BY_HOME.items():
-            if target.startswith(f"{home}."):
-                name = public + target.removeprefix(home)
-        if name is None:
-            return None
-    domain = env.domains["py"]
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+    if name is not None:
+        return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+    short = target.rpartition(".")[2]
+    modules = [module for path, module in sys.modules.items() if path.partition(".")[0] in PACKAGES]
+    if node["reftype"] == "class" and any(short in vars(module) for module in modules):
+        return content
+    return None
 
 
-BASE = re.compile(r"^minigrad(_rnn)?\.")
+PACKAGES = ("minigrad", "minigrad_rnn")
+OBJECT = re.compile(r"<(?:class|function) '?(?:\w+\.)*(\w+)[^>]*>")
+
+
+def readable_defaults(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Replace a default such as `<class 'numpy.float32'>` by its name."""
+    return signature and OBJECT.sub(r"\1", signature), returned
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(LinkedNames)
     app.connect("missing-reference", public_target)
+    app.connect("autodoc-process-signature", readable_defaults)
     return {"parallel_read_safe": True}

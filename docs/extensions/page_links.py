@@ -26,16 +26,21 @@ SOURCES = "source"
 def stubs() -> dict[Path, Path]:
     """Return the page that stands for each file outside of docs/."""
     result = {}
-    for page in DOCS.rglob("*.md"):
+    for page in pages():
         if found := STUB.match(page.read_text(encoding="utf-8")):
             result[(page.parent / found[1]).resolve()] = page
     return result
 
 
+def pages() -> list[Path]:
+    """Return the pages and notebooks of docs/ that nobody generated."""
+    return [page for kind in ("md", "ipynb") for page in DOCS.rglob(f"*.{kind}") if DOCS / SOURCES not in page.parents]
+
+
 def linked_sources() -> list[Path]:
     """Return the source files that pages link to."""
     found = set()
-    for page in [*DOCS.glob("*.md"), *stubs()]:
+    for page in [*pages(), *stubs()]:
         for target, _ in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
             file = (page.parent / target).resolve()
             if file.is_file() and file.suffix in SHOWN:
@@ -94,7 +99,7 @@ def write_sources(app: Any) -> None:
 def read(app: Any, docname: str, source: list[str]) -> None:
     """Put a stub's file in its place, and rewrite the links of a page."""
     page = place = Path(app.env.doc2path(docname))
-    if page.suffix != ".md" or (DOCS / SOURCES) in page.parents:
+    if page not in pages():
         return
     text = source[0]
     if found := STUB.match(text):

@@ -111,6 +111,8 @@ NETWORKS = (
     Page("divergence", "Divergences and CTC", "The loss of a whole sequence.",
          ("minigrad_rnn.divergence", "minigrad_rnn.ctc")),
     Page("text", "Text", "`minigrad_rnn.text`: corpora, streams and a character model.", ("minigrad_rnn.text",)),
+    Page("inside", "Look inside networks", "What flows back through time, as numbers, figures and a page to explore.",
+         ("minigrad_rnn.explorer", "minigrad_rnn.flow")),
     Page("verification", "Verification", "Every implementation against the others.", ("minigrad_rnn.verification",)),
     Page("interop", "Exchange with other libraries", "Weights of torch, Keras and ONNX.", ("minigrad_rnn.interop",)),
 )  # fmt: skip
