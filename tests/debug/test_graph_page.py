@@ -127,6 +127,17 @@ def test_keys_pointer_and_size(open_page: Callable[..., Any], tmp_path: Path) ->
     check_outlines(page)
 
 
+def test_a_notebook_shows_the_page_in_a_frame(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    names, loss = mixed()
+    cell = mg.draw(loss, "mermaid", names=names)._repr_mimebundle_()["text/html"]
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><title>n</title><p>before</p>{cell}", encoding="utf-8")
+    page = open_page(tmp_path / "notebook.html", width=900)
+    frame = page.frame_locator("iframe")
+    assert frame.locator("#drawing .box").count() == len(diagram_of(loss, names, True).boxes)
+    assert frame.locator("#facts h2").inner_text() == "add"
+    assert page.locator("iframe").bounding_box()["height"] == 722  # the drawing is higher: 720 and the frame's border
+
+
 def check_keys_and_hover(page: Any) -> None:
     def facts() -> str:
         return " ".join(page.inner_text("#facts").split())

@@ -72,7 +72,10 @@ def graph_page(diagram: Diagram) -> str:
         "arrows": [asdict(arrow) for arrow in diagram.arrows],
         "groups": diagram.groups,
     }
-    scripts = [layout_library(), package_text(__package__, "page/graph.js")]
+    scripts = [
+        layout_library(),
+        *(package_text(__package__, f"page/{name}.js") for name in ("curve", "layout", "graph")),
+    ]
     return self_contained_page(
         diagram.title, body, [package_text(__package__, "page/graph.css")], scripts, {"graph": data}
     )
