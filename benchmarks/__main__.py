@@ -13,6 +13,7 @@ from . import (
     chain,
     fused,
     import_time,
+    ledger,
     lengths,
     machine,
     memory,
@@ -24,7 +25,7 @@ from . import (
 from .page import README, Benchmark, Options, replace_block
 from .timing import QUICK, Plan
 
-MODULES = (op_by_op, mlp, chain, fused, short_calls, auto_choice, training_step, lengths, memory, import_time)
+MODULES = (op_by_op, mlp, chain, fused, short_calls, auto_choice, training_step, lengths, memory, ledger, import_time)
 ALL: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
 
 

@@ -96,12 +96,16 @@ class StepRows:
         return grams_of(self._array)
 
     @cached_property
+    def shared_grams(self) -> Array:
+        """The same, kept for several `JoinedRows`."""
+        return self.grams()
+
+    @cached_property
     def gram(self) -> tuple[Array, Array]:
-        """rows(t) rows(t)ᵀ (T, n, n) over scale(t)², and the scales (T,), both on the host in float64."""
-        found = to_numpy(self.grams())
-        low, high = SAFE[found.dtype]
-        square, scale = found.astype(np.float64), np.ones(len(found))
-        trace = square.trace(axis1=1, axis2=2)
+        """rows(t) rows(t)ᵀ (T, n, n) over scale(t)², and the scales (T,), both on the host."""
+        square = to_numpy(self.grams())
+        low, high = SAFE[square.dtype]
+        scale, trace = np.ones(len(square)), square.trace(axis1=1, axis2=2, dtype=np.float64)
         for t in np.flatnonzero(~((low * low < trace) & (trace < high * high))):
             rows = self.step(t)
             largest = _number(abs(rows).max()) if rows.size else 0.0
@@ -113,6 +117,27 @@ class StepRows:
     def product(self, right: StepRows, t: Any) -> Array:
         """The product of step t itself."""
         return self.step(t).sum(axis=0) if right.is_ones else self.step(t).T @ right.step(t)
+
+
+class JoinedRows(StepRows):
+    """Factors whose features lie side by side: their Gram matrices add up, and each is computed once."""
+
+    def __init__(self, *parts: StepRows) -> None:
+        super().__init__(lambda: backend_of(parts[0].step(0)).xp.concatenate([part._array for part in parts], axis=2))
+        self.parts = parts
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        T, n, _ = self.parts[0].shape
+        return T, n, sum(part.shape[2] for part in self.parts)
+
+    def step(self, t: Any) -> Array:
+        rows = [part.step(t) for part in self.parts]
+        return backend_of(rows[0]).xp.concatenate(rows, axis=1)
+
+    def grams(self) -> Array:
+        first, *others = [part.shared_grams for part in self.parts]
+        return sum(others, first.copy())
 
 
 def grams_of(rows: Array) -> Array:
@@ -131,11 +156,13 @@ def norms_of_products(left: StepRows, right: StepRows) -> Any:
     if n * (p + q) > 2 * p * q and not right.is_ones:  # many rows: the product costs less
         return np.array([norm(left.product(right, t)) for t in range(T)])
     gram, scale = left.gram
-    if not right.is_ones:
+    if right.is_ones:
+        terms = gram.astype(np.float64)
+    else:
         of_right, scale_right = right.gram
-        gram, scale = gram * of_right, scale * scale_right
-    square = gram.sum(axis=(1, 2))
-    cancelled = square < CANCELS * abs(gram).sum(axis=(1, 2))
+        terms, scale = np.multiply(gram, of_right, dtype=np.float64), scale * scale_right
+    square = terms.sum(axis=(1, 2))
+    cancelled = square < CANCELS * np.abs(terms, out=terms).sum(axis=(1, 2))
     result = np.sqrt(np.maximum(square, 0)) * scale
     for t in np.flatnonzero(cancelled):
         result[t] = norm(left.product(right, t))

@@ -242,15 +242,17 @@ class FusedSequence(ReadOrder):
         """(F, n): the columns of [t, feature, example] that belong to time step `label`."""
         return self.rows(label, batch_major(a)).T
 
-    def weight_gradients(self, left: Array, *factors: tuple[Array, bool]) -> list[PerStepSum | None]:
+    def weight_gradients(
+        self, left: Array, *factors: tuple[Array, bool], rows: StepRows | None = None
+    ) -> list[PerStepSum | None]:
         """dW = Σ_t left(t) right(t)ᵀ in one product over all steps (slide 97), for each right factor that is needed; on
         request each step's share of it, or the shares' norms.
 
         left and right are `time_buffer`s, or views of one. For a bias, right is the row of ones [t, example], which is
-        faster than a sum, and the result is (F,).
+        faster than a sum, and the result is (F,). `rows` are left's `step_rows`, where others share them.
         """
         matmul, columns = self.xp.matmul, self.step_columns
-        left_rows = self.step_rows(left)
+        left_rows = self.step_rows(left) if rows is None else rows
 
         def gradient(right: Array) -> PerStepSum:
             if right.ndim == 2:

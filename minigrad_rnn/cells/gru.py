@@ -28,6 +28,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.arguments_of import arguments_of
+from minigrad.engine.norms import JoinedRows
 from minigrad.validation import check_flag
 
 from .activations import Activation, check_activation, check_clip, on_tape
@@ -161,16 +162,19 @@ def gru_sequence(
         I, H, v_T = Wc.shape[1], h0.shape[1], v[: run.T]
         dq_dz, dh0 = gru_bptt(run, *run.incoming(gs[0], gs[1]), v, S, Wr, reset_after, needs[1])
         dz, h, one = dq_dz[:, H:], v_T[:, I + 1 :], v_T[:, I]
-        dWc, db = run.weight_gradients(dz, (v_T[:, :I], needs[2]), (one, needs[4]))
+        of_q, of_rz, of_n = (run.step_rows(dq_dz[:, rows]) for rows in (slice(H), slice(H, 3 * H), slice(3 * H, None)))
+        dWc, db = run.weight_gradients(dz, (v_T[:, :I], needs[2]), (one, needs[4]), rows=JoinedRows(of_rz, of_n))
         if reset_after:  # what arrives at Wr h(t−1) + br is dq, dz_r, dz_z: rows n, r, z instead of r, z, n
             dWr, dbr = (
                 map_sums(lambda a: xp.concatenate([a[H:], a[:H]]), of_rows)
-                for of_rows in run.weight_gradients(dq_dz[:, : 3 * H], (h, needs[3]), (one, needs[5]))
+                for of_rows in run.weight_gradients(
+                    dq_dz[:, : 3 * H], (h, needs[3]), (one, needs[5]), rows=JoinedRows(of_q, of_rz)
+                )
             )
         else:  # the rows of r and z meet h(t−1), those of n meet q
-            (of_gates,) = run.weight_gradients(dz[:, : 2 * H], (h, needs[3]))
-            (of_n,) = run.weight_gradients(dz[:, 2 * H :], (S[:, 3 * H :], needs[3]))
-            dWr, dbr = map_sums(lambda *rows: xp.concatenate(rows), of_gates, of_n), None
+            (dWr_rz,) = run.weight_gradients(dz[:, : 2 * H], (h, needs[3]), rows=of_rz)
+            (dWr_n,) = run.weight_gradients(dz[:, 2 * H :], (S[:, 3 * H :], needs[3]), rows=of_n)
+            dWr, dbr = map_sums(lambda *rows: xp.concatenate(rows), dWr_rz, dWr_n), None
         return run.input_gradient(dz, Wc, needs[0]), dh0, dWc, dWr, db, dbr
 
     rule = run.rule(bptt, gru_step, 1, reset_after=reset_after)
