@@ -45,9 +45,9 @@ class TapeTable:
             lines += [_line(self.rows, part, k) for k in range(part.length)]
             if part.folded:
                 lines.append("  " + "─" * 3)
-        if len(lines) > SHOWN:
+        if len(lines) >= SHOWN:  # the head is one line more
             half = SHOWN // 2
-            lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
+            lines = [*lines[: half - 1], f"  … {len(lines) + 1 - 2 * half} lines left out …", *lines[-half:]]
         return lines
 
     @property
