@@ -114,9 +114,9 @@ def test_the_ledgers_lines(kernels_on_cpu: Backend, kind: Any, options: Any) -> 
 
 @models
 def test_the_ledgers_norms_and_lags(kernels_on_cpu: Backend, kind: Any, options: Any) -> None:
-    """Each layer and direction: norms are those of the contributions, which add up to the gradient, by lag as well."""
+    """Each direction: norms are those of the contributions, which add up to the gradient, by lag as well."""
     xs = kernels_on_cpu.from_numpy(inputs())
-    model = made(kind, options, num_layers=2, bidirectional=True).to("strict")
+    model = made(kind, options, bidirectional=True).to("strict")
     by_time = (model(xs, lengths=STEPS)[0] ** 2).sum(axis=(1, 2))
     losses, times = [by_time[0], by_time[T - 1]], [0, T - 1]
     lags, sizes = (mg.lag_ledger(losses, model, times, keep) for keep in ("full", "norms"))
