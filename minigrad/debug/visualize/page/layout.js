@@ -127,15 +127,15 @@ function layOut(graph, widthOf) {
     }
   }
 
-  // A label stands to the right of its arrow, which is smoother than dagre thinks; or above it, where it is rather flat.
+  // A label stands to the right of its arrow, which is smoother than dagre thinks; on a rather flat one a bit above or
+  // below, on the side where the arrow is not.
   function labelAt(way, text, { x, y }) {
     const points = pointsOn(way, 3);
     const k = points.reduce((best, p, i) => (Math.abs(p.y - y) < Math.abs(points[best].y - y) ? i : best), 0);
     const [one, other] = [points[Math.max(0, k - 1)], points[Math.min(points.length - 1, k + 1)]];
-    const [run, rise] = [Math.abs(other.x - one.x), Math.abs(other.y - one.y)];
-    const half = widthOf(text, "12px") / 2;
-    if (run > rise) return { x: points[k].x, y: points[k].y - 6 - half * (rise / run) };
-    return { x: Math.min(x, points[k].x + 7 + half), y: y + 4 };
+    const [run, rise] = [other.x - one.x, other.y - one.y];
+    const aside = Math.abs(run) > Math.abs(rise) ? -9 * Math.sign(run * rise) : 0;
+    return { x: Math.min(x, points[k].x + 7 + widthOf(text, "12px") / 2), y: y + 4 + aside };
   }
 
   const { g, edges } = best();
