@@ -7,21 +7,31 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 CHECKED = ("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")
 """The instructions, by the beginnings of their names, after which CPython looks for signals."""
 
 
+class _Instruction(NamedTuple):
+    """Whether Python looks for signals at an instruction's end, and where its exception handler is."""
+
+    checked: bool
+    handler: int | None
+
+
 @cache
-def _handlers(code: CodeType) -> list[tuple[int, int, int]]:
-    """Return the beginning, end and target of each stretch of a function that has an exception handler."""
+def _instructions(code: CodeType) -> dict[int, _Instruction]:
+    """Return every instruction of a function by its place."""
     entries: Any = getattr(dis.Bytecode(code), "exception_entries", ())  # from Python 3.11 on
-    return [(entry.start, entry.end, entry.target) for entry in entries]
-
-
-def _handler(code: CodeType, offset: int) -> int | None:
-    return next((target for start, end, target in _handlers(code) if start <= offset < end), None)
+    whole = code.co_code
+    return {
+        at: _Instruction(
+            dis.opname[whole[at]].startswith(CHECKED),
+            next((entry.target for entry in entries if entry.start <= at < entry.end), None),
+        )
+        for at in range(0, len(whole), 2)
+    }
 
 
 def interrupted_at(point: int, action: Callable[[], Any], files: tuple[str, ...]) -> bool:
@@ -31,27 +41,35 @@ def interrupted_at(point: int, action: Callable[[], Any], files: tuple[str, ...]
     The exception must come out of `action`, unless it met a callback of a weak reference, where Python drops it.
     """
     left = point
-    last: dict[FrameType, int | None] = {}  # the instruction before, if Python looks for signals at its end
+
+    def one_point() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal left
         if not any(name in frame.f_code.co_filename for name in files):
             return None
-        frame.f_trace_opcodes = True
-        code, offset = frame.f_code, last.get(frame)
-        # The exception appears to come from the next instruction, so that one must have the same handler.
-        after = offset is not None and _handler(code, offset) == _handler(code, frame.f_lasti)
-        if event == "call" or (event == "opcode" and after):
-            left -= 1
-            if left < 0:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        if event == "exception":  # a call that raises goes on without a look
-            last[frame] = None
-        elif event == "opcode":
-            looks = dis.opname[code.co_code[frame.f_lasti]].startswith(CHECKED)
-            last[frame] = frame.f_lasti if looks else None
-        return trace
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        instructions = _instructions(frame.f_code)
+        last: _Instruction | None = None  # the instruction before, if Python looks for signals at its end
+
+        def trace_instruction(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal last
+            if event == "opcode":
+                this = instructions[frame.f_lasti]
+                # The exception appears to come from this instruction, so the one before must have the same handler.
+                if last is not None and last.handler == this.handler:
+                    one_point()
+                last = this if this.checked else None
+            elif event == "exception":  # a call that raises goes on without a look
+                last = None
+            return trace_instruction
+
+        one_point()
+        return trace_instruction
 
     before, dropped = (sys.gettrace(), sys.unraisablehook), []
     sys.unraisablehook = dropped.append
