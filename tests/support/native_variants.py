@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad_rnn.native import library, sequence
+from minigrad_rnn.native import cache, library, sequence
 from minigrad_rnn.native.child_process import Deadline
 from minigrad_rnn.native.compiler import find_compiler
 from minigrad_rnn.native.errors import NativeError
@@ -35,29 +36,33 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 class Variants:
-    """Libraries in a folder, each compiled once."""
+    """Libraries in a folder, which processes share, each compiled once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._compiled: dict[tuple[str, ...], ctypes.CDLL] = {}
+        self._loaded: dict[Path, ctypes.CDLL] = {}
 
     def library(
         self, flags: tuple[str, ...], dtype: Any, source: Path | None = None, compiler: str = "", checked: bool = True
     ) -> ctypes.CDLL:
         """Compile the sequences, or another `source`, with these flags; skip the test where they cannot run."""
         source = source or library.SOURCE
-        definition = library.DEFINITIONS[np.dtype(dtype)]
-        key = (*flags, definition, str(source), compiler)
-        if key not in self._compiled:
-            path = self.folder / f"variant{len(self._compiled)}.so"
-            command = (compiler,) if compiler else find_compiler().command
-            command = (*command, *COMMON, *flags, definition, str(source), "-o", str(path), "-lm")
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert not done.returncode, done.stderr
+        command = (compiler,) if compiler else find_compiler().command
+        command = (*command, *COMMON, *flags, library.DEFINITIONS[np.dtype(dtype)])
+        texts = [*source.parent.glob("*.[ch]"), *(source.parents[2] / library.HEADERS.name).glob("*.h")]
+        path = self.folder / f"{cache.key(texts, *command)}.so"
+        if path not in self._loaded:
+            if not path.exists():
+                draft = path.with_suffix(f".{os.getpid()}")
+                done = subprocess.run(
+                    [*command, str(source), "-o", str(draft), "-lm"], capture_output=True, text=True, check=False
+                )
+                assert not done.returncode, done.stderr
+                draft.rename(path)
             if checked:
                 self._check(path, flags)
-            self._compiled[key] = ctypes.CDLL(str(path))
-        return self._compiled[key]
+            self._loaded[path] = ctypes.CDLL(str(path))
+        return self._loaded[path]
 
     @staticmethod
     def _check(path: Path, flags: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from minigrad_rnn.native import compiler, library
 from tests.support.native_variants import Variants
+from tests.support.session_folder import session_folder
 
 SOURCE = """
 #include "answer.h"
@@ -71,7 +72,7 @@ def cc() -> str:
 @pytest.fixture(scope="session")
 def variants(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Variants:
     """The sequences compiled with other flags, each once a session."""
-    return Variants(tmp_path_factory.mktemp("variants"))
+    return Variants(session_folder(tmp_path_factory, "variants"))
 
 
 class Fake(NamedTuple):

@@ -87,7 +87,7 @@ def test_it_waits_for_a_slow_compiler(
 ) -> None:
     """One that every other program gives up, and that has failed before."""
     monkeypatch.setattr(library, "TIME_LIMIT", 0.5)
-    fake.write(f'sleep 1; exec {shlex.quote(cc)} "$@"')
+    fake.write(f'sleep 1; exec {shlex.quote(cc)} "$@" -O0')
     assert "was stopped" in library.refusal("float32")
     assert report().startswith("native: usable, compiled in ")
 

@@ -9,6 +9,7 @@ import pytest
 from minigrad import backend as backend_module
 from minigrad.backend import Backend, BackendError, get_backend
 from tests.support.cuda_on_cpu.device import Settings, make_backend, missing
+from tests.support.session_folder import session_folder
 from tests.support.strict_device import StrictArray
 
 
@@ -16,10 +17,7 @@ from tests.support.strict_device import StrictArray
 def compiled_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := missing():
         pytest.skip(f"CUDA kernels on the CPU: {reason}")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if base.name.startswith("popen-") else base) / "compiled_kernels"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return session_folder(tmp_path_factory, "compiled_kernels")
 
 
 @pytest.fixture
