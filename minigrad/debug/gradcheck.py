@@ -44,6 +44,18 @@ def gradcheck(
         ValueError: no input requires a gradient.
     """
     _check_arguments("gradcheck", function, inputs, eps, atol, rtol)
+    return _compared(function, function, inputs, eps, atol, rtol)
+
+
+def _compared(
+    function: Callable[..., Tensor | Sequence[Tensor]],
+    values_alone: Callable[..., Tensor | Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    eps: float,
+    atol: float,
+    rtol: float,
+) -> bool:
+    """Do what `gradcheck` says. `values_alone` has the same values as `function`, for the differences."""
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     for k in checked:
         if inputs[k].dtype != np.float64:
@@ -55,22 +67,34 @@ def gradcheck(
         for k, x in enumerate(inputs)
     ]
 
-    def objective(values: Sequence[Any]) -> Tensor:
-        rng = np.random.default_rng(20)  # the same weights in every call
+    drawn: dict[tuple[tuple[int, ...], ...], list[Any]] = {}
+
+    def weights(outputs: Sequence[Tensor]) -> list[Any]:
+        """Return the same weights in every call."""
+        shapes = tuple(y.shape for y in outputs)
+        if shapes not in drawn:
+            rng = np.random.default_rng(20)
+            drawn[shapes] = [rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape) for shape in shapes]
+        return drawn[shapes]
+
+    def objective(function: Callable[..., Any], values: Sequence[Any]) -> Tensor:
+        outputs = _outputs(function, values)
         total: Any = 0.0
-        for y in _outputs(function, values):
-            w = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
+        for y, w in zip(outputs, weights(outputs)):
             total = total + (y * Tensor(backend_of(y._array).from_numpy(np.asarray(w)))).sum()
         return total  # type: ignore[no-any-return]
 
-    total = objective(leaves)
+    def value(values: Sequence[Any]) -> float:
+        return float(objective(values_alone, values))
+
+    total = objective(function, leaves)
     try:
         grads = gradients(total, [leaves[k] for k in checked], allow_unused=True)
     except (ValueError, TypeError) as error:  # such as a rule's gradient of another shape than its input
         raise GradcheckError(f"gradcheck: a rule failed: {error}") from error
     for k, g in zip(checked, grads):
         analytic = np.zeros(inputs[k].shape) if g is None else g.numpy()
-        numeric = _central_differences(objective, leaves, k, eps)
+        numeric = _central_differences(value, leaves, k, eps)
         allowed = atol + rtol * float(np.max(np.abs(numeric), initial=0.0))
         gap = np.abs(analytic - numeric)
         if analytic.shape != numeric.shape or not np.all(gap <= allowed):
@@ -98,7 +122,7 @@ def _outputs(function: Callable[..., Tensor | Sequence[Tensor]], values: Sequenc
 
 
 def _central_differences(
-    objective: Callable[[Sequence[Any]], Tensor], leaves: Sequence[Any], k: int, eps: float
+    value: Callable[[Sequence[Any]], float], leaves: Sequence[Any], k: int, eps: float
 ) -> np.ndarray[Any, Any]:
     """Return (f(x + h) − f(x − h)) / 2h for every entry of input k."""
     host = leaves[k].numpy()
@@ -110,7 +134,7 @@ def _central_differences(
             moved = host.copy()
             moved[index] += step
             values = [tensor(moved, backend=backend, requires_grad=True) if j == k else v for j, v in enumerate(leaves)]
-            ends.append(float(objective(values)))
+            ends.append(value(values))
         numeric[index] = (ends[0] - ends[1]) / (2 * eps)
     return numeric
 
@@ -124,10 +148,11 @@ def gradgradcheck(
 ) -> bool:
     """Check second derivatives: apply `gradcheck` to the gradient that `create_graph=True` gives.
 
-    The gradients of the outputs are random inputs of the check too, which checks that the rule is linear in them.
+    The gradients of the outputs are random inputs of the check too, which checks that the rule is linear in them. The
+    differences are those of the gradient as an ordinary backward pass gives it, after the two have been compared.
 
     Raises:
-        GradcheckError, TypeError, ValueError: as `gradcheck`.
+        GradcheckError, TypeError, ValueError: as `gradcheck`; or the two gradients differ.
     """
     _check_arguments("gradgradcheck", function, inputs, eps, atol, rtol)
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
@@ -135,10 +160,29 @@ def gradgradcheck(
     rng = np.random.default_rng(21)
     output_grads = [tensor(rng.standard_normal(y.shape), requires_grad=True, backend=y.backend) for y in outputs]
 
-    def gradient(*values: Any) -> list[Tensor]:
+    def gradients_at(values: Sequence[Any], create_graph: bool) -> list[Tensor | None]:
         xs, vs = values[: len(inputs)], values[len(inputs) :]
         ys = [y for y in _outputs(function, xs) if y.requires_grad]
-        grads = gradients(ys, [xs[k] for k in checked], list(vs), create_graph=True, allow_unused=True)
-        return [g for g in grads if g is not None and g.requires_grad]
+        return gradients(ys, [xs[k] for k in checked], list(vs), create_graph=create_graph, allow_unused=True)
 
-    return gradcheck(gradient, [*inputs, *output_grads], eps, atol, rtol)
+    at = [*inputs, *output_grads]
+    recorded = gradients_at(at, True)
+    varying = [place for place, g in enumerate(recorded) if g is not None and g.requires_grad]
+    for place, (g, h) in enumerate(zip(recorded, gradients_at(at, False))):
+        one, other = (np.zeros(()) if each is None else each.numpy() for each in (g, h))
+        allowed = atol + rtol * float(np.max(np.abs(other), initial=0.0))
+        if not np.all(np.abs(one - other) <= allowed):
+            raise GradcheckError(
+                f"gradgradcheck: inputs[{checked[place]}]: the gradient recorded with create_graph=True differs from "
+                f"that of an ordinary backward pass by up to {np.max(np.abs(one - other)):.3g} (allowed {allowed:.2g})"
+            )
+
+    def gradient(*values: Any) -> list[Tensor]:
+        found = gradients_at(values, True)
+        return [g for g in found if g is not None and g.requires_grad]
+
+    def gradient_alone(*values: Any) -> list[Tensor]:
+        found = gradients_at(values, False)
+        return [g for place in varying if (g := found[place]) is not None]
+
+    return _compared(gradient, gradient_alone, at, eps, atol, rtol)
