@@ -35,6 +35,10 @@ class RngSnapshot:
         """Drop the generators that were not drawn from since."""
         self._states = [s for s in self._states if pickle.dumps(s[0]()) != pickle.dumps(s[2])]
 
+    def is_current(self) -> bool:
+        """Whether none of the generators was drawn from since."""
+        return all(pickle.dumps(get()) == pickle.dumps(state) for get, _, state in self._states)
+
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Restore these states inside the block; afterwards restore those from before it."""

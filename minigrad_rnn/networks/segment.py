@@ -35,16 +35,17 @@ class Segment:
         run: the computation.
         x, state: what it is given; what is not on the tape stays constant.
         begin: the first step.
+        to_state: whether the gradient of a constant state is wanted too.
 
     Attributes:
         output, after: the results, on the segment's own tape.
         outer: the nodes outside that the computation refers to, such as the parameters', by serial number.
     """
 
-    def __init__(self, run: Run, x: Any, state: State, begin: int) -> None:
+    def __init__(self, run: Run, x: Any, state: State, begin: int, to_state: bool = False) -> None:
         self.begin, self.first = begin, next(tape.serials)
         self.x = _variable(x)
-        self.state = [_variable(part) for part in parts_of(state)]
+        self.state = [variable(part) if to_state else _variable(part) for part in parts_of(state)]
         with modes.recording(True):
             self.output, self.after = run(self.x, packed(self.state))
         outputs = [y.node for y in (self.output, *parts_of(self.after)) if y.node is not None]

@@ -148,6 +148,13 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         lambda **arguments: list(mr.Truncation(1, 2).windows(**arguments)),
         {"rnn": rnn(), "xs": XS, "state": None, "masks": None, "lengths": None, "front": None},
     ),
+    "checkpointed": function(
+        mr.checkpointed, rnn=rnn(), segments=2, front=None, loss=New(lambda: lambda output, start, stop: output.sum())
+    ),
+    "CheckpointedRecurrence": function(mr.CheckpointedRecurrence, rnn=rnn(), segments=2, front=None, loss=None),
+    "CheckpointedRecurrence()": call(
+        lambda: mr.checkpointed(rnn()), xs=XS, state=None, lengths=LENGTHS, masks=None
+    ),
     "get_num_threads": function(mr.get_num_threads),
     "set_num_threads": function(mr.set_num_threads, n=2),
     # classics
