@@ -109,7 +109,8 @@ class CheckpointedRecurrence:
             )
         if masks is None:
             masks = rnn.draw_masks(series.T, series.B)
-        steps = math.ceil(STEPS * math.sqrt(series.T) if self.segments == "auto" else series.T / self.segments)
+        root = STEPS * math.sqrt(series.T)
+        steps = math.ceil(root if isinstance(self.segments, str) else series.T / self.segments)
         if not rnn.bidirectional:
             series.masks = masks
             return Track(series, min(steps, series.T), self.loss).run(state)

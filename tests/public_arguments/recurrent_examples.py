@@ -153,7 +153,7 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     ),
     "CheckpointedRecurrence": function(mr.CheckpointedRecurrence, rnn=rnn(), segments=2, front=None, loss=None),
     "CheckpointedRecurrence()": call(
-        lambda: mr.checkpointed(rnn()), xs=XS, state=None, lengths=LENGTHS, masks=None
+        lambda: mr.checkpointed(rnn()), xs=XS, state=None, lengths=None, masks=None
     ),
     "get_num_threads": function(mr.get_num_threads),
     "set_num_threads": function(mr.set_num_threads, n=2),
