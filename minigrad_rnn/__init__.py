@@ -26,6 +26,7 @@ from .interop.onnx_import import recurrence_from_onnx
 from .interop.torch_state import load_torch_state_dict, recurrence_from_torch_state_dict, torch_state_dict
 from .native.errors import NativeError
 from .native.threads import get_num_threads, set_num_threads
+from .networks.bias_of_truncation import TruncationBias, truncation_bias
 from .networks.checkpointed_recurrence import CheckpointedRecurrence, checkpointed
 from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .networks.recurrence import Recurrence
@@ -57,7 +58,8 @@ __all__ += ["load_torch_state_dict", "recurrence_from_torch_state_dict", "torch_
 __all__ += ["NativeError", "get_num_threads", "set_num_threads"]
 __all__ += ["GRU", "LSTM", "MGU", "RNN", "IndRNN", "LayerNormGRU", "LayerNormLSTM", "LayerNormRNN"]
 __all__ += ["Recurrence"]
-__all__ += ["CheckpointedRecurrence", "Truncation", "Window", "checkpointed"]
+__all__ += ["CheckpointedRecurrence", "Truncation", "TruncationBias", "Window", "checkpointed"]
+__all__ += ["truncation_bias"]
 __all__ += ["AdditiveAttention", "Attention", "DotAttention", "GeneralAttention"]
 __all__ += ["Bridge", "Decoder", "DecoderState", "Encoder", "EncoderDecoder"]
 __all__ += ["ManyToMany", "ManyToOne", "OneToMany", "OneToOne"]

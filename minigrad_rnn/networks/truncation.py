@@ -24,7 +24,7 @@ def detached(state: State) -> State:
     return packed(part.detach() for part in parts_of(state))
 
 
-def _series(rnn: Any, xs: Any, masks: Masks | None, lengths: Any, front: Callable[..., Any] | None) -> Series:
+def series_of(rnn: Any, xs: Any, masks: Masks | None, lengths: Any, front: Callable[..., Any] | None) -> Series:
     """The series that is read in windows. Raises if rnn cannot run over xs in windows."""
     if not isinstance(rnn, Recurrence):
         raise TypeError(f"Truncation: rnn: got {type(rnn).__name__}, want a recurrence")
@@ -119,7 +119,7 @@ class Truncation:
             ValueError: the recurrence reads backward or in two directions, or as its own call.
             TypeError: rnn is not a recurrence, or as its own call.
         """
-        series = _series(rnn, xs, masks, lengths, front)
+        series = series_of(rnn, xs, masks, lengths, front)
         slides, T = self.k2 > self.k1, series.T
         sliding = SlidingWindows(series, self.k1, self.k2)
         # The states before the steps stop − k2, stop − k2 + k1, …, stop − k1
@@ -157,7 +157,7 @@ class Truncation:
 
         For a loss that needs all outputs together; it takes the memory of the whole sequence.
         """
-        series = _series(rnn, xs, masks, lengths, front)
+        series = series_of(rnn, xs, masks, lengths, front)
         outputs, final = list[Tensor](), None
         for window in self.windows(rnn, xs, state, masks, lengths, front):
             outputs.append(window.output)

@@ -155,6 +155,10 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     "CheckpointedRecurrence()": call(
         lambda: mr.checkpointed(rnn()), xs=XS, state=None, lengths=None, masks=None
     ),
+    "truncation_bias": function(
+        mr.truncation_bias, rnn=rnn(), xs=XS, loss=New(lambda: lambda output, start, stop: output.sum()), k2s=[1, 3],
+        k1=1, state=None, masks=None, lengths=None, front=None,
+    ),
     "get_num_threads": function(mr.get_num_threads),
     "set_num_threads": function(mr.set_num_threads, n=2),
     # classics
