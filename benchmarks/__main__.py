@@ -21,11 +21,25 @@ from . import (
     op_by_op,
     short_calls,
     training_step,
+    truncation,
 )
 from .page import README, Benchmark, Options, replace_block
 from .timing import QUICK, Plan
 
-MODULES = (op_by_op, mlp, chain, fused, short_calls, auto_choice, training_step, lengths, memory, ledger, import_time)
+MODULES = (
+    op_by_op,
+    mlp,
+    chain,
+    fused,
+    short_calls,
+    auto_choice,
+    training_step,
+    lengths,
+    memory,
+    ledger,
+    truncation,
+    import_time,
+)
 ALL: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
 
 
