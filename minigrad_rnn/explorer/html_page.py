@@ -91,10 +91,19 @@ def _head(recording: Recording, title: str, model: str, arrays: _Arrays) -> dict
     }  # fmt: skip
 
 
+def _factors(pool: Pool, lanes: Any) -> Any:
+    """[lane, quantity] of dz, and [lane, quantity, lag] of each part of v, by their numbers."""
+    if pool.factors is None:
+        return None
+    numbers = {(lane.name, q.name): (k, j) for k, lane in enumerate(lanes) for j, q in enumerate(lane.quantities)}
+    lane, quantity, reads = pool.factors
+    return {"dz": numbers[lane, quantity], "reads": [(*numbers[r.lane, r.quantity], r.lag) for r in reads]}
+
+
 def _pool(pool: Pool, lanes: Any, arrays: _Arrays) -> dict[str, Any]:
     owner = next((k for k, lane in enumerate(lanes) if pool.name in lane.parameters), None)
     return {
         "name": pool.name, "shape": list(pool.total.shape), "lane": owner,
         "total": arrays.add(pool.total), "norms": arrays.add(pool.norms), "running": arrays.add(pool.running),
-        "full": arrays.add(pool.full), "lags": arrays.add(pool.lags.astype("<f4")),
+        "full": arrays.add(pool.full), "factors": _factors(pool, lanes), "lags": arrays.add(pool.lags.astype("<f4")),
     }  # fmt: skip

@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.hooks import Handle
 
+from .factors import Factors, Values, factors_of
 from .unrolled import Quantity, Spot, Unrolled
 
 Array = Any
@@ -30,21 +31,12 @@ class Loss:
 
 
 @dataclass
-class Values:
-    """A quantity's values and gradients (steps, B, n) in the order of `columns`; None where there are none."""
-
-    columns: list[int]
-    values: Array
-    gradients: Array | None
-    start: Array | None
-
-
-@dataclass
 class Pool:
     """What a parameter's uses contributed, by column; the last row is what no time step contributed.
 
     norms, running: ‖contribution‖ of each column, and ‖pool‖ after it in the order of the backward pass; (C + 1,).
     full: the contributions themselves (C + 1, *shape), or None where they would be too large.
+    factors: then, if they are known, the two factors of which each contribution is the product.
     lags: ‖contribution‖ by the column of the loss term, for those in `Recording.loss_columns`, and by column.
     """
 
@@ -54,6 +46,7 @@ class Pool:
     running: Array
     full: Array | None
     lags: Array
+    factors: Factors | None = None
 
 
 @dataclass
@@ -102,6 +95,8 @@ def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_by
         if total is not None:
             by_step = {t: g.numpy() for t, g in book.by_time_step(x).items()}
             pools.append(_pool(name, total.numpy(), by_step, C, visited.get(name, []), name in keep))
+    for pool in pools:
+        pool.factors = factors_of(unrolled, values, pool.name, pool.norms) if pool.full is None else None
     rows = _chosen(len(unrolled.output_columns), loss_terms)
     loss_columns = [unrolled.output_columns[row] for row in rows]
     reached = {name: x for name, x, total in zip(names, inputs, totals) if total is not None}

@@ -74,34 +74,61 @@ function drawPoolBars(svg, norms, rows, inside, latest) {
   svg.innerHTML = parts.join("");
 }
 
+// What one row contributed, number by number: from the page's arrays, or as dz(t)ᵀ v(t) where they hold the factors.
+function contribution(pool, row) {
+  if (pool.full !== null) return rowOf(pool.full, row);
+  if (pool.factors === null || row === HEAD.columns.length) return null;
+  const { dz: [lane, quantity], reads } = pool.factors, z = LANES[lane].quantities[quantity];
+  const left = rowOf(z.gradients, z.columns.indexOf(row)), height = pool.shape[0], width = pool.shape[1];
+  const product = new Float64Array(height * width);
+  let from = 0;
+  for (const [source, number, lag] of reads) {
+    const q = LANES[source].quantities[number], k = q.columns.indexOf(row - lag);
+    const right = k < 0 ? arrayOf(q.start).data : rowOf(q.values, k), n = right.length / HEAD.batch;
+    for (let b = 0; b < HEAD.batch; b++) {
+      for (let i = 0; i < height; i++) {
+        const g = left[b * height + i];
+        for (let j = 0; j < n; j++) product[i * width + from + j] += g * right[b * n + j];
+      }
+    }
+    from += n;
+  }
+  return product;
+}
+
+// The sum of a pool's rows that are in; kept, since each step adds one to the last sum.
+const summed = { pool: null, rows: new Set(), total: null };
+function poolSoFar(pool, rows) {
+  if (summed.pool !== pool || [...summed.rows].some((row) => !rows.includes(row))) {
+    Object.assign(summed, { pool, rows: new Set(), total: new Float64Array(arrayOf(pool.total).data.length) });
+  }
+  for (const row of rows) {
+    if (summed.rows.has(row)) continue;
+    summed.rows.add(row);
+    contribution(pool, row)?.forEach((v, k) => { summed.total[k] += v; });
+  }
+  return summed.total;
+}
+
 // The chosen parameter's last contribution and pool, number by number.
 function drawMatrices() {
   const pool = POOLS[player.pool];
   matrixPlace.replaceChildren();
   if (!pool) return;
   matrixPlace.append(element("h3", { textContent: `d${pool.name}` }));
-  const latest = latestRow(pool), total = arrayOf(pool.total).data;
-  if (pool.full === null) {
-    const done = POOLS.length && player.frame === 2 * COUNT;
-    matrixPlace.append(element("p", { className: "hint", textContent:
-      "The page holds the norms of this parameter's contributions, and the pool when it is complete: the contributions themselves would be too large." }));
-    if (done) matrixPlace.append(element("div", { className: "matrices" }, matrix("the pool, complete", total, pool.shape)));
-    return;
-  }
-  if (latest === null) {
-    matrixPlace.append(element("p", { className: "hint", textContent: "The pool is empty until the backward pass reaches this parameter." }));
-    return;
-  }
-  const sum = new Float64Array(total.length), rows = HEAD.columns.length + 1;
-  let complete = true;
-  for (let row = 0; row < rows; row++) {
-    if (isPooled(pool, row)) rowOf(pool.full, row).forEach((v, k) => { sum[k] += v; });
-    else if (arrayOf(pool.norms).data[row] !== 0) complete = false;
-  }
+  const say = (text) => matrixPlace.append(element("p", { className: "hint", textContent: text }));
+  const latest = latestRow(pool), rows = poolRows[player.pool].filter((row) => isPooled(pool, row));
+  if (latest === null) return say("The pool is empty until the backward pass reaches this parameter.");
+  const complete = rows.length === poolRows[player.pool].length, known = pool.full !== null || pool.factors !== null;
+  const place = element("div", { className: "matrices" }), last = contribution(pool, latest);
   const label = latest === HEAD.columns.length ? "outside the time steps" : HEAD.columns[latest].label;
-  matrixPlace.append(element("div", { className: "matrices" },
-    matrix(`last contribution, ${label}`, rowOf(pool.full, latest), pool.shape),
-    matrix(complete ? "the pool, complete" : "the pool so far", complete ? total : sum, pool.shape)));
+  if (last) place.append(matrix(`last contribution, ${label}`, last, pool.shape));
+  if (complete) place.append(matrix("the pool, complete", arrayOf(pool.total).data, pool.shape));
+  else if (known) place.append(matrix("the pool so far", poolSoFar(pool, rows), pool.shape));
+  matrixPlace.append(place);
+  if (pool.full === null && known) say("Multiplied here from dz(t) and what the weight reads; the complete pool is the tape's.");
+  if (!known) say("The page holds the norms of these contributions and the complete pool: the contributions would be too large.");
+  return undefined;
 }
 
 // Numbers as squares: their area is the size, a filled one is positive, a hollow one negative.

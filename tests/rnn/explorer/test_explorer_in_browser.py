@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad_rnn import explore
+from minigrad_rnn import RNN, explore
 
-from .pages import Page, cases
+from .pages import Page, cases, classics, translators
+
+EVERY = cases() | classics() | translators()
 
 Open = Callable[..., Any]
 
 
 def opened(open_page: Open, folder: Path, kind: str, **options: Any) -> tuple[Any, Page]:
-    model, xs, targets = cases()[kind]
+    model, xs, targets = EVERY[kind]
     path = folder / "page.html"
     explore(model, xs, targets, path)
     page = open_page(path, **options)
@@ -88,8 +90,8 @@ def test_keys_buttons_and_the_slider(open_page: Open, tmp_path: Path) -> None:
                           ("#back", "Backward, step 14"), ("#turn", "Forward, step 15")):  # fmt: skip
         page.click(button)
         assert status(page).startswith(start), button
-    page.locator("#frame").fill("3")
-    assert status(page).startswith("Forward, step 3 ")
+    page.locator("#frame").fill("28")
+    assert status(page).startswith("Backward, step 13 ")
     page.select_option("#speed", "90")
     page.locator("h1").click()
     page.keyboard.press("Space")
@@ -146,12 +148,77 @@ def test_markup_and_nan_do_not_break_the_page(open_page: Open, tmp_path: Path) -
     assert "NaN" in page.inner_text("#pools")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(open_page: Open, tmp_path: Path, scheme: str) -> None:
-    page, _ = opened(open_page, tmp_path, "many to many", width=360, height=740, color_scheme=scheme, has_touch=True)
-    go(page, 12)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for button in page.locator(".buttons button").all():
-        assert button.bounding_box()["height"] >= 40
-    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+BOXES = """() => {
+    const boxes = [...document.querySelectorAll("#net .step rect.box")].map((box) => box.getBBox());
+    const beside = (a, b) => a.x + a.width <= b.x || a.y + a.height <= b.y;
+    return {
+        count: boxes.length,
+        apart: boxes.every((a, i) => boxes.every((b, j) => i === j || beside(a, b) || beside(b, a))),
+        wide: document.documentElement.scrollWidth > innerWidth,
+        paper: getComputedStyle(document.body).backgroundColor,
+        low: Math.min(...[...document.querySelectorAll(".buttons button")].map((b) => b.offsetHeight)),
+        steps: COUNT,
+    };
+}"""
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "Elman", "attend before", "general"])
+def test_desktop_and_phone_light_and_dark(open_page: Open, tmp_path: Path, kind: str) -> None:
+    """Every step has its own box, nothing runs out of the window, and buttons are large enough for a thumb."""
+    page, _ = opened(open_page, tmp_path, kind)
+    go(page, 16)
+    papers = set()
+    for scheme in ("light", "dark"):
+        for width, height in ((1280, 800), (360, 740)):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.set_viewport_size({"width": width, "height": height})
+            page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+            found = page.evaluate(BOXES)
+            assert found["count"] == found["steps"]
+            assert found["apart"]
+            assert not found["wide"]
+            assert found["low"] >= (40 if width == 360 else 34)
+            papers.add((scheme, found["paper"]))
+    assert len(papers) == 2
+
+
+def test_the_cut_and_the_attention_are_drawn(open_page: Open, tmp_path: Path) -> None:
+    page, _ = opened(open_page, tmp_path, "Elman")
+    assert page.locator("#net .cut-mark").count() == 4
+    assert page.locator("#cut-legend").is_visible()
+    page.evaluate("() => show(2 * COUNT)")
+    assert page.locator("#net .arrow.cut.back").count() == 0
+    assert page.locator("#net .arrow.weight.back").count() > 0
+    page, file = opened(open_page, tmp_path, "attend before")
+    page.evaluate("() => show(COUNT)")
+    assert page.locator("#net .arrow.attention").count() == 4
+    alpha = file.arrays[file.quantity("context", "α")["values"]][2, 0]
+    titles = page.locator("#net .arrow.attention title").evaluate_all("titles => titles.map((t) => t.textContent)")
+    np.testing.assert_allclose([float(t.split()[1]) for t in titles], alpha, rtol=1e-3)
+
+
+def test_a_long_sequence_is_folded_and_multiplies_its_contributions(open_page: Open, tmp_path: Path) -> None:
+    model, T = RNN(4, 48, rng=0, dtype="float64"), 120
+    rng = np.random.default_rng(0)
+    path = tmp_path / "page.html"
+    explore(model, rng.standard_normal((T, 1, 4)), rng.standard_normal((T, 1, 48)), path)
+    page, file = open_page(path), Page(path)
+    assert page.evaluate("rank.map((columns) => columns.size)") == [T] * 3
+    boxes = page.locator("#net .step")
+    assert boxes.count() < 60
+    assert page.locator("#net .fold").first.is_visible()
+    page.evaluate("() => show(2 * COUNT - 3 * 60)")
+    assert page.locator('[data-step="1,60"]').count() == 1
+    assert page.locator('[data-step="1,20"]').count() == 0
+    found = page.evaluate(
+        """() => {
+            const pool = POOLS.find((pool) => pool.name === "forward0.Wr");
+            const size = (numbers) => Math.sqrt(numbers.reduce((a, v) => a + v * v, 0));
+            const rows = poolRows[POOLS.indexOf(pool)].filter((row) => isPooled(pool, row));
+            return [pool.full, size(contribution(pool, 60)), size(poolSoFar(pool, rows)), rows.length];
+        }"""
+    )
+    pool = file.pool("forward0.Wr")
+    assert found[0] is None
+    np.testing.assert_allclose(found[1:3], [file.arrays[pool[n]][60] for n in ("norms", "running")], rtol=1e-10)
+    assert found[3] == 60

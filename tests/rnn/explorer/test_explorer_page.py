@@ -12,7 +12,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad_rnn import LSTM, RNN, ManyToMany, Recurrence, explore, local_divergence
+from minigrad_rnn import GRU, LSTM, RNN, ManyToMany, Recurrence, explore, local_divergence
+from minigrad_rnn.explorer import explorer_page
 
 from .pages import Page, cases, classics, series, translators
 
@@ -226,16 +227,42 @@ def test_a_loss_of_your_own_and_reductions(tmp_path: Path) -> None:
     assert none is None
 
 
-def test_a_large_parameter_has_norms_and_its_whole_gradient(tmp_path: Path) -> None:
-    model = RNN(2, 80, rng=0, dtype="float64")
-    xs = series(40, 1, 2)
-    explore(model, xs, series(40, 1, 80, seed=2), tmp_path / "page.html")
+def test_a_large_parameter_has_norms_factors_and_its_whole_gradient(tmp_path: Path) -> None:
+    model = LSTM(2, 40, rng=0, dtype="float64", initial_state="learned")
+    model.forward0.h_init._array[:] = 0.5
+    explore(model, series(40, 2, 2), series(40, 2, 40, seed=2), tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
     assert page.pool("forward0.b")["full"] is not None
     pool = page.pool("forward0.Wr")
     assert pool["full"] is None
-    running, total = page.arrays[pool["running"]], page.arrays[pool["total"]]
+    running, total, norms = (page.arrays[pool[name]] for name in ("running", "total", "norms"))
     np.testing.assert_allclose(running[0], np.sqrt((total**2).sum()), rtol=1e-12)  # after the last contribution
+    (lane, z), ((source, h, lag),) = pool["factors"]["dz"], pool["factors"]["reads"]
+    dz = page.arrays[page.head["lanes"][lane]["quantities"][z]["gradients"]]
+    entry = page.head["lanes"][source]["quantities"][h]
+    assert (entry["name"], lag) == ("h", 1)
+    v = np.concatenate([page.arrays[entry["start"]][None], page.arrays[entry["values"]][:-1]])
+    shares = np.einsum("tbi,tbj->tij", dz, v)
+    np.testing.assert_allclose(shares.sum(0), total, rtol=0, atol=1e-12 * np.abs(total).max())
+    np.testing.assert_allclose(np.sqrt((shares**2).sum((1, 2))), norms[:-1], rtol=1e-10)
+
+
+def test_a_weight_that_is_used_otherwise_has_no_factors(tmp_path: Path) -> None:
+    """A GRU's Wr meets r · h in the rows of n: dzᵀ h is not what it receives."""
+    explore(GRU(2, 48, rng=0, dtype="float64"), series(40, 1, 2), series(40, 1, 48, seed=2), tmp_path / "page.html")
+    pool = Page(tmp_path / "page.html").pool("forward0.Wr")
+    assert pool["full"] is None
+    assert pool["factors"] is None
+
+
+@pytest.mark.parametrize(("T", "most"), [(50, 3e6), (1000, 9e6)])
+def test_the_size_of_a_page(T: int, most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits are 3 and 10 MB; the long one is made here with two of its twenty rows in the map, 0.03 MB each."""
+    monkeypatch.setattr(explorer_page, "LOSS_TERMS", (2, 2) if T > 50 else explorer_page.LOSS_TERMS)
+    model = ManyToMany(LSTM(8, 32, rng=0), nn.Linear(32, 4, rng=0))
+    xs = series(T, 1, 8).astype("float32")
+    explore(model, xs, np.zeros((T, 1), int), tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < most
 
 
 def test_nan_is_kept(tmp_path: Path) -> None:
