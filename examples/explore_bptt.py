@@ -26,7 +26,7 @@ def task(steps: int, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     return np.eye(SYMBOLS, dtype="float32")[symbols], targets
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--cell", choices=CELLS, default="rnn", help="the network (rnn)")
     parser.add_argument("--steps", type=int, default=8, help="time steps (8)")
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=0, metavar="N", help="train for N steps first (0)")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and the data (0)")
     parser.add_argument("--out", default="bptt.html", help="the page to write (bptt.html)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     rng = np.random.default_rng(options.seed)
     recurrence = CELLS[options.cell](SYMBOLS, options.hidden, rng=options.seed)

@@ -84,7 +84,7 @@ function drawOwnShares(entry, column, backward) {
   detailsPlace.append(element("h3", { textContent: "Into the pools" }));
   const table = element("table"), body = element("tbody");
   for (const pool of own) {
-    body.append(element("tr", {}, element("td", { textContent: `+ d${pool.name}` }),
+    body.append(element("tr", {}, element("td", { textContent: `+ ${pool.name}` }),
       element("td", { className: "hint", textContent: pool.shape.join(" × ") }), numberCell(arrayOf(pool.norms).data[column], "share")));
   }
   table.append(body);

@@ -115,7 +115,7 @@ function drawMatrices() {
   const pool = POOLS[player.pool];
   matrixPlace.replaceChildren();
   if (!pool) return;
-  matrixPlace.append(element("h3", { textContent: `d${pool.name}` }));
+  matrixPlace.append(element("h3", { textContent: `Gradient of ${pool.name}` }));
   const say = (text) => matrixPlace.append(element("p", { className: "hint", textContent: text }));
   const latest = latestRow(pool), rows = poolRows[player.pool].filter((row) => isPooled(pool, row));
   if (latest === null) return say("The pool is empty until the backward pass reaches this parameter.");
