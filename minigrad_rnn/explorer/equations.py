@@ -31,6 +31,12 @@ FORWARD: dict[str, list[Equation]] = {
         Equation("c(t) = f ⊙ c(t−1) + i ⊙ g", LECTURE, "LSTM_forward", "c[t, l] ="),
         Equation("h(t) = o ⊙ tanh(c(t))", LECTURE, "LSTM_forward", "h[t, l] = o"),
     ],
+    "lstm_variant": [
+        Equation("z(t) = Wc x(t) + Wr h(t−1) + b", CELLS, "lstm_step", "z = x"),
+        Equation("c(t) = f ⊙ c(t−1) + i ⊙ g", CELLS, "lstm_step", "c ="),
+        Equation("m = o ⊙ F(c(t))", CELLS, "lstm_step", "m ="),
+        Equation("h(t) = Wp m", CELLS, "lstm_step", "return (m @"),
+    ],
     "gru": [
         Equation("z_r = Wc x(t) + b + Wr h(t−1) + br", CELLS, "gru_step", "zr, zz ="),
         Equation("r = σ(z_r), z = σ(z_z)", CELLS, "gru_step", "r, z ="),
@@ -85,6 +91,7 @@ FORWARD: dict[str, list[Equation]] = {
     "context_after": [Equation("α_s = softmax_s(score(h(t), h_s))"), Equation("c(t) = Σ α_s h_s")],
     "mix": [Equation("m(t) = tanh(Wm [h(t), c(t)] + bm)")],
     "merge": [Equation("Y(t) = [h_f(t), h_b(t)]", LECTURE, "bidirectional_forward", "return np.stack")],
+    "other_readout": [Equation("Y(t) = g(h(t))")],
     "readout": [Equation("Y(t) = Wo h(t) + bo", LECTURE, "network_forward", "zo =")],
 }
 BACKWARD: dict[str, list[Equation]] = {
@@ -107,6 +114,13 @@ BACKWARD: dict[str, list[Equation]] = {
         Equation("dWc += dz(t)ᵀ x(t)", LECTURE, "LSTM_bptt", "dWc[l - 1] +="),
         Equation("dWr += dz(t)ᵀ h(t−1)", LECTURE, "LSTM_bptt", "dWr[l - 1] +="),
         Equation("db += dz(t)", LECTURE, "LSTM_bptt", "db[l - 1] +="),
+    ],
+    "lstm_variant": [
+        Equation("dm = dh(t) Wp", CELLS, "lstm_back", "dm ="),
+        Equation("dc(t) += dm ⊙ o ⊙ F′(c(t))", CELLS, "lstm_back", "dc = dc + dm"),
+        Equation("dc(t−1) += dc(t) ⊙ f", CELLS, "lstm_back", "dc0 ="),
+        Equation("dWc += dz(t)ᵀ x(t), dWr += dz(t)ᵀ h(t−1)", CELLS, "lstm_back", "pool(pooled, Wc"),
+        Equation("dx(t) += dz(t) Wc, dh(t−1) += dz(t) Wr", CELLS, "lstm_back", "return dz"),
     ],
     "gru": [
         Equation("dz_n = dh(t) ⊙ (1 − z) ⊙ (1 − n²)", CELLS, "gru_back", "dan ="),
@@ -191,6 +205,8 @@ def explained(cell: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
             text = equation.text
             for old, new in names.items():
                 text = text.replace(old, new)
+            if not text:
+                continue
             number, code = reference_line(equation) if equation.file else (0, "")
             lines.append({
                 "backward": backward, "math": mathml(text), "file": equation.file, "number": number, "code": code

@@ -17,12 +17,16 @@ Array = Any
 
 
 class Values(NamedTuple):
-    """A quantity's values and gradients (steps, B, n) in the order of `columns`; None where there are none."""
+    """A quantity's values and gradients (steps, B, n) in the order of `columns`; None where there are none.
+
+    `start` and `start_gradient` (B, n) are those before the first step.
+    """
 
     columns: list[int]
     values: Array
     gradients: Array | None
     start: Array | None
+    start_gradient: Array | None = None
 
 
 class Read(NamedTuple):

@@ -68,7 +68,7 @@ def _head(recording: Recording, title: str, model: str, arrays: _Arrays) -> dict
             quantities.append({
                 "name": quantity.name, "blocks": list(quantity.blocks), "columns": values.columns,
                 "values": arrays.add(values.values), "gradients": arrays.add(values.gradients),
-                "start": arrays.add(values.start),
+                "start": arrays.add(values.start), "startGradient": arrays.add(values.start_gradient),
             })  # fmt: skip
         lanes.append({
             "name": lane.name, "kind": lane.kind, "level": lane.level, "parameters": lane.parameters,

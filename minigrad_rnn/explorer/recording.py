@@ -74,7 +74,7 @@ def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_by
     inputs = [unrolled.parameters[name] for name in names]
     spots = [spot for lane in unrolled.lanes for q in lane.quantities for spot in (*q.spots.values(), q.start) if spot]
     watched = [spot.tensor for spot in spots]
-    leaves = [x for x in watched if x.node is not None and x.is_leaf]
+    leaves = [x for x in (*watched, *unrolled.leaves) if x.node is not None and x.is_leaf]
     gradients, handles = _watch(watched)
     totals = mg.gradients([output], [*inputs, *leaves], [loss.dY], retain_graph=True, allow_unused=True)
     for handle in handles:
@@ -135,8 +135,12 @@ def _values(quantity: Quantity, gradients: dict[int, Array]) -> Values:
     if any(g is not None for g in found):
         rows = [np.zeros_like(v) if g is None else _at(s, g) for s, g, v in zip(spots, found, values)]
         grads = np.stack(rows)
-    start = None if quantity.start is None else _at(quantity.start, quantity.start.tensor.numpy())
-    return Values(columns, values, grads, start)
+    first = quantity.start
+    if first is None:
+        return Values(columns, values, grads, None)
+    g = None if first.tensor.node is None else gradients.get(first.tensor.node.serial)
+    start = _at(first, first.tensor.numpy())
+    return Values(columns, values, grads, start, None if g is None else _at(first, g))
 
 
 def _at(spot: Spot, array: Array) -> Array:

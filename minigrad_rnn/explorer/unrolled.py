@@ -98,6 +98,8 @@ class Unrolled:
     """The name of the lane of the outputs."""
     separate: list[Tensor] = field(default_factory=list)
     """Each output (B, O) by itself, where `output` is put together from them; [] where it is not."""
+    leaves: list[Tensor] = field(default_factory=list)
+    """Leaves beside those drawn to which the backward pass goes, such as h(−1)."""
     notes: list[str] = field(default_factory=list)
     """What the reader of the page should know about it."""
 

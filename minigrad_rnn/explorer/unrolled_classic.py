@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import minigrad as mg
 from minigrad import Tensor
 
 from ..classics import Elman, GeneralRecurrence, Jordan, StateSpace
@@ -27,6 +28,8 @@ def unrolled_classic(model: Classic, xs: Tensor, state: Any) -> Unrolled:
     model.batch_first = False
     T, B = xs.shape[:2]
     start = model._start(state, B, unbatched=False)
+    for name, part in start.items():  # leaves, so that the gradient of what was before the series comes out
+        start[name] = part if part.requires_grad else mg.tensor(part._array, requires_grad=True)
     log = OperationLog()
     with log:
         output, _ = model(xs, model._packed(start, unbatched=False))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
+from minigrad.validation import as_tensor
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
 from ..cells.activations import name_of
@@ -83,18 +86,41 @@ def cell_lane(
     for part, value in zip(cell.state_names, steps[0].before):
         values[part].start = Spot(value)
     own = [f"{prefix}{name}.{short}" for short, _ in cell.named_parameters()]
-    names = {"F": name_of(cell.nonlinearity)} if isinstance(cell, RNNCell) else {}
+    names = _written(cell)
     if columns[0] > columns[-1]:
         names["t−1"] = "t+1"
     return Lane(label, "hidden", cell_kind(cell), level, list(values.values()), own, names)
 
 
 def cell_kind(cell: Cell) -> str:
-    """The name of the cell's equations."""
-    if isinstance(cell, GRUCell):
+    """The name of the cell's equations; "cell" where there are none for it with its options."""
+    if isinstance(cell, LSTMCell):
+        plain = cell.gate_options == STANDARD and cell.p is None and cell.Wp is None
+        return "lstm" if plain else "lstm_variant"
+    if (
+        isinstance(cell, GRUCell)
+        and cell.gate_activation == "sigmoid"
+        and cell.activation == "tanh"
+        and cell.clip is None
+    ):
         return "gru" if cell.reset_after else "gru_reset_first"
-    kinds = {RNNCell: "rnn", LSTMCell: "lstm"}
-    return next((kind for known, kind in kinds.items() if isinstance(cell, known)), "cell")
+    return "rnn" if isinstance(cell, RNNCell) else "cell"
+
+
+def _written(cell: Cell) -> dict[str, str]:
+    """What the equations leave open: the function F, and the biases that there are."""
+    names = {}
+    if isinstance(cell, RNNCell):
+        names["F"] = name_of(cell.nonlinearity) if cell.clip is None else "f"
+    if isinstance(cell, LSTMCell):
+        names["F"] = name_of(cell.gate_options.output_activation)
+        if cell.Wp is None:
+            names |= {"h(t) = Wp m": "h(t) = m", "dm = dh(t) Wp": "dm = dh(t)"}
+    if getattr(cell, "b", None) is None:
+        names |= {" + br": "", " + b": "", "db += dz(t)": ""}
+    elif cell.br is not None and not isinstance(cell, GRUCell):
+        names |= {" + b": " + b + br", "db += dz(t)": "db += dz(t), dbr += dz(t)"}
+    return names
 
 
 def recurrence_lanes(
@@ -147,6 +173,10 @@ def unrolled_recurrence(model: Recurrence | ManyToMany | ManyToOne, xs: Tensor, 
         return T - 1 - call if name.startswith("backward") else call
 
     log = OperationLog()
+    leaves: list[Tensor] = []
+    if state is not None or net.initial_state == "zeros":
+        leaves = _on_tape(net, state, xs.shape[1])
+        state = tuple(leaves) if len(leaves) > 1 else leaves[0]
     with log:
         steps = record_steps(net, log, column)
         hs, final = net(xs, state)
@@ -163,12 +193,23 @@ def unrolled_recurrence(model: Recurrence | ManyToMany | ManyToOne, xs: Tensor, 
         top.cell = "merge" if len(tops) > 1 else "state_output"
         arrows += [Arrow(lane, "Y", 0, "", "copy") for lane in tops]
     else:
-        top.cell, top.parameters = "readout", [name for name in parameters if name.startswith("readout.")]
+        top.cell = "readout" if isinstance(model.readout, nn.Linear) else "other_readout"
+        top.parameters = [name for name in parameters if name.startswith("readout.")]
         weight = next((name for name in top.parameters if parameters[name].ndim == 2), "")
         arrows += above(tops, weight)
     unrolled = Unrolled(columns, [rows, *lanes, top], arrows, output, output_columns, parameters)
-    unrolled.separate = separate
+    unrolled.separate, unrolled.leaves = separate, leaves
     return unrolled
+
+
+def _on_tape(net: Recurrence, state: Any, B: int) -> list[Tensor]:
+    """The state before the first step as leaves, so that dh(−1) comes out; zeros where it is None."""
+    parameter = net.cells[0].reference_parameter()
+    if state is None:
+        shapes = [(len(net.cells), B, size) for size in net.cells[0].state_sizes]
+        zeros = (np.zeros(shape, parameter.dtype) for shape in shapes)
+        state = tuple(mg.tensor(part, backend=parameter.backend) for part in zeros)
+    return [mg.tensor(as_tensor("explore", "state", part)._array, requires_grad=True) for part in parts_of(state)]
 
 
 def _read_out(

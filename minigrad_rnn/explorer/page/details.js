@@ -22,9 +22,36 @@ function drawDetails(step) {
     ? "Its gradient is complete: all that depends on it has been visited."
     : forward ? "Computed; its gradient comes in the backward pass." : "Not computed yet." }));
   const few = entry.quantities.length < 3;
+  const before = entry.quantities.filter((quantity) => quantity.start !== null && isFirst(quantity, column));
+  for (const quantity of before) drawStartValues(quantity, column, entry);
   [...entry.quantities].reverse().forEach((quantity, k) => drawQuantity(quantity, column, forward, backward, few || k === 0));
   drawEquations(entry, column, backward);
   drawOwnShares(entry, column, backward);
+}
+
+// Whether this column's step reads the state before the first step.
+function isFirst(quantity, column) {
+  const k = quantity.columns.map((c) => rank[LANES.findIndex((lane) => lane.quantities.includes(quantity))].get(c));
+  return k[quantity.columns.indexOf(column)] === Math.min(...k);
+}
+
+// The state before the first step, and its gradient when the backward pass is at its end.
+function drawStartValues(quantity, column, entry) {
+  const B = HEAD.batch, all = arrayOf(quantity.start).data, n = all.length / B, b = player.example;
+  const back = quantity.startGradient !== null && isBackward(LANES.indexOf(entry), column);
+  const symbol = `${quantity.name}(${column === 0 || HEAD.columns[column].part ? "−1" : "∞"})`;
+  const place = element("details", { open: false }, element("summary", {}, element("b", { textContent: symbol }),
+    element("span", { className: "hint", textContent: `  before the first step, ${B} × ${n}` })));
+  const head = element("tr", {}, element("th", { textContent: "unit" }), element("th", { textContent: symbol }));
+  if (quantity.startGradient !== null) head.append(element("th", { textContent: `d${symbol}` }));
+  const body = element("tbody");
+  for (let k = 0; k < n; k++) {
+    const row = element("tr", {}, element("td", { textContent: String(k) }), numberCell(all[b * n + k], "start"));
+    if (back) row.append(numberCell(arrayOf(quantity.startGradient).data[b * n + k], "start-gradient"));
+    body.append(row);
+  }
+  place.append(element("div", { className: "values" }, element("table", {}, element("thead", {}, head), body)));
+  detailsPlace.append(place);
 }
 
 function drawQuantity(quantity, column, forward, backward, important) {
