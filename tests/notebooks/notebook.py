@@ -78,11 +78,11 @@ class Notebook:
 
 
 def lacks(pyplot: Any) -> list[str]:
-    """Render the open figures and close them; return what each lacks, "" if nothing."""
+    """Lay the open figures out and close them; return what each lacks, "" if nothing."""
     found = []
     for number in pyplot.get_fignums():
         figure = pyplot.figure(number)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         drawn = [a for axes in figure.axes for a in (*axes.lines, *axes.patches, *axes.images, *axes.texts)]
         lines = [line for axes in figure.axes for line in axes.lines]
         lost = [line for line in lines if not np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any()]

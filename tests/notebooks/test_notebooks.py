@@ -42,10 +42,10 @@ def as_it_is(path: Path) -> Notebook:
 
 @cache
 def solved(path: Path) -> Notebook:
-    """The same after a run with the answers filled in; what takes long and asks for no answer is not run again."""
+    """The same after a run with the answers filled in, without pictures and what takes long."""
     before = as_it_is(path)
     notebook = Notebook(path, before.cells, dict(before.namespace))
-    cells = [cell for cell in notebook.code() if "long" not in cell.tags]
+    cells = [cell for cell in notebook.code() if "long" not in cell.tags and not cell.id.startswith("draw-")]
     notebook.run(cells, {exercise: answer.right for exercise, answer in answers(path).items()})
     return notebook
 
