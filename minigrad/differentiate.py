@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from sys import getrefcount
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from . import ops
 from .backend import BY_ARRAY_TYPE, NUMPY, BackendError, backend_of, is_array
 from .engine import backward_pass
-from .engine.account import Accounts
+from .engine.account import Account, Accounts
 from .engine.backward_pass import Gradient
 from .engine.modes import mode, run_recording
 from .engine.tape import GraphError, deposit
@@ -41,12 +41,18 @@ def backward(output: Tensor, gradient: Operand = None, retain_graph: bool = Fals
         check_flag("backward", retain_graph=retain_graph, create_graph=create_graph)
     retain = retain_graph or create_graph
     books = mode().ledgers
-    opened = [book.open_pass() for book in books]
-    accounts = {serial: [own[serial] for own in opened if serial in own] for kept in opened for serial in kept} or None
+    opened = [book.open_pass() for book in books] if books else None
+    accounts = None if opened is None else _by_serial(opened)
     gradient_of = _pooled_gradients("backward", [output], [gradient], None, retain, create_graph, accounts)
     deposit(gradient_of.values(), _recorded_sums if create_graph else _sums)
-    for book, own in zip(books, opened):
-        book.close_pass(own)
+    if opened is not None:
+        for book, own in zip(books, opened):
+            book.close_pass(own)
+
+
+def _by_serial(opened: Sequence[Mapping[int, Account]]) -> Accounts:
+    """The accounts of several ledgers together."""
+    return {serial: [own[serial] for own in opened if serial in own] for kept in opened for serial in kept}
 
 
 def gradients(

@@ -52,7 +52,7 @@ ENGINE = (
     Page("gradients", "Gradients and transformations", "Back-propagation, and derivatives of functions.",
          ("minigrad.differentiate", "minigrad.transforms")),
     Page("primitives", "New operations", "Operations with a rule of their own.", ("minigrad.engine.primitive",)),
-    Page("debug", "Look inside", "The ledger; the tape as a table and as a drawing; where time goes, where a NaN comes from.",
+    Page("debug", "Look inside", "The ledger, the tape as a table and a drawing, the profiler, where a NaN comes from.",
          ("minigrad.debug",)),
     Page("nn", "Modules and layers", "Layers without recurrence, as in `torch.nn`.", ("minigrad.nn",)),
     Page("init", "Initial values", "Where weights start.", ("minigrad.nn.init",)),

@@ -230,6 +230,8 @@ class record_ledger(ModeContext):
     >>> book.norms(w), w.grad.tolist()
     ({3: 4.0}, [4.0])
 
+    Used for another block it has a new ledger there.
+
     Args:
         inputs, keep: as for `ledger`.
 
@@ -240,9 +242,10 @@ class record_ledger(ModeContext):
 
     def __init__(self, inputs: Inputs, keep: Keep = "full") -> None:
         check_choice("record_ledger", KEEPS, keep=keep)
-        self._book = Ledger(Named("record_ledger", inputs), keep)
+        self._named, self._keep = Named("record_ledger", inputs), keep
 
     def opening(self) -> Ledger:
+        self._book = Ledger(self._named, self._keep)
         return self._book
 
     def changed(self, before: Mode) -> Mode:

@@ -167,6 +167,16 @@ def test_several_passes_add_up_in_full_and_are_refused_as_norms() -> None:
     loss.backward()  # it has not been consumed
 
 
+def test_a_recorder_that_is_used_again_has_a_new_ledger() -> None:
+    w, b = leaf(noise(3, 3)), leaf(noise(3, seed=1))
+    recorder, books = mg.record_ledger([w, b], keep="norms"), []
+    for steps in (2, 3):
+        with recorder as book:
+            recurrence(w, b, steps).backward()
+        books.append(book)
+    assert [list(book.norms(w)) for book in books] == [[0, 1], [0, 1, 2]]
+
+
 def test_blocks_nest_and_each_has_its_own_tensors() -> None:
     w, b = leaf(noise(3, 3)), leaf(noise(3, seed=1))
     with mg.record_ledger(w) as outer, mg.time_step(7), mg.record_ledger([w, b], keep="norms") as inner, mg.profile():

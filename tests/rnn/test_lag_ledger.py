@@ -64,11 +64,14 @@ def test_all_contributions_add_up_to_the_gradient(network: str, options: str, im
     sizes = mg.lag_ledger(losses, model)
     by_graph = model_of(network, options, impl="graph")
     graph = mg.lag_ledger(losses_of(by_graph, inputs(), lengths), by_graph)
-    losses.sum().backward()
+    with mg.record_ledger(model) as noted:
+        losses.sum().backward()
     assert book.names == sizes.names == [name for name, _ in model.named_parameters()]
     for name, p in model.named_parameters():
-        total = sum(g.numpy() for g in book.by_time_step(name).values())
-        assert relative(total, p.grad.numpy()) <= EXACT, name
+        for by_step in (book.by_time_step(name), noted.by_time_step(p)):
+            assert relative(sum(g.numpy() for g in by_step.values()), p.grad.numpy()) <= EXACT, name
+        for s, g in noted.by_time_step(p).items():
+            np.testing.assert_allclose(book.by_time_step(p)[s].numpy(), g.numpy(), rtol=1e-10, atol=1e-13)
         np.testing.assert_allclose(sizes.norms(p), book.norms(p), rtol=1e-10, atol=1e-15)
         np.testing.assert_allclose(sizes.norms(p), graph.norms(name), rtol=1e-9, atol=1e-14)
 
