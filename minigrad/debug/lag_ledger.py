@@ -97,25 +97,27 @@ class LagLedger:
         Lags are negative where a loss depends on later steps, as in a net that reads backward. Of a stacked
         bidirectional net both occur in one weight.
         """
-        norms = self.norms(x)
-        lags = np.array(self.times)[:, None] - np.array(self.steps, int)[None, :]
-        present = lags[norms != 0] if norms.any() else lags[:0]
-        found = sorted(set(lags.ravel().tolist()))
+        norms, lags = self.norms(x), self._lags
+        present = lags[norms != 0]
+        found = np.unique(lags)
         if not (present < 0).any():
-            found = [k for k in found if k >= 0]
+            found = found[found >= 0]
         elif not (present > 0).any():
-            found = [k for k in found if k <= 0]
-        column = {k: j for j, k in enumerate(found)}
+            found = found[found <= 0]
+        kept = np.isin(lags, found)
         result = np.full((len(self.times), len(found)), np.nan)
-        for i, j in np.ndindex(*lags.shape):
-            if lags[i, j] in column:
-                result[i, column[lags[i, j]]] = norms[i, j]
-        return LagNorms(self.times, found, result)
+        result[np.nonzero(kept)[0], np.searchsorted(found, lags[kept])] = norms[kept]
+        return LagNorms(self.times, found.tolist(), result)
 
     def largest_by_lag(self, x: Tensor | str) -> dict[int, float]:
-        """Return for each lag the largest norm over all losses: how far back anything is learned."""
-        _, lags, norms = self.by_lag(x)
-        return {k: float(np.nanmax(column, initial=0.0)) for k, column in zip(lags, norms.T)}
+        """Return for each lag the largest norm over all losses: how far back anything is learned. NaN if one is NaN."""
+        norms, lags = self.norms(x), self._lags
+        return {k: float(norms[lags == k].max()) for k in self.by_lag(x).lags}
+
+    @property
+    def _lags(self) -> Array:
+        """(times, steps): the lag of each of `norms`."""
+        return np.array(self.times, int)[:, None] - np.array(self.steps, int)[None, :]
 
     def contributions(self, x: Tensor | str, t: int) -> dict[Label, Tensor]:
         """Return what the loss at time t contributes through the uses of each step, rising, with `keep="full"`.

@@ -12,6 +12,7 @@ import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import nn
 from minigrad.engine.tape import GraphError
+from minigrad_rnn.cells import fused_sequence
 from tests.engine.leaves import leaf, noise, recurrence
 
 B, H = 3, 5
@@ -78,6 +79,19 @@ def test_a_weight_of_several_sequences_has_the_norm_of_the_sum(network: Any, imp
 
     assert_norms(loss, list(net.parameters()))
     assert_norms(lambda: (net(xs)[0] ** 2).sum(), list(net.parameters()))
+
+
+@pytest.mark.parametrize("fault", ["a thousandth", "the step before"])
+def test_a_wrong_norm_is_caught(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    right = fused_sequence.norms_of_products
+
+    def wrong(*factors: Any) -> Any:
+        return right(*factors) * 1.001 if fault == "a thousandth" else np.roll(right(*factors), 1)
+
+    monkeypatch.setattr(fused_sequence, "norms_of_products", wrong)
+    net = mr.RNN(2, H, impl="fused", rng=0, dtype="float64")
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_norms(lambda: (net(noise(4, B, 2))[0] ** 2).sum(), list(net.parameters()))
 
 
 def test_norms_inside_checkpoints_and_beside_a_penalty() -> None:

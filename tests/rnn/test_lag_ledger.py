@@ -99,6 +99,16 @@ def test_a_stacked_net_of_two_directions_has_lags_of_both_signs() -> None:
     assert largest[1] == max(book.norms("forward1.Wr")[t, t - 1] for t in range(1, T))
 
 
+def test_norms_that_are_not_finite_are_told() -> None:
+    model, xs = model_of("RNN", "plain"), inputs()
+    xs[2, 0, 0] = np.nan
+    book = mg.lag_ledger(losses_of(model, xs), model)
+    norms = book.norms("forward0.Wr")
+    assert np.isnan(norms[2:, 3]).all()  # h(2) is NaN, which the use at step 3 reads
+    assert np.isnan(book.largest_by_lag("forward0.Wr")[0])
+    assert "    0      nan" in repr(book)
+
+
 def test_uses_without_a_time_step_have_a_column_of_their_own() -> None:
     model, W = model_of("RNN", "plain"), mg.tensor(np.ones((H, 2)), requires_grad=True)
     losses = ((model(inputs())[0] @ W) ** 2).sum(axis=(1, 2))
