@@ -8,7 +8,9 @@ NOT_WALKED = {
     **dict.fromkeys(
         ("Drawing", "LagLedger", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"), RECORD
     ),
-    **dict.fromkeys(("Document", "Hypothesis", "Labelling", "Verification", "Window", "LayerFlow"), RECORD),
+    **dict.fromkeys(
+        ("Document", "Hypothesis", "Labelling", "Verification", "Window", "TruncationBias", "LayerFlow"), RECORD
+    ),
     "StepModel": "a protocol",
     "as_generator": "takes its caller's name",
     "check_shape": "takes its caller's name",
