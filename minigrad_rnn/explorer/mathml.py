@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-TOKEN = re.compile(r"\s+|(?P<name>[A-Za-zα-ωΑ-Ω]+(_[A-Za-z0-9]+)?)|(?P<number>\d+)|(?P<sign>.)", re.DOTALL)
+TOKEN = re.compile(r"\s+|(?P<name>[A-Za-zα-ωΑ-Ω]+(_[A-Za-z0-9]+)?)|(?P<number>\d+(\.\d+)?)|(?P<sign>.)", re.DOTALL)
 WEIGHT = re.compile(r"(?P<d>d?)(?P<letter>[Wb])(?P<index>[a-z]\w*)?")
 """A weight or bias: its second letter is an index, and a leading d makes its gradient."""
 FUNCTIONS = ("tanh", "softmax", "relu", "sigmoid", "score", "clone", "f", "g")
@@ -15,7 +15,7 @@ RAISED = {"²": "2", "ᵀ": "T"}
 def mathml(equation: str) -> str:
     """Return the equation as one `<math>` element.
 
-    Names may have an index after `_`; `Wc` is W with the index c; `dz` is d and z; `²` and `ᵀ` are raised.
+    Names may have an index after `_`; `Wc` is W with the index c, `zo` z with the index o; `dz` is d and z; `²` and `ᵀ` are raised.
     """
     parts: list[str] = []
     for match in TOKEN.finditer(equation):
@@ -35,7 +35,7 @@ def mathml(equation: str) -> str:
 
 
 def _name(name: str) -> str:
-    base, _, index = name.partition("_")
+    base, _, index = ("z_o" if name == "zo" else "dz_o" if name == "dzo" else name).partition("_")
     weight = WEIGHT.fullmatch(base)
     if weight and not index:
         inner = _with_index(weight["letter"], weight["index"] or "")

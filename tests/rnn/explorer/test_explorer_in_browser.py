@@ -162,7 +162,7 @@ BOXES = """() => {
 }"""
 
 
-@pytest.mark.parametrize("kind", ["RNN", "LSTM", "Elman", "attend before", "general"])
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "Elman", "attend before"])
 def test_desktop_and_phone_light_and_dark(open_page: Open, tmp_path: Path, kind: str) -> None:
     """Every step has its own box, nothing runs out of the window, and buttons are large enough for a thumb."""
     page, _ = opened(open_page, tmp_path, kind)

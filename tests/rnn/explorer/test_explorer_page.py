@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import minigrad as mg
 from minigrad_rnn import GRU, LSTM, RNN, explore, local_divergence, manual_bptt
@@ -136,6 +137,11 @@ def test_every_line_of_the_reference_that_is_named_is_there() -> None:
                 assert text.splitlines()[number - 1].strip() == code
                 count += 1
     assert count > 80
+    assert "<mn>0.5</mn>" in mathml("0.5 m(t)")
+    assert "<msub><mi>W</mi><mi>c</mi></msub>" in mathml("z(t) = Wc x(t)")
+    assert "<mrow><mi>d</mi><msub><mi>z</mi><mi>o</mi></msub></mrow>" in mathml("dzo(t)")
+    assert "<msup><mi>n</mi><mi>2</mi></msup>" in mathml("1 − n²")
+    assert "&lt;" in mathml("a < b")
     with pytest.raises(LookupError, match="has no line"):
         equations.reference_line(equations.Equation("", "lecture.py", "RNN_bptt", "no such line"))
 
@@ -271,3 +277,24 @@ def test_a_weight_that_is_used_otherwise_has_no_factors(tmp_path: Path) -> None:
     pool = Page(tmp_path / "page.html").pool("forward0.Wr")
     assert pool["full"] is None
     assert pool["factors"] is None
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_any_shape_of_a_recurrence(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    draw, few = data.draw, st.integers(1, 3)
+    T, B, I, H = (draw(few) for _ in range(4))
+    two = draw(st.booleans())
+    depth = draw(st.tuples(few, few) if two and draw(st.booleans()) else few)
+    kind = draw(st.sampled_from([RNN, LSTM, GRU]))
+    merge = draw(st.sampled_from(["concat", "sum", "mean"]))
+    model = kind(I, H, depth, bidirectional=two, merge=merge, dtype="float64", rng=0)
+    xs, path = series(T, B, I), tmp_path_factory.mktemp("page") / "page.html"
+    targets = series(T, B, model(xs)[0].shape[2], seed=2)
+    explore(model, xs, targets, path)
+    page = Page(path)
+    loss_of(model, xs, targets).backward()
+    for name, p in model.named_parameters():
+        gradient = p.grad.numpy()
+        full = page.arrays[page.pool(name)["full"]]
+        np.testing.assert_allclose(full.sum(0), gradient, rtol=0, atol=1e-12 * np.abs(gradient).max())
