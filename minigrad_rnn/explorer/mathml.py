@@ -15,7 +15,8 @@ RAISED = {"²": "2", "ᵀ": "T"}
 def mathml(equation: str) -> str:
     """Return the equation as one `<math>` element.
 
-    Names may have an index after `_`; `Wc` is W with the index c, `zo` z with the index o; `dz` is d and z; `²` and `ᵀ` are raised.
+    Names may have an index after `_`; `Wc` is W with the index c, `zo` z with the index o; `dz` is d and z; `²` and `ᵀ`
+    are raised.
     """
     parts: list[str] = []
     for match in TOKEN.finditer(equation):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,10 +12,12 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.engine.hooks import Handle
 
-from .factors import Factors, Values, factors_of
+from .factors import Factors, Values, factors_of, read_by
 from .unrolled import Quantity, Spot, Unrolled
 
 Array = Any
+LEDGER_BYTES = 1 << 28
+"""Bytes of contributions that are listed one by one; of larger parameters only their norms are."""
 UNLABELLED = -1
 """The row of what contributed outside any time step, such as a learned h(−1): the last one."""
 
@@ -34,7 +36,8 @@ class Loss:
 class Pool:
     """What a parameter's uses contributed, by column; the last row is what no time step contributed.
 
-    norms, running: ‖contribution‖ of each column, and ‖pool‖ after it in the order of the backward pass; (C + 1,).
+    norms, running: ‖contribution‖ of each column, and ‖pool‖ after it in the order of the backward pass; (C + 1,). NaN
+        where it is not known.
     full: the contributions themselves (C + 1, *shape), or None where they would be too large.
     factors: then, if they are known, the two factors of which each contribution is the product.
     lags: ‖contribution‖ by the column of the loss term, for those in `Recording.loss_columns`, and by column.
@@ -79,34 +82,52 @@ def record(unrolled: Unrolled, loss: Loss, order: list[tuple[int, int]], full_by
     totals = mg.gradients([output], [*inputs, *leaves], [loss.dY], retain_graph=True, allow_unused=True)
     for handle in handles:
         handle.remove()
-    book = mg.ledger(output, inputs, loss.dY, retain_graph=True)
     values = {(lane.name, q.name): _values(q, gradients) for lane in unrolled.lanes for q in lane.quantities}
     C = len(unrolled.columns)
-    room = full_bytes
-    keep = set()
-    for name, x in sorted(unrolled.parameters.items(), key=lambda item: item[1].size):
-        room -= (C + 1) * x.size * x.dtype.itemsize
-        if room < 0:
-            break
-        keep.add(name)
+    shown, listed = (_fitting(unrolled.parameters, C, nbytes) for nbytes in (full_bytes, LEDGER_BYTES))
+    reached = {name: x for name, x, total in zip(names, inputs, totals) if total is not None}
+    book = _book(output, loss.dY, [x for name, x in reached.items() if name in listed], "full")
+    book_of_norms = _book(output, loss.dY, [x for name, x in reached.items() if name not in listed], "norms")
     visited = _visits(unrolled, order)
     pools = []
-    for name, x, total in zip(names, inputs, totals):
-        if total is not None:
+    for name, total in zip(names, totals):
+        if total is None:
+            continue
+        x, visits = reached[name], visited.get(name, [])
+        if name in listed:
             by_step = {t: g.numpy() for t, g in book.by_time_step(x).items()}
-            pools.append(_pool(name, total.numpy(), by_step, C, visited.get(name, []), name in keep))
-    for pool in pools:
-        pool.factors = factors_of(unrolled, values, pool.name, pool.norms) if pool.full is None else None
+            pool = _pool(name, total.numpy(), by_step, C, visits, name in shown)
+        else:
+            pool = _pool_of_norms(name, total.numpy(), book_of_norms.norms(x), C)
+        if pool.full is None:
+            pool.factors = factors_of(unrolled, values, name, pool.norms)
+        if name not in listed:
+            _add_running(pool, values, visits)
+        pools.append(pool)
     rows = _chosen(len(unrolled.output_columns), loss_terms)
     loss_columns = [unrolled.output_columns[row] for row in rows]
-    reached = {name: x for name, x, total in zip(names, inputs, totals) if total is not None}
     terms = [mg.sum(unrolled.each_output(row) * loss.dY[row]) for row in rows]  # linear, so that its gradient is dY(t)
     by_lag = mg.lag_ledger(terms, reached, times=loss_columns)
     for pool in pools:
         pool.lags = np.zeros((len(rows), C + 1))
         pool.lags[:, by_lag.steps] = by_lag.norms(pool.name)
         pool.lags[:, UNLABELLED] = by_lag.unlabelled(pool.name)
-    return Recording(unrolled, loss, order, values, pools, [unrolled.output_columns[row] for row in rows])
+    return Recording(unrolled, loss, order, values, pools, loss_columns)
+
+
+def _fitting(parameters: Mapping[str, Tensor], C: int, room: int) -> set[str]:
+    """The smallest parameters, as many as have their contributions in `room` bytes together."""
+    names = set()
+    for name, x in sorted(parameters.items(), key=lambda item: item[1].size):
+        room -= (C + 1) * x.size * x.dtype.itemsize
+        if room < 0:
+            break
+        names.add(name)
+    return names
+
+
+def _book(output: Tensor, dY: Tensor, inputs: list[Tensor], keep: Literal["full", "norms"]) -> Any:
+    return mg.ledger(output, inputs, dY, retain_graph=True, keep=keep) if inputs else None
 
 
 def _watch(tensors: Sequence[Tensor]) -> tuple[dict[int, Array], list[Handle]]:
@@ -171,6 +192,29 @@ def _pool(name: str, total: Array, by_step: dict[int | None, Array], C: int, vis
                 full[row] = by_step[t]
         running[row] = _norm(sum_so_far)
     return Pool(name, total, norms, running, full, np.zeros((0, C + 1)))
+
+
+def _pool_of_norms(name: str, total: Array, by_step: Mapping[int | None, float], C: int) -> Pool:
+    """The pool of a parameter whose contributions together are too large even for the memory."""
+    norms = np.zeros(C + 1)
+    for t, norm in by_step.items():
+        norms[UNLABELLED if t is None else t] = norm
+    return Pool(name, total, norms, np.full(C + 1, np.nan), None, np.zeros((0, C + 1)))
+
+
+def _add_running(pool: Pool, values: Mapping[tuple[str, str], Values], visited: list[int]) -> None:
+    """Compute ‖pool‖ after each step from the factors, if they are known; else only that of the complete pool."""
+    if pool.factors is not None:
+        dz = values[pool.factors.lane, pool.factors.quantity]
+        sum_so_far = np.zeros(pool.total.shape)
+        for column in visited:
+            v = read_by(pool.factors, values, column)
+            assert dz.gradients is not None
+            sum_so_far += dz.gradients[dz.columns.index(column)].T.astype(np.float64) @ v
+            pool.running[column] = _norm(sum_so_far)
+    if visited:
+        pool.running[visited[-1]] = _norm(pool.total)
+    pool.running[UNLABELLED] = _norm(pool.total)
 
 
 def _norm(a: Array) -> float:

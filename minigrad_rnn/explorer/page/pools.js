@@ -47,7 +47,8 @@ function drawPools() {
     const norm = latest === null ? 0 : arrayOf(pool.running).data[latest];
     button.setAttribute("aria-pressed", String(player.pool === k));
     const sum = button.querySelector(".sum");
-    sum.textContent = `‖pool‖ = ${short(norm)} after ${inside.length} of ${rows.length}`;
+    const known = !Number.isNaN(norm) || norms.some((v) => Number.isNaN(v));
+    sum.textContent = `${known ? `‖pool‖ = ${short(norm)} ` : ""}after ${inside.length} of ${rows.length}`;
     sum.dataset.value = full(norm);
     drawPoolBars(button.querySelector("svg"), norms, rows, new Set(inside), latest);
   });

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 import minigrad as mg
 from minigrad_rnn import GRU, LSTM, RNN, explore, local_divergence, manual_bptt
-from minigrad_rnn.explorer import equations
+from minigrad_rnn.explorer import equations, explorer_page, recording
 from minigrad_rnn.explorer.mathml import mathml
 
 from .pages import Page, cases, classics, series, translators
@@ -269,6 +269,24 @@ def test_a_large_parameter_has_norms_factors_and_its_whole_gradient(tmp_path: Pa
     shares = np.einsum("tbi,tbj->tij", dz, v)
     np.testing.assert_allclose(shares.sum(0), total, rtol=0, atol=1e-12 * np.abs(total).max())
     np.testing.assert_allclose(np.sqrt((shares**2).sum((1, 2))), norms[:-1], rtol=1e-10)
+
+
+def test_parameters_too_large_to_list_have_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LSTM(2, 40, rng=0, dtype="float64")
+    xs, targets = series(30, 2, 2), series(30, 2, 40, seed=2)
+    explore(model, xs, targets, tmp_path / "listed.html")
+    monkeypatch.setattr(recording, "LEDGER_BYTES", 1000)
+    monkeypatch.setattr(explorer_page, "FULL_BYTES", 1000)
+    explore(model, xs, targets, tmp_path / "page.html")
+    listed, page = Page(tmp_path / "listed.html"), Page(tmp_path / "page.html")
+    for name in ("forward0.Wc", "forward0.Wr"):
+        assert page.pool(name)["full"] is None
+        for numbers in ("norms", "running", "total"):
+            a, b = page.arrays[page.pool(name)[numbers]], listed.arrays[listed.pool(name)[numbers]]
+            np.testing.assert_allclose(a[:30], b[:30], rtol=1e-10)
+    running = page.arrays[page.pool("forward0.b")["running"]]  # no factors: known when it is complete
+    assert np.isnan(running[1:30]).all()
+    np.testing.assert_allclose(running[0], np.linalg.norm(page.arrays[page.pool("forward0.b")["total"]]), rtol=1e-12)
 
 
 def test_a_weight_that_is_used_otherwise_has_no_factors(tmp_path: Path) -> None:
