@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from minigrad_rnn import RNN, explore
+from minigrad_rnn.explorer import explorer_page
 
 from .pages import Page, cases, classics, translators
 
@@ -197,7 +198,10 @@ def test_the_cut_and_the_attention_are_drawn(open_page: Open, tmp_path: Path) ->
     np.testing.assert_allclose([float(t.split()[1]) for t in titles], alpha, rtol=1e-3)
 
 
-def test_a_long_sequence_is_folded_and_multiplies_its_contributions(open_page: Open, tmp_path: Path) -> None:
+def test_a_long_sequence_is_folded_and_multiplies_its_contributions(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer_page, "LOSS_TERMS", (2, 2))
     model, T = RNN(4, 48, rng=0, dtype="float64"), 120
     rng = np.random.default_rng(0)
     path = tmp_path / "page.html"

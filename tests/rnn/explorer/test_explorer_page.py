@@ -297,7 +297,7 @@ def test_a_weight_that_is_used_otherwise_has_no_factors(tmp_path: Path) -> None:
     assert pool["factors"] is None
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_any_shape_of_a_recurrence(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     draw, few = data.draw, st.integers(1, 3)
