@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .matrix_product import array_dot
+
 Array = Any
 
 FEW = 1024
@@ -58,10 +60,10 @@ def accurate_mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
 def product_over_rows(left: Array, right: Array) -> Array:
     """`left.T @ right` of (n, p) and (n, q), accurate over many rows; of float16 in float32."""
     if len(left) <= LONG and left.dtype.char != "e":
-        return left.T.dot(right)  # at half the price of `@`
+        return array_dot(left.T, right)  # at half the price of `@`
     if type(left) is np.ndarray and type(right) is np.ndarray and left.dtype.char == right.dtype.char == "e":
         return product_over_rows(left.astype(np.float32), right.astype(np.float32)).astype(np.float16)
-    return long_product(left.T, right) if len(left) > LONG else left.T.dot(right)
+    return long_product(left.T, right) if len(left) > LONG else array_dot(left.T, right)
 
 
 def long_product(a: Array, b: Array) -> Array:
@@ -72,11 +74,11 @@ def long_product(a: Array, b: Array) -> Array:
     """
     k = a.shape[-1]
     if k <= LONG:
-        return a.dot(b)
+        return array_dot(a, b)
     narrow = a.ndim == 1 or b.ndim == 1 or a.shape[0] == 1 or b.shape[1] == 1
     narrow = narrow or 4 * LONG < k <= SMALL_PRODUCT // (a.shape[0] * b.shape[1] or 1)
     if not narrow or type(a) is not np.ndarray or type(b) is not np.ndarray:
-        return a.dot(b)
+        return array_dot(a, b)
     m = k // LONG
     left = (a if a.ndim == 2 else a[None])[:, : m * LONG].reshape(-1, m, LONG).transpose(1, 0, 2)
     right = (b if b.ndim == 2 else b[:, None])[: m * LONG].reshape(m, LONG, -1)

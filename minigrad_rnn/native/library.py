@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 import time
+from functools import cache as cache_of_answer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,20 @@ def refusal(dtype: npt.DTypeLike) -> str:
     return found if isinstance(found, str) else ""
 
 
+@cache_of_answer
+def is_likely() -> bool:
+    """Return whether there is going to be a library, as far as can be told without compiling one.
+
+    What it says first holds for the process, until `forget`.
+    """
+    if os.environ.get(SWITCH, "") not in ("", "1") or not SOURCE.is_file():
+        return False
+    try:
+        return bool(find_compiler())
+    except (NativeError, OSError):
+        return False
+
+
 def origin(dtype: npt.DTypeLike) -> Origin:
     """Return where a dtype's library comes from. Raises NativeError where there is none."""
     library(dtype)
@@ -80,6 +95,7 @@ def forget() -> None:
     """Forget what was found, so that the next call of `library` looks again, at the environment too."""
     with _lock:
         _found.clear()
+        is_likely.cache_clear()
 
 
 def _library_or_reason(dtype: np.dtype[np.generic], patient: bool = False) -> ctypes.CDLL | str:

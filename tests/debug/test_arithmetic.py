@@ -60,5 +60,5 @@ def test_the_kernel_and_the_threads_are_those_asked_for() -> None:
 
 
 def test_what_is_not_known_is_none() -> None:
-    assert blas._ask(None, "corename", int) is None
+    assert blas._ask("no_such_function", int) is None
     assert blas._configured("no such section", "found") is None

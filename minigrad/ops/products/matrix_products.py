@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.gradient_pool import OuterProduct, RowSum, unbroadcast
+from ...engine.matrix_product import array_dot
 from ...engine.primitive import FUNCTION_OF, call_in, composed, primitive
 from ...engine.summation import LONG, accurate_sum, half_to_single, long_product
 from ...engine.tensor import Tensor
@@ -33,11 +34,11 @@ def _product(xp: Any, a: Array, b: Array) -> Array:
     For two matrices the method `dot` costs 0.5 µs less than NumPy's `matmul`.
     """
     if a.ndim == 2 and b.ndim == 2:
-        return a.dot(b) if len(b) <= LONG else long_product(a, b)
+        return array_dot(a, b) if len(b) <= LONG else long_product(a, b)
     if a.ndim <= 2 and b.ndim <= 2 and a.ndim and b.ndim and len(b) > LONG:
         return long_product(a, b)
     if a.ndim > 2 and b.ndim == 2:
-        return xp.reshape(xp.matmul(_rows(xp, a), b), (*a.shape[:-1], b.shape[1]))
+        return xp.reshape(array_dot(_rows(xp, a), b), (*a.shape[:-1], b.shape[1]))
     return xp.matmul(a, b)
 
 
@@ -75,7 +76,7 @@ def linear(xp: Any, x: Array, W: Array, b: Array = None) -> Any:
     """
     if b is not None and tuple(b.shape) != W.shape[:1]:
         raise ValueError(f"want b of shape {W.shape[:1]} for W of shape {W.shape}")
-    y = x.dot(W.T) if x.ndim <= 2 else _product(xp, x, W.T)
+    y = array_dot(x, W.T) if x.ndim <= 2 else _product(xp, x, W.T)
     if b is not None:
         row = y[0] if len(y) == 1 and y.ndim == 2 else y  # adding two vectors costs half of a broadcast
         if b.dtype is y.dtype or b.dtype == y.dtype:
