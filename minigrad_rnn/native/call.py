@@ -10,7 +10,7 @@ import numpy as np
 Array = Any
 
 INTEGERS = "kind T B I H P backward saves rows chunk"
-ROWS = "example length first"
+ROWS = "example length first team"
 INPUTS = "xs h0 c0 Wc Wr b br p Wp"
 OUTPUTS = "hs hT cs cT"
 PACKED = ("packed_Wc", "packed_Wr", "packed_Wn", "packed_Wp")

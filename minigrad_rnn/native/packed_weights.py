@@ -59,6 +59,8 @@ class PackedWeights:
         call.kind, call.I, call.P, call.H = self.kind, I, weights[1].shape[1], rows // GATES[self.kind]
         self.work = rows * (call.I + call.P)
         """Multiplications of one step of one example."""
+        self.units_can_be_shared = self.kind != GRU_RESET_FIRST and "Wp" not in packed
+        """Whether several threads may compute some units each: what one needs of another's is all in h(t)."""
         lanes = ctypes.c_long()
         library.sizes(ctypes.byref(call), ctypes.byref(lanes))
         self.lanes = lanes.value

@@ -17,6 +17,8 @@ CHUNK_ROWS = 96
 """Rows (steps · examples) whose inputs are multiplied at once: enough to make use of weights that come from far."""
 CHUNK_BYTES = 1 << 18
 """What these rows may fill of the cache."""
+TEAM_BYTES, CACHE_LINE = 256, 64
+"""As in source/team.h."""
 LARGE = 1 << 20
 """Bytes of packed weights that are kept in any case."""
 STATES = ("dh0", "dc0")
@@ -41,13 +43,15 @@ class Run:
         backward, lengths: see `ReadOrder`; lengths is None where every sequence has T steps.
         saves: whether `before_bptt` will be called.
         every_state: whether every c(t) is wanted.
-        parts: among how many threads the examples are split.
+        parts: among how many threads it is split.
+        shares_units: whether they share the units of each step; else the examples.
 
     Attributes:
         hs, hT, cT, cs: (T, B, P), as h0, as c0, (T, B, H) or None.
     """
 
     Z: Array
+    team: Array
     packed_backward: dict[str, Array]
     is_heavy = False
     holds_gradients: bool
@@ -65,8 +69,10 @@ class Run:
         saves: bool,
         every_state: bool,
         parts: int,
+        shares_units: bool,
     ) -> None:
-        self.weights, self.backward, self.lengths, self.saves, self.parts = weights, backward, lengths, saves, parts
+        self.weights, self.backward, self.lengths, self.saves = weights, backward, lengths, saves
+        self.parts, self.shares_units = parts, shares_units
         T, B, _ = xs.shape
         item, lanes, dtype = xs.itemsize, weights.lanes, weights.dtype
         if xs.strides[2] != item or not xs.flags.aligned or not xs.dtype.isnative:
@@ -90,7 +96,7 @@ class Run:
         chunk = min(CHUNK_ROWS, CHUNK_BYTES // (panels * M * lanes * item) + 1)
         if not saves:
             chunk = max(min(chunk, rows), B)
-            rows = chunk * max(1, parts)
+            rows = chunk * max(1, 1 if shares_units else parts)
         call.chunk, call.rows = chunk, rows
         call.xs, call.h0 = address(xs), address(self.h0)
         call.xs_step, call.xs_example = xs.strides[0] // item, xs.strides[1] // item
@@ -116,6 +122,12 @@ class Run:
                 call.m = address(self.m)
         self.holds_gradients = False
         self.new_Z()
+
+    def new_team(self) -> None:
+        """Lend the library what the threads of a pass meet in, if they share the units."""
+        if self.shares_units:
+            memory = np.zeros(TEAM_BYTES + CACHE_LINE, np.uint8)
+            self.team, self.call.team = memory, address(memory) + -address(memory) % CACHE_LINE
 
     def new_Z(self) -> None:
         """Allocate what the forward pass fills, and BPTT overwrites."""

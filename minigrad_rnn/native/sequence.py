@@ -13,6 +13,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.backend import fingerprint
+from minigrad.engine.matrix_product import leave_cores_to
 from minigrad.engine.modes import mode
 from minigrad.engine.mutation import exposed, fingerprint_saved
 from minigrad.engine.primitive import FUNCTION_OF, record
@@ -21,7 +22,7 @@ from minigrad.engine.tape import Node
 from ..cells import Cell, Lengths
 from ..cells.directions import Directions
 from ..cells.step_gradients import StepGradients
-from .library import library
+from .library import is_likely, library
 from .packed_weights import PackedWeights, packed_weights
 from .prepared_call import PreparedCall
 from .run import OutputGradients, Run
@@ -32,6 +33,12 @@ Array = Any
 
 PART = 4e6
 """Multiplications that are worth a thread of their own: about 80 µs."""
+FEW, FEW_OF_LARGE = 2, 12
+"""Up to so many examples a thread the threads share the units instead, so that each reads its own weights only; the
+second where the weights of all units are more than CACHE bytes."""
+CACHE = 1 << 19
+STEP = 1e5
+"""Multiplications a thread of a step from which on that is worth the threads' meeting after each: a few µs."""
 walked_again: ContextVar[bool] = ContextVar("minigrad_rnn sequences walked again", default=False)
 """Whether more backward passes will follow through the same sequences: BPTT then leaves what the forward pass kept."""
 
@@ -57,9 +64,10 @@ def run_forward(call: NativeCall, inputs: Sequence[Array]) -> tuple[list[Run], l
         n = call.states
         xs, c0, biases = row[0], row[2] if n > 1 else None, row[3 + n : 5 + n]
         if not d:
-            parts = parts_of(weights.work, len(xs), xs.shape[1], len(call.specs)) if weights.packs else 0
+            parts, shares_units = parts_of(weights, len(xs), xs.shape[1], len(call.specs))
+        lengths, saves, every_state = call.lengths, call.saves, call.every_state
         backward = call.reads_backward(d)
-        runs.append(Run(weights, xs, row[1], c0, biases, backward, call.lengths, call.saves, call.every_state, parts))
+        runs.append(Run(weights, xs, row[1], c0, biases, backward, lengths, saves, every_state, parts, shares_units))
     run_all(runs, "forward")
     value: list[Array] = []
     for run in runs:
@@ -93,16 +101,20 @@ def native_sequences(xp: Any, *inputs: Any, call: NativeCall) -> Any:
     return tuple(value), inputs, mg.JointRule(rule)
 
 
-def parts_of(work: int, T: int, B: int, directions: int) -> int:
-    """Among how many threads a direction's examples are split; 0: not even two directions are worth two threads.
+def parts_of(weights: PackedWeights, T: int, B: int, directions: int) -> tuple[int, bool]:
+    """Among how many threads a direction is split, and whether these share the units instead of the examples.
 
-    Args:
-        work: multiplications of one step of one example.
+    With 0 not even two directions are worth two threads.
     """
-    total = work * T * B
-    if total < PART or (threads := get_num_threads()) == 1:
-        return 0
-    return min(-(-threads // directions), B, int(total // PART))
+    step = weights.work * B
+    total = step * T
+    if not weights.packs or total < PART or (threads := get_num_threads()) == 1:
+        return 0, False
+    parts = min(-(-threads // directions), int(total // PART))
+    few = FEW if weights.work * weights.dtype.itemsize <= CACHE else FEW_OF_LARGE
+    if parts > 1 and few * parts >= B and step >= STEP * parts and weights.units_can_be_shared:
+        return min(parts, weights.template.panels), True
+    return min(parts, B), False
 
 
 def run_all(runs: list[Run], function: str) -> None:
@@ -113,6 +125,8 @@ def run_all(runs: list[Run], function: str) -> None:
     """
     parts = runs[0].parts or 1
     entry = getattr(runs[0].weights.compiled, function)
+    for run in runs:
+        run.new_team()
     calls = [ctypes.byref(run.call) for run in runs]
     failed: list[int] = []
 
@@ -211,6 +225,17 @@ def _recorded(call: NativeCall, row: Sequence[Any], arrays: list[Any], time_step
     if users or exposed:
         fingerprint_saved(outputs, users, fingerprint)
     return outputs
+
+
+def use_several_cores() -> bool:
+    """Whether sequences are going to run in C on several threads."""
+    try:
+        return is_likely() and get_num_threads() > 1
+    except ValueError:  # about an environment variable; whoever runs a sequence is told
+        return False
+
+
+leave_cores_to(use_several_cores)
 
 
 def refusal(cell: Cell) -> str:

@@ -56,3 +56,4 @@ def num_threads(n: int) -> Iterator[None]:
 def split_small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every call use as many threads as it can, however small it is."""
     monkeypatch.setattr(sequence, "PART", 1e-3)
+    monkeypatch.setattr(sequence, "STEP", 0)

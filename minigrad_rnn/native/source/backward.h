@@ -40,7 +40,7 @@ static void multiply_back_unpacked(
 // out (columns, width) += the products of neighbouring rows of Z with packed columns of a weight.
 static void multiply_back(
     const Sequence* s, Gates gates, const scalar* packed, const scalar* W, long units, const scalar* z0, long count,
-    scalar* out, long out_step) {
+    scalar* out, long out_step, const Member* me) {
     if (!packed) {
         for (long c = 0; c < count; ++c) {
             const scalar* const z = z0 + (c * s->M + gates.from) * LANES;
@@ -51,7 +51,10 @@ static void multiply_back(
     }
     const long M = vectors_of_panel(units), width = M * LANES;
     const Inputs in = {s->panels, gates.count * LANES, s->rows * s->M * LANES};
-    for (long at = 0; at < units; at += width, packed += in.segments * in.length * width) {
+    const Span share = share_of(me, blocks_of(units, width));
+    const long last = least(units, share.to * width), step = in.segments * in.length * width;
+    packed += share.from * step;
+    for (long at = share.from * width; at < last; at += width, packed += step) {
         for (long from = 0, end; from < count; from = end) {
             end = group_end(from, count, TILE_COLUMNS[M]);
             const scalar* z[MOST_COLUMNS];
@@ -66,7 +69,8 @@ static void multiply_back(
 }
 
 // dx of the columns of some steps.
-static void input_gradients(const Sequence* s, long from_k, long to_k, Span span, const scalar** z, scalar** dx) {
+static void input_gradients(
+    const Sequence* s, long from_k, long to_k, Span span, const scalar** z, scalar** dx, const Member* me) {
     const Gates gates = gates_of_input(s);
     const long M = vectors_of_panel(s->I), width = M * LANES;
     const Inputs in = {s->panels, gates.count * LANES, s->rows * s->M * LANES};
@@ -78,6 +82,8 @@ static void input_gradients(const Sequence* s, long from_k, long to_k, Span span
             dx[n] = s->dxs + (time_of(s, k, j) * s->B + example_of(s, j)) * s->I;
         }
     }
+    const Span share = share_of(me, n);
+    z += share.from, dx += share.from, n = share.to - share.from;
     if (!packed) {
         for (long c = 0; c < n; ++c) memset(dx[c], 0, s->I * sizeof(scalar));
         multiply_back_unpacked(s, gates, s->Wc, s->I, z, n, dx);
@@ -142,7 +148,7 @@ typedef struct {
     scalar** dx;
 } BackwardMemory;
 
-static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* memory) {
+static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* memory, const Member* me) {
     const long n0 = first_row(s, k) + now.from, count = now.to - now.from, row_step = s->M * LANES;
     scalar* const z0 = z_row(s, 0, n0);
     const long panel_step = s->rows * row_step;
@@ -163,7 +169,8 @@ static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* m
         unproject(s, &carried, n0, memory->dq, memory->units);
         carried.dhs = 0, carried.dh = memory->dq, carried.width = memory->units;
     }
-    for (long panel = 0; panel < s->panels; ++panel) {
+    const Span panels = share_of(me, s->panels);
+    for (long panel = panels.from; panel < panels.to; ++panel) {
         scalar* const z = z0 + panel * panel_step;
         const long unit = unit_block(s, panel, 0) * LANES;
         if (s->kind == LSTM) {
@@ -178,12 +185,14 @@ static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* m
         }
     }
     if (s->kind == GRU_RESET_FIRST) {
-        multiply_back(s, gates_of_candidate(), s->packed_WnT, s->Wr, s->H, z0, count, memory->dq, memory->width);
+        multiply_back(
+            s, gates_of_candidate(), s->packed_WnT, s->Wr, s->H, z0, count, memory->dq, memory->width, me);
         for (long panel = 0; panel < s->panels; ++panel) {
             reset_first_gates_backward(s, &carried, z0 + panel * panel_step, panel * LANES);
         }
     }
-    multiply_back(s, gates_of_state(s), s->packed_WrT, s->Wr, s->P, z0, count, of_h.dh, of_h.width);
+    meet(me);
+    multiply_back(s, gates_of_state(s), s->packed_WrT, s->Wr, s->P, z0, count, of_h.dh, of_h.width, me);
 }
 
 INLINE long padded_width(long units) {
@@ -193,7 +202,8 @@ INLINE long padded_width(long units) {
 
 // Returns 0, or 1 if there is no memory.
 static int backward_part(const Sequence* s, long part, long parts) {
-    const Span span = columns_of_part(s, part, parts);
+    const int shared = in_a_team(s, parts) && s->packed_WrT;
+    const Span span = columns_of_part(s, shared ? 0 : part, shared ? 1 : parts);
     const long columns = span.to - span.from;
     if (!columns) return 0;
     const long steps = least(s->T, s->chunk / columns > 1 ? s->chunk / columns : 1);
@@ -208,7 +218,7 @@ static int backward_part(const Sequence* s, long part, long parts) {
     memory.dh = (scalar*)(memory.dx + steps * columns);
     memory.dc = memory.dh + columns * memory.width;
     memory.dq = memory.dc + columns * memory.units;
-    for (long j = span.from; j < span.to; ++j) {
+    for (long j = span.from; (!shared || !part) && j < span.to; ++j) {
         const long b = example_of(s, j), c = j - span.from;
         memcpy(memory.dh + c * memory.width, s->dhT + b * s->P, s->P * sizeof(scalar));
         if (s->kind == LSTM) memcpy(memory.dc + c * memory.units, s->dcT + b * s->H, s->H * sizeof(scalar));
@@ -216,15 +226,20 @@ static int backward_part(const Sequence* s, long part, long parts) {
             memset(s->dxs + (t * s->B + b) * s->I, 0, s->I * sizeof(scalar));
         }
     }
-    for (long to = s->T; to > 0; to -= steps) {
+    if (shared && !part) s->team->dh = memory.dh, s->team->dc = memory.dc;
+    Member me = !shared ? ALONE : part ? join(s->team) : lead(s->team, parts);
+    int goes_on = me.size > 0;
+    if (goes_on && me.rank) memory.dh = s->team->dh, memory.dc = s->team->dc;
+    for (long to = s->T; goes_on && to > 0; to -= steps) {
         const long from = to > steps ? to - steps : 0;
-        for (long k = to; k-- > from;) {
+        for (long k = to; goes_on && k-- > from;) {
             const Span now = {span.from, active_to(s, span, k)};
-            if (now.from < now.to) backward_step(s, k, now, &memory);
+            if (now.from < now.to) backward_step(s, k, now, &memory, &me);
+            goes_on = end_step(&me);
         }
-        if (s->dxs) input_gradients(s, from, to, span, memory.z, memory.dx);
+        if (goes_on && s->dxs) input_gradients(s, from, to, span, memory.z, memory.dx, &me);
     }
-    for (long j = span.from; j < span.to; ++j) {
+    for (long j = span.from; goes_on && !me.rank && j < span.to; ++j) {
         const long b = example_of(s, j), c = j - span.from;
         memcpy(s->dh0 + b * s->P, memory.dh + c * memory.width, s->P * sizeof(scalar));
         if (s->kind == LSTM) memcpy(s->dc0 + b * s->H, memory.dc + c * memory.units, s->H * sizeof(scalar));

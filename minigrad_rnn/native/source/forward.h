@@ -6,6 +6,7 @@
 #include "gates_forward.h"
 #include "pack.h"
 #include "sequence.h"
+#include "team.h"
 #include "tile.h"
 
 // What a row of Z starts from: the biases, for each panel M vectors.
@@ -40,6 +41,7 @@ typedef struct {
     long first;   // the chunk's first row of Z
     long k;       // its first step
     Span span;
+    Span panels;  // that this thread computes
 } Chunk;
 
 INLINE long z_index(const Sequence* s, const Chunk* chunk, long k, long j) {
@@ -83,7 +85,7 @@ static void multiply_inputs(const Sequence* s, const Chunk* chunk, long to, Forw
             memory->z[n] = z;
         }
     }
-    for (long panel = 0; panel < s->panels; ++panel) {
+    for (long panel = chunk->panels.from; panel < chunk->panels.to; ++panel) {
         const scalar* const bias = memory->bias + panel * width;
         const scalar* const weights = panel_of(s, gates, s->packed_Wc, s->Wc, s->I, panel, memory);
         for (long from = 0, end; from < n; from = end) {
@@ -141,7 +143,7 @@ static void forward_step(const Sequence* s, const Chunk* chunk, long k, ForwardM
     const Gates gates = gates_of_state(s);
     const long most = TILE_COLUMNS[gates.count], panel_step = s->rows * s->M * LANES, row_step = s->M * LANES;
     for (long j = now.from; j < now.to; ++j) memory->h_before[j - now.from] = h_before_row(s, k, j);
-    for (long panel = 0; panel < s->panels; ++panel) {
+    for (long panel = chunk->panels.from; panel < chunk->panels.to; ++panel) {
         const long unit = unit_block(s, panel, 0) * LANES;
         const scalar* const weights = panel_of(s, gates, s->packed_Wr, s->Wr, s->P, panel, memory);
         for (long from = now.from, end; from < now.to; from = end) {
@@ -214,9 +216,15 @@ static void end(const Sequence* s, Span span) {
     }
 }
 
+// Whether a team can share the units: what one thread needs of another's is all in h(t) or dh(t).
+INLINE int in_a_team(const Sequence* s, long parts) {
+    return s->team && parts > 1 && !s->Wp && s->kind != GRU_RESET_FIRST && s->packed_Wr;
+}
+
 // Returns 0, or 1 if there is no memory.
 static int forward_part(const Sequence* s, long part, long parts) {
-    Chunk chunk = {part * s->chunk, 0, columns_of_part(s, part, parts)};
+    const int shared = in_a_team(s, parts);
+    Chunk chunk = {shared ? 0 : part * s->chunk, 0, columns_of_part(s, shared ? 0 : part, shared ? 1 : parts)};
     const long columns = chunk.span.to - chunk.span.from;
     if (!columns) return 0;
     const long steps = least(s->T, s->chunk / columns > 1 ? s->chunk / columns : 1), padded = s->units * LANES;
@@ -232,13 +240,20 @@ static int forward_part(const Sequence* s, long part, long parts) {
     memory.q = memory.m = memory.bias + biases;
     memory.panel = memory.m + wide;
     fill_bias(s, memory.bias);
-    begin(s, chunk.span);
-    for (; chunk.k < s->T; chunk.k += steps) {
+    if (!shared || !part) begin(s, chunk.span);
+    Member me = !shared ? ALONE : part ? join(s->team) : lead(s->team, parts);
+    int goes_on = me.size > 0;
+    for (; goes_on && chunk.k < s->T; chunk.k += steps) {
         const long to = least(s->T, chunk.k + steps);
+        chunk.panels = share_of(&me, s->panels);
         multiply_inputs(s, &chunk, to, &memory);
-        for (long k = chunk.k; k < to; ++k) forward_step(s, &chunk, k, &memory);
+        for (long k = chunk.k; goes_on && k < to; ++k) {
+            chunk.panels = share_of(&me, s->panels);
+            forward_step(s, &chunk, k, &memory);
+            goes_on = end_step(&me);
+        }
     }
-    end(s, chunk.span);
+    if (goes_on && !me.rank) end(s, chunk.span);
     free(block);
     return 0;
 }

@@ -22,6 +22,8 @@ INLINE void store_up_to(scalar* to, Real x, long lanes) {
 
 enum { RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_FIRST };
 
+typedef struct Team Team;  // see team.h
+
 typedef struct {
     long kind, T, B, I, H, P;       // P units of h(t); H unless there is a projection
     long backward;                  // whether a sequence is read from its last step to its first
@@ -30,6 +32,7 @@ typedef struct {
     long chunk;                     // rows that a thread prepares at once
     const long *example, *length;   // (B,) of column j; null without padding, where column j is example j
     const long* first;              // (T + 1,) the first row of read step k; null without padding
+    Team* team;                     // of threads that share the units; null where they share the examples
 
     // The caller's arrays; the last axis of each is contiguous. Steps and examples are so many numbers apart.
     const scalar *xs, *h0, *c0, *Wc, *Wr, *b, *br, *p, *Wp;

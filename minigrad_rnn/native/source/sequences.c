@@ -55,3 +55,4 @@ EXPORTED int bptt(const Sequence* s, long part, long parts) {
 }
 EXPORTED int self_check(void) { return check_library(); }
 EXPORTED long sequence_bytes(void) { return sizeof(Sequence); }
+EXPORTED long team_bytes(void) { return TEAM_BYTES; }

@@ -61,6 +61,38 @@ def test_nothing_else_is_touched(way: str, cc: str, tmp_path: Path, exact: dict[
     assert found == pytest.approx(exact, rel=TOLERANCE)
 
 
+THREADS = ("-O1", NATIVE, "-DTEAM", "-pthread", "-fsanitize=thread", "-DREAL_IS_DOUBLE=0")
+IMPATIENT = ("-DSPINS=20", "-DPATIENCE=0")
+"""The leader of a team dismisses it as soon as it has waited for anybody."""
+
+
+@pytest.fixture(scope="module")
+def exact_of_some(cc: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """The sums in float64 of what the driver with -DTEAM runs; each call by the threads one after the other."""
+    command = (cc, "-O1", NATIVE, "-DTEAM", "-DCOMING=0", "-pthread", "-DREAL_IS_DOUBLE=1")
+    return sums(outcome([str(program(tmp_path_factory.mktemp("some"), command))]))
+
+
+@pytest.mark.parametrize("patience", [(), IMPATIENT], ids=["patient", "impatient"])
+def test_a_teams_threads_are_in_order(
+    patience: tuple[str, ...], cc: str, tmp_path: Path, exact_of_some: dict[str, float]
+) -> None:
+    found = sums(outcome([str(program(tmp_path, (cc, *THREADS, *patience)))]))
+    assert found == pytest.approx(exact_of_some, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("backward.h", "    meet(me);\n", ""), ("team.h", "= meet(me)", "= -1")],
+    ids=["between the gates and the product", "after a step"],
+)
+def test_a_meeting_that_is_left_out_is_caught(file: str, old: str, new: str, cc: str, tmp_path: Path) -> None:
+    source = changed_source(tmp_path, file, old, new)
+    done = outcome([str(program(tmp_path, (cc, *THREADS), source))])
+    assert done.returncode, done.stdout
+    assert "data race" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
