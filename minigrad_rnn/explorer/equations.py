@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import resources
 from typing import Any, NamedTuple
 
 from .mathml import mathml
@@ -232,5 +231,7 @@ def reference_line(equation: Equation) -> tuple[int, str]:
 
 @lru_cache(maxsize=16)
 def _lines(file: str) -> list[str]:
+    from importlib import resources  # here, for it takes a quarter of the time of importing all
+
     text = (resources.files("minigrad_rnn.manual_bptt") / file).read_text(encoding="utf-8")
     return text.splitlines()

@@ -129,11 +129,14 @@ static void unproject(const Sequence* s, const Carried* now, long n0, scalar* dm
     }
 }
 
-// dh(t) of one step's columns into dh_steps.
-static void keep_dh(const Sequence* s, const Carried* now, long k, long from) {
+// dh(t) of one step's columns into dh_steps; a member's own units, for the others change theirs.
+static void keep_dh(const Sequence* s, const Carried* now, long k, long from, const Member* me) {
+    const Span panels = share_of(me, s->panels);
+    const long units = LANES * (is_simple(s) ? s->M : 1);
+    const long first = panels.from * units, last = s->Wp ? s->P : least(s->P, panels.to * units);
     for (long j = 0; j < now->count; ++j) {
         scalar* const row = s->dh_steps + (time_of(s, k, from + j) * s->B + example_of(s, from + j)) * s->P;
-        for (long unit = 0; unit < s->P; unit += LANES) {
+        for (long unit = first; unit < last; unit += LANES) {
             store_up_to(row + unit, arriving(s, now, j, unit, s->P - unit), s->P - unit);
         }
     }
@@ -163,7 +166,7 @@ static void backward_step(const Sequence* s, long k, Span now, BackwardMemory* m
     Carried carried = {count, s->dhs ? memory->dhs : 0, memory->h_before, memory->h, s->dcs ? memory->dcs : 0,
                        memory->dh, memory->dc, memory->dq, memory->width, memory->units,
                        s->dc_steps ? memory->dc_steps : 0};
-    if (s->dh_steps) keep_dh(s, &carried, k, now.from);
+    if (s->dh_steps) keep_dh(s, &carried, k, now.from, me);
     const Carried of_h = carried;
     if (s->Wp) {  // the gates meet dm in the place of dh
         unproject(s, &carried, n0, memory->dq, memory->units);
