@@ -93,6 +93,7 @@ def test_it_has_one_title_and_says_which_slides(path: Path) -> None:
 def test_files_and_slides_that_it_names_are_there(path: Path) -> None:
     text = "\n".join(cell.source for cell in Notebook.read(path).cells if cell.kind == "markdown")
     assert [name for name in FILE.findall(text) if not (ROOT / name).exists()] == []
+    assert broken_links(path, text) == []
     table = (ROOT / "docs" / "lecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| *(\d[^|]*?) *\|", table, re.MULTILINE)
     assert slides_in(text)
