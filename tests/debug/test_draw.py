@@ -246,6 +246,14 @@ def test_files(tmp_path: Path, name: str, start: str) -> None:
     assert (tmp_path / "text").read_text(encoding="utf-8") == mg.draw(loss, "dot")
 
 
+@pytest.mark.parametrize("ending", ["html", "dot", "mmd"])
+def test_half_a_surrogate_pair_in_a_name(tmp_path: Path, ending: str) -> None:
+    """UTF-8 cannot hold it: it becomes a question mark, and the file is whole."""
+    x = leaf(2)
+    mg.draw(mg.exp(x).sum(), tmp_path / f"g.{ending}", names={"a\ud800b": x})
+    assert "a?b" in (tmp_path / f"g.{ending}").read_text(encoding="utf-8")
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     loss = mg.exp(leaf(2)).sum()
     with pytest.raises(FileNotFoundError, match=r"draw: format: nothing was written: No such file.*graph\.html"):
