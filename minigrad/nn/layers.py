@@ -124,9 +124,10 @@ class Embedding(Module):
         if array.dtype.kind not in "iu":
             raise TypeError(f"Embedding: ids: got dtype {array.dtype}, want integers")
         if isinstance(array, np.ndarray):
-            outside = (array < 0) | (array >= self.num_embeddings)
-            if outside.any():
-                raise ValueError(f"Embedding: ids: got {array[outside][0]}, want 0 to {self.num_embeddings - 1}")
+            if array.size != 1 or not 0 <= array.item() < self.num_embeddings:  # one id, as in sampling: a fifth of it
+                outside = (array < 0) | (array >= self.num_embeddings)
+                if outside.any():
+                    raise ValueError(f"Embedding: ids: got {array[outside][0]}, want 0 to {self.num_embeddings - 1}")
             array = backend_of(self.weight._array).from_numpy(array)
         rows = ops.take(self.weight, array, axis=0)
         if self.padding_idx is None:

@@ -28,14 +28,19 @@ def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArra
     if z.dtype.kind == "c" or not z.ndim or not z.shape[-1]:
         raise ValueError(f"probabilities: logits: got {z.dtype} of shape {z.shape}, want real numbers (..., V)")
     z = np.asarray(to_numpy(z), np.float64)
-    if not np.all(z < np.inf):  # also False for NaN
+    most = np.maximum.reduce(z, axis=-1, keepdims=True)  # NaN where one of them is
+    if not np.isfinite(most).all():
+        if np.all(z < np.inf):  # False for NaN too
+            raise ValueError("probabilities: logits: got a row of -inf, want a probability above 0 in each")
         raise ValueError("probabilities: logits: got NaN or inf, want finite numbers (or -inf for probability 0)")
-    most = z.max(axis=-1, keepdims=True)
-    if np.any(most == -np.inf):
-        raise ValueError("probabilities: logits: got a row of -inf, want a probability above 0 in each")
-    gap = z - most
-    weights = np.exp(gap / temperature) if temperature else (gap == 0).astype(np.float64)
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+    weights = z - most
+    if temperature:
+        weights /= temperature
+        np.exp(weights, out=weights)
+    else:
+        weights = (weights == 0).astype(np.float64)
+    weights /= np.add.reduce(weights, axis=-1, keepdims=True)
+    return weights
 
 
 def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: nn.init.Rng = None) -> int:
@@ -54,9 +59,9 @@ def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: nn.init.Rng = Non
         raise ValueError(f"draw: logits: got shape {p.shape}, want (V,); draw from each row by itself")
     if temperature == 0:
         return int(p.argmax())
-    cumulative = np.cumsum(p)
+    cumulative = p.cumsum()
     # Scaled by the sum, so that rounding cannot select an id beyond the last one with a positive probability.
-    return int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))
+    return int(cumulative.searchsorted(generator.random() * cumulative[-1], side="right"))
 
 
 def sample(
