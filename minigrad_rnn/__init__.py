@@ -19,7 +19,7 @@ from .ctc.decoding import Labelling, best_path, prefix_beam_search
 from .ctc.loss import CTCLoss, ctc_loss
 from .divergence import general_divergence, local_divergence
 from .explorer import explore
-from .flow import GradientFlow, LayerFlow
+from .flow import GradientFlow, LayerFlow, TrainingMonitor
 from .interop.keras_weights import load_keras_weights
 from .interop.onnx import export_onnx
 from .interop.onnx_import import recurrence_from_onnx
@@ -51,7 +51,7 @@ __all__ += ["Labelling", "best_path", "prefix_beam_search"]
 __all__ += ["CTCLoss", "ctc_loss"]
 __all__ += ["general_divergence", "local_divergence"]
 __all__ += ["explore"]
-__all__ += ["GradientFlow", "LayerFlow"]
+__all__ += ["GradientFlow", "LayerFlow", "TrainingMonitor"]
 __all__ += ["export_onnx", "recurrence_from_onnx"]
 __all__ += ["load_keras_weights"]
 __all__ += ["load_torch_state_dict", "recurrence_from_torch_state_dict", "torch_state_dict"]

@@ -28,6 +28,7 @@ NAMESPACES = (
     "minigrad.array_api",
     "minigrad_rnn",
     "minigrad_rnn.ctc",
+    "minigrad_rnn.flow",
     "minigrad_rnn.text",
 )
 """Where users find names. Of a name that stands in several, the first is its own and the others are aliases."""

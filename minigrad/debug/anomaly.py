@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import inspect
 import linecache
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, is_array, to_numpy
-from ..engine.gradient_pool import IndexedSlice, OuterProduct, PerStepSum, RowSum
 from ..engine.metadata import SourceLine, ensure_metadata, get_metadata
 from ..engine.modes import mode
 from ..engine.observer import ObserverContext
-from ..engine.primitive import FUNCTION_OF, REGISTRY
 from ..engine.tape import Node, Rule
-from ..engine.tensor import Tensor
 from ..validation import check_flag
+from .module_stack import inside, module_stack, name_of_layer, name_of_parameter
+from .nonfinite import (
+    all_finite,
+    arrays_in,
+    describe_nonfinite,
+    first_nonfinite,
+    first_step,
+    last_step,
+    leaves_in,
+    nonfinite_kind,
+    sequences_in,
+)
 from .source_line import users_line
 
 
@@ -36,6 +44,7 @@ _errstates: ContextVar[tuple[Any, ...]] = ContextVar("minigrad np.errstate of ea
 _contributions: ContextVar[Contributions | None] = ContextVar(
     "minigrad contributions of this backward pass", default=None
 )
+_told: ContextVar[list[bool]] = ContextVar("minigrad whether the open block has told of a NaN")
 _rule_depth: ContextVar[int] = ContextVar("minigrad number of rules that are running", default=0)
 
 
@@ -46,6 +55,8 @@ class AnomalyError(ArithmeticError):
         kind: "NaN" or "Inf". phase: "forward" or "backward". op: the operation, or the one whose rule it was.
         shapes, dtypes: of its inputs. time_step: the step, where it is known, or None.
         file, line, source: the user's line that called the operation; None, None, "" if it was recorded outside.
+        layer: the path and class of the module in whose forward pass the operation ran, or "".
+        came_in: whether the operation only passed it on: it came in with an input, a state or a parameter.
     """
 
     kind: str
@@ -57,6 +68,8 @@ class AnomalyError(ArithmeticError):
     file: str | None
     line: int | None
     source: str
+    layer: str
+    came_in: bool
 
 
 class AnomalyWarning(RuntimeWarning):
@@ -68,10 +81,12 @@ class detect_anomaly(ObserverContext):
 
     A NaN is reported where the output of an operation, or the result of a rule, holds one and no input does; an Inf
     where one appears and all inputs are finite. An Inf that only passes through, such as a mask's −inf, is not
-    reported; a NaN that results from it, as in Inf − Inf or 0 · Inf, is. If the sum of finite contributions to a
+    reported; a NaN that results from it, as in Inf − Inf or 0 · Inf, is, with the input that held the Inf. A NaN that
+    comes into a module, in an input, a state or a parameter, is reported where the module first computes with it; one
+    that it never computes with, such as a padded step's, is not. If the sum of finite contributions to a
     gradient overflows, the sum is reported and the message lists where they came from. The message names the operation,
-    its inputs' shapes and dtypes, the user's line and the time step. For a fused sequence the time step is the first
-    one, in the order of reading, whose output is not finite.
+    its inputs' shapes and dtypes, the user's line, the layer and the time step. For a fused sequence the time step is
+    the first one, in the order of reading, whose output is not finite.
 
     Every operation of this thread and task is checked, which is slow: one reduction each, and on a device each of them
     synchronises. NumPy's own warnings are silenced inside. The backward pass of a graph that was recorded outside is
@@ -103,6 +118,7 @@ class detect_anomaly(ObserverContext):
         errstate = np.errstate(divide="ignore", over="ignore", invalid="ignore")
         errstate.__enter__()
         _errstates.set((*_errstates.get(), errstate))
+        _told.set([False])
 
     def closed(self) -> None:
         *outer, errstate = _errstates.get()
@@ -112,13 +128,17 @@ class detect_anomaly(ObserverContext):
     def finished(self, token: Any, op: str, arrays: Sequence[Any], options: dict[str, Any], result: Any) -> None:
         outputs = [x._array for x in result] if isinstance(result, tuple) else [result._array]
         node = result[0].node if isinstance(result, tuple) else result.node
+        stack = module_stack.get()
         if node is not None:
-            ensure_metadata(node).line = users_line()
+            metadata = ensure_metadata(node)
+            metadata.line, metadata.layer = users_line(), stack
         if _rule_depth.get():  # an operation inside a rule: the rule's own result is checked
             return
-        if (anomaly := first_nonfinite(outputs, (arrays, options))) is None:
-            return
         backward = _contributions.get()
+        if (anomaly := first_nonfinite(outputs, (arrays, options))) is None:
+            if stack and backward is None and op not in MOVES and nonfinite_kind(outputs) == "NaN":
+                self._report_input(op, arrays, stack)
+            return
         if backward is not None and users_line() == backward.line:
             return  # a create_graph backward pass adds contributions, not the user's hook: the sum is checked
         t, note = mode().time_step, ""
@@ -129,7 +149,27 @@ class detect_anomaly(ObserverContext):
             else:
                 anomaly = describe_nonfinite(output, " of the step's output")
         line = users_line() if node is None else ensure_metadata(node).line
-        self._report("forward", op, f"'{op}'", anomaly, arrays_in(arrays), t, line, note)
+        if (before := _nonfinite_input(arrays, "Inf", stack)) is not None:
+            note += f"\n  not finite before: {before[0]}, which held an Inf {before[1]}"
+        self._report("forward", op, f"'{op}'", anomaly, arrays_in(arrays), t, line, note, layer=stack)
+
+    def _report_input(self, op: str, arrays: Sequence[Any], stack: tuple[Any, ...]) -> None:
+        """Report, once in a block, a NaN that a module computes with and that no operation has made."""
+        found = _nonfinite_input(arrays, "NaN", stack)
+        if found is None or _told.get()[0]:
+            return
+        which, where = found
+        who = f"{which} of '{op}'"
+        self._report(
+            "forward", op, who, ("NaN", where), arrays_in(arrays), mode().time_step, users_line(),
+            "\n  it came in: no operation made it", layer=stack, came_in=True,
+        )  # fmt: skip
+
+    def inside(self, module: Any) -> AbstractContextManager[Any]:
+        return inside(module)
+
+    def inside_layer(self, modules: tuple[Any, ...]) -> AbstractContextManager[Any]:
+        return inside(modules)
 
     def backward_pass(self, roots: Sequence[tuple[Node, Any]], run: Callable[[], dict[int, Any]]) -> dict[int, Any]:
         contributions = Contributions()
@@ -178,7 +218,10 @@ class detect_anomaly(ObserverContext):
                     anomaly = describe_nonfinite(share, " of the step's share of a weight")
             who = f"the rule of '{node.op}'" + ("" if k is None else f" for input {k}")
             inputs = arrays_in((g, saved))
-            self._report("backward", node.op, who, anomaly, inputs, t, _line_of(node), "", "outside detect_anomaly")
+            layer = _layer_of(node)
+            self._report(
+                "backward", node.op, who, anomaly, inputs, t, _line_of(node), "", "outside detect_anomaly", layer
+            )
         return result
 
     def _check_sum(self, contributions: Contributions, node: Node, serial: int, g: Any) -> None:
@@ -199,7 +242,8 @@ class detect_anomaly(ObserverContext):
         unknown = "outside detect_anomaly" if node.parents else "a leaf"
         anomaly = describe_nonfinite(next(a for a in arrays if not all_finite(a)))
         line = _line_of(node) or (lines[0] if lines and not node.parents else None)
-        self._report("backward", node.op, who, anomaly, arrays, node.time_step, line, note, unknown)
+        layer = _layer_of(node)
+        self._report("backward", node.op, who, anomaly, arrays, node.time_step, line, note, unknown, layer)
 
     def _report(
         self,
@@ -212,15 +256,20 @@ class detect_anomaly(ObserverContext):
         line: SourceLine | None,
         note: str = "",
         unknown: str = "not known",
+        layer: tuple[Any, ...] = (),
+        came_in: bool = False,
     ) -> None:
         """Raise the error, or issue the warning; `who` names the operation, rule or sum, `unknown` replaces a line."""
         kind, where = anomaly
+        _told.get([True])[0] = True
+        made, layer_name = "held" if came_in else "made", name_of_layer(layer)
         at = "" if t is None else f" at time step {t}"
         role = "inputs" if phase == "forward" else "gradient and saved" if who.startswith("the rule") else "gradient"
         shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in inputs) or "none"
         place = unknown if line is None else _with_source(line)
         recorded = "line" if phase == "forward" else "recorded at"
-        text = f"{phase}: {who} made the first {kind}{at}, {where}\n  {role}: {shapes}\n  {recorded}: {place}{note}"
+        text = f"{phase}: {who} {made} the first {kind}{at}, {where}\n  {role}: {shapes}\n  {recorded}: {place}{note}"
+        text += f"\n  layer: {layer_name}" if layer_name else ""
         if self.warn:
             here = users_line() or ("<unknown>", 0, None)
             warnings.warn_explicit(AnomalyWarning(text), None, here[0], here[1])
@@ -230,12 +279,52 @@ class detect_anomaly(ObserverContext):
         error.shapes = tuple(tuple(a.shape) for a in inputs)
         error.dtypes = tuple(str(a.dtype) for a in inputs)
         error.file, error.line = (None, None) if line is None else line[:2]
+        error.layer, error.came_in = layer_name, came_in
         error.source = "" if line is None else linecache.getline(*line).strip()
         raise error
 
 
 SHOWN = 8
 """How many contributions a message lists."""
+
+
+MOVES = frozenset(
+    [
+        "astype",
+        "broadcast_to",
+        "concatenate",
+        "expand_dims",
+        "flip",
+        "getitem",
+        "moveaxis",
+        "ravel",
+        "reshape",
+        "squeeze",
+        "stack",
+        "swapaxes",
+        "take",
+        "transpose",
+        "unstack",
+        "where",
+    ]
+)
+"""Operations that compute nothing: a NaN at padding may pass through them."""
+
+
+def _nonfinite_input(arrays: Sequence[Any], kind: str, stack: tuple[Any, ...]) -> tuple[str, str] | None:
+    """Return which of an operation's inputs holds a NaN or Inf, and where; None if none does."""
+    for k, value in enumerate(arrays):
+        for a in leaves_in(value):
+            if nonfinite_kind(a) == kind:
+                name = name_of_parameter(stack, a)
+                which = f"the parameter {name}" if name else f"input {k}"
+                return which, describe_nonfinite(np.asarray(a) if isinstance(a, (float, complex)) else a)[1]
+    return None
+
+
+def _layer_of(node: Node) -> tuple[Any, ...]:
+    metadata = get_metadata(node)
+    return () if metadata is None else metadata.layer
 
 
 def _line_of(node: Node) -> SourceLine | None:
@@ -254,102 +343,3 @@ def _use(node: Node | None) -> str:
     at = "" if node.time_step is None else f" at time step {node.time_step}"
     line = _line_of(node)
     return f"'{node.op}'{at}" + ("" if line is None else f", {_with_source(line)}")
-
-
-# Finding what is not finite
-
-NUMBERS = (float, complex, np.floating, np.complexfloating)
-
-
-def leaves_in(value: Any) -> Iterator[Any]:
-    """Yield the arrays, and the numbers that are not integers, that an operation takes, saves or returns, in order."""
-    if isinstance(value, Tensor):
-        yield value._array
-    elif isinstance(value, (OuterProduct, RowSum)):
-        yield value.dense()
-    elif isinstance(value, IndexedSlice):
-        yield from leaves_in(value.g)
-    elif isinstance(value, PerStepSum):
-        yield from leaves_in(value.total)
-    elif isinstance(value, dict):
-        yield from leaves_in(tuple(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from leaves_in(part)
-    elif is_array(value) or isinstance(value, NUMBERS):
-        yield value
-
-
-def arrays_in(value: Any) -> list[Any]:
-    """Return the arrays among the leaves."""
-    return [leaf for leaf in leaves_in(value) if is_array(leaf)]
-
-
-def all_finite(array: Any) -> bool:
-    """Return whether the array holds neither NaN nor Inf. Synchronises with the device."""
-    return array.dtype.kind not in "fc" or bool(backend_of(array).xp.isfinite(array).all())
-
-
-def first_nonfinite(outputs: Sequence[Any], inputs: Any) -> tuple[str, str] | None:
-    """Return ("NaN" or "Inf", where) if an output holds one that no input explains, else None.
-
-    A NaN is explained by a NaN among the inputs, an Inf by either.
-    """
-    kind = nonfinite_kind(outputs)
-    if not kind or nonfinite_kind(inputs) in ("NaN", kind):
-        return None
-    return describe_nonfinite(next(a for a in outputs if _has(a, "isnan" if kind == "NaN" else "isinf")))
-
-
-def describe_nonfinite(array: Any, of: str = "") -> tuple[str, str]:
-    """Return "NaN" if an array holds one, else "Inf", with the first index and how many there are."""
-    host = to_numpy(array)
-    kind, bad = ("NaN", np.isnan(host)) if np.isnan(host).any() else ("Inf", np.isinf(host))
-    index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-    return kind, f"at index {index}{of}, {int(bad.sum())} of {bad.size} values"
-
-
-def nonfinite_kind(value: Any) -> str:
-    """Return "NaN" if the arrays or numbers of a value hold one, else "Inf" if they hold one, else ""."""
-    arrays = [a if is_array(a) else np.asarray(a) for a in leaves_in(value)]
-    bad = [a for a in arrays if not all_finite(a)]
-    return ("NaN" if any(_has(a, "isnan") for a in bad) else "Inf") if bad else ""
-
-
-def _has(array: Any, predicate: str) -> bool:
-    return array.dtype.kind in "fc" and bool(getattr(backend_of(array).xp, predicate)(array).any())
-
-
-# Finding the time step in a fused sequence
-
-
-def sequences_in(
-    op: str, arrays: Sequence[Any], options: dict[str, Any], outputs: Sequence[Any]
-) -> list[tuple[Any, bool]]:
-    """Return the outputs of every step (T, B, H) of each sequence that `op` ran, and whether it was read backward.
-
-    A `…_sequence` takes xs (T, B, I) first and returns these outputs first. Of `…_sequences` the option `call` knows
-    them by its method `every_output`.
-    """
-    if op.endswith("_sequence"):
-        call = inspect.signature(FUNCTION_OF[REGISTRY[op]]).bind_partial(None, *arrays, **options)
-        return [(outputs[0], bool(call.arguments.get("backward")))]
-    every_output = getattr(options.get("call"), "every_output", None)
-    return every_output(outputs) if every_output is not None else []
-
-
-def first_step(sequences: Sequence[tuple[Any, bool]]) -> tuple[int | None, Any]:
-    """Return the first step, in the order of reading, whose output holds a NaN or Inf, and that; None, None without."""
-    for output, backward in sequences:
-        host = to_numpy(output)
-        steps = np.flatnonzero(~np.isfinite(host.reshape(len(host), -1)).all(axis=1))
-        if len(steps):
-            t = int(steps[-1 if backward else 0])
-            return t, output[t]
-    return None, None
-
-
-def last_step(contributions: Sequence[Any]) -> tuple[int | None, Any]:
-    """Return the first step that BPTT reaches whose share of a weight is not finite, and that share; or None, None."""
-    sums = [c for c in contributions if isinstance(c, PerStepSum)]
-    return next(((t, share) for c in sums for t in c.steps if not all_finite(share := c.at(t))), (None, None))

@@ -1,4 +1,4 @@
-"""Per-node metadata (hooks, source line, module), which few nodes have and which is freed with the node."""
+"""Per-node metadata (hooks, source line, modules), which few nodes have and which is freed with the node."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ SourceLine = tuple[str, int, Any]
 class NodeMetadata:
     """The metadata of an operation's node, in its slot `metadata`, which most nodes never set."""
 
-    __slots__ = ("__weakref__", "hooks", "line", "module")
+    __slots__ = ("__weakref__", "hooks", "layer", "line", "module")
 
     def __init__(self) -> None:
         self.hooks: dict[int, Any] = {}
         """The `Hooks` of the node, or of its `Pick`s, by serial number."""
         self.line: SourceLine | None = None
         """The user's line that recorded the node."""
+        self.layer: tuple[Any, ...] = ()
+        """The modules whose forward passes were running then, the outermost first."""
         self.module: Any = None
         """A label of the module whose forward pass recorded the node."""
 

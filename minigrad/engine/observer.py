@@ -36,6 +36,10 @@ class Observer:
         """Return a context manager for the forward pass of a module."""
         return nullcontext()
 
+    def inside_layer(self, modules: tuple[Any, ...]) -> AbstractContextManager[Any]:
+        """The same for modules that another one runs without calling them, such as cells over a whole sequence."""
+        return nullcontext()
+
 
 class ObserverChain(Observer):
     """Two observers, one inside the other."""
@@ -60,6 +64,12 @@ class ObserverChain(Observer):
         stack = ExitStack()
         stack.enter_context(self.outer.inside(module))
         stack.enter_context(self.inner.inside(module))
+        return stack
+
+    def inside_layer(self, modules: tuple[Any, ...]) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        stack.enter_context(self.outer.inside_layer(modules))
+        stack.enter_context(self.inner.inside_layer(modules))
         return stack
 
 

@@ -86,6 +86,10 @@ class Lengths:
         """(B, F): the values of (T, B, F) at each sequence's last step. A copy."""
         return a[self._last_index]
 
+    def set_last(self, a: Array, values: Array) -> None:
+        """a[last step of b, b] = values[b], in place."""
+        a[self._last_index] = values
+
     def add_at_last(self, a: Array, g: Array) -> None:
         """a[last step of b, b] += g[b], in place: the transpose of `last_valid`."""
         a[self._last_index] += g

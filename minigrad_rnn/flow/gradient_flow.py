@@ -17,6 +17,7 @@ from ..classics.base import Classic
 from ..classics.tdnn import TDNN
 from ..networks.recurrence import Recurrence
 from .bars import bars
+from .notebook import as_html
 
 Array = np.ndarray[Any, Any]
 
@@ -140,6 +141,9 @@ class LayerFlow:
             return f"{head}: no backward pass yet"
         return "\n".join([head, *bars({f"‖∂L/∂{name}(t)‖": self.norms(name) for name in self.names})])
 
+    def _repr_html_(self) -> str:
+        return as_html(repr(self))
+
 
 def _host(a: Any) -> Array:
     """A copy on the host: what the backward pass adds to goes on changing."""
@@ -220,7 +224,14 @@ class GradientFlow:
         return found
 
     def __getitem__(self, layer: str) -> LayerFlow:
+        """The only call of a layer; of several the only one that a backward pass came through.
+
+        Under `minigrad.checkpoint` a layer runs twice, the second time in the backward pass, whose gradients these are.
+        """
         found = self.calls_of(layer)
+        passed = [call for call in found if call.call.total.of]
+        if len(found) > 1 and len(passed) == 1:
+            return passed[0]
         if len(found) > 1:
             raise KeyError(
                 f"GradientFlow: {layer!r} was called {len(found)} times inside the block; want "
@@ -236,3 +247,6 @@ class GradientFlow:
 
     def __repr__(self) -> str:
         return "\n".join([f"GradientFlow of {type(self.model).__name__}", *(repr(call) for call in self.calls)])
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self))

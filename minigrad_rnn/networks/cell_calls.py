@@ -30,6 +30,17 @@ def run_layer(
     Raises:
         TypeError: somebody listens, and a cell's own fused sequence does not hand out what they want.
     """
+    observer = mode().observer
+    if observer is not None:
+        with observer.inside_layer(tuple(getattr(recurrence, name) for name in names)):
+            return _run_layer(recurrence, names, inputs, spans, masks, every_state, backend)
+    return _run_layer(recurrence, names, inputs, spans, masks, every_state, backend)
+
+
+def _run_layer(
+    recurrence: Recurrence, names: list[str], inputs: list[tuple[Any, tuple[Any, ...]]], spans: Lengths | None,
+    masks: Masks, every_state: bool, backend: Backend,
+) -> list[tuple[Tensor, ...]]:  # fmt: skip
     listeners = listening_to(recurrence)
     if not listeners or not (mode().recording or any(listener.wants_states for listener in listeners)):
         return recurrence._run(names, inputs, spans, masks, every_state, backend)

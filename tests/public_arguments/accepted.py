@@ -11,6 +11,7 @@ NOT_WALKED = {
     **dict.fromkeys(
         ("Document", "Hypothesis", "Labelling", "Verification", "Window", "TruncationBias", "LayerFlow"), RECORD
     ),
+    **dict.fromkeys(("GateFlow", "JacobianNorms", "ProbedNorms", "Saliency", "StepJacobians"), RECORD),
     "StepModel": "a protocol",
     "as_generator": "takes its caller's name",
     "check_shape": "takes its caller's name",
@@ -22,6 +23,9 @@ TREE = "a tree, of which anything may be a leaf"
 BEFORE = ("object", "type")
 
 ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(("probe_jacobian_norms: t", "saliency: t", "spectral_norm: t"), (("-1",), "the last step")),
+    "spectral_norm: s": (("-1",), "the last step, which is refused where t is the same"),
+    "saliency: model": (("type",), "a class can be called; what comes of it is another matter"),
     "Tensor: data": (
         ("as complex", "as object", "as text", "two more axes", "masked"),
         "operations make tensors with it: it takes what it is given; mg.tensor checks",

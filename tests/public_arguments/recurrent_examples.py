@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import nn
-from minigrad_rnn import text
+from minigrad_rnn import flow, text
 from minigrad_rnn.seq2seq import sampling
 
 from .example import (
@@ -54,7 +54,7 @@ NETWORK: Arguments = {
 OWN_OPTIONS: dict[str, Arguments] = {
     "RNN": {"nonlinearity": "tanh", "clip": None, "two_biases": False},
     "IndRNN": {"nonlinearity": "relu"},
-    "GRU": {"reset_after": True, "gate_activation": "sigmoid", "activation": "tanh", "clip": None},
+    "GRU": {"reset_after": True, "gate_activation": "sigmoid", "activation": "tanh", "clip": None, "two_biases": True},
     "LSTM": {
         "proj_size": 0,
         "peephole": False,
@@ -109,6 +109,20 @@ def translator() -> mr.EncoderDecoder:
 
 def character_model() -> text.CharacterModel:
     return text.CharacterModel(K, "gru", I, H, rng=0)
+
+
+def layer_flow() -> mr.LayerFlow:
+    model = rnn()
+    with mr.GradientFlow(model) as collected:
+        model(XS)[0].sum().backward()
+    return collected["forward0"]
+
+
+def monitor() -> mr.TrainingMonitor:
+    model = rnn()
+    with mr.TrainingMonitor(model) as watching:
+        model(XS)[0].sum().backward()
+    return watching
 
 
 SEARCH: Arguments = {"batch": B, "begin": 0, "end": 1, "max_length": 2}
@@ -293,6 +307,32 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     ),
     # flow
     "GradientFlow": function(mr.GradientFlow, model=New(rnn), values=True),
+    "TrainingMonitor": function(
+        mr.TrainingMonitor, model=New(rnn), every=10, vanishing=1e-3, exploding=1e3, contributions=True
+    ),
+    "gate_flow": lambda: (flow.gate_flow, {"layer": layer_flow()}),
+    "state_gains": lambda: (flow.state_gains, {"layer": layer_flow()}),
+    "step_jacobians": lambda: (flow.step_jacobians, {"layer": layer_flow()}),
+    "jacobian_norms": lambda: (
+        flow.jacobian_norms, {"layer": layer_flow(), "of": "h", "wrt": "h", "norm": "spectral", "sequence": 0}
+    ),
+    "probe_jacobian_norms": function(
+        flow.probe_jacobian_norms, model=New(rnn), xs=XS, t=-1, layer=None, of="h", wrt="h", probes=2, seed=0,
+        state=None,
+    ),
+    "spectral_norm": function(
+        flow.spectral_norm, model=New(rnn), xs=XS, s=0, t=-1, layer=None, of="h", wrt="h", iterations=2, tolerance=1e-3,
+        seed=0, state=None,
+    ),
+    "saliency": function(flow.saliency, model=New(rnn), xs=XS, t=-1, batch_first=False),
+    "plot_gradient_norms": lambda: (flow.plot_gradient_norms, {"flow": layer_flow(), "name": None}),
+    "plot_jacobian_norms": lambda: (flow.plot_jacobian_norms, {"norms": flow.jacobian_norms(layer_flow())}),
+    "plot_singular_values": lambda: (
+        flow.plot_singular_values, {"steps": flow.step_jacobians(layer_flow()), "of": None, "wrt": None}
+    ),
+    "plot_gate_flow": lambda: (flow.plot_gate_flow, {"gates": flow.gate_flow(layer_flow())}),
+    "plot_saliency": lambda: (flow.plot_saliency, {"result": flow.saliency(rnn(), XS), "features": ["a", "b"]}),
+    "plot_training": lambda: (flow.plot_training, {"monitor": monitor()}),
     # text
     "Vocabulary": function(text.Vocabulary, characters="abc", unknown=None),
     "Vocabulary.from_text": function(text.Vocabulary.from_text, text="abcabc", max_size=None, unknown="?"),

@@ -251,6 +251,15 @@ def test_windows_are_calls() -> None:
         _ = flow["forward0"]
 
 
+def test_a_checkpoint_runs_a_layer_twice() -> None:
+    model = LSTM(I, H, dtype="float64", rng=0)
+    want = gradients(model)["forward0 gradient c"]
+    with GradientFlow(model) as flow:
+        loss_of(*mg.checkpoint(model)(XS)).backward()
+    assert len(flow.calls) == 2
+    np.testing.assert_allclose(flow["forward0"].dc, want, rtol=1e-12)
+
+
 def test_blocks_are_nested_and_end() -> None:
     model = RNN(I, H, dtype="float64", rng=0)
     with GradientFlow(model) as outer, GradientFlow(model, values=False) as inner:

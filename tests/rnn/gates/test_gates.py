@@ -106,7 +106,7 @@ FAULTS = {
     "rnn_relu": ("relu_gradient(h, dh)", "relu_gradient(h + 1, dh)"),
     "rnn_tanh": ("dh * tanh_slope(kept)", "dh"),
     "lstm": (": d * f;", ": d;"),
-    "lstm_peephole": ("if (p) d = d + p[2] * dz[3];", ""),
+    "lstm_peephole": ("return p ? d + p[2] * dz[3] : d;", "return d;"),
     "gru": ("*dy_n = da[2] * r;", "*dy_n = da[2] + r;"),
     "gru_reset_first": ("return dq * sigmoid_value(kept_r);", "return dq;"),
 }
