@@ -12,7 +12,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.backend import to_numpy
-from minigrad.debug.ledger import Ledger, Named, new_accounts
+from minigrad.debug.ledger import Ledger, new_accounts
 from minigrad.engine.account import Account
 from minigrad.validation import check_flag, check_integer, check_number
 
@@ -33,9 +33,9 @@ class LastPass(Ledger):
 
 
 class _record_last_pass(mg.record_ledger):
-    def __init__(self, inputs: dict[str, mg.Parameter]) -> None:
-        super().__init__(inputs, "norms")
-        self._book = LastPass(Named("TrainingMonitor", inputs), "norms")
+    def opening(self) -> Ledger:
+        self._book = LastPass(self._named, "norms")
+        return self._book
 
 
 class TrainingMonitor:
@@ -115,7 +115,7 @@ class TrainingMonitor:
             self._stack.enter_context(self._flow)
             inputs = self._recurrent_parameters() if self.contributions else {}
             if inputs:
-                self._book = self._stack.enter_context(_record_last_pass(inputs))
+                self._book = self._stack.enter_context(_record_last_pass(inputs, "norms"))
         return self
 
     def __exit__(
