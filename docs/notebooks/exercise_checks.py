@@ -1,4 +1,4 @@
-"""exercise_checks says in words whether an answer is right, and sets the look of the figures.
+"""exercise_checks says in words whether an answer is right, and sets figures' looks.
 
 The notebooks import it from their own folder.
 """
@@ -16,9 +16,9 @@ def check(number: str, complaint: Callable[[], str | None]) -> None:
 
     Args:
         number: of the exercise, such as "1.2".
-        complaint: returns what is wrong with the answer, in words, or None if nothing is. A gap
-            that is still there raises NotImplementedError; any other error of the answer is
-            reported, not raised.
+        complaint: returns what is wrong with the answer, in words, or None if nothing
+            is. A gap that is still there raises NotImplementedError; any other error of
+            the answer is reported, not raised.
     """
     try:
         wrong = complaint()
@@ -28,17 +28,23 @@ def check(number: str, complaint: Callable[[], str | None]) -> None:
     except Exception as error:
         wrong = f"it stops with {type(error).__name__}: {error}"
     print(
-        f"Exercise {number}: " + ("right." if wrong is None else f"not yet: {wrong.rstrip('.')}.")
+        f"Exercise {number}: "
+        + ("right." if wrong is None else f"not yet: {wrong.rstrip('.')}.")
     )
 
 
 def difference(
-    name: str, answer: Any, want: Any, mistakes: Mapping[str, Any] | None = None, rtol: float = 1e-6
+    name: str,
+    answer: Any,
+    want: Any,
+    mistakes: Mapping[str, Any] | None = None,
+    rtol: float = 1e-6,
 ) -> str | None:
-    """Return what is wrong with a number or an array, in words; None if it is close to `want`.
+    """Return what is wrong with an answer, in words; None if it is close to `want`.
 
     Args:
         name: what the answer is, for the words.
+        answer, want: a number, an array or a tensor.
         mistakes: wrong answers that are likely, by what to say of each.
 
     Raises:
@@ -48,7 +54,9 @@ def difference(
         raise NotImplementedError
     if answer is None:
         return f"{name} is None: does your function return its result?"
-    got, target = (np.asarray(a.numpy() if hasattr(a, "numpy") else a) for a in (answer, want))
+    got, target = (
+        np.asarray(a.numpy() if hasattr(a, "numpy") else a) for a in (answer, want)
+    )
     if got.shape != target.shape:
         return f"{name} has shape {got.shape}, want {target.shape}"
 
@@ -68,7 +76,7 @@ def difference(
 
 
 def set_figure_style() -> None:
-    """Make figures readable without colour: every line has its own dashes, images are grey."""
+    """Make figures readable without colour: lines have dashes, images are grey."""
     import matplotlib.pyplot as plt
 
     looks = {
@@ -76,8 +84,9 @@ def set_figure_style() -> None:
         "linestyle": ["-", "--", "-.", ":"],
     }
     plt.rcParams.update({
-        "axes.prop_cycle": plt.cycler(**looks), "lines.linewidth": 2.0, "image.cmap": "Greys",
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-        "figure.constrained_layout.use": True, "figure.figsize": (8.0, 3.4), "font.size": 11,
-        "legend.frameon": False,
+        "axes.prop_cycle": plt.cycler(**looks), "lines.linewidth": 2.0,
+        "axes.spines.top": False, "axes.spines.right": False,
+        "axes.grid": True, "grid.alpha": 0.25, "image.cmap": "Greys",
+        "figure.constrained_layout.use": True, "figure.figsize": (8.0, 3.4),
+        "font.size": 11, "legend.frameon": False,
     })  # fmt: skip

@@ -75,7 +75,7 @@ def test_it_is_stored_without_outputs(path: Path) -> None:
             assert (cell["outputs"], cell["execution_count"]) == ([], None), cell["id"]
             want |= {"outputs", "execution_count"}
         assert set(cell) == want
-        assert set(cell["metadata"]) <= {"tags", "jupyter"}
+        assert set(cell["metadata"]) <= {"tags", "jupyter", "mystnb"}
     assert not re.search(r"/(?:home|tmp|Users|work|root)/|[A-Z]:\\\\", text)
     assert text == json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
 

@@ -21,7 +21,7 @@ def safe_lag(k1, k2):
     return k2 - k1
 """,
         (
-            ("k2 - k1", "k2", "a loss at a window's first step goes back only 4 of its 6 steps"),
+            ("k2 - k1", "k2", "a window's first loss goes back only 4 of its 6 steps"),
             ("k2 - k1", "k2 - 1", "the lag of the last loss of a window"),
             ("k2 - k1", "k1", "the lag for k1 = 2, k2 = 6 is off by up to 2"),
         ),

@@ -23,7 +23,7 @@ def steps_until(rate, limit):
     return k
 """,
         (
-            ("return k", "return k - 1", "after 9 steps 0.002 is left, not yet less than 0.001"),
+            ("return k", "return k - 1", "after 9 steps 0.002 is left, not less than 0.001"),
             ("return k", "return k + 1", "limit = 0.001 is off by up to 1"),
             ("return k", "return np.log(limit) / np.log(rate)", "is off by up to 0.034"),
         ),

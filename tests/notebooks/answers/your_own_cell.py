@@ -9,7 +9,7 @@ def leak_of(half_life):
     return 1 - 0.5 ** (1 / half_life)
 """,
         (
-            ("1 - 0.5 ** (1 / half_life)", "1 / half_life", "with a half-life of 1 the unit would keep 0.000, not 0.5"),
+            ("1 - 0.5 ** (1 / half_life)", "1 / half_life", "with a half-life of 1 the unit would keep 0.000"),
             ("1 - 0.5 ** (1 / half_life)", "0.5 ** (1 / half_life)", "with a half-life of 5 the unit would keep 0.000"),
             ("1 - 0.5 ** (1 / half_life)", "0.5 / half_life", "with a half-life of 5 the unit would keep 0.590"),
         ),
@@ -28,7 +28,7 @@ class GatedCell(Cell):
             ("u, g = mg", "g, u = mg.tanh(z[:, : self.hidden_size]), mg.sigmoid(z[:, self.hidden_size :])  # ",
              "the two blocks are exchanged"),
             ("(1 - u) * state[0] + u * g", "u * state[0] + (1 - u) * g", "h(T−1) is off by up to"),
-            ("* state[0]", "* state[0].detach()", "the values are right, but the gradient is not"),
+            ("* state[0]", "* state[0].detach()", "the values are right, the gradient is not"),
             ("mg.sigmoid(z[:, : self.hidden_size])", "z", "it stops with ValueError"),
         ),
     ),
@@ -48,7 +48,7 @@ class AddingCell(Cell):
             ("state[1] +", "state[0] +", "c(1) is off by up to"),
             ("* mg.tanh(c)", "* c", "h(0) is off by up to"),
             (" * mg.tanh(c), c", " * mg.tanh(c)", "it stops with"),
-            ("state[1] +", "state[1].detach() +", "the values are right, but the gradient is not"),
+            ("state[1] +", "state[1].detach() +", "the values are right, the gradient is not"),
         ),
     ),
     "exercise-3-4": Answer(
