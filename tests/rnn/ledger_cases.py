@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 import minigrad_rnn as mr
 
-T, B, I, H = 5, 3, 2, 4
+T, B, I, H = 4, 3, 2, 4
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "stacked": {"num_layers": 2},
