@@ -64,6 +64,17 @@ def norm_of_product(left: Array, right: Array) -> float:
     """The norm of `left.T @ right`, of shapes (n, p) and (n, q)."""
     if left.dtype.kind == "c" or right.dtype.kind == "c":
         return norm(left.T @ right)
+    if type(left) is np.ndarray and left.dtype.char in "fd" and right.dtype == left.dtype:
+        n, p = left.shape
+        if n * (p + right.shape[1]) > 2 * p * right.shape[1]:
+            return norm(left.T @ right)
+        of_left, of_right = left.dot(left.T), right.dot(right.T)
+        low, high = SAFE[left.dtype]
+        if low * low < of_left.trace() < high * high and low * low < of_right.trace() < high * high:
+            terms = np.multiply(of_left, of_right, dtype=np.float64)
+            square = float(terms.sum())
+            if square >= CANCELS * float(np.abs(terms, out=terms).sum()):
+                return math.sqrt(square)
     return float(norms_of_products(StepRows(lambda: left[None]), StepRows(lambda: right[None]))[0])
 
 

@@ -44,6 +44,8 @@ def test_norms_of_products(T: int, n: int, p: int, q: int, exponent: int) -> Non
     scales = np.where(np.arange(T) == T // 2, 10.0**exponent, 1.0)
     wanted = np.linalg.norm(np.matmul((left / scales[:, None, None]).transpose(0, 2, 1), right), axis=(1, 2))
     np.testing.assert_allclose(norms_of_products(a, b) / scales, wanted, rtol=1e-12)
+    for t in range(T):
+        np.testing.assert_allclose(norm_of_product(left[t], right[t]) / scales[t], wanted[t], rtol=1e-12)
     sums = np.linalg.norm((left / scales[:, None, None]).sum(axis=1), axis=1)
     np.testing.assert_allclose(norms_of_products(a, StepRows(None)) / scales, sums, rtol=1e-12)
 
@@ -65,6 +67,7 @@ def test_a_sum_that_cancels_keeps_its_digits() -> None:
     product = left[0].T.astype(float) @ right[0].astype(float)
     got = norms_of_products(StepRows(lambda: left), StepRows(lambda: right))[0]
     np.testing.assert_allclose(got, np.linalg.norm(product), rtol=1e-6)
+    np.testing.assert_allclose(norm_of_product(left[0], right[0]), np.linalg.norm(product), rtol=1e-6)
     gram = (left[0] @ left[0].T * (right[0] @ right[0].T)).sum()
     assert abs(np.sqrt(max(gram, 0.0)) / np.linalg.norm(product) - 1) > 1e-3  # what it would be otherwise
 
