@@ -68,9 +68,11 @@ def norm_of_product(left: Array, right: Array) -> float:
         n, p = left.shape
         if n * (p + right.shape[1]) > 2 * p * right.shape[1]:
             return norm(left.T @ right)
-        of_left, of_right = left.dot(left.T), right.dot(right.T)
         low, high = SAFE[left.dtype]
-        if low * low < of_left.trace() < high * high and low * low < of_right.trace() < high * high:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            of_left, of_right = left.dot(left.T), right.dot(right.T)
+            safe = all(low * low < gram.trace() < high * high for gram in (of_left, of_right))
+        if safe:
             terms = np.multiply(of_left, of_right, dtype=np.float64)
             square = float(terms.sum())
             if square >= CANCELS * float(np.abs(terms, out=terms).sum()):
@@ -116,7 +118,8 @@ class StepRows:
         """rows(t) rows(t)ᵀ (T, n, n) over scale(t)², and the scales (T,), both on the host."""
         square = to_numpy(self.grams())
         low, high = SAFE[square.dtype]
-        scale, trace = np.ones(len(square)), square.trace(axis1=1, axis2=2, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale, trace = np.ones(len(square)), square.trace(axis1=1, axis2=2, dtype=np.float64)
         for t in np.flatnonzero(~((low * low < trace) & (trace < high * high))):
             rows = self.step(t)
             largest = _number(abs(rows).max()) if rows.size else 0.0
