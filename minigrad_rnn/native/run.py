@@ -22,6 +22,8 @@ TEAM_BYTES, CACHE_LINE = 256, 64
 LARGE = 1 << 20
 """Bytes of packed weights that are kept in any case."""
 STATES = ("dh0", "dc0")
+Scratch = dict[tuple[tuple[int, ...], str], list[Array]]
+"""Arrays that nobody needs any more, by shape and dtype. New memory of this size costs as much as a copy into it."""
 
 
 class OutputGradients(NamedTuple):
@@ -135,15 +137,18 @@ class Run:
         self.Z = np.empty((call.panels, call.rows, call.M, self.weights.lanes), self.hs.dtype)
         call.Z = address(self.Z)
 
-    def spare_Z(self) -> Array:
+    def spare_Z(self, scratch: Scratch) -> Array:
         """Let BPTT write into a copy; return what the forward pass filled, for `put_back_Z`."""
         Z = self.Z
-        self.Z = Z.copy()
+        free = scratch.setdefault((Z.shape, Z.dtype.str), [])
+        self.Z = free.pop() if free else np.empty_like(Z)
+        self.Z[...] = Z
         self.call.Z = address(self.Z)
         return Z
 
-    def put_back_Z(self, Z: Array) -> None:
-        """Be ready for another backward pass with what `spare_Z` returned."""
+    def put_back_Z(self, Z: Array, scratch: Scratch) -> None:
+        """Be ready for another backward pass with what `spare_Z` returned; the copy's memory may be used again."""
+        scratch[Z.shape, Z.dtype.str].append(self.Z)
         self.Z, self.holds_gradients = Z, False
         self.call.Z = address(Z)
 

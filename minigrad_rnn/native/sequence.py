@@ -25,7 +25,7 @@ from ..cells.step_gradients import StepGradients
 from .library import is_likely, library
 from .packed_weights import PackedWeights, packed_weights
 from .prepared_call import PreparedCall
-from .run import OutputGradients, Run
+from .run import OutputGradients, Run, Scratch
 from .step_shares import StepShares
 from .threads import get_num_threads, run_parts
 
@@ -39,8 +39,9 @@ second where the weights of all units are more than CACHE bytes."""
 CACHE = 1 << 19
 STEP = 1e5
 """Multiplications a thread of a step from which on that is worth the threads' meeting after each: a few µs."""
-walked_again: ContextVar[bool] = ContextVar("minigrad_rnn sequences walked again", default=False)
-"""Whether more backward passes will follow through the same sequences: BPTT then leaves what the forward pass kept."""
+walked_again: ContextVar[Scratch | None] = ContextVar("minigrad_rnn sequences walked again", default=None)
+"""Not None while a backward pass runs that is not the last one through its sequences: BPTT then works on a copy of what
+the forward pass kept, in this memory. Nobody may ask for the shares of single steps after such a pass."""
 
 
 class NativeCall(Directions):
@@ -152,7 +153,8 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
         run_all(spent, "forward")
         for run in spent:
             run.release_if_heavy()
-    spared = [run.spare_Z() for run in runs] if walked_again.get() else []
+    scratch = walked_again.get()
+    spared = [] if scratch is None else [run.spare_Z(scratch) for run in runs]
     for run, g, needed in zip(runs, call.split(gs), call.split(needs)):
         gradients = OutputGradients(g[0], g[1], g[2] if states > 1 else None, g[3] if call.every_state else None)
         filled.append(run.before_bptt(gradients, needed))
@@ -174,8 +176,9 @@ def _bptt(runs: list[Run], call: NativeCall, gs: Sequence[Any], needs: Sequence[
         shares = StepShares(run)
         result += gradients_of
         result += [None if g is None else shares.of(name, g) for name, g in zip(run.weights.names, weights)]
-    for run, Z in zip(runs, spared):
-        run.put_back_Z(Z)
+    if scratch is not None:
+        for run, Z in zip(runs, spared):
+            run.put_back_Z(Z, scratch)
     return tuple(result)
 
 

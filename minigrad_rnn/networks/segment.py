@@ -80,13 +80,15 @@ class Segment:
 _walking = threading.RLock()
 
 
-def walk_through(segments: Sequence[Segment], gs: Sequence[Array], wanted: set[int], again: bool) -> dict[int, Array]:
+def walk_through(
+    segments: Sequence[Segment], gs: Sequence[Array], wanted: set[int], scratch: Any = None
+) -> dict[int, Array]:
     """Go back through successive segments in one backward pass, which they survive.
 
     Args:
         gs: the gradients of the last one's output and of the state after it.
         wanted: the serial numbers of the nodes whose gradients are returned.
-        again: whether another walk is sure to come, for which it pays to save work.
+        scratch: memory by which compiled sequences save work, if another walk is sure to come; else None.
     """
     ties: list[tuple[Variable, Node]] = []
     for earlier, segment in pairwise(segments):
@@ -95,7 +97,7 @@ def walk_through(segments: Sequence[Segment], gs: Sequence[Array], wanted: set[i
                 ties.append((part.node, after.node))
     last = segments[-1]
     with _walking:  # segments are shared by windows, which may be walked in several threads
-        token, before = walked_again.set(again), [(entry.parents, entry.rules) for entry, _ in ties]
+        token, before = walked_again.set(scratch), [(entry.parents, entry.rules) for entry, _ in ties]
         try:
             for entry, node in ties:
                 entry.tie(node)

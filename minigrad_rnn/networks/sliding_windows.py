@@ -77,6 +77,7 @@ class SlidingWindows:
     def __init__(self, series: Series, k1: int, k2: int) -> None:
         self.series, self.k1, self.k2 = series, k1, k2
         self.pieces: list[Piece] = []
+        self.scratch: dict[Any, Any] = {}
         self.work = sum(p.size for p in series.rnn.parameters()) * k1 * series.B
 
     def pay(self) -> bool:
@@ -113,7 +114,9 @@ class SlidingWindows:
         output, after = segments[-1].output, segments[-1].after
         if not any(node is not None for node in parents):
             return output, after
-        rule = partial(_rule, pieces, segments, inputs, outer, pieces[-1].stop < self.series.T)
+        rule = partial(
+            _rule, pieces, segments, inputs, outer, self.scratch if pieces[-1].stop < self.series.T else None
+        )
         values = tuple(y._array for y in (output, *parts_of(after)))
         results = record(
             "window",
@@ -131,14 +134,14 @@ class SlidingWindows:
 
 def _rule(
     pieces: Sequence[Piece], segments: Sequence[Segment], inputs: Sequence[Any], outer: Sequence[Node],
-    again: bool, xp: Any, gs: Any, needs: Sequence[bool],
+    scratch: Any, xp: Any, gs: Any, needs: Sequence[bool],
 ) -> list[Any]:  # fmt: skip
     """A window's rule.
 
     Args:
         inputs: the parts of xs, one for each piece, and the state before the first.
         outer: the nodes that the segments refer to.
-        again: whether there are windows to come, which will walk through segments of this one.
+        scratch: if there are windows to come, which will walk through segments of this one: see `walk_through`.
     """
     count = len(segments)
     if isinstance(gs[0], Tensor):
@@ -164,7 +167,7 @@ def _rule(
     def by_time_step() -> dict[int, dict[int | None, Array]]:
         return _by_time_step(segments, gs, wanted)
 
-    found = walk_through(segments, gs, wanted.union(serial for serial in targets if serial is not None), again)
+    found = walk_through(segments, gs, wanted.union(serial for serial in targets if serial is not None), scratch)
     contributions: list[Any] = [None if serial is None else found.get(serial) for serial in targets]
     for node in outer:
         total = found.get(node.serial)

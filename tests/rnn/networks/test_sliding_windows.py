@@ -249,7 +249,7 @@ def test_a_walk_that_goes_on_beyond_its_window_would_be_caught(
 ) -> None:
     """Planted: segments that are never cut off from the ones before."""
 
-    def uncut(segments: Any, gs: Any, wanted: Any, again: bool) -> Any:
+    def uncut(segments: Any, gs: Any, wanted: Any, scratch: Any) -> Any:
         for earlier, later in pairwise(everything):
             for part, after in zip(later.state, segment.parts_of(earlier.after)):
                 part.node.tie(after.node)
