@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -77,17 +76,15 @@ class Segment:
         return _walk(zip((self.output, *parts_of(self.after)), (g, *after)), wanted, ledger, retain)
 
 
-_walking = threading.RLock()
-
-
 def walk_through(
-    segments: Sequence[Segment], gs: Sequence[Array], wanted: set[int], scratch: Any = None
+    segments: Sequence[Segment], gs: Sequence[Array], wanted: set[int], lock: Any, scratch: Any = None
 ) -> dict[int, Array]:
     """Go back through successive segments in one backward pass, which they survive.
 
     Args:
         gs: the gradients of the last one's output and of the state after it.
         wanted: the serial numbers of the nodes whose gradients are returned.
+        lock: a reentrant one of all walks through these segments, which windows share, maybe in several threads.
         scratch: memory by which compiled sequences save work, if another walk is sure to come; else None.
     """
     ties: list[tuple[Variable, Node]] = []
@@ -96,7 +93,7 @@ def walk_through(
             if isinstance(part.node, Variable) and after.node is not None:
                 ties.append((part.node, after.node))
     last = segments[-1]
-    with _walking:  # segments are shared by windows, which may be walked in several threads
+    with lock:
         token, before = walked_again.set(scratch), [(entry.parents, entry.rules) for entry, _ in ties]
         try:
             for entry, node in ties:

@@ -7,6 +7,7 @@ is still to come or may still be walked.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
@@ -77,7 +78,7 @@ class SlidingWindows:
     def __init__(self, series: Series, k1: int, k2: int) -> None:
         self.series, self.k1, self.k2 = series, k1, k2
         self.pieces: list[Piece] = []
-        self.scratch: dict[Any, Any] = {}
+        self.lock, self.scratch = threading.RLock(), dict[Any, Any]()
         self.work = sum(p.size for p in series.rnn.parameters()) * k1 * series.B
 
     def pay(self) -> bool:
@@ -114,34 +115,24 @@ class SlidingWindows:
         output, after = segments[-1].output, segments[-1].after
         if not any(node is not None for node in parents):
             return output, after
-        rule = partial(
-            _rule, pieces, segments, inputs, outer, self.scratch if pieces[-1].stop < self.series.T else None
-        )
+        scratch = self.scratch if pieces[-1].stop < self.series.T else None
+        rule = partial(_rule, pieces, segments, inputs, outer, self.lock, scratch)
         values = tuple(y._array for y in (output, *parts_of(after)))
-        results = record(
-            "window",
-            Node(),
-            backend_of(output._array).xp,
-            values,
-            (),
-            JointRule(rule),
-            (),
-            parents,
-            modes.mode().time_step,
-        )
+        xp, time_step = backend_of(output._array).xp, modes.mode().time_step
+        results = record("window", Node(), xp, values, (), JointRule(rule), (), parents, time_step)
         return results[0], packed(results[1:])
 
 
 def _rule(
     pieces: Sequence[Piece], segments: Sequence[Segment], inputs: Sequence[Any], outer: Sequence[Node],
-    scratch: Any, xp: Any, gs: Any, needs: Sequence[bool],
+    lock: Any, scratch: Any, xp: Any, gs: Any, needs: Sequence[bool],
 ) -> list[Any]:  # fmt: skip
     """A window's rule.
 
     Args:
         inputs: the parts of xs, one for each piece, and the state before the first.
         outer: the nodes that the segments refer to.
-        scratch: if there are windows to come, which will walk through segments of this one: see `walk_through`.
+        lock, scratch: see `walk_through`; scratch is None if there are no windows to come.
     """
     count = len(segments)
     if isinstance(gs[0], Tensor):
@@ -167,7 +158,7 @@ def _rule(
     def by_time_step() -> dict[int, dict[int | None, Array]]:
         return _by_time_step(segments, gs, wanted)
 
-    found = walk_through(segments, gs, wanted.union(serial for serial in targets if serial is not None), scratch)
+    found = walk_through(segments, gs, wanted.union(serial for serial in targets if serial is not None), lock, scratch)
     contributions: list[Any] = [None if serial is None else found.get(serial) for serial in targets]
     for node in outer:
         total = found.get(node.serial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -249,7 +250,7 @@ def test_a_walk_that_goes_on_beyond_its_window_would_be_caught(
 ) -> None:
     """Planted: segments that are never cut off from the ones before."""
 
-    def uncut(segments: Any, gs: Any, wanted: Any, scratch: Any) -> Any:
+    def uncut(segments: Any, gs: Any, wanted: Any, lock: Any, scratch: Any) -> Any:
         for earlier, later in pairwise(everything):
             for part, after in zip(later.state, segment.parts_of(earlier.after)):
                 part.node.tie(after.node)
@@ -287,6 +288,19 @@ def test_on_every_backend_without_waiting(xp: Any) -> None:
     for window in Truncation(2, 4).windows(twin, drawn(7, 2, 3), lengths=[3, 7]):
         window.output.sum().backward()
     assert_same(gradients(model), gradients(twin))
+
+
+def test_windows_that_share_segments_may_be_walked_in_several_threads() -> None:
+    model, xs = LSTM(3, 4, dtype="float64", rng=0), drawn(24, 2, 3)
+
+    def walked(threads: int) -> dict[str, Any]:
+        model.zero_grad()
+        losses = [(window.output**2).sum() for window in Truncation(2, 8).windows(model, xs)]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(mg.Tensor.backward, losses))
+        return gradients(model)
+
+    assert_same(walked(4), walked(1))
 
 
 def test_a_recorded_pass_after_a_write_is_refused() -> None:
