@@ -142,9 +142,10 @@ class TrainingMonitor:
         squares = sum(n * n for n in parameters.values() if n is not None)
         layers = {}
         for layer in flow.layers:
-            called = [call for call in flow.calls_of(layer) if call.call.total.of]
-            if called:  # of several windows the last one
-                layers[layer] = self._layer(called[-1], findings)
+            calls = flow.calls_of(layer)
+            called = [call for call in calls if call.call.total.of]
+            if called:  # of several windows the last one; of a checkpoint's segments, which run again from the end, too
+                layers[layer] = self._layer(called[-1 if len(called) == len(calls) else 0], findings)
         record = {
             "step": self.step, "gradient_norm": _number(math.sqrt(squares)),
             "parameters": {name: _number(n) for name, n in parameters.items()},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad_rnn import LSTM, RNN, Elman, ManyToMany, TrainingMonitor, Truncation
+from minigrad_rnn import LSTM, RNN, Elman, ManyToMany, TrainingMonitor, Truncation, checkpointed
 from minigrad_rnn.flow import plot_training
 from minigrad_rnn.text import CharacterModel
 
@@ -139,6 +139,19 @@ def test_windows_classics_and_blocks_that_fail() -> None:
     assert elman.records[0]["findings"] == [
         "step 0: Elman: the gradient vanishes: a step back leaves 0 of it, and from lag 1 on less than 0.001 arrives"
     ]
+
+
+def test_segments_of_a_checkpoint() -> None:
+    """The last segment in time is looked at, which runs again first."""
+    model = rnn(0.9)
+    monitor, whole = TrainingMonitor(model), TrainingMonitor(model)
+    step(model, whole)
+    with monitor:
+        output, _ = checkpointed(model, 4)(XS)
+        output[-1].sum().backward()
+    norms, want = (m.records[0]["layers"]["forward0"]["norms"]["h"] for m in (monitor, whole))
+    assert len(norms) == T // 4
+    np.testing.assert_allclose(norms, want[: T // 4], rtol=1e-12)
 
 
 def test_what_is_not_finite_is_said() -> None:
