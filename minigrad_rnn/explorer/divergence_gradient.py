@@ -33,7 +33,8 @@ def divergence_gradient(loss: str | Callable[..., Tensor] | None, output: Tensor
     """
     name = "explore"
     check_choice(name, REDUCTIONS, reduction=reduction)
-    d = np.asarray(as_array(targets, name, "targets"))
+    d = as_array(targets, name, "targets")
+    d = d if isinstance(d, np.ndarray) else Tensor(d).numpy()
     if d.dtype.kind not in "biuf":
         raise TypeError(f"{name}: targets: got dtype {d.dtype}, want numbers")
     whole = d.dtype.kind in "iu"

@@ -30,6 +30,8 @@ from .unrolled_recurrence import unrolled_recurrence
 
 MOST_STEPS = 2000
 """Time steps up to which a page is written."""
+MOST_BYTES = 30_000_000
+"""Bytes of values and gradients up to which a page is written."""
 FULL_BYTES = 1_500_000
 """Bytes of contributions that a page holds in full; of those beyond it holds the norms."""
 LOSS_TERMS, LOSS_STEPS = (16, 64), 20_000
@@ -76,7 +78,7 @@ def explore(
 
     Raises:
         TypeError: a model of another kind, or xs or targets that are not numbers.
-        ValueError: T above 2,000, a shape that does not fit, zoneout, an unknown loss.
+        ValueError: T above 2,000, values of more than 30 MB, a shape that does not fit, zoneout, an unknown loss.
         OSError: the file cannot be written.
     """
     check_path("explore", path=path)
@@ -107,6 +109,7 @@ def recorded(
         unrolled, d = _encoder_decoder(own, xs, state, d)
     else:
         unrolled, d = _series(own, xs, state, d)
+    _check_bytes(unrolled)
     found = divergence_gradient(loss, unrolled.output, d, reduction)
     least, most = LOSS_TERMS
     terms = max(least, min(most, LOSS_STEPS // len(unrolled.columns)))
@@ -173,4 +176,17 @@ def _check_steps(T: int) -> None:
         raise ValueError(
             f"explore: xs: got T = {T} steps, want at most {MOST_STEPS}; pass a part of the sequence, such as its last "
             f"{MOST_STEPS} steps, and as state= what the model returned before it"
+        )
+
+
+def _check_bytes(unrolled: Unrolled) -> None:
+    """Raise ValueError if all values and their gradients are too many for a page."""
+    spots = [spot for lane in unrolled.lanes for q in lane.quantities for spot in q.spots.values()]
+    sizes = [spot.tensor.size // (1 if spot.step is None else spot.tensor.shape[0]) for spot in spots]
+    nbytes = 2 * sum(sizes) * unrolled.output.dtype.itemsize
+    if nbytes > MOST_BYTES:
+        got = f"values of {nbytes / 1e6:.0f} MB for B = {unrolled.output.shape[1]} sequences"
+        raise ValueError(
+            f"explore: xs: got {got}, want at most {MOST_BYTES / 1e6:.0f}; "
+            "pass fewer sequences, such as xs[:, :1], or steps"
         )

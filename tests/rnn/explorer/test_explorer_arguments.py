@@ -117,6 +117,17 @@ def test_bad_arguments_write_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_many_values_are_refused_before_the_backward_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, xs, targets = cases()["LSTM"]  # T = 4, B = 2, four lanes of z, i, f, g, o, c, h with 40 numbers, x and Y
+    nbytes = 4 * 2 * (4 * 40 + 3 + 8) * 8 * 2
+    monkeypatch.setattr(explorer_page, "MOST_BYTES", nbytes)
+    explore(model, xs, targets, tmp_path / "page.html")
+    monkeypatch.setattr(explorer_page, "MOST_BYTES", nbytes - 1)
+    with pytest.raises(ValueError, match=r"explore: xs: got values of 0 MB for B = 2 sequences.*pass fewer"):
+        explore(model, xs, targets, tmp_path / "other.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
 def test_a_folder_that_is_not_there_or_is_the_path(tmp_path: Path) -> None:
     model, xs, targets = cases()["RNN"]
     with pytest.raises(OSError, match="explore: path: nothing was written"):
@@ -152,7 +163,7 @@ def test_a_cell_of_your_own_is_drawn_with_its_state(tmp_path: Path) -> None:
 def test_a_model_on_another_backend_gives_the_same_page(tmp_path: Path, xp: Any) -> None:
     model, xs, targets = cases()["LSTM"]
     explore(model, xs, targets, tmp_path / "host.html")
-    explore(model.to(xp.name), xp.array(xs), targets, tmp_path / "page.html")
+    explore(model.to(xp.name), xp.array(xs), xp.array(targets), tmp_path / "page.html")
     host, page = Page(tmp_path / "host.html"), Page(tmp_path / "page.html")
     assert page.head == host.head
     for number, values in host.arrays.items():
