@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from html import escape
 from typing import Any, NamedTuple
 
 from .mathml import mathml
@@ -195,7 +196,7 @@ def explained(cell: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the equations of a kind of lane, forward and back: MathML, and file, number and text of the line.
 
     `names` maps what an equation leaves open to what this lane has: F, its function, or "t−1" to "t+1" for one that
-    reads backward.
+    reads backward; "LAYER" is its name.
     """
     lines = []
     kind = "state_space" if cell == "elman" else cell
@@ -203,12 +204,13 @@ def explained(cell: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
         for equation in equations.get(cell, equations.get(kind, [])):
             text = equation.text
             for old, new in names.items():
-                text = text.replace(old, new)
+                text = text if old == "LAYER" else text.replace(old, new)
             if not text:
                 continue
             number, code = reference_line(equation) if equation.file else (0, "")
+            math = mathml(text).replace("LAYER", escape(names.get("LAYER", "")))
             lines.append({
-                "backward": backward, "math": mathml(text), "file": equation.file, "number": number, "code": code
+                "backward": backward, "math": math, "file": equation.file, "number": number, "code": code
             })  # fmt: skip
     return lines
 

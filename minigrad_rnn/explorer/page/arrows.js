@@ -26,7 +26,7 @@ function drawArrow(parts, labels, arrow, x, y) {
     if (arrow.only && arrow.only[1] !== column) continue;
     const before = arrow.only ? arrow.only[0] : column - arrow.lag;
     if (!rank[source].has(before)) {
-      if (arrow.source === arrow.target && x.has(column)) drawStart(parts, arrow, target, column, x, y, offset);
+      if (arrow.source === arrow.target && x.has(column) && isFirstColumn(target, column)) drawStart(parts, arrow, target, column, x, y, offset);
       continue;
     }
     if (!x.has(column) && !x.has(before)) continue;
@@ -82,7 +82,12 @@ function weightLabel(arrow, source, target, before, column, x, y) {
   let left = (x.get(before) + x.get(column)) / 2 + WIDE / 2, middle = (y(source) + y(target)) / 2 + HIGH / 2 + 4;
   if (before === column) left += Math.abs(LANES[target].level - LANES[source].level) > 1 ? 40 : 13;
   else if (source === target) middle -= Math.abs(arrow.lag) > 1 ? 22 + 5 * Math.abs(arrow.lag) + HIGH / 2 : -18;
-  return `<text class="on-arrow" text-anchor="middle" x="${left}" y="${middle}">${escaped(name)}</text>`;
+  return `<text class="on-arrow" text-anchor="middle" x="${left}" y="${middle}">${escaped(brief(name, 10))}</text>`;
+}
+
+// Whether a lane's first step stands in this column.
+function isFirstColumn(lane, column) {
+  return rank[lane].get(column) === Math.min(...rank[lane].values());
 }
 
 // The state before the first step: a small circle beside it.

@@ -31,8 +31,7 @@ function drawDetails(step) {
 
 // Whether this column's step reads the state before the first step.
 function isFirst(quantity, column) {
-  const k = quantity.columns.map((c) => rank[LANES.findIndex((lane) => lane.quantities.includes(quantity))].get(c));
-  return k[quantity.columns.indexOf(column)] === Math.min(...k);
+  return isFirstColumn(LANES.findIndex((lane) => lane.quantities.includes(quantity)), column);
 }
 
 // The state before the first step, and its gradient when the backward pass is at its end.

@@ -32,6 +32,11 @@ function shownColumns() {
   return shown;
 }
 
+// A name in at most `most` letters.
+function brief(name, most) {
+  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+}
+
 function stepName(lane, column) {
   const quantities = LANES[lane].quantities;
   return `${quantities[quantities.length - 1].name}(${time(column)})`;
@@ -65,7 +70,7 @@ function drawNet() {
   const labels = [];
   LANES.forEach((lane, k) => {
     const part = HEAD.columns[Math.min(...rank[k].keys())].part;
-    labels.push(`<text class="lane" x="${names.get(part)}" y="${y(k) + HIGH / 2 + 4}">${escaped(lane.name)}</text>`);
+    labels.push(`<text class="lane" x="${names.get(part)}" y="${y(k) + HIGH / 2 + 4}">${escaped(brief(lane.name, 19))}<title>${escaped(lane.name)}</title></text>`);
   });
   shown.forEach((c, k) => {
     const middle = lefts[k] + WIDE / 2;
@@ -111,8 +116,9 @@ function drawStep(parts, lane, column, left, top) {
     `aria-label="${escaped(`${name} of ${LANES[lane].name}: ${state}`)}">`,
     `<rect class="box" x="${left}" y="${top}" width="${WIDE}" height="${HIGH}" rx="7"/>`);
   const quantities = LANES[lane].quantities, main = quantities[quantities.length - 1];
+  const inBox = `${backward ? "d" : ""}${brief(main.name, 4)}(${time(column)})`;
   const numbers = forward ? numbersAt(main, column, backward ? "gradients" : "values") : null;
-  parts.push(`<text class="soft" x="${left + 5}" y="${top + 12}">${escaped(backward ? `d${name}` : name)}</text>`);
+  parts.push(`<text class="soft" x="${left + 5}" y="${top + 12}">${escaped(inBox)}</text>`);
   if (numbers) {
     const count = Math.min(BARS, numbers.length), slot = (WIDE - 12) / count, middle = top + 29;
     let most = 0, odd = false;

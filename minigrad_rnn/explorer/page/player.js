@@ -95,7 +95,7 @@ function start() {
   byId("title").textContent = `${HEAD.title}: BPTT step by step`;
   byId("model").textContent = HEAD.model;
   const value = arrayOf(HEAD.loss.value).data[0];
-  byId("facts").textContent = `${HEAD.columns.length} time steps, ${HEAD.batch} ${HEAD.batch > 1 ? "examples" : "example"}, ` +
+  byId("facts").textContent = `${HEAD.columns.length} time ${HEAD.columns.length > 1 ? "steps" : "step"}, ${HEAD.batch} ${HEAD.batch > 1 ? "examples" : "example"}, ` +
     `${HEAD.dtype}; ${HEAD.loss.name} = ${short(value)}`;
   byId("facts").dataset.value = full(value);
   byId("cut-legend").hidden = !HEAD.arrows.some((arrow) => arrow.kind === "cut");

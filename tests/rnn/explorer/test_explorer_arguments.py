@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad_rnn import LSTM, RNN, ManyToMany, Recurrence, explore
+from minigrad_rnn import LSTM, RNN, GeneralRecurrence, ManyToMany, Recurrence, explore
 from minigrad_rnn.explorer import explorer_page
 
 from .pages import Page, cases, series, translators
@@ -179,3 +179,12 @@ def test_models_that_read_out_are_drawn_without_their_arguments_changing(tmp_pat
     assert (net.impl, net.training) == before
     assert net.batch_first
     assert net.rng.bit_generator.state == state
+
+
+def test_a_layers_name_stands_in_its_equations_as_text(tmp_path: Path) -> None:
+    name = "a_layer_of_long_name"
+    model = GeneralRecurrence({"x": 3, name: 4, "y": 4}, {name: ["x", f"{name}[t-1]"], "y": [name]}, dtype="float64")
+    explore(model, series(3, 1, 3), series(3, 1, 4, seed=2), tmp_path / "page.html")
+    math = [line["math"] for line in Page(tmp_path / "page.html").head["lanes"][1]["explained"]]
+    assert f"<mi>{name}</mi><mo>(</mo><mi>t</mi>" in math[1]
+    assert f"<mrow><mi>d</mi><mi>{name}</mi></mrow>" in math[2]
