@@ -176,7 +176,7 @@ def unrolled_recurrence(model: Recurrence | ManyToMany | ManyToOne, xs: Tensor, 
     leaves: list[Tensor] = []
     if state is not None or net.initial_state == "zeros":
         leaves = _on_tape(net, state, xs.shape[1])
-        state = tuple(leaves) if len(leaves) > 1 else leaves[0]
+        state = leaves[0] if len(leaves) == 1 else tuple(leaves)
     with log:
         steps = record_steps(net, log, column)
         hs, final = net(xs, state)

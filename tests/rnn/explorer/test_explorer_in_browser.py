@@ -123,12 +123,12 @@ def test_pools_grow_by_the_steps_that_have_been_visited(open_page: Open, tmp_pat
 
 def test_equations_and_the_lines_of_the_reference(open_page: Open, tmp_path: Path) -> None:
     page, _ = opened(open_page, tmp_path, "LSTM")
-    page.locator('[data-step="1,2"]').hover()
+    page.locator('[data-step="1,2"]').focus()
     assert page.locator("#details math").count() == 4
     assert "c[t, l] = f * c[t - 1, l] + i * g" in page.inner_text("#details")
     page.locator("#example").select_option("1")
     go(page, 10**6)
-    page.locator('[data-step="2,1"]').hover()  # reads backward: h(t+1)
+    page.locator('[data-step="2,1"]').focus()  # reads backward: h(t+1)
     assert "h(t+1)" in page.locator("#details math").nth(5).text_content().replace("−", "-")
 
 
