@@ -137,6 +137,10 @@ def test_every_figure_is_drawn(path: Path) -> None:
     drawing = [cell.id for cell in notebook.code() if "plt." in cell.source]
     assert len(drawing) >= 3
     assert {id: notebook.figures[id] for id in drawing} == {id: [""] for id in drawing}
+    stored = {cell["id"]: cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+    texts = [stored[id]["metadata"]["mystnb"]["image"]["alt"] for id in drawing]  # for who does not see the picture
+    assert all(len(text) > 40 for text in texts)
+    assert len(set(texts)) == len(texts)
 
 
 @each_notebook
