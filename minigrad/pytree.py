@@ -274,6 +274,8 @@ def tree_unflatten(treedef: TreeDef, leaves: Any, plain: bool = False) -> Any:
     [[0.0]]
 
     Args:
+        treedef: the structure, as `tree_flatten` returns it.
+        leaves: one for each of its leaves, in order.
         plain: put a dict by the parameters' names in a module's place.
 
     Raises:
@@ -307,6 +309,12 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Calla
     >>> import minigrad as mg
     >>> mg.tree_map(lambda a, b: a - 0.5 * b, {"w": [4.0, 6.0]}, {"w": [2.0, 2.0]})
     {'w': [3.0, 5.0]}
+
+    Args:
+        function: of one leaf of `tree` and one value of each of `rest`.
+        tree: the tree whose structure the result has.
+        rest: other trees.
+        is_leaf: of a part of `tree`: whether to take it as a leaf.
 
     Raises:
         ValueError: one of `rest` has a different structure; the message says where.

@@ -77,16 +77,19 @@ def operator(operation: Callable[..., Any], reverse: bool = False) -> Any:
 
 
 def _reshape(x: Tensor, *shape: Any) -> Tensor:
+    """The same values in another `shape`, given as numbers or as a tuple; of x, the tensor; −1 stands for the rest."""
     return ops.reshape(x, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
 
 def _transpose(x: Tensor, *axes: Any) -> Tensor:
+    """The tensor x with its `axes` in another order, given as numbers or as a tuple; reversed if there are none."""
     if not axes or axes == (None,):
         return ops.transpose(x)
     return ops.transpose(x, tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
 
 
 def _astype(x: Tensor, dtype: Any) -> Tensor:
+    """The values of the tensor x in another `dtype`; the gradient comes back in x's own."""
     return ops.astype(x, dtype=check_dtype("Tensor.astype", dtype, "fiubc"))
 
 
@@ -112,7 +115,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
 
 
 def to(x: Tensor, backend: str | Backend) -> Tensor:
-    """Return the tensor on another backend, or the tensor itself if it is there; its gradient moves back.
+    """Return the tensor x on another `backend`, or the tensor itself if it is there; its gradient moves back.
 
     Raises:
         BackendError: the backend is unknown or has no device.
@@ -136,7 +139,11 @@ def device(x: Tensor) -> str:
 
 
 def to_device(x: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
-    """Return the tensor on another device, as `to` (the array API's name for it). Raises as `to`."""
+    """Return the tensor x on another `device`, as `to` (the array API's name for it); `stream` is ignored.
+
+    Raises:
+        BackendError: the device is unknown.
+    """
     check_text("Tensor.to_device", device=device)
     return to(x, "numpy" if device == "cpu" else device)
 

@@ -25,7 +25,9 @@ MODULES = sorted(
     if not m.name.endswith("__main__")
 )
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES += sorted(page for folder in ("docs", "examples", "benchmarks") for page in (ROOT / folder).glob("*.md"))
+PAGES += sorted(
+    page for folder in ("docs", "docs/notebooks", "examples", "benchmarks") for page in (ROOT / folder).glob("*.md")
+)
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 BLOCKS = [
     pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")

@@ -106,3 +106,15 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     found = {page for page in pages if any(Path(page).match(pattern) for pattern in listed)}
     assert pages - found == set()
     assert {pattern for pattern in listed if "*" not in pattern} - pages == {"reference/index"}
+
+
+def test_the_glossary_is_in_order_and_has_the_words_of_the_code() -> None:
+    sections = (DOCS / "glossary.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    terms = [re.findall(r"^(\S.*)\n: ", section, re.MULTILINE) for section in sections]
+    assert all(section == sorted(section, key=lambda term: term.replace("`", "").lower()) for section in terms)
+    words = {term for section in terms for term in section}
+    wanted = (
+        "tape, gradient pool, ledger, fused, native, reference BPTT, shim, divergence, lag, truncation, entry, leaf"
+    )
+    assert set(wanted.split(", ")) <= words
+    assert len(words) == sum(map(len, terms)) > 50

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments_of import arguments_of
 from ..backend import backend_of
 from ..differentiate import gradients
 from ..engine.tensor import Tensor, tensor
@@ -30,6 +31,7 @@ def gradcheck(
     constants.
 
     Args:
+        function: of the inputs; returns a tensor or a list of them.
         inputs: float64 tensors; those with requires_grad=True are checked.
         eps: the step h of (f(x + h) − f(x − h)) / 2h.
         atol, rtol: |analytic − numeric| may be at most atol + rtol · (largest numeric entry of that input).
@@ -139,6 +141,7 @@ def _central_differences(
     return numeric
 
 
+@arguments_of(gradcheck)
 def gradgradcheck(
     function: Callable[..., Tensor | Sequence[Tensor]],
     inputs: Sequence[Tensor],
@@ -152,7 +155,7 @@ def gradgradcheck(
     differences are those of the gradient as an ordinary backward pass gives it, after the two have been compared.
 
     Raises:
-        GradcheckError, TypeError, ValueError: as `gradcheck`; or the two gradients differ.
+        GradcheckError: the two gradients differ.
     """
     _check_arguments("gradgradcheck", function, inputs, eps, atol, rtol)
     checked = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]

@@ -57,7 +57,7 @@ class LagLedger:
            [0.5 , 0.5 ,  nan],
            [0.25, 0.25, 0.25]])
 
-    All contributions together add up to the gradient of the sum of the losses. A tensor may be given by its name.
+    All contributions together add up to the gradient of the sum of the losses. A tensor x may be given by its name.
 
     Attributes:
         times: the time t of each loss.

@@ -272,7 +272,7 @@ class enable_grad(recording):
 
 
 class time_step(ModeContext):
-    """Label operations recorded inside a `with` block with a time step, which the ledger shows."""
+    """Label operations recorded inside a `with` block with the time step t, which the ledger shows. None: no label."""
 
     def __init__(self, t: int | None) -> None:
         if t is not None and type(t) is not int:

@@ -29,6 +29,7 @@ from .fast_path import PLAIN, fast_inputs, fast_operation, unrecorded
 from .host_array import host_array, operand, refuse_sparse
 from .modes import Mode, mode
 from .mutation import exposed, fingerprint_saved, source_positions
+from .operation_signature import OperationSignature
 from .tape import ManyNode, Node, Rule, TransposeNode, UserNode, output_of, serials
 from .tensor import Tensor
 
@@ -199,6 +200,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
         return fast
 
     operation = build(general)
+    operation.__signature__ = OperationSignature(function)  # type: ignore[attr-defined]
     WITH_GENERAL[operation] = general, build
     REGISTRY[name] = operation
     FUNCTION_OF[operation] = function
@@ -308,7 +310,7 @@ def _record_many(
 
 
 def call_in(xp: Any, operation: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call an operation inside a rule: on plain arrays, or recorded if `xp` is `minigrad.ops`."""
+    """Call `operation(*args, **options)` inside a rule: on plain arrays, or recorded if `xp` is `minigrad.ops`."""
     if xp is own_namespace:
         return operation(*args, **options)
     try:

@@ -138,18 +138,22 @@ class Tensor(Conversions, TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
         return tuple(self._array.shape)
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return int(self._array.ndim)
 
     @property
     def size(self) -> int:
+        """The number of values."""
         return int(self._array.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The values' type, NumPy's."""
         return self._array.dtype  # type: ignore[no-any-return]
 
     @property
@@ -267,6 +271,8 @@ class Parameter(Tensor):
 
     Args:
         data: an array, tensor or nested list of floating-point numbers; copied.
+        dtype: of the values; None keeps that of `data`, and makes float32 of Python floats.
+        backend: the name of where the values live; None: where `data` is, or the default backend.
 
     While a module keeps it frozen, `node` is None and `frozen_leaf` is the node that it had.
     """

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from .. import arguments_of as docstrings
 from ..validation import check_choice, check_dtype, check_integer, check_number, is_integer, type_shown
 
 Host = np.ndarray[Any, Any]
@@ -55,7 +56,7 @@ def as_generator(rng: Rng, caller: str) -> np.random.Generator | None:
 
 
 def check_shape(caller: str, shape: Any, least: int = 0, argument: str = "shape") -> tuple[int, ...]:
-    """The shape as a tuple of Python integers.
+    """The shape as a tuple of Python integers; `caller` and `argument` name it in an error.
 
     Raises:
         TypeError: it is no tuple or list. ValueError: it holds anything but whole numbers of at least `least`.
@@ -68,7 +69,9 @@ def check_shape(caller: str, shape: Any, least: int = 0, argument: str = "shape"
 
 
 def undo_draws(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a constructor that raises leave the generator in its argument `rng`, or the default one, as it was."""
+    """Make `function`, a constructor that raises, leave the generator in its argument `rng`, or the default one, as it
+    was.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -93,27 +96,51 @@ def _generator(rng: Rng, caller: str) -> np.random.Generator:
 
 
 def zeros(shape: Sequence[int], dtype: Any = "float32") -> Host:
-    """Return zeros."""
+    """Return zeros.
+
+    Args:
+        shape: of the array, a tuple or list of whole numbers.
+        dtype: of the array, floating point or complex.
+
+    Raises:
+        TypeError: a shape that is not a tuple or list, or another dtype. ValueError: a size below 0.
+    """
     return np.zeros(*_check("zeros", shape, dtype))
 
 
+@docstrings.arguments_of(zeros)
 def uniform(shape: Sequence[int], low: float = 0.0, high: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
-    """Draw from the uniform distribution on [low, high)."""
+    """Draw from the uniform distribution on [low, high).
+
+    Args:
+        low, high: the bounds, low at most high.
+        rng: where values are drawn from: a generator, a seed, or None for the library's own generator.
+    """
     shape, dtype = _check("uniform", shape, dtype, low=low, high=high)
     if low > high:
         raise ValueError(f"uniform: low, high: got {low} and {high}, want low of at most high")
     return np.asarray(_generator(rng, "uniform").uniform(low, high, shape)).astype(dtype)
 
 
+@docstrings.arguments_of(uniform)
 def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
-    """Draw from the normal distribution."""
+    """Draw from the normal distribution.
+
+    Args:
+        mean, std: its mean and its standard deviation, at least 0.
+    """
     shape, dtype = _check("normal", shape, dtype, mean=mean)
     check_number("normal", 0, std=std)
     return np.asarray(_generator(rng, "normal").normal(mean, std, shape)).astype(dtype)
 
 
+@docstrings.arguments_of(uniform)
 def xavier_uniform(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
-    """Draw uniformly from ±gain · √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010); shape (fan_out, fan_in, …).
+    """Draw uniformly from ±gain · √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010).
+
+    Args:
+        shape: (fan_out, fan_in, …).
+        gain: a factor, at least 0.
 
     Raises:
         ValueError: the shape has fewer than two axes.
@@ -124,10 +151,9 @@ def xavier_uniform(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dty
     return uniform(shape, -bound, bound, rng, dtype)
 
 
+@docstrings.arguments_of(xavier_uniform, sections=())
 def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Draw normally, standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010).
-
-    The shape is (fan_out, fan_in, …).
 
     Raises:
         ValueError: the shape has fewer than two axes.
@@ -137,10 +163,11 @@ def xavier_normal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtyp
     return normal(shape, 0.0, gain * math.sqrt(2 / sum(_fans("xavier_normal", shape))), rng, dtype)
 
 
+@docstrings.arguments_of(xavier_uniform, sections=())
 def kaiming_uniform(
     shape: Sequence[int], a: float = 0.0, mode: str = "fan_in", rng: Rng = None, dtype: Any = "float32"
 ) -> Host:
-    """Draw uniformly from ±√(6 / ((1 + a²) · fan)) (He et al. 2015); shape (fan_out, fan_in, …).
+    """Draw uniformly from ±√(6 / ((1 + a²) · fan)) (He et al. 2015).
 
     Args:
         a: the slope of the leaky relu that follows; 0 for relu, √5 gives ±1/√fan, the bound of `Linear`.
@@ -156,10 +183,13 @@ def kaiming_uniform(
     return uniform(shape, -bound, bound, rng, dtype)
 
 
+@docstrings.arguments_of(uniform)
 def orthogonal(shape: Sequence[int], gain: float = 1.0, rng: Rng = None, dtype: Any = "float32") -> Host:
     """Return gain · a random matrix whose rows, or columns where there are fewer, are orthonormal (Saxe et al. 2014).
 
-    A shape of more than two axes is a matrix of its first axis by all others.
+    Args:
+        shape: with more than two axes it is a matrix of its first axis by all others.
+        gain: a factor.
 
     Raises:
         ValueError: the shape has fewer than two axes.

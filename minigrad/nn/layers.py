@@ -143,7 +143,8 @@ class Embedding(Module):
 def dropout_mask(shape: Sequence[int], p: float, rng: init.Rng = None, dtype: Any = "float32") -> np.ndarray[Any, Any]:
     """A host array of 0, with probability p, and 1 / (1 − p): inverted dropout, which keeps the mean.
 
-    The draw is the same for every dtype. It comes from the default generator where `rng` is None.
+    `shape` and `dtype` are the array's. The draw is the same for every dtype. `rng` is a generator or a seed; None
+    stands for the default generator.
     """
     dtype = check_dtype("dropout_mask", dtype, "fc")
     check_probability("dropout_mask", one=True, p=p)
@@ -245,7 +246,7 @@ class LayerNorm(Module):
 
 
 class Sequential(ModuleList):
-    """Call modules in order, each with the output of the one before."""
+    """Call `modules` in order, the first with x, each other one with the output of the one before."""
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
@@ -257,14 +258,14 @@ class Sequential(ModuleList):
 
 
 class Identity(Module):
-    """Return the input."""
+    """Return the input x, whatever it is."""
 
     def forward(self, x: Any) -> Any:
         return x
 
 
 class Tanh(Module):
-    """The hyperbolic tangent of each value."""
+    """`tanh(x)` for each value."""
 
     def forward(self, x: Any) -> Tensor:
         return ops.tanh(as_tensor("Tanh", "x", x))

@@ -128,8 +128,8 @@ class Module:
     ) -> Handle:
         """Call `hook(module, args, output)` after each forward pass; unless it returns None, it replaces the output.
 
-        With `with_kwargs` the call is `hook(module, args, kwargs, output)`. The rest as for
-        `register_forward_pre_hook`.
+        With `with_kwargs` the call is `hook(module, args, kwargs, output)`. `prepend` puts the hook before those
+        registered earlier. Returns a handle whose `remove()` removes the hook.
 
         >>> import numpy as np, minigrad as mg
         >>> layer = mg.nn.Linear(2, 1)
@@ -145,7 +145,7 @@ class Module:
         `grad_input` holds the gradient of each positional argument (None where it is not on the tape), `grad_output`
         that of each tensor in the output: of tuples and lists in order, of dicts by sorted keys, zeros for one that was
         not used. Unless the hook returns None, it replaces `grad_input`. As in torch it is called if the backward pass
-        reaches an argument, or, where no argument is on the tape, an output.
+        reaches an argument, or, where no argument is on the tape, an output. `prepend` puts the hook before others.
 
         >>> import numpy as np, minigrad as mg
         >>> layer = mg.nn.Linear(2, 1)
@@ -203,7 +203,7 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Yield (dotted name, parameter) of this module and all below it; a shared one once, under its first name."""
+        """Yield (dotted name, parameter), after `prefix` if given, of this module and all below; a shared one once."""
         seen: set[int] = set()
         for path, module in self.named_modules(prefix):
             for name, parameter in module._own_parameters().items():
@@ -222,7 +222,7 @@ class Module:
     # Training
 
     def train(self: M, mode: bool = True) -> M:
-        """Set `training` of this module and all below it; return the module."""
+        """Set `training` of this module and all below it to `mode`; return the module."""
         check_flag(f"{type(self).__name__}.train", mode=mode)
         for module in self.modules():
             module.training = bool(mode)
@@ -240,7 +240,7 @@ class Module:
                     leaf.grad = None
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
-        """Freeze the parameters of this module and all below it (False), or unfreeze them (True).
+        """Freeze the parameters of this module and all below it (`requires_grad=False`), or unfreeze them.
 
         A frozen parameter is a constant: it is not recorded on the tape, has no `.grad`, and an optimizer skips it. Its
         leaf is kept aside with the gradient so far, and is put back when the parameter is unfrozen; a graph recorded

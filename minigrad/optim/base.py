@@ -116,13 +116,14 @@ class Optimizer:
     # The formula
 
     def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
-        """Return the arrays that `update` keeps with these options: the name and initial value of each."""
+        """Return the arrays that `update` keeps with the options `o`: the name and initial value of each."""
         return {}
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         """Take step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read.
 
-        `s.fresh` has the names of the arrays in `s` that were made for this step.
+        `xp` is the arrays' namespace, `o` holds the group's options, and `s.fresh` the names of the arrays in `s` that
+        were made for this step.
         """
         raise NotImplementedError(f"{self._name}: update: this optimizer does not define its formula")
 

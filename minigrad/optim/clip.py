@@ -61,6 +61,10 @@ def clip_grad_norm(
 def clip_grad_value(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clip every entry of every gradient to [−clip_value, clip_value], as torch's `clip_grad_value_`.
 
+    Args:
+        parameters: tensors, as `model.parameters()` yields them, or one tensor; those without a gradient are left out.
+        clip_value: the bound, at least 0.
+
     Raises:
         ValueError: `clip_value` is negative.
     """

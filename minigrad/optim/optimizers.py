@@ -10,14 +10,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments_of import arguments_of
 from .base import Array, Optimizer, Params
 
 
+@arguments_of(Optimizer)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum, as torch.optim.SGD (Sutskever et al. 2013).
 
     g ← g + weight_decay · w;  v ← momentum · v + (1 − dampening) · g, at the first step with momentum v ← g;
     w ← w − lr · v, or with nesterov w ← w − lr · (g + momentum · v)
+
+    Args:
+        lr: the step size, at least 0.
+        momentum: how much of the last step remains; 0 for none.
+        dampening: how much less of the gradient goes into the momentum.
+        weight_decay: times the weights it is added to the gradient.
+        nesterov: whether to look ahead along the momentum (Nesterov 1983); it needs momentum and no dampening.
     """
 
     def __init__(
@@ -56,11 +65,17 @@ class SGD(Optimizer):
         w -= o.lr * g
 
 
+@arguments_of(SGD)
 class RMSprop(Optimizer):
     """Divide the gradient by the root of its running mean square (Tieleman & Hinton 2012), as torch.optim.RMSprop.
 
     g ← g + weight_decay · w;  q ← alpha · q + (1 − alpha) · g²;  centered: m ← alpha · m + (1 − alpha) · g
     d ← g / (√(q − m²) + eps);  v ← momentum · v + d;  w ← w − lr · v
+
+    Args:
+        alpha: how slowly the mean square forgets, in [0, 1).
+        eps: keeps the divisor from 0.
+        centered: whether to divide by the standard deviation, with the mean m taken off.
     """
 
     def __init__(
@@ -110,10 +125,16 @@ class RMSprop(Optimizer):
         w -= d
 
 
+@arguments_of(SGD)
 class Adagrad(Optimizer):
     """Divide the gradient by the root of its summed squares (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad.
 
     g ← g + weight_decay · w;  q ← q + g²;  w ← w − lr / (1 + (t − 1) · lr_decay) · g / (√q + eps)
+
+    Args:
+        lr_decay: how fast the step size falls with the number t of the step.
+        initial_accumulator_value: of q before the first step.
+        eps: keeps the divisor from 0.
     """
 
     def __init__(
@@ -143,11 +164,17 @@ class Adagrad(Optimizer):
         w -= d
 
 
+@arguments_of(SGD)
 class Adam(Optimizer):
     """Step by bias-corrected running means of the gradient and its square (Kingma & Ba 2015), as torch.optim.Adam.
 
     g ← g + weight_decay · w;  m ← β₁ · m + (1 − β₁) · g;  v ← β₂ · v + (1 − β₂) · g²
     w ← w − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps);  amsgrad takes the largest v so far (Reddi et al. 2018)
+
+    Args:
+        betas: β₁ and β₂, how slowly the two means forget, in [0, 1).
+        eps: keeps the divisor from 0.
+        amsgrad: whether to divide by the largest mean square so far.
     """
 
     decoupled = False
@@ -195,8 +222,13 @@ class Adam(Optimizer):
         w -= d
 
 
+@arguments_of(Adam)
 class AdamW(Adam):
-    """Adam with decoupled weight decay, w ← (1 − lr · weight_decay) · w (Loshchilov & Hutter 2019)."""
+    """Adam with decoupled weight decay, w ← (1 − lr · weight_decay) · w (Loshchilov & Hutter 2019).
+
+    Args:
+        weight_decay: times lr it is the share of the weights that a step takes away.
+    """
 
     decoupled = True
 

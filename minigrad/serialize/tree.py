@@ -20,6 +20,8 @@ REFERENCE = "$array"
 def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Any], Any]:
     """Split nested dictionaries, lists, numbers and arrays into (arrays by path, JSON), for `save`.
 
+    `tree` is what to split, and `prefix` the beginning of every path.
+
     >>> arrays, plain = flatten({"lr": 0.1, "state": [np.zeros(2)]}, "optimizer")
     >>> list(arrays), plain
     (['optimizer/state/0'], {'lr': 0.1, 'state': [{'$array': 'optimizer/state/0'}]})

@@ -25,6 +25,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
+from ..arguments_of import arguments_of
 from ..engine import modes
 from ..engine.tape import Leaf, deposit
 from ..engine.tensor import Tensor
@@ -73,7 +74,8 @@ def grad(
         function: returns a scalar tensor, or with `has_aux` a pair of it and any other results.
         argnums: the position of the argument to differentiate with respect to, or several.
         has_aux: the gradient function returns (gradient, other results).
-        create_graph: whether the gradient can be differentiated again; None decides (see the top of `grad.py`).
+        create_graph: whether the result can be differentiated again. None: with respect to all on the tape that it
+            depends on but the parameters differentiated here; True: to those too; False: it is off the tape.
 
     Returns:
         A function of the same arguments. Its result has the structure of the argument, with a dict by name for a
@@ -104,6 +106,7 @@ def value_and_grad(
 def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]: ...
+@arguments_of(grad)
 def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, create_graph: bool | None = None
 ) -> Callable[..., Any]:
@@ -115,6 +118,13 @@ def value_and_grad(
     >>> loss, gradients = mg.value_and_grad(lambda m: mg.mse(m(x), y))(model)
     >>> sorted(gradients)
     ['bias', 'weight']
+
+    Args:
+        has_aux: the new function returns ((value, other results), gradient).
+
+    Returns:
+        A function of the same arguments. The gradient has the structure of the argument, with a dict by name for a
+        module; for several `argnums` it is a tuple of these.
     """
     both = _value_and_grad("value_and_grad", function, argnums, has_aux, create_graph)
     return functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())(both)
@@ -154,6 +164,9 @@ def vjp(
     Args:
         function: of trees; returns a tensor or a tree of them, or with `has_aux` a pair of that and other results.
         primals: its arguments, all of which are differentiated.
+        has_aux: whether `function` returns other results too.
+        create_graph: whether the result can be differentiated again. None: with respect to all on the tape that it
+            depends on but the parameters differentiated here; True: to those too; False: it is off the tape.
 
     Returns:
         (value, pullback), and the other results with `has_aux`. The pullback takes a tree of the value's structure
@@ -198,8 +211,8 @@ def jvp(function: Callable[..., Any], primals: Any, tangents: Any, create_graph:
         primals: its arguments in a tuple or list: trees of floating-point tensors, arrays and numbers. Anything else is
             its only argument.
         tangents: one for each primal, of its structure and shapes; for a module a dict by its parameters' names.
-        create_graph: leave the results on the tape, to be differentiated again; None decides (see the top of
-            `grad.py`).
+        create_graph: whether the result can be differentiated again. None: with respect to all on the tape that it
+            depends on but the parameters differentiated here; True: to those too; False: it is off the tape.
 
     Returns:
         (value, derivative), two trees of one structure.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 from .. import ops
+from ..arguments_of import arguments_of
 from ..backend import backend_of
 from ..engine import modes
 from ..engine.tensor import Tensor
@@ -39,6 +40,13 @@ def jacobian(
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: x * x)(mg.tensor([1.0, 2.0])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
+
+    Args:
+        function: returns a tensor or a tree of them, or with `has_aux` a pair of that and any other results.
+        argnums: the position of the argument to differentiate with respect to, or several.
+        has_aux: the new function returns (derivatives, other results).
+        create_graph: whether the result can be differentiated again. None: with respect to all on the tape that it
+            depends on but the parameters differentiated here; True: to those too; False: it is off the tape.
 
     Returns:
         A function of the same arguments. Its result is the structure of the value, with the structure of the argument
@@ -75,6 +83,7 @@ def hessian(function: Callable[..., Any], argnums: Literal[0] = 0, create_graph:
 def hessian(
     function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None
 ) -> Callable[..., Any]: ...
+@arguments_of(jacobian)
 def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None) -> Callable[..., Any]:
     """Return the function that computes all second derivatives of `function`: the jacobian of the jacobian.
 
@@ -84,18 +93,19 @@ def hessian(function: Callable[..., Any], argnums: Argnums = 0, create_graph: bo
     >>> mg.hessian(lambda x: x[0] ** 2 * x[1])(mg.tensor([3.0, 5.0])).tolist()
     [[10.0, 6.0], [6.0, 0.0]]
 
+    Args:
+        function: returns a tensor or a tree of them.
+
     Returns:
         A function of the same arguments. Its result is as that of `jacobian`, with the structure of the argument twice,
         and tensors of shape (*result's shape, *input's shape, *other input's shape).
-
-    Raises (from that function):
-        As `jacobian`.
     """
     check_options("hessian", function, argnums, create_graph=create_graph)
     first = jacobian(function, argnums, create_graph=create_graph)
     return jacobian(first, argnums, create_graph=create_graph)
 
 
+@arguments_of(jacobian, sections=())
 def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: bool | None = None) -> Any:
     """Compute the Hessian of a scalar `function` times a vector, without forming the Hessian.
 
@@ -107,6 +117,7 @@ def hvp(function: Callable[..., Any], primals: Any, vector: Any, create_graph: b
     [6.0, 120.0]
 
     Args:
+        function: of trees; returns a scalar tensor.
         primals: the function's arguments in a tuple or list; anything else is its only argument.
         vector: of the primals' structure and shapes; for a module a dict by its parameters' names.
 

@@ -68,7 +68,7 @@ class LSTMCell(Cell):
         proj_size: units P of h(t), fewer than H; 0 for no projection.
         peephole: whether the gates see the cell.
         forget_bias: the forget gate's bias to start from, so that the cell remembers at first (Gers et al. 2000;
-            Jozefowicz et al. 2015 advise 1); None draws it like the others.
+            Jozefowicz et al. 2015 advise 1); None draws it as all biases are.
         gate_activation: of i, f, o: one of "tanh", "relu", "sigmoid", "affine", "leaky_relu", "softsign", "softplus",
             "thresholded_relu", "scaled_tanh", "hard_sigmoid" and "elu", or a tuple of the name and its parameters, such
             as ("hard_sigmoid", 0.25, 0.5).

@@ -33,18 +33,28 @@ NONLINEARITIES: dict[str | None, Callable[..., Any]] = {
 
 
 class Classic(nn.Module):
-    """Base class of the classics: `output, state = net(xs, state)`.
-
-    xs: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one series without a batch axis.
-    output: (T, B, O), in the layout of xs.
-    state: the past that the net reads, one array for each of `state_names`: the array itself if there is one, a tuple
-        for several, None for none. Each is (lags, B, features), oldest first, whatever
-        batch_first says, and (lags, features) without a batch axis. None, also as a part of a tuple, is the declared
-        initial state: zeros, or a parameter `{name}_init` that is learned. The state returned is the one to pass to
-        the next call, which then continues the series.
+    """Base class of the classics.
 
     Initial weights and biases are uniform in ±1/√n, where n is how many numbers a layer reads, as in `nn.Linear`.
     A subclass implements `_run`.
+
+    Args:
+        input_size: features I of X(t).
+        hidden_size: units H of the hidden layer.
+        output_size: features O of Y(t).
+        bias: whether there are biases.
+        batch_first: whether xs is (B, T, I).
+        rng: source of the initial values: a generator, a seed, or None for the default generator.
+        dtype: of the parameters, and so of xs.
+
+    Call: `output, state = net(xs, state)`.
+        xs: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one series without a batch axis.
+        output: (T, B, O), in the layout of xs.
+        state: the past that the net reads, one array for each of `state_names`: the array itself if there is one, a
+            tuple for several, None for none. Each is (lags, B, features), oldest first, whatever batch_first says, and
+            (lags, features) without a batch axis. None, also as a part of a tuple, is the declared initial state:
+            zeros, or a parameter `{name}_init` that is learned. The state returned is the one to pass to the next
+            call, which then continues the series.
     """
 
     _result_name = "y"

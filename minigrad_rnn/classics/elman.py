@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 
-from .base import States
+from .base import Classic, States
 from .one_hidden_layer import OneHiddenLayer
 
 
+@arguments_of(Classic)
 class Elman(OneHiddenLayer):
     """A hidden layer that reads X(t) and a clone of its state of one step back (slide 48; Elman 1990).
 
@@ -27,18 +29,16 @@ class Elman(OneHiddenLayer):
     ((10, 1, 2), (1, 1, 8), False)
 
     Args:
-        input_size, hidden_size, output_size: I, H and O.
         nonlinearity: f: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: g; by default none, since losses take logits.
-        bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,), `Wo` (O, H), `bo` (O,).
     State: the context units, (1, B, H), zeros before a series. The state returned is a clone, a constant; a state
         passed in receives no gradient.
-    Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:
-        ValueError: a bad argument or shape, T = 0 or B = 0. TypeError: xs or the state is not an array of `dtype`.
+        ValueError: a bad argument or shape, T = 0 or B = 0.
+        TypeError: xs or the state is not an array of `dtype`.
     """
 
     def _run(self, xs: Any, start: States) -> tuple[Tensor, States]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor, nn
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_choice, check_integer, check_text, check_type
 
 from .base import NONLINEARITIES, Classic, Past, States
 from .connection_table import Connection, read_connection, read_table
 
 
+@arguments_of(Classic)
 class GeneralRecurrence(Classic):
     """A recurrent net given by the table of its connections (slides 51–62; Werbos 1990).
 
@@ -51,13 +53,11 @@ class GeneralRecurrence(Classic):
         input, output: the names of the layers X(t) and Y(t).
         initial_state: "zeros", or "learned": then layer l's past is the parameter `{l}_init` (lags, size), (size,) for
             one lag, and so is that of a lagged input.
-        bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: for every connection a weight (size of the layer, size of the source), named as in the table, such as
         `h1<-h1[t-2]`; `weight` gets it; for every layer a bias `b(h1)`.
     State: for every layer that is read at a lag its last steps (largest lag, B, size), oldest first; in the order of
         `state_names`, the input before the layers in the order in which they are computed.
-    Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:
         ValueError: an unknown layer, a cycle inside one step (which is named), a connection into the input or forward
@@ -105,7 +105,7 @@ class GeneralRecurrence(Classic):
                 self._learn_initial(layer, dtype)
 
     def weight(self, target: str, connection: str) -> mg.Parameter:
-        """Return the weight of a connection as the table names it: `net.weight("h1", "h1[t-2]")`.
+        """Return the weight of a connection into the layer `target`, as the table names it: `net.weight("h1", "x")`.
 
         Raises:
             KeyError: there is no such connection.

@@ -6,12 +6,14 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import Tensor, nn
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_probability
 
-from .base import Past, States
+from .base import Classic, Past, States
 from .one_hidden_layer import OneHiddenLayer
 
 
+@arguments_of(Classic)
 class Jordan(OneHiddenLayer):
     """A hidden layer that reads X(t) and a running average m(t) of past outputs (slide 47; Jordan 1986).
 
@@ -32,18 +34,16 @@ class Jordan(OneHiddenLayer):
     ['Wc', 'Wr', 'b', 'Wo', 'bo']
 
     Args:
-        input_size, hidden_size, output_size: I, H and O.
         mu: μ in [0, 1), the share of the memory that remains after a step.
         nonlinearity: f: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: g, before the output goes into the memory; by default none, since losses take logits.
-        bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: `Wc` (H, I), `Wr` (H, O), `b` (H,), `Wo` (O, H), `bo` (O,).
     State: the memory m that the next step reads, (1, B, O); zeros before a series.
-    Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:
-        ValueError: a bad argument or shape, T = 0 or B = 0. TypeError: xs or the state is not an array of `dtype`.
+        ValueError: a bad argument or shape, T = 0 or B = 0.
+        TypeError: xs or the state is not an array of `dtype`.
     """
 
     memory = "m"

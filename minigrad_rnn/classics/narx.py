@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad import Tensor, nn
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_choice, check_integer, check_like
 
-from .base import State
+from .base import Classic, State
 from .linear_over_time import last_steps
 from .windowed_mlp import WindowedMLP
 
 
+@arguments_of(Classic)
 class NARX(WindowedMLP):
     """The nonlinear autoregressive net with exogenous inputs: Y(t) = f(X(t), …, X(t−L), Y(t−1), …, Y(t−K)).
 
@@ -37,21 +39,24 @@ class NARX(WindowedMLP):
     Args:
         input_size: features I of X(t); 0 for a series without exogenous inputs.
         hidden_size: H, or the sizes of several hidden layers, the one above the lags first.
-        output_size: O.
         input_lags, output_lags: L ≥ 0 and K ≥ 0.
         nonlinearity: of the hidden layers: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: the same for the output, before it is fed back; by default none.
         initial: where Y(−1) … Y(−K) come from if no state says: "given", an error, "zeros", or
             "learned". X(−1) … X(−L) are zeros unless the state says otherwise.
-        bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: `Wc1` (H, (L+1)·I), whose columns meet X(t), …, X(t−L); `Wr` (H, K·O), whose columns meet Y(t−1), …,
         Y(t−K); `b1` (H,); with several hidden layers `Wc2`, `b2`, …; `Wo` (O, H), `bo` (O,); `y_init` (K, O), or (O,)
         for K = 1, if it is learned. There is no `Wc1` for I = 0 and no `Wr` for K = 0.
     State: (x, y): X(t−L) … X(t−1) (L, B, I) and Y(t−K) … Y(t−1) (K, B, O), oldest first; of the two only what there
         is. After a series-parallel call y holds true outputs.
-    Call: xs (T, B, I), state, targets (T, B, O) or None; gives (output (T, B, O), state). For I = 0, xs is (T, B, 0),
-        or None beside targets.
+
+    Call: `output, state = net(xs, state, targets)`.
+        xs: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one series. For I = 0 (T, B, 0), or None beside
+            targets.
+        state: (x, y) as above; None, also as a part, is the initial one.
+        targets: the true outputs (T, B, O), or None.
+        output: (T, B, O), in the layout of xs; the state returned is the one to pass to the next call.
 
     Raises:
         ValueError: a bad argument or shape, T = 0, B = 0; no initial outputs where they are to be given; targets where

@@ -6,11 +6,14 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_choice
 
+from .base import Classic
 from .one_hidden_layer import OneHiddenLayer
 
 
+@arguments_of(Classic)
 class StateSpace(OneHiddenLayer):
     """h(t) = f(Wc X(t) + Wr h(t−1) + b),  Y(t) = g(Wo h(t) + bo) (slides 51–53; Williams & Zipser 1989).
 
@@ -24,18 +27,16 @@ class StateSpace(OneHiddenLayer):
     ((10, 1, 2), (1, 1, 8), (8,))
 
     Args:
-        input_size, hidden_size, output_size: I, H and O.
         nonlinearity: f: "tanh", "relu", "sigmoid", "softmax", or None for the identity, a linear system.
         output_nonlinearity: g; by default none, since losses take logits.
         initial_state: "zeros", or "learned": h(−1) is the parameter `h_init` (H,) (slide 69).
-        bias, batch_first, rng, dtype: as in `TDNN`.
 
     Parameters: `Wc` (H, I), `Wr` (H, H), `b` (H,), `Wo` (O, H), `bo` (O,).
     State: h (1, B, H), as `RNN` of one layer has it.
-    Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`.
 
     Raises:
-        ValueError: a bad argument or shape, T = 0 or B = 0. TypeError: xs or the state is not an array of `dtype`.
+        ValueError: a bad argument or shape, T = 0 or B = 0.
+        TypeError: xs or the state is not an array of `dtype`.
     """
 
     h_init: mg.Parameter

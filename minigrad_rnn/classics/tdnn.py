@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad import nn
+from minigrad.arguments_of import arguments_of
 from minigrad.validation import check_integer
 
+from .base import Classic
 from .windowed_mlp import WindowedMLP
 
 
+@arguments_of(Classic)
 class TDNN(WindowedMLP):
     """The finite-response predictor Y(t) = f(X(t), X(t−1), …, X(t−N)): an MLP slid over the last N + 1 inputs.
 
@@ -25,24 +28,19 @@ class TDNN(WindowedMLP):
     ((10, 1, 2), (4, 1, 3))
 
     Args:
-        input_size: features I of X(t).
         hidden_size: H, or the sizes of several hidden layers, the one above the window first.
-        output_size: O.
         delays: N.
         nonlinearity: of the hidden layers: "tanh", "relu", "sigmoid", "softmax", or None for the identity.
         output_nonlinearity: the same for the output; by default none, since losses take logits.
-        bias: whether there are biases.
-        batch_first: whether xs is (B, T, I).
-        rng: source of the initial values: a generator, a seed, or None for the default generator.
-        dtype: of the parameters, and so of xs.
 
     Parameters: `Wc1` (H, (N+1)·I), whose columns meet X(t), X(t−1), …, X(t−N) in this order, `b1` (H,); with
         several hidden layers `Wc2`, `b2`, …; `Wo` (O, H), `bo` (O,).
     State: X(t−N) … X(t−1), (N, B, I), oldest first; zeros before a series. The next call continues from it.
-    Call: xs (T, B, I) gives (output (T, B, O), state); other layouts: see `Classic`. All steps are computed at once.
+        All steps are computed at once.
 
     Raises:
-        ValueError: a bad argument or shape, T = 0 or B = 0. TypeError: xs or the state is not an array of `dtype`.
+        ValueError: a bad argument or shape, T = 0 or B = 0.
+        TypeError: xs or the state is not an array of `dtype`.
     """
 
     def __init__(

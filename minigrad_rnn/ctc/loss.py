@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 import minigrad as mg
 from minigrad import Tensor, nn
+from minigrad.arguments_of import arguments_of
 from minigrad.backend import NUMPY, backend_of
 from minigrad.losses import REDUCTIONS
 from minigrad.validation import as_array, as_tensor, check_choice, check_flag, check_integer, is_integer
@@ -81,8 +82,16 @@ def ctc_loss(
     return mg.reshape(loss, ()) if single else loss
 
 
+@arguments_of(ctc_loss, without=("log_probs", "targets", "input_lengths", "target_lengths"))
 class CTCLoss(nn.Module):
-    """`ctc_loss` as a module, with torch.nn.CTCLoss's arguments."""
+    """`ctc_loss` as a module, with torch.nn.CTCLoss's arguments.
+
+    Call: `loss = module(log_probs, targets, input_lengths, target_lengths)`.
+        log_probs: (T, B, C), or (T, C) for one sequence: the logarithms of the classes' probabilities.
+        targets: integers on the host, (B, S) with any padding, or (sum of target_lengths,) one after the other.
+        input_lengths: (B,) integers on the host from 0 to T; one integer for one sequence.
+        target_lengths: (B,) integers on the host from 0 to S.
+    """
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__()
@@ -92,7 +101,7 @@ class CTCLoss(nn.Module):
         self.blank, self.reduction, self.zero_infinity = blank, reduction, zero_infinity
 
     def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
-        """The loss; shapes and errors as for `ctc_loss`."""
+        """Return the loss: (B,) without a reduction, else one number."""
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )

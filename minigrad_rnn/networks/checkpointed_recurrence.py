@@ -74,7 +74,8 @@ class CheckpointedRecurrence:
     a plain run. Second derivatives are those of the plain recurrence, in its memory.
 
     Raises:
-        As the recurrence's own call; ValueError: `loss` returned no scalar.
+        ValueError: `loss` returned no scalar; and what the recurrence's own call raises.
+
     Raises (from the backward pass):
         GraphError: a parameter or an array was written into since, or a segment, run again, returned something else.
     """

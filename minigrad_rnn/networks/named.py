@@ -102,7 +102,7 @@ class LSTM(Recurrence):
         )  # fmt: skip
 
 
-@arguments_of(Recurrence, cells.GRUCell, without=WITHOUT)
+@arguments_of(Recurrence, cells.GRUCell, without=(*WITHOUT, "two_biases"))
 class GRU(Recurrence):
     """The gated recurrent unit in layers and directions (Cho et al. 2014). State: h."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.arguments_of import arguments_of
 from minigrad.engine.backward_pass import reachable
 from minigrad.engine.modes import mode
 from minigrad.engine.tape import Hold
@@ -144,6 +145,7 @@ class Truncation:
         finally:
             hold.release()
 
+    @arguments_of(windows)
     def run(
         self,
         rnn: Recurrence,

@@ -15,6 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn
+from minigrad.arguments_of import arguments_of
 from minigrad.backend import backend_of
 from minigrad.validation import as_tensor, check_dtype, check_flag, check_integer, check_type
 
@@ -43,6 +44,10 @@ class Memory(NamedTuple):
 class Attention(nn.Module):
     """Base class of attention. A subclass defines `scores`, and `project` if its keys are not the memory itself.
 
+    Args:
+        query_size: Q, features of the query.
+        key_size: K, features of the memory.
+
     Call: `context, weights = attention(query, memory, lengths)`.
         query: (T, B, Q), or (B, Q) for one step.
         memory: (S, B, K), such as an encoder's output; floating point, of the query's dtype.
@@ -69,7 +74,7 @@ class Attention(nn.Module):
         raise NotImplementedError(f"{type(self).__name__}: an attention defines scores(query, keys)")
 
     def prepare(self, memory: Any, lengths: Any = None) -> Memory:
-        """Return the memory (S, B, K) with its keys and mask, the second argument of `read`."""
+        """Return the memory (S, B, K), of sequences of these `lengths` (B,), with its keys and mask, for `read`."""
         name = type(self).__name__
         memory = as_tensor(name, "memory", memory)
         if memory.ndim != 3 or memory.shape[2] != self.key_size or not memory.shape[0]:
@@ -113,11 +118,12 @@ class Attention(nn.Module):
         return f"{self.query_size}, {self.key_size}"
 
 
+@arguments_of(Attention)
 class AdditiveAttention(Attention):
     """v · tanh(Wq q + Wk m) (Bahdanau et al. 2015, appendix A.1.2).
 
     Args:
-        query_size, key_size, attention_size: Q, K and A; Wq is (A, Q), Wk (A, K), and v has length A.
+        attention_size: A; Wq is (A, Q), Wk (A, K), and v has length A.
         rng: for the initial weights, uniform as in `Linear`: a generator, a seed, or None for the default generator.
         dtype: of the parameters.
     """
@@ -145,10 +151,13 @@ class AdditiveAttention(Attention):
         return f"{self.query_size}, {self.key_size}, {self.attention_size}"
 
 
+@arguments_of(Attention)
 class DotAttention(Attention):
-    """q · m (Luong et al. 2015, equation 8) of vectors of Q = K = `size` numbers. No parameters.
+    """q · m (Luong et al. 2015, equation 8) of vectors of Q = K numbers. No parameters.
 
-    If `scaled`, q · m / √K (Vaswani et al. 2017), which keeps the scores' variance at 1 for large K.
+    Args:
+        size: Q and K.
+        scaled: whether to take q · m / √K (Vaswani et al. 2017), which keeps the scores' variance at 1 for large K.
     """
 
     def __init__(self, size: int, scaled: bool = False) -> None:
@@ -165,8 +174,9 @@ class DotAttention(Attention):
         return f"{self.key_size}" + (", scaled=True" if self.scaled else "")
 
 
+@arguments_of(AdditiveAttention)
 class GeneralAttention(Attention):
-    """q · Wa m (Luong et al. 2015, equation 8). Wa (Q, K); `rng` and `dtype` as in `AdditiveAttention`."""
+    """q · Wa m (Luong et al. 2015, equation 8). Wa is (Q, K)."""
 
     def __init__(self, query_size: int, key_size: int, rng: nn.init.Rng = None, dtype: Any = "float32") -> None:
         super().__init__(query_size, key_size)

@@ -90,6 +90,13 @@ class Bridge(nn.Module):
 
     Any encoder fits any decoder: with two directions, other depths, other sizes, an LSTM before a GRU. The parameters
     are the submodules `h`, `c`, …, one for each array of the decoder's state (after Bahdanau et al. 2015, A.2.2).
+
+    Args:
+        encoder, decoder: the two recurrences.
+        rng: draws the initial weights: a generator, a seed, or None for the default generator.
+        dtype: of the parameters.
+
+    Call: `state = bridge(state)`, from the encoder's last state to the decoder's first.
     """
 
     @nn.init.undo_draws
@@ -245,7 +252,7 @@ class Decoder(nn.Module):
     # The methods of `search.StepModel`
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Return log probabilities (N, V) of the next token after ids (N,), and the new state."""
+        """Return log probabilities (N, V) of the next token after the last `tokens` (N,), and the new state."""
         logits, _, state = self(as_array(tokens, "Decoder.step", "tokens")[None], state)
         return mg.log_softmax(logits[0]), state
 
@@ -311,7 +318,7 @@ class EncoderDecoder(nn.Module):
         self.bridge = bridge if isinstance(bridge, nn.Module) else None
 
     def start(self, source: Any, source_lengths: Any = None) -> DecoderState:
-        """Return the decoder's state before its first step."""
+        """Return the decoder's state before its first step, from the `source` and its `source_lengths` (B,)."""
         memory, state = self.encoder(self._swap_axes(source), source_lengths)
         attention = self.decoder.attention
         return DecoderState(
@@ -334,11 +341,11 @@ class EncoderDecoder(nn.Module):
         return self._swap_axes(logits), self._swap_axes(weights)
 
     def step(self, tokens: Any, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """See `Decoder.step`."""
+        """Return log probabilities (N, V) of the next token after the last `tokens` (N,), and the new state."""
         return self.decoder.step(tokens, state)
 
     def select(self, state: DecoderState, rows: Any) -> DecoderState:
-        """See `Decoder.select`."""
+        """Return the state of the sequences `rows`, host integers (N,), in this order."""
         return self.decoder.select(state, rows)
 
     def _swap_axes(self, x: Any) -> Any:

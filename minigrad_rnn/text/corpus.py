@@ -120,7 +120,7 @@ def _code_points(text: str, errors: str = "surrogatepass") -> npt.NDArray[np.uin
 
 
 class Document(NamedTuple):
-    """One file of a corpus; `name` is its path below the corpus's folder."""
+    """One file of a corpus: its `text`, and as its `name` its path below the corpus's folder."""
 
     name: str
     text: str
@@ -128,7 +128,7 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents in a fixed order, the corpus's name, and how many files were skipped because they are not text."""
+    """A text: its `name`, its `documents` in a fixed order, and how many files were `skipped` as they are not text."""
 
     name: str
     documents: tuple[Document, ...]
@@ -203,6 +203,7 @@ def split(corpus: Corpus, held_out: float = 0.05, seed: int = 0) -> tuple[str, s
 
     Whole documents are held out, drawn at random while they fit into the fraction `held_out` of all characters, so no
     file is in both texts. If they are too large for that, or there is only one, the end of the text is held out.
+    `corpus` is what to split, and `seed` that of the draw.
 
     Raises:
         ValueError: `held_out` not between 0 and 1, or a text so short that this is less than one character.

@@ -123,7 +123,7 @@ class Streams:
         return {"epoch": self.epoch, "chunk": self.chunk, **self._layout()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a saved position.
+        """Go to a saved position, the `state` that `state_dict` returned.
 
         Raises:
             ValueError: a key is missing, the position belongs to another text or layout, or there is no such chunk.

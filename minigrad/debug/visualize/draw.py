@@ -37,7 +37,7 @@ class Drawing(str):
         return str(self), self._diagram, self._format
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the drawing to a file: in the format of its ending (.html, .svg, .dot, .mmd), else as it is.
+        """Write the drawing to the file `path`: in the format of its ending (.html, .svg, .dot, .mmd), else as it is.
 
         Raises:
             OSError: the file cannot be written; nothing was. RuntimeError: SVG without Graphviz. ValueError: the graph
