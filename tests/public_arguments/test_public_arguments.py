@@ -20,7 +20,7 @@ import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import backend, nn, optim, pytree
 from minigrad.engine.tape import GraphError
-from minigrad_rnn import ctc, text
+from minigrad_rnn import ctc, flow, text
 from minigrad_rnn.native import threads
 
 from .accepted import ACCEPTED, NOT_WALKED, OTHER_NAMES
@@ -40,7 +40,7 @@ LEFT_OUT = ("minigrad.ops", "minigrad.option_checks", "minigrad.validation")
 
 def public() -> Iterator[tuple[str, Any]]:
     """The public functions and classes that are no operations: those keep NumPy's errors, behind their own names."""
-    for module in (mg, nn, nn.init, optim, mr, ctc, text):
+    for module in (mg, nn, nn.init, optim, mr, ctc, text, flow):
         for name in getattr(module, "__all__", None) or vars(module):
             value = getattr(module, name)
             home = getattr(value, "__module__", "")
