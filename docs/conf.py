@@ -50,7 +50,7 @@ napoleon_custom_sections = [("Arguments", "params_style")]  # what `Args` become
 nitpicky = True
 # Annotations name other libraries' types, which have no page here; `linked_names` knows our own.
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|np|collections|typing|types|pathlib|os|contextlib|inspect|SupportsKeysAndGetItem)\b.*")
+    ("py:.*", r"(numpy|np|collections|typing|types|pathlib|os|contextlib|inspect|SupportsKeysAndGetItem|Figure)\b.*")
 ]
 
 html_theme = "furo"

@@ -46,6 +46,9 @@ class LinkedNames(SphinxTransform):
     default_priority = 300
 
     def apply(self, **options: Any) -> None:
+        for annotation in self.document.findall(pending_xref):
+            if annotation.get("refdomain") == "py" and "." not in annotation["reftarget"]:
+                annotation["reftarget"] = TARGETS.get(annotation["reftarget"], annotation["reftarget"])
         for literal in list(self.document.findall(nodes.literal)):
             text = literal.astext().removesuffix("()")
             target = TARGETS.get(text)
