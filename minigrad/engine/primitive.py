@@ -108,7 +108,7 @@ def primitive(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Tenso
     check_function("primitive", function=function)
     name = function.__name__.strip("_")
     kind_of_node: type[Node] = UserNode
-    if function.__module__.partition(".")[0] in OWN_PACKAGES:
+    if (function.__module__ or "").partition(".")[0] in OWN_PACKAGES:  # a function made by exec may have none
         kind_of_node = TransposeNode if name == "transpose" else Node
 
     def general(*args: Any, **options: Any) -> Any:

@@ -167,3 +167,12 @@ def test_inputs_may_be_passed_by_name() -> None:
 def test_a_list_takes_the_dtype_beside_it() -> None:
     x = mg.tensor(np.array([1.0, 2.0]))
     np.testing.assert_array_equal((x * [0.1, 0.2]).numpy(), np.array([0.1, 0.4]))
+
+
+def test_a_function_without_a_module_becomes_an_operation() -> None:
+    made: dict[str, Any] = {}
+    exec("def twice(xp, x):\n    return 2.0 * x, (), (lambda xp, g: 2.0 * g,)", made)
+    x = mg.tensor([1.0, 3.0], requires_grad=True)
+    mg.primitive(made["twice"])(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0]
