@@ -219,8 +219,12 @@ class detect_anomaly(ObserverContext):
             who = f"the rule of '{node.op}'" + ("" if k is None else f" for input {k}")
             inputs = arrays_in((g, saved))
             layer = _layer_of(node)
+            note = ""
+            if (before := _nonfinite_input((g, *saved), "Inf", layer)) is not None:
+                which = {"input 0": "the gradient"}.get(before[0], before[0].replace("input", "saved"))
+                note = f"\n  not finite before: {which}, which held an Inf {before[1]}"
             self._report(
-                "backward", node.op, who, anomaly, inputs, t, _line_of(node), "", "outside detect_anomaly", layer
+                "backward", node.op, who, anomaly, inputs, t, _line_of(node), note, "outside detect_anomaly", layer
             )
         return result
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad import GraphError
 from minigrad.validation import check_choice, check_text, check_type
 
 from .gate_parts import GateFlow
@@ -40,10 +41,12 @@ def plot_gradient_norms(flow: GradientFlow | LayerFlow, name: str | None = None)
         name: one of the state's arrays; None draws all.
 
     Raises:
-        ImportError: matplotlib is missing. GraphError: no backward pass has come through.
+        ImportError: matplotlib is missing. GraphError: nothing was called, or no backward pass has come through.
     """
     check_type("plot_gradient_norms", (GradientFlow, LayerFlow), "a GradientFlow or one of its layers", flow=flow)
     calls = flow.calls if isinstance(flow, GradientFlow) else [flow]
+    if not calls:
+        raise GraphError("plot_gradient_norms: flow: got one in whose block no layer was called, want the model's call")
     if name is not None:
         check_choice("plot_gradient_norms", {n for call in calls for n in call.names}, name=name)
     curves = {
@@ -208,13 +211,14 @@ def _curves(axes: Any, curves: Mapping[str, Array], x: Sequence[float] | None = 
     """Lines on a logarithmic axis of at most `DECADES` powers of ten; what is 0 or not finite leaves a gap."""
     highest = 0.0
     for k, (name, values) in enumerate(curves.items()):
-        style, marker = STYLES[k % len(STYLES)]
+        look = (k + k // len(STYLES)) % len(STYLES)  # so that the seventh line differs from the first, and so on
+        style, marker = STYLES[k % len(STYLES)][0], STYLES[look][1]
         values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         highest = max(highest, float(np.nanmax(values, initial=0.0)))
         steps = np.arange(len(values)) if x is None else x
         axes.plot(
             steps, values, linestyle=style, marker=marker, markersize=4, markevery=max(1, len(values) // 12),
-            color=COLOURS[k % len(COLOURS)], linewidth=1.6, label=name.replace("$", r"\$"), zorder=3,
+            color=COLOURS[look], linewidth=1.6, label=name.replace("$", r"\$"), zorder=3,
         )  # fmt: skip
     axes.set_yscale("log")
     if highest > 0:

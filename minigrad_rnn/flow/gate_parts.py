@@ -95,7 +95,7 @@ def gate_flow(layer: LayerFlow) -> GateFlow:
     for name in steps.names:
         gradient = layer.gradient(name)
         steps.check_finite(f"∂L/∂{name}", gradient)
-        totals[name] = _rows(steps, gradient)
+        totals[name] = steps.rows(gradient)
     cell = steps.cell
     with mg.enable_grad():
         if isinstance(cell, LSTMCell) and type(cell).step is LSTMCell.step:
@@ -112,12 +112,6 @@ def gate_flow(layer: LayerFlow) -> GateFlow:
             host = steps.to_host(part)
             result[name][path] = host if (name, path) in own_step else steps.to_step_before(host)
     return GateFlow(layer.layer, result)
-
-
-def _rows(steps: ParallelSteps, a: Array) -> Tensor:
-    """(T, B, H) on the host as rows on the backend of the call."""
-    backend = backend_of(steps.call.xs)
-    return mg.Tensor(backend.from_numpy(np.ascontiguousarray(a.reshape(steps.T * steps.B, -1))))
 
 
 def _leaf(a: Any) -> Tensor:

@@ -122,6 +122,10 @@ class ParallelSteps:
                     "and without hooks that replace the cell's results"
                 )
 
+    def rows(self, a: np.ndarray[Any, Any]) -> Tensor:
+        """(T, B, F) on the host as (T · B, F) on the call's backend: what `to_host` undoes."""
+        return mg.Tensor(backend_of(self.call.xs).from_numpy(np.ascontiguousarray(a.reshape(self.T * self.B, -1))))
+
     def to_host(self, a: Array) -> np.ndarray[Any, Any]:
         """(T · B, F) as (T, B, F) on the host, with zeros at padding."""
         host = np.array(to_numpy(a)).reshape(self.T, self.B, -1)

@@ -57,15 +57,14 @@ class TrainingMonitor:
     >>> print(monitor.records[0]["findings"][0])  # doctest: +ELLIPSIS
     step 0: forward0: the gradient vanishes: a step back leaves 0... of it, and from lag ... on less than 0.001 arrives
 
-    Every `every` steps it measures; the other steps cost under a microsecond. A step that is measured takes 3 to 4.5
-    times as long for an LSTM, and 1.2 to 1.9 times for a GRU or an RNN (CPU time on one core, T = 100, B = 32,
-    H = 128), so that `every=100` adds at most 4 %.
+    Every `every` steps it measures; the other steps cost under a microsecond. A step that is measured takes 3 to 6
+    times as long (CPU time on one core, T = 100, B = 32, H = 128), so that `every=100` adds at most 5 %.
 
     What it finds is written once, when it begins, to the logger "minigrad_rnn.flow" as a warning, and stands in
     `records` and `report()`. The judgement is made by layer and direction from the gain of each step: by what factor
     the gradient with respect to the whole state becomes larger on its way through one step. The product of the gains of
     the last k steps is the part of a gradient that arrives at lag k; where the loss has terms at every step it leaves
-    their new contributions out, which would hide that old ones vanish.
+    their new contributions out, which would hide that old ones vanish, or that they last (`state_gains`).
 
     Args:
         model: a module in which something recurs.

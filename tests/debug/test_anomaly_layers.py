@@ -72,6 +72,17 @@ def test_an_inf_that_came_in_stands_beside_the_nan_that_it_made(impl: str) -> No
 
 
 @IMPLEMENTATIONS
+def test_an_inf_that_came_in_stands_beside_a_rules_nan(impl: str) -> None:
+    """The forward pass is finite, with every gate saturated: 0 · Inf comes from the rule."""
+    xs = XS.copy()
+    xs[2, 0, 1] = np.inf
+    error = caught(lambda: model_of(impl)(xs)[0].sum().backward())
+    assert (error.kind, error.phase, error.came_in) == ("NaN", "backward", False)
+    where = "(0, 1), 1 of 6" if impl == "graph" else "(2, 0, 1), 1 of 30"
+    assert f"which held an Inf at index {where} values\n  layer: recurrence.forward0" in str(error)
+
+
+@IMPLEMENTATIONS
 def test_padding_may_be_anything(impl: str) -> None:
     xs = XS.copy()
     xs[3:, 1] = np.nan

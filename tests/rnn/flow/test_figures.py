@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad_rnn import LSTM, GradientFlow, TrainingMonitor, flow as flows
 from minigrad_rnn.flow import bars
 
@@ -65,6 +66,16 @@ def test_a_line_is_the_numbers() -> None:
     assert figure.axes[0].get_yscale() == "log"
 
 
+def test_eight_lines_differ() -> None:
+    model = LSTM(I, H, 2, bidirectional=True, rng=0, dtype="float64")
+    with GradientFlow(model) as flow:
+        model(XS)[0].sum().backward()
+    lines = flows.plot_gradient_norms(flow).axes[0].lines
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
+    assert len(looks) == len(lines) == 8
+    assert len({look[1:] for look in looks}) == 8  # without colour too
+
+
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     found = builtins.__import__
 
@@ -96,3 +107,9 @@ def test_bad_arguments() -> None:
         flows.plot_saliency(saliency, ["a"])
     with pytest.raises(TypeError, match="plot_gate_flow: gates: got int"):
         flows.plot_gate_flow(3)  # type: ignore[arg-type]
+    with GradientFlow(LSTM(I, H)) as nothing:
+        pass
+    with pytest.raises(mg.GraphError, match="no layer was called"):
+        flows.plot_gradient_norms(nothing)
+    with pytest.raises(KeyError, match="'forward0', but none was called"):
+        _ = nothing["forward0"]

@@ -172,3 +172,19 @@ def test_bad_arguments() -> None:
         TrainingMonitor(mg.nn.Linear(2, 3))
     with pytest.raises(ValueError, match="got one that has measured nothing"):
         plot_training(TrainingMonitor(rnn(1.0)))
+
+
+@pytest.mark.parametrize("bias", [1.0, 5.0])
+def test_losses_at_every_step_do_not_hide_how_old_gradients_fare(bias: float) -> None:
+    """A new ∂L/∂h shrinks on its way to the cell, at every step anew; what the last loss alone leaves is the truth."""
+    model = LSTM(I, 16, forget_bias=bias, dtype="float64", rng=0)
+    arrives = []
+    for every in (False, True):
+        monitor = TrainingMonitor(model)
+        with monitor:
+            output, _ = model(XS)
+            ((output if every else output[-1]) ** 2).sum().backward()
+        arrives.append(np.array(monitor.records[0]["layers"]["forward0"]["arrives"]))
+        assert bool(monitor.records[0]["findings"]) == (bias < 5)
+    for lag in (5, 20, T - 2):
+        assert 0.1 < arrives[1][lag] / arrives[0][lag] < 10  # an estimate; with the newest terms 1e-5
