@@ -18,6 +18,7 @@ from ..engine.tape import GraphError
 from ..engine.tensor import Operand, Tensor
 from ..validation import check_choice, check_flag, check_type
 from .norm_bars import NormBars, html_of, text_of
+from .one_line import one_line
 
 Keep = Literal["full", "norms"]
 KEEPS = ("full", "norms")
@@ -55,7 +56,7 @@ class Named:
 
     def title(self, serial: int) -> str:
         x = self.tensors[serial]
-        return f"{self.name_of[serial]} {x.shape} {x.dtype}"
+        return f"{one_line(self.name_of[serial])} {x.shape} {x.dtype}"
 
 
 def _named(caller: str, inputs: Inputs) -> list[tuple[str, Tensor]]:

@@ -36,7 +36,7 @@ class NormBars:
         shown = keys[:: self.every] if self.every > 1 else keys
         if keys and keys[-1] not in shown[-1:]:
             shown.append(keys[-1])
-        self.of = len(keys)
+        self.all = list(norms.values())
         self.norms = {key: norms[key] for key in shown}
         sizes = [v for v in norms.values() if 0 < v < math.inf]
         self.high = max(sizes, default=0.0)
@@ -47,7 +47,8 @@ class NormBars:
     def scale(self) -> str:
         """What the bars mean."""
         if not self.high:
-            return "all zero"
+            finite = [math.isfinite(v) for v in self.all]
+            return "all zero" if all(finite) else "all zero or not finite" if any(finite) else "none is finite"
         span = f"logarithmic, from {self.low:.0e} to {self.high:.0e}" if self.logarithmic else "from 0"
         folded = {1: "", 2: "; every 2nd step is shown", 3: "; every 3rd step is shown"}
         return f"bars: {span}{folded.get(self.every, f'; every {self.every}th step is shown')}"

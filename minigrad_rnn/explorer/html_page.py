@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.debug.visualize.self_contained_page import one_line, package_text, self_contained_page
+from minigrad.debug.one_line import one_line
+from minigrad.debug.visualize.self_contained_page import package_text, self_contained_page
 
 from .equations import explained
 from .recording import Pool, Recording

@@ -94,6 +94,8 @@ def test_norms_that_are_not_finite_are_shown_and_have_no_bar() -> None:
     assert bars.line() == "  t = 0 …  ??█   … –"
     Tags(bars.html("title"))
     assert NormBars({0: 0.0}).scale == "all zero"
+    assert NormBars({0: float("nan"), 1: float("inf")}).scale == "none is finite"
+    assert NormBars({0: float("nan"), 1: 0.0}).scale == "all zero or not finite"
 
 
 def test_names_with_markup_are_escaped() -> None:
@@ -106,6 +108,7 @@ def test_names_with_markup_are_escaped() -> None:
         assert "img" not in page.tags
         assert MARKUP in page.text
         assert MARKUP in repr(shown)
+    assert "red?[31m?row (" in repr(mg.ledger(loss, {"red\x1b[31m\nrow": w}, retain_graph=True))
     page = Tags(html_table([MARKUP], [[MARKUP]], MARKUP, MARKUP))
     assert (page.text.count(MARKUP), "img" in page.tags) == (4, False)
 

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from minigrad.debug.visualize.self_contained_page import one_line, self_contained_page
+from minigrad.debug.one_line import one_line
+from minigrad.debug.visualize.self_contained_page import self_contained_page
 
 NASTY = '</script><!--<img src=x onerror="alert(1)">\ud800\x00'
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from html import escape
 
+from ..one_line import one_line
 from .diagram import Box, Diagram
 from .layout_library import layout_library
-from .self_contained_page import one_line, package_text, self_contained_page
+from .self_contained_page import package_text, self_contained_page
 
 DEEPEST = 1000
 """The most boxes above each other that a page lays out: dagre recurses from box to box, and browsers' stacks differ."""

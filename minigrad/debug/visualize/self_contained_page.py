@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from ..one_line import one_line
+
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -46,11 +48,6 @@ def self_contained_page(
         text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
         parts.append(f'<script type="application/json" id="{escape(name)}">{text}</script>')
     return "\n".join([*parts, *(_element("script", text) for text in scripts), "</body>", "</html>", ""])
-
-
-def one_line(text: str) -> str:
-    """Return the text with a question mark for each character that cannot be shown, such as a control character."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def package_text(package: str, name: str) -> str:
