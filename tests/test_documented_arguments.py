@@ -16,10 +16,10 @@ import pytest
 
 import minigrad as mg
 import minigrad_rnn as mr
-from minigrad import nn, optim, serialize
+from minigrad import losses, nn, optim, serialize
 from minigrad.arguments_of import arguments_of
 from minigrad.engine.primitive import FUNCTION_OF
-from minigrad_rnn import ctc, text
+from minigrad_rnn import ctc, flow, text
 
 BY_SECTION = ("minigrad.ops", "minigrad.array_api")
 """NumPy's and the standard's functions, whose arguments are documented there."""
@@ -33,13 +33,14 @@ NOT_ARGUMENTS = ("self", "cls", "args", "kwargs")
 def public() -> Iterator[tuple[str, Any]]:
     """The public functions and classes, once each, but for operations."""
     seen = set()
-    for module in (mg, nn, nn.init, optim, serialize, mr, ctc, text):
+    for module in (mg, nn, nn.init, losses, optim, serialize, mr, ctc, flow, text):
         for name in getattr(module, "__all__", None) or vars(module):
             value = getattr(module, name)
             home = getattr(value, "__module__", "")
             if name.startswith("_") or not callable(value) or not home.startswith("minigrad"):
                 continue
-            if home.startswith(BY_SECTION) or (module is nn.init and home != nn.init.__name__) or id(value) in seen:
+            imported = module in (nn.init, losses) and home != module.__name__
+            if home.startswith(BY_SECTION) or imported or id(value) in seen:
                 continue
             seen.add(id(value))
             yield f"{module.__name__}.{name}", value

@@ -62,6 +62,9 @@ def plot_gradient_norms(flow: GradientFlow | LayerFlow, name: str | None = None)
 def plot_jacobian_norms(norms: JacobianNorms | ProbedNorms) -> Figure:
     """‖∂h(t)/∂h(s)‖: of every pair of steps as a map beside its mean by lag; of probes as a line over s.
 
+    Args:
+        norms: what `jacobian_norms` or `probe_jacobian_norms` returned.
+
     Raises:
         ImportError: matplotlib is missing.
     """
@@ -74,7 +77,7 @@ def plot_jacobian_norms(norms: JacobianNorms | ProbedNorms) -> Figure:
         _curves(axes, {f"{norms.layer}, {len(norms.squares)} probes": mean})
         axes.fill_between(range(len(mean)), mean * (1 - error), mean * (1 + error), alpha=0.2, color=COLOURS[0])
         label = label.replace("(t)", f"({norms.t})")
-        axes.set(title=f"What h({norms.t}) remembers", xlabel="time step s", ylabel=f"{label}, Frobenius")
+        axes.set(title=f"What {norms.of}({norms.t}) remembers", xlabel="time step s", ylabel=f"{label}, Frobenius")
         return figure
     figure, (left, right) = _figure("plot_jacobian_norms", columns=2)
     shown = np.where(np.isneginf(norms.log10), np.nan, norms.log10)
@@ -99,6 +102,10 @@ def plot_singular_values(steps: StepJacobians, of: str | None = None, wrt: str |
 
     The band holds all of them, means over the batch. A step shrinks every gradient where even the largest is below 1.
 
+    Args:
+        steps: what `step_jacobians` returned.
+        of, wrt: names of the state's arrays, for the block ∂of(t)/∂wrt(t−1); None takes the whole state.
+
     Raises:
         ImportError: matplotlib is missing. ValueError: an unknown name.
     """
@@ -120,6 +127,9 @@ def plot_singular_values(steps: StepJacobians, of: str | None = None, wrt: str |
 def plot_gate_flow(gates: GateFlow) -> Figure:
     """Through which gates gradients arrive: the norm of each part at every step, a panel for each array of the state.
 
+    Args:
+        gates: what `gate_flow` returned.
+
     Raises:
         ImportError: matplotlib is missing.
     """
@@ -137,6 +147,7 @@ def plot_saliency(result: Saliency, features: Sequence[str] | None = None) -> Fi
     """‖∂Y(t)/∂X(s)‖ for every input step s, and below it each feature's own share as a map.
 
     Args:
+        result: what `saliency` returned.
         features: names of the inputs' features.
 
     Raises:
@@ -171,6 +182,9 @@ def plot_saliency(result: Saliency, features: Sequence[str] | None = None) -> Fi
 
 def plot_training(monitor: TrainingMonitor) -> Figure:
     """What a monitor measured: gradient norms over the steps of training, and how much arrives at each lag.
+
+    Args:
+        monitor: one that has measured.
 
     Raises:
         ImportError: matplotlib is missing. ValueError: nothing was measured.

@@ -32,6 +32,9 @@ def state_gains(layer: LayerFlow) -> Array:
     Where the steps cannot be evaluated again (a classic, values that were not kept or are not finite, weights that have
     changed since), the gains are those of ∂L/∂h, with what was added last.
 
+    Args:
+        layer: a call of a layer, `flow["forward0"]`, through which a backward pass has come.
+
     Returns:
         (T − 1,), or fewer with lengths.
     """

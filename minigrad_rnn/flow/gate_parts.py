@@ -42,13 +42,14 @@ class GateFlow:
     parts: dict[str, dict[str, Array]]
 
     def norms(self, name: str = "h") -> dict[str, Array]:
-        """‖part(t)‖ over the batch and the units by path, (T,) each."""
+        """‖part(t)‖ over the batch and the units by path, (T,) each; `name` is the state's array that receives."""
         return {path: norm_of_steps(part) for path, part in self.parts[name].items()}
 
     def shares(self, name: str = "h") -> dict[str, Array]:
         """Each path's share of what arrives, ⟨part, whole⟩ / ⟨whole, whole⟩, (T,): they add up to 1.
 
-        A share may be negative, where a path works against the others. NaN where nothing arrives.
+        A share may be negative, where a path works against the others. NaN where nothing arrives. `name` is the state's
+        array that receives.
         """
         parts = {path: part.astype(np.float64) for path, part in self.parts[name].items()}
         whole = sum(parts.values())

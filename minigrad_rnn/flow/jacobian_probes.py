@@ -121,8 +121,13 @@ def spectral_norm(
 
     Args:
         model: a recurrence that reads forward only; in evaluation mode if it has dropout.
-        s, t: the earlier and the later step.
-        iterations: at most so many. seed: of the first vector. The others: see `probe_jacobian_norms`.
+        xs, state: as it takes them, without lengths.
+        s, t: the earlier and the later step; −1 is the last.
+        layer: "forward0" and so on; None is the top one.
+        of, wrt: names of the state's arrays.
+        iterations: at most so many.
+        tolerance: the part by which no result grows any more in the last iteration.
+        seed: of the first vector.
 
     Raises:
         TypeError, ValueError: a bad argument; s is not before t; the net reads backward.
