@@ -82,6 +82,7 @@ bench-gpu: $(VENV)/.stamp-$(GPU_EXTRAS)  ## on a GPU: time the kernels, cuDNN an
 	$(BIN)/python -m benchmarks.gpu --write
 
 clean:
-	rm -rf $(VENV) build dist docs/reference docs/source *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+	cd docs && rm -rf reference source
 
 .PHONY: demo docs test autograd-sdist autograd-tests soak lint verify examples bench test-gpu bench-gpu coverage mutants clean

@@ -213,9 +213,7 @@ def _figure(caller: str, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            f"{caller} draws with matplotlib, which is not installed; pip install 'minigrad[plot]'"
-        ) from error
+        raise ImportError(f"{caller} draws with matplotlib, which is not installed; pip install matplotlib") from error
     width, height = (6.4, 10.5)[columns > 1], 4.0 if rows == 1 else 3.6 * rows
     figure: Any = Figure(figsize=(width, height), dpi=110, layout="constrained")
     return figure, figure.subplots(rows, columns, sharex=rows > 1)

@@ -106,9 +106,7 @@ class TruncationBias:
         try:
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError(
-                "TruncationBias: plot needs matplotlib; want the extra plot: pip install 'minigrad[plot]'"
-            ) from error
+            raise ImportError("TruncationBias: plot needs matplotlib; pip install matplotlib") from error
         figure = Figure(figsize=(9, 4), layout="constrained")
         angles, norms = figure.subplots(1, 2)
         for k, (name, biases) in enumerate(self.by_parameter.items()):

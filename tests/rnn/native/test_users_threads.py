@@ -147,6 +147,9 @@ class OutOfMemory:
         self.weights = self.compiled = self
         self.fails, self.begun = fails, threading.Barrier(2, timeout=PATIENCE)
 
+    def new_team(self) -> None:
+        """The parts share nothing."""
+
     def forward(self, call: Any, part: int, parts: int) -> int:
         self.begun.wait()
         if part != self.fails:
