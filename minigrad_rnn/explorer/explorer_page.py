@@ -58,7 +58,8 @@ def explore(
     map of what the loss at t contributes through the use of a parameter k steps before. It needs no network, no server
     and no other file.
 
-    The model is copied and runs op by op, in evaluation, in its own dtype; nothing of it changes. The numbers on the
+    The model is copied and runs op by op, in evaluation, in its own dtype; nothing of it changes. A frozen parameter is
+    shown with the gradient that it would have. The numbers on the
     page are those of that tape, bit by bit.
 
     Args:
@@ -84,7 +85,8 @@ def explore(
     check_path("explore", path=path)
     if title is not None:
         check_text("explore", title=title)
-    recording = recorded(model, xs, targets, loss, state, reduction)
+    with mg.enable_grad():
+        recording = recorded(model, xs, targets, loss, state, reduction)
     name = type(model).__name__
     page = html_page(recording, name if title is None else title, _described(model))
     write_text("explore", "path", path, page)
@@ -99,6 +101,7 @@ def recorded(
         raise TypeError(f"explore: model: got {got}, want {DRAWN}")
     own = copy.deepcopy(model)
     own.eval()
+    own.requires_grad_(True)
     for part in own.modules():
         if isinstance(part, Recurrence) and any(part.zoneout):
             raise ValueError(

@@ -218,7 +218,10 @@ class GradientFlow:
         """Every call of a layer, in order: several where a model runs in windows or step by step."""
         found = [call for call in self.calls if call.layer == layer]
         if not self.calls:
-            raise KeyError(f"GradientFlow: got the layer {layer!r}, but none was called: call the model in the block")
+            raise KeyError(
+                f"GradientFlow: got the layer {layer!r}, but none was called: call the model in the block, and not "
+                "under no_grad"
+            )
         if not found:
             raise KeyError(
                 f"GradientFlow: got the layer {layer!r}, want one of {self.layers}{closest(layer, self.layers)}"

@@ -97,7 +97,8 @@ def saliency(model: Callable[..., Any], xs: Any, t: int = -1, batch_first: bool 
     check_integer("saliency", -T, T - 1, t=t)
     if per_step:
         step = int(t) % T
-        y = y[:, step] if batch_first else y[step]
+        with mg.enable_grad():
+            y = y[:, step] if batch_first else y[step]
     O, I = y.shape[1], x.shape[2]
     if T * B * O * I > MOST_NUMBERS:
         raise ValueError(

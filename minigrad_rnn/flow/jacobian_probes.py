@@ -86,7 +86,7 @@ def probe_jacobian_norms(
     check_integer(name, probes=probes)
     check_integer(name, 0, seed=seed)
     start = _initial_state(name, model, xs, state)
-    with GradientFlow(model, values=False) as flow:
+    with mg.enable_grad(), GradientFlow(model, values=False) as flow:
         run: Any = model
         states = run(xs, start, return_states=True)[2]
     parts = states if isinstance(states, tuple) else (states,)

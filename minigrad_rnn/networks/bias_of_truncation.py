@@ -202,6 +202,7 @@ def _rising(k2s: Any) -> list[int]:
     return sorted({int(k2) for k2 in values})
 
 
+@mg.enable_grad()
 def _gradient(
     truncation: Truncation, arguments: tuple[Any, ...], loss: Loss, named: Mapping[str, Tensor]
 ) -> tuple[float, dict[str, Array]]:

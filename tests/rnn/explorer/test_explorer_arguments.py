@@ -117,6 +117,16 @@ def test_bad_arguments_write_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_frozen_parameters_and_no_grad_change_nothing(tmp_path: Path) -> None:
+    model, xs, targets = cases()["RNN"]
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    explore(model, xs, targets, tmp_path / "a.html")
+    with mg.no_grad():
+        explore(frozen, xs, targets, tmp_path / "b.html")
+    assert Page(tmp_path / "a.html").text == Page(tmp_path / "b.html").text
+    assert all(p.node is None for p in frozen.parameters())
+
+
 def test_too_many_values_are_refused_before_the_backward_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, xs, targets = cases()["LSTM"]  # T = 4, B = 2, four lanes of z, i, f, g, o, c, h with 40 numbers, x and Y
     nbytes = 4 * 2 * (4 * 40 + 3 + 8) * 8 * 2

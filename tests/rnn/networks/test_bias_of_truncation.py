@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad import nn
 from minigrad_rnn import GRU, LSTM, RNN, Truncation, truncation_bias
 
@@ -111,3 +112,16 @@ def test_a_zero_gradient_has_no_angle() -> None:
     assert np.isnan(bias.angle[2])
     assert np.isnan(bias.norm[2])
     assert "nan" in repr(bias)
+
+
+def test_it_does_not_depend_on_no_grad() -> None:
+    rnn, xs = RNN(2, 3, dtype="float64", rng=0), np.random.default_rng(0).standard_normal((8, 2, 2))
+
+    def loss(output: mg.Tensor, start: int, stop: int) -> mg.Tensor:
+        return (output**2).sum()
+
+    want = truncation_bias(rnn, xs, loss, [2, 8])
+    with mg.no_grad():
+        got = truncation_bias(rnn, xs, loss, [2, 8])
+    assert got.angle == want.angle
+    assert want.angle[2] > 0
