@@ -218,10 +218,7 @@ class GradientFlow:
         """Every call of a layer, in order: several where a model runs in windows or step by step."""
         found = [call for call in self.calls if call.layer == layer]
         if not self.calls:
-            raise KeyError(
-                f"GradientFlow: got the layer {layer!r}, but none was called: call the model in the block, and not "
-                "under no_grad"
-            )
+            raise KeyError(f"GradientFlow: got the layer {layer!r}, but none was called: call the model in the block")
         if not found:
             raise KeyError(
                 f"GradientFlow: got the layer {layer!r}, want one of {self.layers}{closest(layer, self.layers)}"

@@ -14,7 +14,7 @@ from minigrad.engine.modes import mode
 from minigrad.validation import check_choice, check_flag, check_integer, check_probability
 
 from ..cells import NO_MASKS, Cell, CellMasks, Lengths
-from ..cells.step_gradients import StepGradients
+from ..cells.step_gradients import StepGradients, listeners
 from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
@@ -260,7 +260,7 @@ class Recurrence(nn.Module):
             return None
         cell: Cell = getattr(self, names[0])
         prepared: PreparedCall | None = vars(cell).get("_prepared_call")
-        if prepared is None or self.impl == "fused" or any(self.zoneout) or self.recurrent_dropout:
+        if prepared is None or self.impl == "fused" or any(self.zoneout) or self.recurrent_dropout or listeners.get():
             return None
         serves = prepared.reads_backward is names[0].startswith("backward") and prepared.serves(cell)
         result: tuple[Tensor, State] | None = prepared.run(xs, state) if serves else None

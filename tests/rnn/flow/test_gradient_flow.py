@@ -260,6 +260,18 @@ def test_a_checkpoint_runs_a_layer_twice() -> None:
     np.testing.assert_allclose(flow["forward0"].dc, want, rtol=1e-12)
 
 
+def test_a_call_that_is_repeated_off_the_tape_is_seen() -> None:
+    """A compiled cell takes a short way for a call like the last one; not while somebody listens."""
+    model = RNN(I, H, dtype="float64", rng=0)
+    with mg.no_grad():
+        for _ in range(3):
+            model(XS)
+        with GradientFlow(model) as flow:
+            output, _ = model(XS)
+    assert flow.layers == ["forward0"]
+    np.testing.assert_array_equal(flow["forward0"].states("h"), output.numpy())
+
+
 def test_blocks_are_nested_and_end() -> None:
     model = RNN(I, H, dtype="float64", rng=0)
     with GradientFlow(model) as outer, GradientFlow(model, values=False) as inner:
