@@ -63,6 +63,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("benchmarks.contestant.time.perf_counter", clock)
     monkeypatch.setattr("benchmarks.quiet_machine.idle_share", lambda: 1.0)
+    monkeypatch.setattr("benchmarks.timing.time.sleep", lambda seconds: None)  # between turns: no threads rest here
     calls.clear()
     return clock
 
