@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-npm install --silent --no-audit --no-fund "@dagrejs/dagre@3.1.3" >/dev/null
+npm install --silent --no-audit --no-fund --save-exact "@dagrejs/dagre@3.1.3" "@dagrejs/graphlib@4.0.6" >/dev/null
 cat > crossings.cjs <<'JAVASCRIPT'
 const dagre = require("@dagrejs/dagre");
 

@@ -19,7 +19,7 @@ from minigrad.backend import get_backend
 
 from .cuda.launches import check
 from .native.errors import NativeError
-from .native.library import library as compiled_library, origin
+from .native.shared_library import load_library, origin
 from .native.threads import get_num_threads
 from .networks.named import GRU, LSTM, RNN
 from .networks.recurrence import Recurrence
@@ -148,7 +148,7 @@ def _check_native(print_fn: Callable[[str], None]) -> bool | None:
     reasons: dict[str, list[str]] = {}
     for dtype in DTYPES:
         try:
-            compiled_library(dtype, patient=True)
+            load_library(dtype, patient=True)
         except NativeError as error:
             reasons.setdefault(str(error), []).append(dtype)
     if reasons:

@@ -14,7 +14,7 @@ import pytest
 
 import minigrad
 import minigrad_rnn
-from minigrad_rnn.native import library, threads
+from minigrad_rnn.native import shared_library, threads
 from tests.support.native_library import require_compiler
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +53,7 @@ def test_a_block_runs_alone_and_prints_what_it_says(
     exec(compile(code, "a page", "exec"), {"__name__": "__main__"})
     printed = capsys.readouterr().out
     for expected in PRINTED.findall(code):
-        if expected == "native" and library.refusal("float32"):
+        if expected == "native" and shared_library.refusal("float32"):
             expected = "fused (native: "
         assert expected in printed
 

@@ -22,10 +22,10 @@ from minigrad.engine.tape import Node
 from ..cells import Cell, Lengths
 from ..cells.directions import Directions
 from ..cells.step_gradients import StepGradients
-from .library import is_likely, library
 from .packed_weights import PackedWeights, packed_weights
 from .prepared_call import PreparedCall
 from .run import OutputGradients, Run, Scratch
+from .shared_library import is_likely, load_library
 from .step_shares import StepShares
 from .threads import get_num_threads, run_parts
 
@@ -195,7 +195,7 @@ def run_sequences(
     With two cells the second reads backward; with one `backward` decides.
     """
     specs, packed, row, states, now = [], [], [], len(inputs[0][1]), mode()
-    compiled = library(cells[0].reference_parameter().dtype)
+    compiled = load_library(cells[0].reference_parameter().dtype)
     for cell, (xs, state) in zip(cells, inputs):
         spec = cell.kernel_spec()
         assert spec is not None

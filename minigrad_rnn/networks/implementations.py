@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from minigrad.backend import NUMPY, backend_of
 
-from ..native import library, sequence as native
+from ..native import sequence as native, shared_library
 from ..native.errors import NativeError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def native_refusal(recurrence: Recurrence) -> str:
     parameter = cell.reference_parameter()
     if backend_of(parameter._array) is not NUMPY:
         return f"compiled sequences run on numpy, and the parameters are on {parameter.backend}"
-    return library.refusal(parameter.dtype)
+    return shared_library.refusal(parameter.dtype)
 
 
 def check_impl(recurrence: Recurrence, impl: str) -> None:
@@ -39,9 +39,9 @@ def check_impl(recurrence: Recurrence, impl: str) -> None:
         return
     dtype = cell.reference_parameter().dtype
     if why := native.refusal(cell) or (
-        "" if dtype in library.DEFINITIONS else f"no compiled sequence is written for {dtype}"
+        "" if dtype in shared_library.DEFINITIONS else f"no compiled sequence is written for {dtype}"
     ):
         raise ValueError(f"{name}: impl: got 'native', but {why}; want 'fused' or 'auto'")
-    if why := library.refusal(dtype):
+    if why := shared_library.refusal(dtype):
         first, _, words = why.partition("\n")
         raise NativeError(f"{name}: impl: got 'native', but {first}; want 'fused' or 'auto'\n{words}".strip())

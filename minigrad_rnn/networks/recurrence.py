@@ -18,7 +18,7 @@ from ..cells.step_gradients import StepGradients, listeners
 from ..cells.unroll import unroll
 from ..cuda import sequence as cuda
 from ..cuda.planner import Plan
-from ..native import library, sequence as native
+from ..native import sequence as native, shared_library
 from ..native.prepared_call import PreparedCall
 from ..validation import check_cell_type, check_masks, check_series, check_sizes, check_zoneout, options_of
 from .cell_calls import run_layer
@@ -337,7 +337,7 @@ class Recurrence(nn.Module):
             if inside_steps or self.fused_refusal():
                 return "graph"
             cell: Cell = getattr(self, self.cell_names[0])
-            if backend is not NUMPY or native.refusal(cell) or library.refusal(cell.reference_parameter().dtype):
+            if backend is not NUMPY or native.refusal(cell) or shared_library.refusal(cell.reference_parameter().dtype):
                 return "fused"
             return "native"
         if impl == "graph":

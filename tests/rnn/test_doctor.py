@@ -14,7 +14,7 @@ from minigrad import backend
 from minigrad_rnn import doctor
 from minigrad_rnn.__main__ import main
 from minigrad_rnn.cells import activations
-from minigrad_rnn.native import library
+from minigrad_rnn.native import shared_library
 
 
 def test_it_reports_every_backend(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,9 @@ def test_it_reports_every_backend(capsys: pytest.CaptureFixture[str], monkeypatc
     sections = out.split("\n\n")
     assert [section.splitlines()[0] for section in sections[2:4]] == ["numpy: usable", "strict: usable"]
     assert [section.count("right: ") for section in sections[2:4]] == [6, 6]
-    assert sections[2].count("implementation fused" if library.refusal("float32") else "implementation native") == 6
+    assert (
+        sections[2].count("implementation fused" if shared_library.refusal("float32") else "implementation native") == 6
+    )
     assert sections[3].count("implementation fused") == 6
     assert "all available backends passed" in out
     assert all(len(line) < 80 for line in out.splitlines()[3:])

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 
 from minigrad_rnn import set_num_threads
-from minigrad_rnn.native import library, sequence, threads
+from minigrad_rnn.native import sequence, shared_library, threads
 
 
 def compile_at_leisure() -> None:
     """Compile both libraries without the time limit of a user's first call: other tests may keep the machine busy."""
-    limit, library.TIME_LIMIT = library.TIME_LIMIT, 300.0
+    limit, shared_library.TIME_LIMIT = shared_library.TIME_LIMIT, 300.0
     try:
         for dtype in (np.float32, np.float64):
-            library.refusal(dtype)
+            shared_library.refusal(dtype)
     finally:
-        library.TIME_LIMIT = limit
+        shared_library.TIME_LIMIT = limit
 
 
 def refusal() -> str:
     """Why there are no compiled sequences, or ""."""
-    return library.refusal(np.float64)
+    return shared_library.refusal(np.float64)
 
 
 def require_compiler() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad_rnn.native import cache, library, sequence
+from minigrad_rnn.native import cache, sequence, shared_library
 from minigrad_rnn.native.child_process import Deadline
 from minigrad_rnn.native.compiler import find_compiler
 from minigrad_rnn.native.errors import NativeError
@@ -42,14 +42,14 @@ class Variants:
         self.folder = folder
         self._loaded: dict[Path, ctypes.CDLL] = {}
 
-    def library(
+    def compiled(
         self, flags: tuple[str, ...], dtype: Any, source: Path | None = None, compiler: str = "", checked: bool = True
     ) -> ctypes.CDLL:
         """Compile the sequences, or another `source`, with these flags; skip the test where they cannot run."""
-        source = source or library.SOURCE
+        source = source or shared_library.SOURCE
         command = (compiler,) if compiler else find_compiler().command
-        command = (*command, *COMMON, *flags, library.DEFINITIONS[np.dtype(dtype)])
-        texts = [*source.parent.glob("*.[ch]"), *(source.parents[2] / library.HEADERS.name).glob("*.h")]
+        command = (*command, *COMMON, *flags, shared_library.DEFINITIONS[np.dtype(dtype)])
+        texts = [*source.parent.glob("*.[ch]"), *(source.parents[2] / shared_library.HEADERS.name).glob("*.h")]
         path = self.folder / f"{cache.key(texts, *command)}.so"
         if path not in self._loaded:
             if not path.exists():
@@ -75,21 +75,23 @@ class Variants:
 
     def use(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         """Run native sequences with the variant of this name."""
-        monkeypatch.setattr(sequence, "library", lambda dtype: self.library(VARIANTS[name], dtype))
+        monkeypatch.setattr(sequence, "load_library", lambda dtype: self.compiled(VARIANTS[name], dtype))
 
     def use_compiler(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         """Run native sequences compiled by another compiler, with the usual flags."""
         if not shutil.which(name):
             pytest.skip(f"compiled sequences: there is no {name}")
-        monkeypatch.setattr(sequence, "library", lambda dtype: self.library(("-O1", NATIVE), dtype, compiler=name))
+        monkeypatch.setattr(
+            sequence, "load_library", lambda dtype: self.compiled(("-O1", NATIVE), dtype, compiler=name)
+        )
 
 
 def changed_source(folder: Path, file: str, old: str, new: str) -> Path:
     """Copy the C source and the cells' equations; in `file` `old`, which must be there, is replaced by `new`."""
-    for part in (library.SOURCE.parent, library.HEADERS):
-        shutil.copytree(part, folder / part.relative_to(library.HEADERS.parent), dirs_exist_ok=True)
+    for part in (shared_library.SOURCE.parent, shared_library.HEADERS):
+        shutil.copytree(part, folder / part.relative_to(shared_library.HEADERS.parent), dirs_exist_ok=True)
     (path,) = folder.rglob(file)
     text = path.read_text()
     assert old in text, f"{file} has no {old!r}"
     path.write_text(text.replace(old, new))
-    return folder / library.SOURCE.relative_to(library.HEADERS.parent)
+    return folder / shared_library.SOURCE.relative_to(shared_library.HEADERS.parent)

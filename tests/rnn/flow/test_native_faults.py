@@ -30,8 +30,8 @@ def test_a_fault_is_caught(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     options = {"reverse": True}
     want = gradients(made_net("lstm_peephole", I, H, impl="graph", **options), lengths=LENGTHS)
     source = changed_source(tmp_path, *FAULTS[name])
-    compiled = methodcaller("library", ("-O0",), "float64", source, checked=False)(Variants(tmp_path))
-    monkeypatch.setattr(sequence, "library", lambda dtype: compiled)
+    compiled = methodcaller("compiled", ("-O0",), "float64", source, checked=False)(Variants(tmp_path))
+    monkeypatch.setattr(sequence, "load_library", lambda dtype: compiled)
     got = gradients(made_net("lstm_peephole", I, H, impl="native", **options), lengths=LENGTHS)
     with pytest.raises(AssertionError), np.errstate(all="ignore"):
         assert_same(got, want)

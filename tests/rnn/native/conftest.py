@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from minigrad_rnn.native import compiler, library
+from minigrad_rnn.native import compiler, shared_library
 from tests.support.native_variants import Variants
 from tests.support.session_folder import session_folder
 
@@ -44,11 +44,11 @@ def settle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     place.source.parent.mkdir()
     place.source.write_text(SOURCE)
     place.header.write_text("#define ANSWER 42\n")
-    monkeypatch.setattr(library, "SOURCE", place.source)
-    monkeypatch.setattr(library, "HEADERS", folder / "gates")
-    monkeypatch.setattr(library, "TIME_LIMIT", 60.0)  # a busy machine is no failure
-    monkeypatch.setattr(library, "_found", {})
-    monkeypatch.setattr(library, "_origins", {})
+    monkeypatch.setattr(shared_library, "SOURCE", place.source)
+    monkeypatch.setattr(shared_library, "HEADERS", folder / "gates")
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 60.0)  # a busy machine is no failure
+    monkeypatch.setattr(shared_library, "_found", {})
+    monkeypatch.setattr(shared_library, "_origins", {})
     for variable in ("CC", "MINIGRAD_NATIVE", *compiler.ENVIRONMENT):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("MINIGRAD_CACHE", str(place.cache))
@@ -125,7 +125,7 @@ def become_ordinary(place: Workplace) -> None:
 
 def stored(place: Workplace) -> Path:
     """Compile the library of float32 and return its path; it is forgotten, as in the next process."""
-    assert library.library("float32").answer() == 42
-    library.forget()
+    assert shared_library.load_library("float32").answer() == 42
+    shared_library.forget()
     (path,) = place.cache.iterdir()
     return path

@@ -202,7 +202,9 @@ def test_a_product_that_depends_on_the_columns_is_found(
     fault = product.replace("w[m]", "(C == 1 && k == 3 ? SCALAR(1.00001) : SCALAR(1.0)) * w[m]")
     source = changed_source(tmp_path, "tile.h", product, fault)
     with pytest.raises(NativeError, match="self_check: 1"):
-        variants.library(("-O1",), "float32", source)
-    monkeypatch.setattr(sequence, "library", lambda dtype: variants.library(("-O1",), dtype, source, checked=False))
+        variants.compiled(("-O1",), "float32", source)
+    monkeypatch.setattr(
+        sequence, "load_library", lambda dtype: variants.compiled(("-O1",), dtype, source, checked=False)
+    )
     with pytest.raises(AssertionError, match=r"sequence \d+"):
         check(case_of("lstm", "float32", 17, 7, 1))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad_rnn.native import cache, compiler, cpu, library
+from minigrad_rnn.native import cache, compiler, cpu, shared_library
 from minigrad_rnn.native.compiler import Compiler
 
 from .conftest import Fake, Workplace, stored
@@ -34,14 +34,14 @@ def test_a_library_is_compiled_once(place: Workplace, fake: Fake, cc: str) -> No
     calls = compiled(fake, cc)
     stored(place)
     for _ in range(2):
-        library.forget()
-        assert library.library("float32").answer() == 42
+        shared_library.forget()
+        assert shared_library.load_library("float32").answer() == 42
     assert calls() == 1
 
 
 def test_the_name_depends_on_all_that_goes_into_the_library(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     def name(dtype: np.dtype[np.generic] = FLOAT32, made_by: Compiler = COMPILER) -> str:
-        return library._name(dtype, made_by)
+        return shared_library._name(dtype, made_by)
 
     names = [name()]
     assert name() == names[0]
@@ -56,9 +56,9 @@ def test_the_name_depends_on_all_that_goes_into_the_library(place: Workplace, mo
     (place.source.parents[1] / "gates" / "lstm.h").write_text("")
     names.append(name())
     monkeypatch.setattr(compiler, "FLAGS", ("-O2",))
-    monkeypatch.setattr(library, "FLAGS", ("-O2",))
+    monkeypatch.setattr(shared_library, "FLAGS", ("-O2",))
     names.append(name())
-    monkeypatch.setattr(library, "description", lambda: "another CPU")
+    monkeypatch.setattr(shared_library, "description", lambda: "another CPU")
     names.append(name())
     assert len(set(names)) == len(names) == 9
 
@@ -82,7 +82,7 @@ def test_a_compilers_identity(
         monkeypatch.setenv("CC", f"{program} -DSOMETHING")
     else:
         (tmp_path / "version").write_text("my_cc 2.0\n")
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     assert len({name.partition(".")[0] for name in place.files()}) == 2
 
 
@@ -107,9 +107,9 @@ def test_the_cpu_is_described_by_what_it_can_do(tmp_path: Path, monkeypatch: pyt
 def test_two_machines_share_a_home(place: Workplace, fake: Fake, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = compiled(fake, cc)
     for machine in ("one", "other", "one", "other"):
-        monkeypatch.setattr(library, "description", lambda machine=machine: machine)
-        library.forget()
-        assert library.library("float32").answer() == 42
+        monkeypatch.setattr(shared_library, "description", lambda machine=machine: machine)
+        shared_library.forget()
+        assert shared_library.load_library("float32").answer() == 42
     assert calls() == 2
 
 
@@ -171,7 +171,7 @@ def test_a_file_that_is_not_whole_or_not_the_users_own_is_not_loaded_but_made_an
     path.write_bytes(content)
     path.chmod(0o700)
     spoil(path, cc)
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     assert calls() == 2
     assert place.files() == [path.name]
     assert stat.S_ISREG(path.lstat().st_mode)
@@ -184,7 +184,7 @@ def test_a_folder_in_a_librarys_place(place: Workplace, cc: str) -> None:
     path.unlink()
     path.mkdir()
     (path / "something").touch()
-    assert "the compiled sequences cannot be used: " in library.refusal("float32")
+    assert "the compiled sequences cannot be used: " in shared_library.refusal("float32")
     assert place.files() == [path.name]
 
 
@@ -197,29 +197,29 @@ def test_a_whole_library_that_no_longer_loads_is_made_anew(
     path.unlink()
     rubbish = b"no library at all"
     (place.cache / cache._file_name(path.name.partition(".")[0], rubbish)).write_bytes(rubbish)
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     assert calls() == 2
 
 
 def test_a_source_that_changes_while_it_is_compiled(fake: Fake, place: Workplace, cc: str) -> None:
     fake.write(f'{shlex.quote(cc)} "$@" && echo >> "{place.header}"')
-    assert "changed while it was compiled" in library.refusal("float32")
+    assert "changed while it was compiled" in shared_library.refusal("float32")
     assert place.files() == []
 
 
 def test_an_installation_without_the_source(place: Workplace) -> None:
     place.source.unlink()
-    assert f"this installation has no C source, want {place.source}" in library.refusal("float32")
+    assert f"this installation has no C source, want {place.source}" in shared_library.refusal("float32")
 
 
 CHILD = """
 import sys
 from pathlib import Path
-from minigrad_rnn.native import library
-library.SOURCE, library.HEADERS = Path(sys.argv[1]), Path(sys.argv[1])
-library.TIME_LIMIT = 60.0
+from minigrad_rnn.native import shared_library
+shared_library.SOURCE, shared_library.HEADERS = Path(sys.argv[1]), Path(sys.argv[1])
+shared_library.TIME_LIMIT = 60.0
 sys.stdin.read()
-print(library.library("float32").answer(), library.library("float64").bytes())
+print(shared_library.load_library("float32").answer(), shared_library.load_library("float64").bytes())
 """
 
 
@@ -237,7 +237,7 @@ def test_four_processes_at_once(place: Workplace, cc: str) -> None:
     assert said == ["42 8\n"] * 4
     assert len(place.files()) == 2
     for dtype in ("float32", "float64"):
-        assert library.library(dtype).answer() == 42
+        assert shared_library.load_library(dtype).answer() == 42
     assert len(place.files()) == 2
 
 
@@ -258,9 +258,9 @@ def test_what_was_not_used_for_long_is_removed_and_nothing_of_the_users(place: W
         aged(place.cache / name, 100)
     for name, days in ((".minigrad-draft-old", 2), (".minigrad-draft-new", 0.5)):
         (place.cache / name).mkdir()
-        (place.cache / name / "library.so").touch()
+        (place.cache / name / "shared_library.so").touch()
         aged(place.cache / name, days)
-    library.library("float32")
+    shared_library.load_library("float32")
     kept = {".minigrad-draft-new", "minigrad-sequences-results.csv", "thesis", f"{start}.{digits[2]}{cache.SUFFIX}"}
     assert kept < set(place.files())
     assert len(place.files()) == len(kept) + 1
@@ -274,7 +274,7 @@ def test_their_number_is_bounded(place: Workplace, cc: str) -> None:
     for number, name in enumerate(names):
         (place.cache / name).touch()
         aged(place.cache / name, number / 10 + 1)
-    library.library("float32")
+    shared_library.load_library("float32")
     assert len(place.files()) == cache.KEPT_FILES
     assert set(names[: cache.KEPT_FILES - 1]) < set(place.files())
 
@@ -283,6 +283,6 @@ def test_a_use_is_noted_once_a_day(place: Workplace, cc: str) -> None:
     path = stored(place)
     for days, noted in ((50.0, True), (0.5, False)):
         before = aged(path, days).stat().st_mtime
-        library.forget()
-        library.library("float32")
+        shared_library.forget()
+        shared_library.load_library("float32")
         assert (path.stat().st_mtime > before) is noted

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad_rnn.native import cache, library
+from minigrad_rnn.native import cache, shared_library
 
 from .conftest import Workplace, become_ordinary, stored
 
@@ -19,7 +19,7 @@ def test_the_folder_and_those_above_it_are_private(place: Workplace, cc: str, mo
     monkeypatch.setenv("MINIGRAD_CACHE", str(place.cache / "deep" / "down"))
     before = os.umask(0)
     try:
-        assert library.library("float32").answer() == 42
+        assert shared_library.load_library("float32").answer() == 42
     finally:
         os.umask(before)
     folders = [place.cache, place.cache / "deep", place.cache / "deep" / "down"]
@@ -31,7 +31,7 @@ def test_the_folder_and_those_above_it_are_private(place: Workplace, cc: str, mo
 def test_a_folder_that_others_may_write_to_is_refused(place: Workplace, cc: str, mode: int) -> None:
     stored(place)
     place.cache.chmod(mode)
-    reason = library.refusal("float32")
+    reason = shared_library.refusal("float32")
     assert f"others may write to the cache folder {place.cache} (mode {mode:04o}, want 0700)" in reason
     assert "MINIGRAD_CACHE can name another" in reason
 
@@ -44,17 +44,19 @@ def test_a_folder_that_others_may_rename_is_refused(
     top.mkdir()
     monkeypatch.setenv("MINIGRAD_CACHE", str(top / "cache"))
     top.chmod(0o1777)
-    assert library.library("float32").answer() == 42
-    library.forget()
+    assert shared_library.load_library("float32").answer() == 42
+    shared_library.forget()
     top.chmod(0o777)
-    assert f"others may rename the cache folder {top / 'cache'}: {top} has mode 0777" in library.refusal("float32")
+    assert f"others may rename the cache folder {top / 'cache'}: {top} has mode 0777" in shared_library.refusal(
+        "float32"
+    )
 
 
 def test_a_folder_of_another_user_is_refused(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(place)
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
-    reason = library.refusal("float32")
+    reason = shared_library.refusal("float32")
     assert f"{place.cache} belongs to another user (user {user}, and this is user {user + 1})" in reason
 
 
@@ -78,7 +80,7 @@ def test_a_link_to_a_folder_of_the_users_own_is_fine(
     (tmp_path / "link").symlink_to(place.cache)
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "link"))
     place.cache.mkdir(0o700)
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     assert len(place.files()) == 1
 
 
@@ -86,15 +88,15 @@ def test_a_home_that_can_only_be_read(ordinary: Workplace, cc: str) -> None:
     top = ordinary.cache.parent
     top.chmod(0o555)
     become_ordinary(ordinary)
-    assert f"the cache folder {ordinary.cache} cannot be used: Permission denied" in library.refusal("float32")
+    assert f"the cache folder {ordinary.cache} cannot be used: Permission denied" in shared_library.refusal("float32")
 
 
 def test_a_full_cache_that_can_only_be_read_is_used(ordinary: Workplace, cc: str) -> None:
     stored(ordinary)
     ordinary.cache.chmod(0o500)
     become_ordinary(ordinary)
-    assert library.library("float32").answer() == 42
-    assert "the cache folder" in library.refusal("float64")
+    assert shared_library.load_library("float32").answer() == 42
+    assert "the cache folder" in shared_library.refusal("float64")
 
 
 def test_a_folder_of_root_is_refused(ordinary: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,20 +104,21 @@ def test_a_folder_of_root_is_refused(ordinary: Workplace, cc: str, monkeypatch: 
         pytest.skip("only root can become another user")
     become_ordinary(ordinary)
     monkeypatch.setenv("MINIGRAD_CACHE", "/usr/lib")
-    assert "the cache folder /usr/lib belongs to another user (user 0, and this is user 65534)" in library.refusal(
-        "float32"
+    assert (
+        "the cache folder /usr/lib belongs to another user (user 0, and this is user 65534)"
+        in shared_library.refusal("float32")
     )
 
 
 def test_a_file_where_the_folder_should_be(place: Workplace, cc: str) -> None:
     place.cache.touch(0o600)
-    assert f"the cache {place.cache} is not a folder" in library.refusal("float32")
+    assert f"the cache {place.cache} is not a folder" in shared_library.refusal("float32")
 
 
 def test_a_file_above_the_folder(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "file" / "cache"))
-    assert "cannot be used: " in library.refusal("float32")
+    assert "cannot be used: " in shared_library.refusal("float32")
 
 
 def test_no_space_is_left(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +126,7 @@ def test_no_space_is_left(place: Workplace, cc: str, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "No space left on device" in library.refusal("float32")
+    assert "No space left on device" in shared_library.refusal("float32")
     assert place.files() == []
 
 
@@ -156,7 +159,9 @@ def test_a_user_without_a_home(place: Workplace, cc: str, monkeypatch: pytest.Mo
     monkeypatch.delenv("MINIGRAD_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    assert "no cache folder: there is no home folder; MINIGRAD_CACHE can name another" in library.refusal("float32")
+    assert "no cache folder: there is no home folder; MINIGRAD_CACHE can name another" in shared_library.refusal(
+        "float32"
+    )
 
 
 def test_where_there_are_no_owners_and_modes(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +170,6 @@ def test_where_there_are_no_owners_and_modes(place: Workplace, cc: str, monkeypa
     monkeypatch.delattr(os, "geteuid")
     place.cache.mkdir(0o777)
     for _ in range(2):
-        assert library.library("float32").answer() == 42
-        library.forget()
+        assert shared_library.load_library("float32").answer() == 42
+        shared_library.forget()
     assert len(place.files()) == 1

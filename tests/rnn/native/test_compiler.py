@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad_rnn.native import child_process, compiler, library
+from minigrad_rnn.native import child_process, compiler, shared_library
 from minigrad_rnn.native.child_process import Deadline, Outcome
 from minigrad_rnn.native.errors import NativeError, TimeLimitError
 
@@ -21,23 +21,23 @@ from .conftest import OUTPUT, Fake, Workplace
 
 
 def test_each_dtype_has_a_library_compiled_for_it(place: Workplace, cc: str) -> None:
-    assert [library.library(dtype).bytes() for dtype in ("float32", "float64")] == [4, 8]
-    assert library.library("float32").answer() == 42
-    assert library.refusal("float32") == ""
-    made = library.origin("float64")
+    assert [shared_library.load_library(dtype).bytes() for dtype in ("float32", "float64")] == [4, 8]
+    assert shared_library.load_library("float32").answer() == 42
+    assert shared_library.refusal("float32") == ""
+    made = shared_library.origin("float64")
     assert made.compiler.startswith(f"{cc} (")
     assert made.path.parent == place.cache
     assert {"-O2", "-DREAL_IS_DOUBLE=1"} <= {*made.flags}
     assert made.seconds > 0
     assert len(place.files()) == 2
-    library.forget()
-    assert library.origin("float64") == library.Origin(made.compiler, made.path)  # from the cache
+    shared_library.forget()
+    assert shared_library.origin("float64") == shared_library.Origin(made.compiler, made.path)  # from the cache
 
 
 def test_CC_may_have_arguments(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place.header.write_text("")
     monkeypatch.setenv("CC", f"{shlex.quote(cc)} -D 'ANSWER=40 + 7'")
-    assert library.library("float32").answer() == 47
+    assert shared_library.load_library("float32").answer() == 47
 
 
 def test_CC_may_be_a_path_with_spaces(
@@ -47,7 +47,7 @@ def test_CC_may_be_a_path_with_spaces(
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(cc)} "$@"\n')
     program.chmod(0o700)
     monkeypatch.setenv("CC", str(program))
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_no_compiler(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CC", cc_variable)
-    assert reason in library.refusal("float32")
+    assert reason in shared_library.refusal("float32")
     with pytest.raises(NativeError, match="no C compiler"):
-        library.library("float64")
+        shared_library.load_library("float64")
     assert place.files() == []
 
 
@@ -87,8 +87,8 @@ def test_the_first_of_cc_gcc_clang_is_called_by_the_name_it_has_on_the_path(
     # The wrapped compiler needs its assembler and linker.
     (folder / "as").symlink_to(shutil.which("as", path=os.defpath) or "/usr/bin/as")
     (folder / "ld").symlink_to(shutil.which("ld", path=os.defpath) or "/usr/bin/ld")
-    assert library.library("float32").answer() == 42
-    assert library.origin("float32").compiler.startswith(f"{folder}/gcc (")
+    assert shared_library.load_library("float32").answer() == 42
+    assert shared_library.origin("float32").compiler.startswith(f"{folder}/gcc (")
 
 
 def test_a_program_that_cannot_be_started(place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_program_that_cannot_be_started(place: Workplace, tmp_path: Path, monk
     program.write_bytes(b"\0\1\2 no program")
     program.chmod(0o700)
     monkeypatch.setenv("CC", str(program))
-    assert f"{program} could not be started: " in library.refusal("float32")
+    assert f"{program} could not be started: " in shared_library.refusal("float32")
 
 
 def still_open(reader: int) -> bool:
@@ -114,12 +114,12 @@ def test_a_compiler_that_hangs_is_stopped_with_its_children(
     fake: Fake, place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The compiler proper is a child of the driver; it holds a pipe open while it lives."""
-    monkeypatch.setattr(library, "TIME_LIMIT", 2.0)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 2.0)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     fake.write(f'echo thinking; (echo I live; exec sleep 600) > "{pipe}" &\nsleep 600\n')
-    reason = library.refusal("float32")
+    reason = shared_library.refusal("float32")
     assert "was stopped: it took longer than 2 s\nthinking" in reason
     assert os.read(reader, 100) == b"I live\n"
     assert not still_open(reader)
@@ -130,37 +130,37 @@ def test_a_compiler_that_hangs_is_stopped_with_its_children(
 def test_a_compiler_that_hangs_when_asked_for_its_version(
     fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 0.5)
     fake.script.write_text("exec sleep 600")
     with pytest.raises(NativeError, match=r"was stopped: it took longer than 0\.5 s"):
-        library.library("float32")
+        shared_library.load_library("float32")
 
 
 def test_the_time_limit_is_that_of_all_attempts_together(
     fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each attempt takes less: six flags are refused, one after the other."""
-    monkeypatch.setattr(library, "TIME_LIMIT", 2.0)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 2.0)
     fake.write('sleep 0.7\nfor flag; do case "$flag" in -f*|-m*) echo "unknown option $flag"; exit 1;; esac; done\n')
-    assert "was stopped: it took longer than 2 s" in library.refusal("float32")
+    assert "was stopped: it took longer than 2 s" in shared_library.refusal("float32")
     assert 1 <= len(fake.arguments()) <= 3
 
 
 def test_a_timeout_is_remembered_for_an_hour(fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "TIME_LIMIT", 1.0)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 1.0)
     fake.write("exec sleep 600")
-    library.refusal("float32")
+    shared_library.refusal("float32")
     assert len(fake.arguments()) == 1
-    library.forget()  # as in the next process
-    reason = library.refusal("float32")
+    shared_library.forget()  # as in the next process
+    reason = shared_library.refusal("float32")
     (record,) = place.cache.iterdir()
     assert "was stopped: it took longer than 1 s the last time; it is tried again after an hour" in reason
     assert reason.endswith(f"or when {record} is removed")
     assert len(fake.arguments()) == 1
     then = time.time() - 3700
     os.utime(record, (then, then))
-    library.forget()
-    library.refusal("float32")
+    shared_library.forget()
+    shared_library.refusal("float32")
     assert len(fake.arguments()) == 2
 
 
@@ -168,26 +168,26 @@ def test_a_timeout_is_remembered_for_an_hour(fake: Fake, place: Workplace, monke
 def test_a_record_of_a_timeout_that_cannot_be_read_counts_for_nothing(
     fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    monkeypatch.setattr(library, "TIME_LIMIT", 1.0)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 1.0)
     fake.write("exec sleep 600")
-    library.refusal("float32")
+    shared_library.refusal("float32")
     (record,) = place.cache.iterdir()
     record.write_text(content)
-    library.forget()
-    library.refusal("float32")
+    shared_library.forget()
+    shared_library.refusal("float32")
     assert len(fake.arguments()) == 2
 
 
 def test_who_is_patient_waits_longer_and_tries_again(
     fake: Fake, place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 0.5)
     fake.write(f'sleep 1; exec {shlex.quote(cc)} "$@"')
-    assert "was stopped: it took longer than 0.5 s" in library.refusal("float32")
-    assert library.library("float32", patient=True).answer() == 42
-    assert library.refusal("float32") == ""
-    library.forget()  # as in the next process
-    assert library.refusal("float32") == ""
+    assert "was stopped: it took longer than 0.5 s" in shared_library.refusal("float32")
+    assert shared_library.load_library("float32", patient=True).answer() == 42
+    assert shared_library.refusal("float32") == ""
+    shared_library.forget()  # as in the next process
+    assert shared_library.refusal("float32") == ""
     assert len(fake.arguments()) == 2
 
 
@@ -195,16 +195,16 @@ def test_who_is_patient_tries_again_what_failed(fake: Fake, place: Workplace, cc
     fake.write("echo the disk is on fire; exit 7")
     for _ in range(2):
         with pytest.raises(NativeError, match="the disk is on fire"):
-            library.library("float32")
+            shared_library.load_library("float32")
     assert len(fake.arguments()) == 1
     fake.write(f'exec {shlex.quote(cc)} "$@"')
-    assert library.library("float32", patient=True).answer() == 42
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32", patient=True).answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
 
 
 def test_warnings_are_no_failure(fake: Fake, place: Workplace, cc: str) -> None:
     fake.write(f'echo "warning: unknown option -march=native" >&2; exec {shlex.quote(cc)} "$@"')
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     assert len(fake.arguments()) == 1
 
 
@@ -225,14 +225,14 @@ def test_warnings_are_no_failure(fake: Fake, place: Workplace, cc: str) -> None:
 )
 def test_a_stub(fake: Fake, place: Workplace, body: str, reason: str) -> None:
     fake.write(body)
-    assert reason in library.refusal("float32")
+    assert reason in shared_library.refusal("float32")
     assert place.files() == []
 
 
 def test_the_error_holds_the_compilers_words(place: Workplace, cc: str) -> None:
     place.header.write_text("#define ANSWER no_such_name\n")
     with pytest.raises(NativeError) as caught:
-        library.library("float32")
+        shared_library.load_library("float32")
     first, *rest = str(caught.value).splitlines()
     assert "failed (exit status 1)" in first
     assert "error" in first
@@ -261,7 +261,7 @@ def test_a_refused_flag_is_left_out(
         'for flag; do shift; case "$flag" in --param*|-mcpu*) ;; *) set -- "$@" "$flag";; esac; done\n'
         f'exec {shlex.quote(cc)} "$@"'
     )
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     calls = [[argument for argument in call if argument in {*WANTED, "-mcpu=native"}] for call in fake.arguments()]
     left = [name for name in WANTED if name not in flag.split()]
     instead = {"-march=native": ["-mcpu=native"]}.get(flag, [])
@@ -285,7 +285,7 @@ def test_a_refused_cpu_in_every_compilers_words(fake: Fake, place: Workplace, cc
         f'for flag; do shift; case "$flag" in -mcpu*) ;; *) set -- "$@" "$flag";; esac; done\n'
         f'exec {shlex.quote(cc)} "$@"'
     )
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     assert [("-march=native" in call, "-mcpu=native" in call) for call in fake.arguments()] == [
         (True, False),
         (False, True),
@@ -294,14 +294,14 @@ def test_a_refused_cpu_in_every_compilers_words(fake: Fake, place: Workplace, cc
 
 def test_an_error_in_the_source_is_not_taken_for_a_refused_flag(fake: Fake, place: Workplace) -> None:
     fake.write("echo \"sequences.c:3:1: error: unknown type name 'march' in 'native'\"; exit 1")
-    assert "unknown type name" in library.refusal("float32")
+    assert "unknown type name" in shared_library.refusal("float32")
     assert len(fake.arguments()) == 1
 
 
 def test_the_flags(fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CFLAGS", "-ffast-math -O0")
     fake.write("exit 1")
-    library.refusal("float64")
+    shared_library.refusal("float64")
     (call,) = fake.arguments()
     assert {"-O2", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast"} <= set(call)
     assert "-DREAL_IS_DOUBLE=1" in call
@@ -315,7 +315,7 @@ def test_what_a_compiler_is_given(fake: Fake, place: Workplace, tmp_path: Path, 
         f'read line && exit 1\necho "$LC_ALL $TMPDIR $MINIGRAD_NATIVE" > "{tmp_path}/given"\n'
         f': > here; : > "$TMPDIR/there"\nexec {shlex.quote(cc)} "$@"'
     )
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     language, folder, switch = (tmp_path / "given").read_text().split()
     assert (language, switch) == ("C", "0")
     assert Path(folder).parent == place.cache
@@ -323,9 +323,9 @@ def test_what_a_compiler_is_given(fake: Fake, place: Workplace, tmp_path: Path, 
 
 
 def test_a_compiler_that_never_stops_talking(fake: Fake, place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "TIME_LIMIT", 1.0)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 1.0)
     fake.write("exec yes")
-    reason = library.refusal("float32")
+    reason = shared_library.refusal("float32")
     assert "was stopped" in reason
     assert 1000 < len(reason) < child_process.LONGEST + 1000
 
@@ -335,7 +335,7 @@ def test_a_server_that_a_compiler_leaves_behind_is_not_waited_for(
 ) -> None:
     """It holds the compiler's output open."""
     fake.write(f'sleep 600 & echo $! > "{tmp_path}/pid"\nexec {shlex.quote(cc)} "$@"')
-    assert library.library("float32").answer() == 42
+    assert shared_library.load_library("float32").answer() == 42
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 

@@ -15,13 +15,13 @@ import pytest
 import minigrad_rnn as mr
 from minigrad_rnn import doctor
 from minigrad_rnn.__main__ import main
-from minigrad_rnn.native import library, sequence
+from minigrad_rnn.native import sequence, shared_library
 from minigrad_rnn.native.threads import get_num_threads
 from tests.support.native_library import require_compiler
 
 from .conftest import OUTPUT, Fake, Workplace, become_ordinary
 
-SOURCE, HEADERS = library.SOURCE, library.HEADERS
+SOURCE, HEADERS = shared_library.SOURCE, shared_library.HEADERS
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def real(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """The true source, to be compiled into a cache of its own."""
-    monkeypatch.setattr(library, "SOURCE", SOURCE)
-    monkeypatch.setattr(library, "HEADERS", HEADERS)
+    monkeypatch.setattr(shared_library, "SOURCE", SOURCE)
+    monkeypatch.setattr(shared_library, "HEADERS", HEADERS)
     return place
 
 
@@ -76,7 +76,7 @@ def test_it_compiles_and_checks(
     rows = re.findall(r"^    (T=\d+, B=\d+, H=\d+) +\d+\.\d\d +\d+\.\d\d +\d+\.\d times as fast$", text, re.MULTILINE)
     assert rows == ["T=4, B=1, H=3", "T=3, B=2, H=5"]
     assert max(map(len, lines)) < 80
-    library.forget()  # as in the next process
+    shared_library.forget()  # as in the next process
     assert report().startswith("native: usable, compiled before\n")
     monkeypatch.setenv("HOME", "/nowhere")
     assert f"  in {real.cache}\n" in report()
@@ -86,9 +86,9 @@ def test_it_waits_for_a_slow_compiler(
     report: Callable[..., str], real: Workplace, fake: Fake, cc: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that every other program gives up, and that has failed before."""
-    monkeypatch.setattr(library, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 0.5)
     fake.write(f'sleep 1; exec {shlex.quote(cc)} "$@" -O0')
-    assert "was stopped" in library.refusal("float32")
+    assert "was stopped" in shared_library.refusal("float32")
     assert report().startswith("native: usable, compiled in ")
 
 
@@ -111,7 +111,7 @@ def failing(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hanging(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "PATIENCE", 1.0)
+    monkeypatch.setattr(shared_library, "PATIENCE", 1.0)
     fake.write("echo thinking; exec sleep 600")
 
 

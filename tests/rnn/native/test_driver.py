@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad_rnn.native import library
+from minigrad_rnn.native import shared_library
 from tests.support.native_variants import NATIVE, changed_source
 
 DRIVER = Path(__file__).parents[2] / "support" / "native_driver.c"
@@ -28,7 +28,7 @@ TOLERANCE = 1e-6
 def program(folder: Path, command: tuple[str, ...], source: Path | None = None) -> Path:
     """Compile the driver with the sequences, or a changed source of them."""
     path = folder / "driver"
-    include = f"-I{(source or library.SOURCE).parent}"
+    include = f"-I{(source or shared_library.SOURCE).parent}"
     built = subprocess.run(
         [*command, *FLAGS, include, str(DRIVER), "-o", str(path), "-lm"], capture_output=True, text=True, check=False
     )

@@ -46,13 +46,13 @@ class Functions:
         command = [*(COMPILER or ()), *FLAGS, *MACHINES[machine], *macros, "-Wall", "-Wextra", "-Werror", str(PROGRAM)]
         built = subprocess.run([*command, "-o", str(library)], capture_output=True, text=True, timeout=120)
         assert built.returncode == 0, built.stderr
-        self.library, self.dtype = ctypes.CDLL(str(library)), dtype
+        self.compiled, self.dtype = ctypes.CDLL(str(library)), dtype
 
     def __call__(self, name: str, *arrays: Any, results: int = 1) -> Any:
         inputs = [np.ascontiguousarray(array, self.dtype) for array in arrays]
         outputs = [np.full_like(inputs[0], 7) for _ in range(results)]
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in (*inputs, *outputs)]
-        self.library[f"{name}_array"](*pointers, ctypes.c_long(inputs[0].size))
+        self.compiled[f"{name}_array"](*pointers, ctypes.c_long(inputs[0].size))
         return outputs[0] if results == 1 else outputs
 
 
@@ -247,9 +247,9 @@ def test_a_part_of_a_vector_touches_nothing_else(compiled: Any, width: int, mach
             z[:] = np.arange(1, z.size + 1)
             end = ctypes.c_void_p(start + page - n * z.itemsize)
             out = np.full(n + 20, -1.0, dtype)
-            f.library.copy_array(end, ctypes.c_void_p(out.ctypes.data), ctypes.c_long(n))
+            f.compiled.copy_array(end, ctypes.c_void_p(out.ctypes.data), ctypes.c_long(n))
             np.testing.assert_array_equal(out, [*z[z.size - n :], *[-1.0] * 20])
-            f.library.relu_array(ctypes.c_void_p(out.ctypes.data), end, ctypes.c_long(n))
+            f.compiled.relu_array(ctypes.c_void_p(out.ctypes.data), end, ctypes.c_long(n))
             np.testing.assert_array_equal(z, np.arange(1, z.size + 1))
     finally:
         libc.mprotect(ctypes.c_void_p(start + page), ctypes.c_size_t(page), mmap.PROT_READ | mmap.PROT_WRITE)

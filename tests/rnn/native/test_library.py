@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad_rnn.native import child_process, library
+from minigrad_rnn.native import child_process, shared_library
 from minigrad_rnn.native.errors import NativeError
 
 from .conftest import Fake, Workplace
@@ -27,7 +27,7 @@ def test_threads_that_ask_at_once_compile_once(place: Workplace, fake: Fake, cc:
 
     def ask(number: int) -> str:
         together.wait()
-        return library.refusal("float32")
+        return shared_library.refusal("float32")
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         reasons = set(pool.map(ask, range(8)))
@@ -37,49 +37,49 @@ def test_threads_that_ask_at_once_compile_once(place: Workplace, fake: Fake, cc:
 
 
 def test_a_library_is_one_object_for_every_name_of_its_dtype(place: Workplace, cc: str) -> None:
-    first = library.library("float32")
-    assert all(library.library(dtype) is first for dtype in (np.float32, np.dtype("f4"), "f"))
-    assert library.library(float) is library.library(np.float64) is not first
+    first = shared_library.load_library("float32")
+    assert all(shared_library.load_library(dtype) is first for dtype in (np.float32, np.dtype("f4"), "f"))
+    assert shared_library.load_library(float) is shared_library.load_library(np.float64) is not first
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32", ">f4" if sys.byteorder == "little" else "<f4", complex])
 def test_other_dtypes_are_refused(place: Workplace, dtype: object) -> None:
     with pytest.raises(NativeError, match=r"^dtype \S+: want float32 or float64$"):
-        library.library(dtype)  # type: ignore[arg-type]
+        shared_library.load_library(dtype)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", ["0", "off", "2", "true"])
 def test_the_switch(place: Workplace, fake: Fake, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("MINIGRAD_NATIVE", value)
     wanted = "" if value == "0" else " (want 0 or 1)"
-    assert library.refusal("float32") == f"MINIGRAD_NATIVE={value} turns it off{wanted}"
+    assert shared_library.refusal("float32") == f"MINIGRAD_NATIVE={value} turns it off{wanted}"
     with pytest.raises(NativeError, match=f"MINIGRAD_NATIVE={value} turns it off"):
-        library.library("float64")
+        shared_library.load_library("float64")
     assert fake.arguments() == []
 
 
 @pytest.mark.parametrize("value", ["", "1"])
 def test_the_switch_is_on(place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("MINIGRAD_NATIVE", value)
-    assert library.refusal("float32") == ""
+    assert shared_library.refusal("float32") == ""
 
 
 def test_what_is_said(place: Workplace, cc: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "minigrad_rnn.native")
-    library.library("float32")
+    shared_library.load_library("float32")
     first, last = caplog.messages
-    assert first.startswith(f"compiling sequences.c for float32 with {library.origin('float32').compiler}")
+    assert first.startswith(f"compiling sequences.c for float32 with {shared_library.origin('float32').compiler}")
     assert "compiled in " in last
     assert " s with -O2 " in last
     assert last.endswith(str(place.cache / place.files()[0]))
     assert {record.levelno for record in caplog.records} == {logging.INFO}
     caplog.clear()
-    library.forget()
-    library.library("float32")
+    shared_library.forget()
+    shared_library.load_library("float32")
     assert caplog.messages == []
     place.header.write_text("#error broken header\n")
-    library.forget()
-    library.refusal("float32")
+    shared_library.forget()
+    shared_library.refusal("float32")
     assert caplog.messages[-1].startswith("float32: no compiled sequences: ")
     assert "broken header" in caplog.messages[-1]
 
@@ -90,7 +90,7 @@ def test_a_failure_is_not_one_exception_raised_again_and_again(place: Workplace,
     errors = []
     for _ in range(2):
         with pytest.raises(NativeError) as caught:
-            library.library("float32")
+            shared_library.load_library("float32")
         errors.append(caught.value)
     assert errors[0] is not errors[1]
     assert str(errors[0]) == str(errors[1])
@@ -104,19 +104,19 @@ def test_an_interruption_stops_the_compiler_and_is_no_failure(
     program = f"""
 import os
 from pathlib import Path
-from minigrad_rnn.native import library
-library.SOURCE = library.HEADERS = Path({str(place.source)!r})
-library.TIME_LIMIT = 60.0
+from minigrad_rnn.native import shared_library
+shared_library.SOURCE = shared_library.HEADERS = Path({str(place.source)!r})
+shared_library.TIME_LIMIT = 60.0
 try:
-    library.library("float32")
+    shared_library.load_library("float32")
 except KeyboardInterrupt:
-    print("interrupted", library._found, os.listdir({str(place.cache)!r}))
+    print("interrupted", shared_library._found, os.listdir({str(place.cache)!r}))
     try:
         os.kill(int(open({str(tmp_path / "pid")!r}).read()), 0)
     except ProcessLookupError:
         print("stopped")
     open({str(fake.script)!r}, "w").write('exec {cc} "$@"')
-    print(library.library("float32").answer())
+    print(shared_library.load_library("float32").answer())
 """
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert outcome.stdout.splitlines() == ["interrupted {} []", "stopped", "42"], outcome.stderr
@@ -131,22 +131,22 @@ def test_a_fork_while_another_thread_compiles(place: Workplace, fake: Fake, cc: 
     program = f"""
 import os, threading, time, warnings
 from pathlib import Path
-from minigrad_rnn.native import library
+from minigrad_rnn.native import shared_library
 warnings.simplefilter("ignore")
-library.SOURCE = library.HEADERS = Path({str(place.source)!r})
-library.TIME_LIMIT = 60.0
-thread = threading.Thread(target=library.library, args=["float32"])
+shared_library.SOURCE = shared_library.HEADERS = Path({str(place.source)!r})
+shared_library.TIME_LIMIT = 60.0
+thread = threading.Thread(target=shared_library.load_library, args=["float32"])
 thread.start()
 while not os.path.exists({str(tmp_path / "second")!r}):
     time.sleep(0.01)
 if (child := os.fork()) == 0:
-    print("child", library.library("float32").answer(), flush=True)
+    print("child", shared_library.load_library("float32").answer(), flush=True)
     os._exit(0)
 os.waitpid(child, 0)
 with open({str(tmp_path / "go")!r}, "w") as go:
     go.write("now")
 thread.join()
-print("parent", library.library("float32").answer())
+print("parent", shared_library.load_library("float32").answer())
 """
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert outcome.stdout.splitlines() == ["child 42", "parent 42"], outcome.stderr
@@ -158,7 +158,7 @@ def test_no_thread_to_watch_the_compiler_with(place: Workplace, cc: str, monkeyp
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(child_process.threading.Thread, "start", start)
-    assert "could not be watched: can't start new thread" in library.refusal("float32")
+    assert "could not be watched: can't start new thread" in shared_library.refusal("float32")
 
 
 def test_importing_it_loads_no_module_that_only_compiling_needs() -> None:
@@ -166,7 +166,7 @@ def test_importing_it_loads_no_module_that_only_compiling_needs() -> None:
 import sys
 import numpy
 before = set(sys.modules)
-import minigrad_rnn, minigrad_rnn.native.library
+import minigrad_rnn, minigrad_rnn.native.shared_library
 print(sorted({"subprocess", "logging", "tempfile", "shlex", "signal"} & (set(sys.modules) - before)))
 """
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

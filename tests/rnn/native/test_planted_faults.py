@@ -157,8 +157,8 @@ def test_without_a_fault(kind: str) -> None:
 def test_a_fault_is_caught(name: str, variants: Variants, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = FAULTS[name]
     source = changed_source(tmp_path, fault.file, fault.old, fault.new)
-    compiled = variants.library(("-O0",), "float64", source, checked=False)
-    monkeypatch.setattr(sequence, "library", lambda dtype: compiled)
+    compiled = variants.compiled(("-O0",), "float64", source, checked=False)
+    monkeypatch.setattr(sequence, "load_library", lambda dtype: compiled)
     for kind in fault.kinds:
         with num_threads(fault.threads):
             assert not error(kind, fault.rows) < TOLERANCE, kind

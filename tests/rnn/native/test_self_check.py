@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from minigrad_rnn.native import library
+from minigrad_rnn.native import shared_library
 
 from .conftest import OUTPUT, Fake, Workplace
 
 
 def test_instructions_of_another_cpu_are_found_before_the_library_is_loaded(place: Workplace, cc: str) -> None:
     place.source.write_text("int self_check(void) { __builtin_trap(); return 0; }")
-    reason = library.refusal("float32")
+    reason = shared_library.refusal("float32")
     assert "the compiled library does not run here (SIG" in reason
     assert place.files() == []
 
@@ -28,7 +28,7 @@ def test_a_library_for_another_machine(fake: Fake, place: Workplace, cc: str, tm
     )
     python = shlex.quote(sys.executable)
     fake.write(f'{shlex.quote(cc)} "$@" || exit\n{OUTPUT} exec {python} "{change}" "$2"')
-    reason = library.refusal("float32")
+    reason = shared_library.refusal("float32")
     assert "the compiled library does not run here (exit status 1): OSError" in reason
     assert place.files() == []
 
@@ -50,9 +50,9 @@ def test_a_library_that_fails_its_check(
     place: Workplace, cc: str, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
 ) -> None:
     if "for (" in source:
-        monkeypatch.setattr(library, "TIME_LIMIT", 1.5)
+        monkeypatch.setattr(shared_library, "TIME_LIMIT", 1.5)
     place.source.write_text(source)
-    assert reason in library.refusal("float64")
+    assert reason in shared_library.refusal("float64")
     assert [name for name in place.files() if not name.endswith(".timeout")] == []
 
 
@@ -65,5 +65,5 @@ def test_without_an_interpreter_nothing_is_loaded(
     """A program that Python is embedded in, or frozen into, would be started a second time."""
     monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setattr(sys, "frozen", frozen, raising=False)
-    assert "the compiled library cannot be checked: sys.executable is " in library.refusal("float32")
+    assert "the compiled library cannot be checked: sys.executable is " in shared_library.refusal("float32")
     assert place.files() == []

@@ -116,7 +116,7 @@ def test_two_calls_whose_packed_weights_are_dropped(function: str, monkeypatch: 
     if function == "differs":  # is asked where the user can write into the weights
         for p in net.parameters():
             _ = p.data
-    compiled = sequence.library("float64")
+    compiled = sequence.load_library("float64")
     original, calls = getattr(compiled, function), []
 
     def interleaved(*args: Any) -> int:

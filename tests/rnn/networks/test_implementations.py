@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad_rnn import GRU, LSTM, MGU, RNN, NativeError, Recurrence
 from minigrad_rnn.cells import RNNCell
-from minigrad_rnn.native import library
+from minigrad_rnn.native import shared_library
 from tests.support.native_library import require_compiler
 
 XS = np.ones((4, 2, 3), np.float32)
@@ -31,7 +31,7 @@ class OtherCell(RNNCell):
 @pytest.fixture
 def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the compiler fails."""
-    monkeypatch.setattr(library, "_found", dict.fromkeys(library.DEFINITIONS, WORDS))
+    monkeypatch.setattr(shared_library, "_found", dict.fromkeys(shared_library.DEFINITIONS, WORDS))
 
 
 def ran(net: Any, dtype: str = "float32") -> str:
@@ -63,7 +63,7 @@ def test_options(net: Any, said: str) -> None:
 
 def test_float16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINIGRAD_NATIVE", raising=False)
-    monkeypatch.setattr(library, "_found", {})
+    monkeypatch.setattr(shared_library, "_found", {})
     assert ran(LSTM(3, 5, dtype="float16"), "float16") == "fused (native: dtype float16: want float32 or float64)"
 
 
@@ -100,7 +100,7 @@ def test_the_environment(variables: dict[str, str], said: str, monkeypatch: pyte
     monkeypatch.delenv("MINIGRAD_NATIVE", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(library, "_found", {})
+    monkeypatch.setattr(shared_library, "_found", {})
     net = LSTM(3, 5)
     want = LSTM(3, 5, impl="fused")
     want.load_state_dict(net.state_dict())
@@ -173,7 +173,7 @@ def test_brought_from_a_machine_where_it_could_be_compiled(monkeypatch: pytest.M
     net = GRU(3, 5, impl="native")
     net(XS)
     packed = pickle.dumps(net)
-    monkeypatch.setattr(library, "_found", dict.fromkeys(library.DEFINITIONS, WORDS))
+    monkeypatch.setattr(shared_library, "_found", dict.fromkeys(shared_library.DEFINITIONS, WORDS))
     for twin in (pickle.loads(packed), copy.deepcopy(net)):
         with pytest.raises(NativeError, match="GRU: impl: got 'native', but cc "):
             twin(XS)

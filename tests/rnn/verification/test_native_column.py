@@ -15,7 +15,7 @@ import pytest
 from minigrad import nn
 from minigrad_rnn import GRU, LSTM, MGU, NARX, RNN, Elman, ManyToOne, Truncation, verify_bptt
 from minigrad_rnn.__main__ import main
-from minigrad_rnn.native import library, sequence
+from minigrad_rnn.native import sequence, shared_library
 from minigrad_rnn.native.run import Run
 from tests.support.native_library import require_compiler
 
@@ -90,7 +90,9 @@ def test_a_compilers_words_stay_within_a_line_each(monkeypatch: pytest.MonkeyPat
     first = (
         "/usr/bin/some-compiler (some compiler 13.3.0, patched) failed (exit status 1): fatal error: math.h: not there"
     )
-    monkeypatch.setattr(library, "_found", dict.fromkeys(library.DEFINITIONS, f"{first}\nthe whole story\n"))
+    monkeypatch.setattr(
+        shared_library, "_found", dict.fromkeys(shared_library.DEFINITIONS, f"{first}\nthe whole story\n")
+    )
     found = verify_bptt(RNN(4, 3), drawn(5, 2, 4))
     assert found.passed, str(found)
     lines = str(found).splitlines()
@@ -156,11 +158,11 @@ def test_a_fault_in_the_c_source_is_caught(
     text = (tmp_path / file).read_text()
     assert text.count(right) == 1
     (tmp_path / file).write_text(text.replace(right, wrong))
-    monkeypatch.setattr(library, "SOURCE", tmp_path / "native" / "source" / "sequences.c")
-    monkeypatch.setattr(library, "HEADERS", tmp_path / "gates")
-    monkeypatch.setattr(library, "TIME_LIMIT", 60.0)  # a busy machine is no failure
-    monkeypatch.setattr(library, "_found", {})
-    monkeypatch.setattr(library, "_origins", {})
+    monkeypatch.setattr(shared_library, "SOURCE", tmp_path / "native" / "source" / "sequences.c")
+    monkeypatch.setattr(shared_library, "HEADERS", tmp_path / "gates")
+    monkeypatch.setattr(shared_library, "TIME_LIMIT", 60.0)  # a busy machine is no failure
+    monkeypatch.setattr(shared_library, "_found", {})
+    monkeypatch.setattr(shared_library, "_origins", {})
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
     found = verify_bptt(model, drawn(5, 2, 4))
     assert not found.passed
@@ -173,7 +175,7 @@ def test_the_command_counts_them(capsys: pytest.CaptureFixture[str], monkeypatch
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("passed (≤ 1e-10 and ≤ 1e-06); native: 0")
     monkeypatch.setenv("MINIGRAD_NATIVE", "0")
-    monkeypatch.setattr(library, "_found", {})
+    monkeypatch.setattr(shared_library, "_found", {})
     command[2] = "gru"
     assert main(command) == 0
     out = capsys.readouterr().out

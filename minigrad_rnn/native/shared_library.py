@@ -48,7 +48,7 @@ _origins: dict[np.dtype[np.generic], Origin] = {}
 _lock = threading.RLock()
 
 
-def library(dtype: npt.DTypeLike, *, patient: bool = False) -> ctypes.CDLL:
+def load_library(dtype: npt.DTypeLike, *, patient: bool = False) -> ctypes.CDLL:
     """Return the compiled library of float32 or float64.
 
     The first call in a process takes it from the user's cache or compiles it, which ends within TIME_LIMIT. What was
@@ -87,12 +87,12 @@ def is_likely() -> bool:
 
 def origin(dtype: npt.DTypeLike) -> Origin:
     """Return where a dtype's library comes from. Raises NativeError where there is none."""
-    library(dtype)
+    load_library(dtype)
     return _origins[np.dtype(dtype)]
 
 
 def forget() -> None:
-    """Forget what was found, so that the next call of `library` looks again, at the environment too."""
+    """Forget what was found, so that the next call of `load_library` looks again, at the environment too."""
     with _lock:
         _found.clear()
         is_likely.cache_clear()
