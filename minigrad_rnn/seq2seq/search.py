@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -186,12 +187,15 @@ def beam_search(
         for length in range(1, max_length + 1):
             log_probs, state = _step("beam_search", model, last, state, end)
             V, survivors = log_probs.shape[1], []
-            for b in sorted({b for b, _, _ in alive}):
-                own_rows = [row for row, (sequence, _, _) in enumerate(alive) if sequence == b]
-                totals = (np.array([alive[row][2] for row in own_rows])[:, None] + log_probs[own_rows]).ravel()
+            # A sequence's rows are neighbours: survivors are appended sequence by sequence.
+            for b, group in groupby(range(len(alive)), key=lambda row: alive[row][0]):
+                first, *others = group
+                own_rows = range(first, first + 1 + len(others))
+                totals = np.array([alive[row][2] for row in own_rows])[:, None] + log_probs[first : own_rows.stop]
                 continued: list[tuple[int, int, list[int], float]] = []  # the row that it continues comes first
-                for index in np.argsort(-totals, kind="stable")[:beam_width]:
-                    total, token, row = float(totals[index]), int(index % V), own_rows[int(index) // V]
+                for index in _largest(totals.ravel(), beam_width):
+                    token, row = int(index % V), own_rows[int(index) // V]
+                    total = float(totals[index // V, token])
                     if total == -math.inf:
                         break
                     tokens = [*alive[row][1], token]
@@ -256,6 +260,16 @@ def _check_model(name: str, model: Any, begin: Any, end: Any) -> None:
 
 def _hypothesis(tokens: list[int], log_prob: float, alpha: float, end: int | None) -> Hypothesis:
     return Hypothesis(tokens, log_prob, log_prob / length_penalty(len(tokens), alpha), tokens[-1] == end)
+
+
+def _largest(values: Floats, k: int) -> Ints:
+    """The indices of the k largest values, the largest first and the first of equals; fewer than k of a short array."""
+    if k < values.size:
+        # A sort of all would be most of a search's time. What equals the k-th largest is kept: its first ones may count.
+        candidates = np.flatnonzero(values >= np.partition(values, values.size - k)[values.size - k])
+    else:
+        candidates = np.arange(values.size)
+    return candidates[np.argsort(-values[candidates], kind="stable")[:k]]
 
 
 def _ranked(hypotheses: list[Hypothesis]) -> list[Hypothesis]:

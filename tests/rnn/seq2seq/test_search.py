@@ -78,6 +78,12 @@ def test_a_beam_as_wide_as_everything_is_the_exhaustive_search(V: int, L: int, a
         assert all(h.finished == (h.tokens[-1] == END) for h in result[b])
 
 
+@given(st.lists(st.sampled_from([-math.inf, -3.0, -1.5, -1.0, 0.0]), min_size=1, max_size=12), st.integers(1, 14))
+def test_the_largest_are_those_of_a_sort_of_all_and_of_equals_the_first(values: list[float], k: int) -> None:
+    want = np.argsort(-np.array(values), kind="stable")[:k]
+    assert decoding._largest(np.array(values), k).tolist() == want.tolist()
+
+
 @settings(max_examples=20)
 @given(st.integers(2, 6), st.integers(1, 8), st.integers(0, 10**6))
 def test_a_beam_of_one_is_greedy(V: int, L: int, seed: int) -> None:
