@@ -28,6 +28,7 @@ from .native.errors import NativeError
 from .native.threads import get_num_threads, set_num_threads
 from .networks.bias_of_truncation import TruncationBias, truncation_bias
 from .networks.checkpointed_recurrence import CheckpointedRecurrence, checkpointed
+from .networks.initial_weights import chrono_init, identity_init, independent_init
 from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNormLSTM, LayerNormRNN
 from .networks.recurrence import Recurrence
 from .networks.truncation import Truncation, Window
@@ -59,6 +60,7 @@ __all__ += ["NativeError", "get_num_threads", "set_num_threads"]
 __all__ += ["GRU", "LSTM", "MGU", "RNN", "IndRNN", "LayerNormGRU", "LayerNormLSTM", "LayerNormRNN"]
 __all__ += ["Recurrence"]
 __all__ += ["CheckpointedRecurrence", "Truncation", "TruncationBias", "Window", "checkpointed"]
+__all__ += ["chrono_init", "identity_init", "independent_init"]
 __all__ += ["truncation_bias"]
 __all__ += ["AdditiveAttention", "Attention", "DotAttention", "GeneralAttention"]
 __all__ += ["Bridge", "Decoder", "DecoderState", "Encoder", "EncoderDecoder"]

@@ -82,6 +82,11 @@ def whole(rng: Any) -> Numbers:
     return parameters(rnn.EncoderDecoder(rnn.Encoder(5, 2, 3), rnn.Decoder(5, 2, 3), rng=rng).bridge)
 
 
+def started(start: Callable[..., None], net: Any, steps: int, rng: Any) -> Numbers:
+    start(net, steps, rng=rng)
+    return [p.numpy() for name, p in net.named_parameters() if name.endswith(("b", "Wr"))][-1:]
+
+
 def bridge(rng: Any) -> Numbers:
     return parameters(rnn.Bridge(rnn.LSTM(2, 3, 2), rnn.LSTM(2, 3, 2), rng=rng))
 
@@ -102,6 +107,8 @@ TAKERS: dict[str, Callable[[Any], Numbers]] = {
     "recurrence_from_torch_state_dict": from_torch,
     **{name: lambda rng, name=name: parameters(getattr(rnn, name)(2, 3, rng=rng))
        for name in ("RNN", "LSTM", "GRU", "MGU", "IndRNN", "LayerNormRNN", "LayerNormLSTM", "LayerNormGRU")},
+    "chrono_init": lambda rng: started(rnn.chrono_init, rnn.LSTM(2, 3, rng=1), 50, rng),
+    "independent_init": lambda rng: started(rnn.independent_init, rnn.IndRNN(2, 3, bias=False, rng=1), 50, rng),
     "Cell": lambda rng: parameters(rnn.LSTM.cell_type(2, 3, rng=rng)),
     "TDNN": lambda rng: parameters(rnn.TDNN(2, (3, 3), 2, 2, rng=rng)),
     "NARX": lambda rng: parameters(rnn.NARX(2, (3, 3), 2, 1, 1, rng=rng)),

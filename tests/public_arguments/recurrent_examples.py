@@ -173,6 +173,11 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         mr.truncation_bias, rnn=rnn(), xs=XS, loss=New(lambda: lambda output, start, stop: output.sum()), k2s=[1, 3],
         k1=1, state=None, masks=None, lengths=None, front=None,
     ),
+    "chrono_init": function(mr.chrono_init, network=New(rnn), longest=9, rng=0),
+    "identity_init": function(mr.identity_init, network=New(lambda: mr.RNN(I, H)), scale=1.0),
+    "independent_init": function(
+        mr.independent_init, network=New(lambda: mr.IndRNN(I, H)), steps=9, shortest=0.5, rng=0
+    ),
     "get_num_threads": function(mr.get_num_threads),
     "set_num_threads": function(mr.set_num_threads, n=2),
     # classics
