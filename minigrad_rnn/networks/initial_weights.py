@@ -55,7 +55,7 @@ def chrono_init(network: Recurrence, longest: int, rng: nn.init.Rng = None) -> N
 
 
 def identity_init(network: Recurrence, scale: float = 1.0) -> None:
-    """Start a simple recurrent net with Wr = scale · 1 and b = 0, so that it keeps its state (Le, Jaitly & Hinton 2015).
+    """Start a simple recurrent net with Wr = scale · 1 and b = 0: it keeps its state (Le, Jaitly & Hinton 2015).
 
     With `nonlinearity="relu"` this is the IRNN. The weights of the input stay as they are.
 

@@ -265,7 +265,7 @@ def _hypothesis(tokens: list[int], log_prob: float, alpha: float, end: int | Non
 def _largest(values: Floats, k: int) -> Ints:
     """The indices of the k largest values, the largest first and the first of equals; fewer than k of a short array."""
     if k < values.size:
-        # A sort of all would be most of a search's time. What equals the k-th largest is kept: its first ones may count.
+        # A sort of all would be most of a search's time. All that equal the k-th largest are kept: the first count.
         candidates = np.flatnonzero(values >= np.partition(values, values.size - k)[values.size - k])
     else:
         candidates = np.arange(values.size)

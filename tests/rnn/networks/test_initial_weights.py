@@ -30,9 +30,12 @@ def test_chrono_biases_of_an_lstm_spread_memories_up_to_the_longest(xp: Any) -> 
     for cell in net.cells:
         i, f, g, o = np.split(cell.b.numpy(), 4)
         np.testing.assert_array_equal(i, -f)
-        assert not g.any() and not o.any() and not cell.br.numpy().any()
+        assert not g.any()
+        assert not o.any()
+        assert not cell.br.numpy().any()
         memory = 1 + np.exp(f.astype(np.float64))  # 1 / (1 − σ(f)), uniform in [2, 100]
-        assert 2 <= memory.min() < 5 and 95 < memory.max() <= 100 + 1e-3
+        assert 2 <= memory.min() < 5
+        assert 95 < memory.max() <= 100 + 1e-3
         assert abs(memory.mean() - 51) < 5  # of 400 draws, a standard deviation of 1.4
     assert len({cell.b.numpy().tobytes() for cell in net.cells}) == 4
     for name, p in net.named_parameters():
@@ -43,16 +46,20 @@ def test_chrono_biases_of_a_gru_keep_its_state() -> None:
     net = mr.GRU(2, H, dtype="float64", rng=0)
     usual = first_over_last(net)
     chrono_init(net, 10 * STEPS, rng=0)
-    assert usual < 1e-12 and first_over_last(net) > 1e-2
+    assert usual < 1e-12
+    assert first_over_last(net) > 1e-2
     r, z, n = np.split(net.forward0.b.numpy(), 3)
-    assert (z > 0).all() and not r.any() and not n.any()
+    assert (z > 0).all()
+    assert not r.any()
+    assert not n.any()
 
 
 def test_chrono_lets_an_lstms_gradient_through() -> None:
     net = mr.LSTM(2, H, dtype="float64", rng=0)
     usual = first_over_last(net, "c")
     chrono_init(net, 10 * STEPS, rng=0)
-    assert usual < 1e-12 and first_over_last(net, "c") > 1e-2
+    assert usual < 1e-12
+    assert first_over_last(net, "c") > 1e-2
 
 
 def test_an_identity_keeps_the_state_and_the_gradient(xp: Any) -> None:
@@ -83,7 +90,9 @@ def test_an_independent_net_at_most_doubles_its_gradient(xp: Any) -> None:
     independent_init(net, STEPS, shortest=0.9, rng=0)
     for cell in net.cells:
         u = cell.Wr.numpy().astype(np.float64)
-        assert 0.9 <= u.min() < 0.91 and u.max() ** STEPS <= 2 + 1e-3 and u.max() > 1
+        assert 0.9 <= u.min() < 0.91
+        assert u.max() ** STEPS <= 2 + 1e-3
+        assert u.max() > 1
     assert not np.array_equal(net.cells[0].Wr.numpy(), net.cells[1].Wr.numpy())
 
 
