@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import nn
+from minigrad.arguments_of import arguments_of
 from minigrad.backend import to_numpy
 from minigrad.nn.inference import inference
-from minigrad.validation import as_array, check_integer, check_number, check_type
+from minigrad.validation import as_array, check_integer, check_number, check_type, is_number, shown
 
 State = Any
+Floats = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
 
 
-def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> Floats:
     """Return softmax(logits / temperature) along the last axis, in float64, on the host.
 
     A temperature below 1 sharpens the distribution. At 0, the limit, the largest logits share all probability.
@@ -24,10 +28,7 @@ def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArra
         ValueError: the temperature is negative or not finite, a logit is NaN or +inf, or all of a row are −inf.
     """
     check_number("probabilities", 0, temperature=temperature)
-    z = as_array(logits, "probabilities", "logits")
-    if z.dtype.kind == "c" or not z.ndim or not z.shape[-1]:
-        raise ValueError(f"probabilities: logits: got {z.dtype} of shape {z.shape}, want real numbers (..., V)")
-    z = np.asarray(to_numpy(z), np.float64)
+    z = _host_logits("probabilities", logits)
     most = np.maximum.reduce(z, axis=-1, keepdims=True)  # NaN where one of them is
     if not np.isfinite(most).all():
         if np.all(z < np.inf):  # False for NaN too
@@ -43,67 +44,192 @@ def probabilities(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArra
     return weights
 
 
-def draw(logits: npt.ArrayLike, temperature: float = 1.0, rng: nn.init.Rng = None) -> int:
-    """Return an id drawn from `probabilities(logits, temperature)`; at temperature 0 the first of the most probable.
+def likely(
+    logits: npt.ArrayLike, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Floats:
+    """Return the logits (…, V) of the likely ids, and −∞ for all others; each row by itself.
 
     Args:
-        logits: (V,), on the host.
+        temperature: of the probabilities that `top_p` compares.
+        top_k: keep the k most probable ids (Fan, Lewis & Dauphin 2018), the first of equals; None for all.
+        top_p: of those keep the fewest, most probable first, whose total probability is at least p (Holtzman et al.
+            2020, nucleus sampling); always at least one. None for all.
+
+    Raises:
+        ValueError: top_k below 1, top_p outside (0, 1], a bad temperature or logit.
+    """
+    z = _host_logits("likely", logits).copy()
+    if top_k is not None:
+        check_integer("likely", top_k=top_k)
+        np.put_along_axis(z, np.argsort(-z, axis=-1, kind="stable")[..., top_k:], -np.inf, axis=-1)
+    if top_p is not None:
+        if not is_number(top_p) or not 0 < top_p <= 1:
+            raise ValueError(f"likely: top_p: got {shown(top_p)}, want a number above 0 and at most 1")
+        p = probabilities(z, temperature)
+        order = np.argsort(-p, axis=-1, kind="stable")
+        p = np.take_along_axis(p, order, axis=-1)
+        # An id is kept while the ids before it do not reach top_p.
+        beyond = np.cumsum(p, axis=-1) - p >= top_p
+        beyond[..., 0] = False
+        np.put_along_axis(z, order, np.where(beyond, -np.inf, np.take_along_axis(z, order, axis=-1)), axis=-1)
+    return z
+
+
+def _host_logits(caller: str, logits: npt.ArrayLike) -> Floats:
+    z = as_array(logits, caller, "logits")
+    if z.dtype.kind == "c" or not z.ndim or not z.shape[-1]:
+        raise ValueError(f"{caller}: logits: got {z.dtype} of shape {z.shape}, want real numbers (..., V)")
+    return np.asarray(to_numpy(z), np.float64)
+
+
+@arguments_of(likely)
+def draw(
+    logits: npt.ArrayLike,
+    temperature: float = 1.0,
+    rng: nn.init.Rng = None,
+    *,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> int:
+    """Return an id drawn from `probabilities(logits, temperature)`, or of these from the likely ones alone.
+
+    With `top_k` or `top_p` it is the same distribution restricted to the ids that `likely` keeps. At temperature 0 the
+    first of the most probable ids is returned.
+
+    Args:
+        logits: (V,).
+        temperature: as for `probabilities`.
         rng: for one uniform number: a generator, a seed, or None for the default generator. Unused at temperature 0.
 
     Raises:
-        ValueError: logits of another shape, and as `probabilities`.
+        ValueError: logits of another shape, and as `probabilities` and `likely`.
     """
     generator = nn.init.as_generator(rng, "draw") or nn.default_generator()
-    p = probabilities(logits, temperature)
+    p = _likely_probabilities(logits, temperature, top_k, top_p)
     if p.ndim != 1:
         raise ValueError(f"draw: logits: got shape {p.shape}, want (V,); draw from each row by itself")
-    if temperature == 0:
-        return int(p.argmax())
-    cumulative = p.cumsum()
+    return int(p.argmax()) if temperature == 0 else int(_drawn(p[None], generator)[0])
+
+
+def _likely_probabilities(logits: Any, temperature: float, top_k: int | None, top_p: float | None) -> Floats:
+    if top_k is not None or top_p is not None:
+        logits = likely(logits, temperature, top_k, top_p)
+    return probabilities(logits, temperature)
+
+
+def _drawn(p: Floats, generator: np.random.Generator) -> Ids:
+    """Draw an id from each row of probabilities (B, V)."""
+    cumulative = p.cumsum(axis=-1)
     # Scaled by the sum, so that rounding cannot select an id beyond the last one with a positive probability.
-    return int(cumulative.searchsorted(generator.random() * cumulative[-1], side="right"))
+    heights = generator.random(len(p)) * cumulative[:, -1]
+    ids: Ids = np.count_nonzero(cumulative <= heights[:, None], axis=-1)
+    return ids
 
 
+@arguments_of(draw)
+def sample_stream(
+    model: nn.Module,
+    prime: npt.ArrayLike,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    rng: nn.init.Rng = None,
+    state: State = None,
+) -> Iterator[Ids]:
+    """Yield the ids that follow `prime` one at a time, as soon as each is drawn, without an end.
+
+    They are those that `sample` returns. The model is in evaluation mode and nothing is recorded while it runs, not
+    while the caller has the id: `for ids in itertools.islice(sample_stream(model, prime), 100)`.
+
+    Args:
+        model: called as `logits, state = model(ids, state)` with host ids (T, B), for logits (T, B, V).
+        prime: ids to read first, at least one: (N,), or (N, B) for B sequences at once.
+        rng: for one uniform number for each id, in each step sequence after sequence: a generator, a seed, or None for
+            the default generator. Unused at temperature 0.
+        state: the model's state before the prime; None for its initial one.
+
+    Yields:
+        ids (B,), host integers; B is 1 for a prime (N,).
+
+    Raises:
+        ValueError: an empty prime, a bad temperature, top_k or top_p. TypeError: a prime that is not integers.
+    """
+    sampler = _Sampler("sample_stream", model, prime, temperature, top_k, top_p, rng, state)
+
+    def steps() -> Iterator[Ids]:
+        while True:
+            with inference(model):
+                ids = sampler.step()
+            yield ids
+
+    return steps()
+
+
+@arguments_of(sample_stream)
 def sample(
     model: nn.Module,
     prime: npt.ArrayLike,
     length: int,
     *,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
     rng: nn.init.Rng = None,
     state: State = None,
-) -> tuple[npt.NDArray[np.int64], State]:
+) -> tuple[Ids, State]:
     """Return `length` ids that follow `prime`, each drawn from the model's distribution given those before it.
 
     The model is in evaluation mode meanwhile, and nothing is recorded. It may be on any backend: the id is drawn on the
-    host from each step's logits, so a seed gives the same text everywhere.
+    host from each step's logits, so a seed gives the same text everywhere. A prime (N, B) gives B sequences, in hardly
+    more time than one if they are few.
 
     Args:
-        model: called as `logits, state = model(ids, state)` with host ids (T, 1), for logits (T, 1, V).
-        prime: ids (N,) to read first, at least one.
         length: at least 1.
-        temperature, rng: as for `draw`, which takes one number for each id.
-        state: the model's state before the prime; None for its initial one.
 
     Returns:
-        (ids (length,), state). The state has read all but the last id; continue with the prime `ids[-1:]` and it.
+        (ids (length,), or (length, B) for a prime (N, B); state). The state has read all but the last id; continue with
+        the prime `ids[-1:]` and it.
 
     Raises:
-        ValueError: an empty prime, a length below 1, or a bad temperature. TypeError: a prime that is not integers.
+        ValueError: an empty prime, a length below 1, a bad temperature, top_k or top_p. TypeError: a prime that is not
+            integers.
     """
-    check_type("sample", nn.Module, "a Module", model=model)
-    check_number("sample", 0, temperature=temperature)
-    unread = to_numpy(as_array(prime, "sample", "prime"))
-    if unread.ndim != 1 or not unread.size:
-        raise ValueError(f"sample: prime: got shape {unread.shape}, want (N,) with at least one id")
-    if unread.dtype.kind not in "iu":
-        raise TypeError(f"sample: prime: got {unread.dtype}, want integers")
+    sampler = _Sampler("sample", model, prime, temperature, top_k, top_p, rng, state)
     check_integer("sample", length=length)
-    rng = nn.init.as_generator(rng, "sample")
-    ids = np.empty(length, np.int64)
     with inference(model):
-        for k in range(length):
-            logits, state = model(unread[:, None], state)
-            ids[k] = draw(logits[-1, 0].numpy(), temperature, rng)
-            unread = ids[k : k + 1]
-    return ids, state
+        ids = np.concatenate([sampler.step()[None] for _ in range(length)])
+    return ids[:, 0] if sampler.single else ids, sampler.state
+
+
+class _Sampler:
+    """A model, the ids that it has not read yet (T, B), and how the next ones are drawn."""
+
+    def __init__(
+        self, caller: str, model: nn.Module, prime: npt.ArrayLike, temperature: float, top_k: int | None,
+        top_p: float | None, rng: nn.init.Rng, state: State,
+    ) -> None:  # fmt: skip
+        check_type(caller, nn.Module, "a Module", model=model)
+        check_number(caller, 0, temperature=temperature)
+        if top_k is not None:
+            check_integer(caller, top_k=top_k)
+        if top_p is not None and (not is_number(top_p) or not 0 < top_p <= 1):
+            raise ValueError(f"{caller}: top_p: got {shown(top_p)}, want a number above 0 and at most 1")
+        unread = to_numpy(as_array(prime, caller, "prime"))
+        if unread.ndim not in (1, 2) or not unread.size:
+            raise ValueError(f"{caller}: prime: got shape {unread.shape}, want (N,) or (N, B) with at least one id")
+        if unread.dtype.kind not in "iu":
+            raise TypeError(f"{caller}: prime: got {unread.dtype}, want integers")
+        self.single = unread.ndim == 1
+        self.unread = unread[:, None] if self.single else unread
+        self.model, self.state = model, state
+        self.rng = nn.init.as_generator(rng, caller)
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+
+    def step(self) -> Ids:
+        """Read what is unread, and return the next ids (B,)."""
+        logits, self.state = self.model(self.unread, self.state)
+        p = _likely_probabilities(logits[-1].numpy(), self.temperature, self.top_k, self.top_p)
+        ids: Ids = p.argmax(axis=-1) if self.temperature == 0 else _drawn(p, self.rng or nn.default_generator())
+        self.unread = ids[None]
+        return ids

@@ -18,9 +18,9 @@ from minigrad import Tensor, nn
 from minigrad.arguments_of import arguments_of
 from minigrad.backend import to_numpy
 from minigrad.nn.inference import inference
-from minigrad.validation import check_integer, check_number, is_number, shown
+from minigrad.validation import check_integer, check_number, shown
 
-from .sampling import draw, probabilities
+from .sampling import draw
 
 State = Any
 Floats = npt.NDArray[np.float64]
@@ -104,40 +104,9 @@ def sample_decode(
     rng = nn.init.as_generator(rng, "sample_decode")
 
     def choose(row: Floats) -> int:
-        return draw(likely(row, temperature, top_k, top_p), temperature, rng)
+        return draw(row, temperature, rng, top_k=top_k, top_p=top_p)
 
     return _decode("sample_decode", model, state, batch, begin, end, max_length, choose)
-
-
-def likely(
-    logits: npt.ArrayLike, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-) -> Floats:
-    """Return the logits (…, V) of the likely ids, and −∞ for all others; each row by itself.
-
-    Args:
-        temperature: of the probabilities that `top_p` compares.
-        top_k: keep the k most probable ids (Fan, Lewis & Dauphin 2018), the first of equals.
-        top_p: of those keep the fewest, most probable first, whose total probability is at least p (Holtzman et al.
-            2020); always at least one.
-
-    Raises:
-        ValueError: top_k below 1, top_p outside (0, 1], a bad temperature or logit.
-    """
-    z = np.array(logits, dtype=np.float64)
-    if top_k is not None:
-        check_integer("likely", top_k=top_k)
-        np.put_along_axis(z, np.argsort(-z, axis=-1, kind="stable")[..., top_k:], -np.inf, axis=-1)
-    if top_p is not None:
-        if not is_number(top_p) or not 0 < top_p <= 1:
-            raise ValueError(f"likely: top_p: got {shown(top_p)}, want a number above 0 and at most 1")
-        p = probabilities(z, temperature)
-        order = np.argsort(-p, axis=-1, kind="stable")
-        p = np.take_along_axis(p, order, axis=-1)
-        # An id is kept while the ids before it do not reach top_p.
-        beyond = np.cumsum(p, axis=-1) - p >= top_p
-        beyond[..., 0] = False
-        np.put_along_axis(z, order, np.where(beyond, -np.inf, np.take_along_axis(z, order, axis=-1)), axis=-1)
-    return z
 
 
 @arguments_of(greedy_decode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 import warnings
 from collections.abc import Callable
@@ -55,8 +56,11 @@ def from_torch(rng: Any) -> Numbers:
 
 
 def text(rng: Any) -> Numbers:
-    model = CharacterModel(40, "rnn", 2, 3, rng=np.random.default_rng(1))
-    return [sampling.sample(model, [0], 30, rng=rng)[0]]
+    return [sampling.sample(untrained(), [0], 30, rng=rng)[0]]
+
+
+def untrained() -> CharacterModel:
+    return CharacterModel(40, "rnn", 2, 3, rng=np.random.default_rng(1))
 
 
 class Uniform:
@@ -121,6 +125,7 @@ TAKERS: dict[str, Callable[[Any], Numbers]] = {
     "CharacterModel": lambda rng: parameters(CharacterModel(5, "rnn", 2, 3, 2, dropout=0.5, rng=rng)),
     "draw": lambda rng: [sampling.draw(np.zeros(10**6), rng=rng)],
     "sample": text,
+    "sample_stream": lambda rng: list(itertools.islice(sampling.sample_stream(untrained(), [0], rng=rng), 30)),
     "sample_decode": said,
     "TeacherForcing": coins,
     "Encoder": lambda rng: parameters(rnn.Encoder(5, 2, 3, rng=rng)),

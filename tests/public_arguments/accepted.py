@@ -62,6 +62,8 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "jvp: primals": (("None", "dict", "masked"), "a tree; the example's own function fails on it, or NumPy's protocol"),
     "general_divergence: targets": (("None",), "then the function takes one argument, and the example's takes two"),
     "probabilities: logits": (("two more axes",), "any shape"),
+    "sample_stream: state": (("object", "type"), "the model checks it when the first id is asked for"),
+    "likely: logits": (("two more axes",), "any shape"),
     "Vocabulary.decode: ids": (("two more axes",), "any shape"),
 }
 """Bad values that an argument may accept, or "*" for all, and why."""

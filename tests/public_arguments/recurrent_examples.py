@@ -300,10 +300,21 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     "greedy_decode": search(mr.greedy_decode),
     "sample_decode": search(mr.sample_decode, temperature=1.0, top_k=None, top_p=None, rng=0),
     "probabilities": function(sampling.probabilities, logits=YS, temperature=1.0),
-    "sampling.draw": function(sampling.draw, logits=YS[0, 0], temperature=1.0, rng=0),
+    "likely": function(sampling.likely, logits=YS, temperature=1.0, top_k=2, top_p=0.5),
+    "sampling.draw": function(sampling.draw, logits=YS[0, 0], temperature=1.0, rng=0, top_k=2, top_p=0.5),
     "sample": lambda: (
         sampling.sample,
-        {"model": character_model(), "prime": IDS[:, 0], "length": 2, "temperature": 1.0, "rng": 0, "state": None},
+        {
+            "model": character_model(), "prime": IDS[:, 0], "length": 2, "temperature": 1.0, "top_k": 2, "top_p": 0.5,
+            "rng": 0, "state": None,
+        },
+    ),
+    "sample_stream": lambda: (
+        sampling.sample_stream,
+        {
+            "model": character_model(), "prime": IDS, "temperature": 1.0, "top_k": 2, "top_p": 0.5, "rng": 0,
+            "state": None,
+        },
     ),
     # verification
     "verify_bptt": function(

@@ -27,8 +27,7 @@ from minigrad_rnn import (
     sample_decode,
 )
 from minigrad_rnn.seq2seq import search as decoding
-from minigrad_rnn.seq2seq.sampling import draw
-from minigrad_rnn.seq2seq.search import length_penalty, likely
+from minigrad_rnn.seq2seq.search import length_penalty
 
 END, BEGIN = 0, 1
 
@@ -142,28 +141,6 @@ def test_draws_follow_the_model_and_repeat() -> None:
     cold = sample_decode(model, model.start(3), 3, BEGIN, END, 5, temperature=0)
     assert cold == greedy_decode(model, model.start(3), 3, BEGIN, END, 5)
     assert cold == sample_decode(model, model.start(3), 3, BEGIN, END, 5, top_k=1)
-
-
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=8), st.integers(1, 9), st.floats(0.01, 1.0), st.floats(0.2, 3))
-def test_likely_keeps_the_fewest_that_reach_p(z: list[float], k: int, p: float, temperature: float) -> None:
-    kept = np.isfinite(likely(z, top_k=k))
-    assert kept.sum() == min(k, len(z))
-    assert np.array(z)[kept].min() >= np.array(z)[~kept].max(initial=-np.inf)
-    q = np.exp(np.array(z) / temperature)
-    q /= q.sum()
-    kept = np.isfinite(likely(z, temperature, top_p=p))
-    assert q[kept].sum() >= p - 1e-9
-    assert kept.sum() == 1 or q[kept].sum() - q[kept].min() < p + 1e-9
-    assert q[kept].min() >= q[~kept].max(initial=0) - 1e-12
-
-
-@pytest.mark.parametrize("options", [{"top_k": 2}, {"top_p": 0.6}, {"top_k": 3, "top_p": 0.4, "temperature": 2.0}])
-def test_likely_takes_a_batch_row_by_row(options: dict[str, Any]) -> None:
-    z = np.random.default_rng(0).standard_normal((2, 3, 5))
-    rows = [[likely(row, **options) for row in block] for block in z]
-    np.testing.assert_array_equal(likely(z, **options), rows)
-    with pytest.raises(ValueError, match=r"^draw: logits: got shape \(3, 5\), want \(V,\)"):
-        draw(z[0])
 
 
 def test_a_network_decodes_as_its_forward_says(xp: Any) -> None:
