@@ -29,7 +29,6 @@ try:
     from typing import Any
 
     import numpy as np
-    from char_rnn_parts.arithmetic import arithmetic_of, differences
     from char_rnn_parts.checkpoint import alone_beside, content_errors, open_checkpoint, previous
     from char_rnn_parts.memory import require_memory
     from char_rnn_parts.report import Progress, compare, draw_loss_curve, framed, overflows_in_words, recent, verify
@@ -40,6 +39,7 @@ try:
     from minigrad import serialize
     from minigrad.backend import get_backend
     from minigrad_rnn.text.corpus import Vocabulary
+    from minigrad_rnn.training.arithmetic import arithmetic_of, differences
 except KeyboardInterrupt:
     sys.exit(130)
 

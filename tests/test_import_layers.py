@@ -53,6 +53,7 @@ def test_the_tree_keeps_every_contract(tree: Path) -> None:
         ("cells", "minigrad_rnn/cells/lengths", "from . import lstm", "minigrad_rnn.cells.lengths is not allowed"),
         ("native", "minigrad_rnn/native/cache", "from . import compiler", "minigrad_rnn.native.cache is not allowed"),
         ("text", "minigrad_rnn/text/corpus", "from . import streams", "minigrad_rnn.text.corpus is not allowed"),
+        ("training", "minigrad_rnn/training/updates", "from . import trainer", "minigrad_rnn.training.updates is not"),
         ("packages", "minigrad/optim/clip", "import minigrad_rnn.text.corpus", "minigrad is not allowed"),
         ("numpy-only", "minigrad_rnn/manual_bptt/lecture", "import minigrad", "manual_bptt.lecture -> minigrad"),
         ("numpy-only", "minigrad_rnn/manual_bptt/stack", "import cupy", "minigrad_rnn.manual_bptt.stack -> cupy"),

@@ -30,6 +30,7 @@ NAMESPACES = (
     "minigrad_rnn.ctc",
     "minigrad_rnn.flow",
     "minigrad_rnn.text",
+    "minigrad_rnn.training",
 )
 """Where users find names. Of a name that stands in several, the first is its own and the others are aliases."""
 HOMES = {"minigrad.losses": "minigrad.losses.", "minigrad.nn.init": "minigrad.nn.init."}
@@ -112,6 +113,8 @@ NETWORKS = (
     Page("divergence", "Divergences and CTC", "The loss of a whole sequence.",
          ("minigrad_rnn.divergence", "minigrad_rnn.ctc")),
     Page("text", "Text", "`minigrad_rnn.text`: corpora, streams and a character model.", ("minigrad_rnn.text",)),
+    Page("training", "Training", "`minigrad_rnn.training`: runs that are evaluated, saved and resumed.",
+         ("minigrad_rnn.training",)),
     Page("inside", "Look inside networks", "What flows back through time, as numbers, figures and a page to explore.",
          ("minigrad_rnn.explorer", "minigrad_rnn.flow")),
     Page("verification", "Verification", "Every implementation against the others.", ("minigrad_rnn.verification",)),

@@ -18,9 +18,9 @@ from minigrad_rnn import verify_bptt
 from minigrad_rnn.text.corpus import Vocabulary
 from minigrad_rnn.text.model import CELLS
 from minigrad_rnn.text.streams import Streams
+from minigrad_rnn.training.loss_curve import save_loss_curve
 
 from .baselines import lzma_bits, ngram_bits, unigram_bits
-from .loss_curve import save_loss_curve
 from .run import Run, Text
 
 MAX_BASELINE_CHARACTERS = 12_000_000

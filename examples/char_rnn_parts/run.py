@@ -20,8 +20,8 @@ from minigrad_rnn.seq2seq.sampling import sample
 from minigrad_rnn.text.corpus import Vocabulary, read_corpus, split
 from minigrad_rnn.text.model import CharacterModel, bits_per_character
 from minigrad_rnn.text.streams import Streams
+from minigrad_rnn.training.arithmetic import arithmetic_of
 
-from .arithmetic import arithmetic_of
 from .checkpoint import KIND, previous
 from .memory import require_memory
 from .settings import Settings

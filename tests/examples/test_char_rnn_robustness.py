@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_rnn_parts import arithmetic, memory, settings
+from char_rnn_parts import memory, settings
 
 from minigrad import serialize
 from minigrad_rnn.text.model import CharacterModel
+from minigrad_rnn.training import arithmetic
 from tests.support.char_rnn_runs import EXAMPLES, SMALL, at_chunk, char_rnn, checkpoint, run
 
 MANY = [chr(c) for c in range(0x4E00, 0x4E00 + 14_000)]

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from char_rnn_parts.loss_curve import save_loss_curve
 
-from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
+from minigrad_rnn.training.loss_curve import save_loss_curve
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
