@@ -15,6 +15,7 @@ from .cells import (
     RNNCell,
 )
 from .classics import NARX, TDNN, Elman, GeneralRecurrence, Jordan, StateSpace
+from .ctc.alignment import Alignment, forced_align
 from .ctc.decoding import Labelling, best_path, prefix_beam_search
 from .ctc.loss import CTCLoss, ctc_loss
 from .divergence import general_divergence, local_divergence
@@ -48,7 +49,7 @@ from .verification.verify import Verification, verify_bptt
 __all__ = ["Cell", "CellMasks", "GRUCell", "IndRNNCell", "LSTMCell", "LayerNormGRUCell", "LayerNormLSTMCell"]
 __all__ += ["LayerNormRNNCell", "MGUCell", "RNNCell"]
 __all__ += ["NARX", "TDNN", "Elman", "GeneralRecurrence", "Jordan", "StateSpace"]
-__all__ += ["Labelling", "best_path", "prefix_beam_search"]
+__all__ += ["Alignment", "Labelling", "best_path", "forced_align", "prefix_beam_search"]
 __all__ += ["CTCLoss", "ctc_loss"]
 __all__ += ["general_divergence", "local_divergence"]
 __all__ += ["explore"]

@@ -43,7 +43,7 @@ def best_path(log_probs: Any, input_lengths: Any = None, blank: int = 0) -> Any:
         ValueError: a shape that does not fit, a length or blank out of range, NaN or +inf within the length.
         TypeError: log_probs is not floating point, or the lengths are not integers on the host.
     """
-    frames, single, blank = _frames("best_path", log_probs, input_lengths, blank)
+    frames, single, blank = frames_on_the_host("best_path", log_probs, input_lengths, blank)
     labellings = []
     for rows in frames:
         path = rows.argmax(axis=1)
@@ -88,7 +88,7 @@ def prefix_beam_search(
     if language_model is not None:
         check_function(name, language_model=language_model)
     check_number(name, 0, weight=weight)
-    frames, single, blank = _frames(name, log_probs, input_lengths, blank)
+    frames, single, blank = frames_on_the_host(name, log_probs, input_lengths, blank)
     model = language_model if weight > 0 else None
     labellings = [_search(rows, int(beam_width), blank, model, float(weight)) for rows in frames]
     return labellings[0] if single else labellings
@@ -157,7 +157,7 @@ def _scores_after(
     return scores * weight
 
 
-def _frames(name: str, log_probs: Any, input_lengths: Any, blank: Any) -> tuple[Sequence[Floats], bool, int]:
+def frames_on_the_host(name: str, log_probs: Any, input_lengths: Any, blank: Any) -> tuple[Sequence[Floats], bool, int]:
     """Return each sequence's rows (length, C) in float64 on the host; whether there was no batch axis; the blank."""
     log_probs, single, blank = check_log_probs(name, log_probs, blank)
     host = log_probs.numpy().astype(np.float64)

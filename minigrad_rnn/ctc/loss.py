@@ -66,7 +66,7 @@ def ctc_loss(
     log_probs, single, blank = check_log_probs("ctc_loss", log_probs, blank)
     T, B, C = log_probs.shape
     frames = check_lengths("ctc_loss", "input_lengths", input_lengths, B, T, "T")
-    labels, counts = _labels(targets, target_lengths, B, C, blank)
+    labels, counts = labels_of("ctc_loss", targets, target_lengths, B, C, blank)
     if not zero_infinity and (counts > frames).any():
         b = int(np.argmax(counts > frames))
         raise ValueError(
@@ -160,16 +160,19 @@ def _integers(name: str, argument: str, value: Any) -> Whole:
     return np.array(array, np.int64)
 
 
-def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tuple[Whole, Whole]:
-    """Return the targets as (B, longest), with the blank from each one's end on, and their lengths (B,)."""
-    rows = _integers("ctc_loss", "targets", targets)
+def labels_of(name: str, targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tuple[Whole, Whole]:
+    """Return the targets as (B, longest), with the blank from each one's end on, and their lengths (B,).
+
+    Without `target_lengths` all have the same number of labels.
+    """
+    rows = _integers(name, "targets", targets)
     if rows.ndim not in (1, 2) or (rows.ndim == 2 and rows.shape[0] != B):
-        raise ValueError(f"ctc_loss: targets: got shape {rows.shape}, want ({B}, S), or all in one row")
+        raise ValueError(f"{name}: targets: got shape {rows.shape}, want ({B}, S), or all in one row")
     most, of = (rows.shape[1], "S") if rows.ndim == 2 else (rows.shape[0], "the number of labels")
-    counts = check_lengths("ctc_loss", "target_lengths", target_lengths, B, most, of)
+    counts = check_lengths(name, "target_lengths", target_lengths, B, most, of)
     if rows.ndim == 1 and counts.sum() != most:
         want = f"the sum of target_lengths, {counts.sum()}"
-        raise ValueError(f"ctc_loss: targets: got {most} labels in one row, want {want}")
+        raise ValueError(f"{name}: targets: got {most} labels in one row, want {want}")
     longest = int(counts.max())
     inside = np.arange(longest) < counts[:, None]
     labels = np.full((B, longest), blank, np.int64)
@@ -178,5 +181,5 @@ def _labels(targets: Any, target_lengths: Any, B: int, C: int, blank: int) -> tu
     if wrong.any():
         b, s = (int(k) for k in np.argwhere(wrong)[0])
         got, want = f"{labels[b, s]} at batch entry {b}, label {s}", f"a class from 0 to {C - 1}"
-        raise ValueError(f"ctc_loss: targets: got {got}, want {want} other than the blank, {blank}")
+        raise ValueError(f"{name}: targets: got {got}, want {want} other than the blank, {blank}")
     return labels, counts

@@ -85,6 +85,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "Sequential: modules": ("module",),
     "best_path: log_probs": ("input_lengths",),
     "prefix_beam_search: log_probs": ("input_lengths",),
+    "forced_align: log_probs": ("input_lengths",),
+    "forced_align: targets": ("target_lengths",),
     "ctc_loss: log_probs": ("input_lengths",),
     "ctc_loss: targets": ("target_lengths",),
     "CTCLoss(): log_probs": ("input_lengths",),

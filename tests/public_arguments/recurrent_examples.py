@@ -202,6 +202,10 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         mr.prefix_beam_search, log_probs=LOG_PROBS, input_lengths=LENGTHS, beam_width=2, blank=0, language_model=None,
         weight=1.0,
     ),
+    "forced_align": function(
+        mr.forced_align, log_probs=LOG_PROBS, targets=np.array([[1], [2]]), input_lengths=LENGTHS,
+        target_lengths=np.array([1, 1]), blank=0,
+    ),
     "CTCLoss": function(mr.CTCLoss, blank=0, reduction="mean", zero_infinity=False),
     "CTCLoss()": call(
         mr.CTCLoss, log_probs=LOG_PROBS, targets=np.array([[1], [2]]), input_lengths=LENGTHS,
