@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,13 +79,23 @@ class Launch(Protocol):
     ) -> None: ...
 
 
+class DeviceGroup(Protocol):
+    """The devices of several processes, one of each, that can add up their arrays without the host."""
+
+    def all_reduce(self, array: Array) -> None:
+        """Replace a contiguous array by the sum of those of all processes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Backend:
     """An array library.
 
     `xp` is its namespace with NumPy's names, `array_type` the class of its arrays. `from_numpy` copies a host array
     to the device and `to_numpy` copies one back; both may return their argument if host and device are the same.
-    `kernels` returns what compiles CUDA source; None if the backend has no CUDA.
+    `kernels` returns what compiles CUDA source; None if the backend has no CUDA. `join_devices(k, n)` is called by
+    process k of n on this machine: it takes a device, and returns a function that, called on all processes of all
+    machines with their number and the number of processes, returns their `DeviceGroup`. It raises BackendError,
+    with a device taken, where there can be none; the field is None if the backend has no devices.
     """
 
     name: str
@@ -94,6 +105,7 @@ class Backend:
     from_numpy: Callable[[np.ndarray[Any, Any]], Array]
     synchronize: Callable[[], None]
     kernels: Callable[[], Kernels] | None = None
+    join_devices: Callable[[int, int], Callable[[int, int], DeviceGroup]] | None = None
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -161,7 +173,33 @@ def _load_cupy() -> Backend:
         from_numpy=cupy.asarray,
         synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
         kernels=lambda: _cupy_kernels(cupy, cupy.cuda.runtime.getDevice()),
+        join_devices=lambda k, n: _join_cupy_devices(cupy, k, n),
     )
+
+
+class _NcclGroup:
+    """A `DeviceGroup` that NCCL joins; mpi4py carries what its members need to find each other."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        from cupyx.distributed import NCCLBackend
+
+        self._nccl = NCCLBackend(size, rank, use_mpi=True)
+
+    def all_reduce(self, array: Array) -> None:
+        self._nccl.all_reduce(array, array, "sum")
+
+
+def _join_cupy_devices(cupy: Any, k: int, n: int) -> Callable[[int, int], DeviceGroup]:
+    devices = int(cupy.cuda.runtime.getDeviceCount())
+    cupy.cuda.Device(k % devices).use()
+    if n > devices:
+        raise BackendError(f"backend 'cupy': {n} processes share {devices} GPUs, and NCCL wants one for each")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy warns where the library is missing
+        from cupy.cuda import nccl
+    if not nccl.available:
+        raise BackendError("backend 'cupy': the library NCCL is missing: pip install nvidia-nccl-cu13 (or -cu12)")
+    return _NcclGroup
 
 
 @cache

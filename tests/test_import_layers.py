@@ -47,6 +47,12 @@ def test_the_tree_keeps_every_contract(tree: Path) -> None:
         ("ops", "minigrad/ops/elementwise/arithmetic", "from ..arrays import shape", "elementwise is not allowed"),
         ("transforms", "minigrad/transforms/grad", "from . import jacobian", "minigrad.transforms.grad is not allowed"),
         ("serialize", "minigrad/serialize/npz", "from . import tree", "minigrad.serialize.npz is not allowed"),
+        (
+            "distributed",
+            "minigrad/distributed/communicator",
+            "from . import data_parallel",
+            "distributed.communicator is",
+        ),
         ("debug", "minigrad/debug/graph", "from . import tape_table", "minigrad.debug.graph is not allowed"),
         ("minigrad_rnn", "minigrad_rnn/cells/rnn", "from ..networks import named", "minigrad_rnn.cells is not allowed"),
         ("minigrad_rnn", "minigrad_rnn/manual_bptt/lecture", "from ..text import corpus", "manual_bptt is not allowed"),

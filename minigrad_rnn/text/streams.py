@@ -6,6 +6,9 @@ stopped. So a batch is not B random positions: the text is cut into B contiguous
 effectiveness of recurrent neural networks").
 """
 
+from __future__ import annotations
+
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.backend import fingerprint
 from minigrad.validation import as_array, check_flag, check_integer, check_type, is_integer, shown
 
 IntArray = npt.NDArray[np.integer[Any]]
@@ -88,6 +92,7 @@ class Streams:
         self.ids, self.batch_size, self.steps = ids, int(batch_size), int(steps)
         self.drop_last, self.rotate, self.seed = drop_last, rotate, seed
         self.epoch, self.chunk = 0, 0
+        self._part = slice(0, self.batch_size)
         self._length = (ids.size - 1) // self.batch_size
         self._cut: tuple[int, IntArray, IntArray] | None = None
         if len(self) == 0:
@@ -112,6 +117,7 @@ class Streams:
         """Return the chunk at the current position and advance it; after the last chunk the next epoch begins."""
         inputs, targets = self._rows()
         window = slice(self.chunk * self.steps, (self.chunk + 1) * self.steps)
+        inputs, targets = inputs[self._part], targets[self._part]
         chunk = Chunk(inputs[:, window].T.copy(), targets[:, window].T.copy(), fresh=self.chunk == 0)
         self.chunk += 1
         if self.chunk == len(self):
@@ -141,6 +147,37 @@ class Streams:
                 f"Streams.load_state_dict: state: got chunk {shown(chunk)} of epoch {shown(epoch)}, want {want}"
             )
         self.epoch, self.chunk = int(epoch), int(chunk)
+
+    def shard(self, rank: int, size: int) -> Streams:
+        """Return the `rank`-th of `size` parts: the same chunks, with the streams of that part alone.
+
+        The parts have as many streams as each other, or one more. The position is that of all streams together, and so
+        are `state_dict()`, `batch_size` and `characters_per_epoch`; each part keeps its own.
+
+        >>> whole = Streams(np.arange(9), batch_size=2, steps=4)
+        >>> [whole.shard(rank, 2).next_chunk().inputs.T.tolist() for rank in (0, 1)]
+        [[[0, 1, 2, 3]], [[4, 5, 6, 7]]]
+
+        Args:
+            rank: the part's number, from 0 on.
+            size: the number of parts.
+
+        Raises:
+            ValueError: there are fewer streams than parts, no part of that number, or this is a part already.
+        """
+        check_integer("Streams.shard", size=size)
+        check_integer("Streams.shard", 0, size - 1, rank=rank)
+        if self._part != slice(0, self.batch_size):
+            raise ValueError("Streams.shard: this is a part already; want the whole stream")
+        if size > self.batch_size:
+            raise ValueError(f"Streams.shard: size: got {size} parts for {self.batch_size} streams, want at most that")
+        part = copy.copy(self)
+        part._part = slice(self.batch_size * rank // size, self.batch_size * (rank + 1) // size)
+        return part
+
+    def fingerprint(self) -> str:
+        """Return a checksum of the text's ids."""
+        return f"{fingerprint(self.ids)}"
 
     def _layout(self) -> dict[str, int | bool]:
         names = ("batch_size", "steps", "drop_last", "rotate", "seed")
