@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from . import (
     auto_choice,
     chain,
+    distributed,
     fused,
     import_time,
     ledger,
@@ -30,6 +31,7 @@ MODULES = (
     op_by_op,
     mlp,
     chain,
+    distributed,
     fused,
     short_calls,
     auto_choice,
@@ -38,6 +40,7 @@ MODULES = (
     memory,
     ledger,
     truncation,
+    distributed,
     import_time,
 )
 ALL: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}

@@ -9,47 +9,22 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 import minigrad as mg
 from minigrad.distributed import DataParallel, run_in_threads
 from minigrad.distributed.gradient_bucket import GradientBucket
-from minigrad_rnn import LSTM
 from tests.conftest import TestedBackend
+from tests.distributed.tagger import Tagger, batch, gradients
 
 SIZES = (1, 2, 3)
 SHARES = {1: [5], 2: [4, 1], 3: [1, 3, 1]}
 """Five examples, in shares of different sizes."""
 
 
-class Tagger(mg.nn.Module):
-    """An embedding that is the readout too, an LSTM between them, and a weight that nothing reads."""
-
-    def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        self.table = mg.nn.Embedding(7, 4, rng=rng, dtype="float64")
-        self.lstm = LSTM(4, 4, rng=rng, dtype="float64")
-        self.unread = mg.Parameter(rng.standard_normal(3))
-        self.alone = mg.Parameter(rng.standard_normal(4))
-        self.shared_table = self.table
-
-    def forward(self, ids: Any, use_alone: bool = False) -> Any:
-        hs, _ = self.lstm(self.table(ids))
-        return (hs + self.alone if use_alone else hs) @ self.shared_table.weight.T
-
-
-def batch() -> tuple[Any, Any]:
-    rng = np.random.default_rng(3)
-    return rng.integers(0, 5, (6, 5)), rng.integers(0, 7, (6, 5))  # ids 5 and 6 are never read: zero rows
-
-
 def part_of(rank: int, size: int) -> slice:
     shares = SHARES[size]
     return slice(sum(shares[:rank]), sum(shares[: rank + 1]))
-
-
-def gradients(model: Any) -> dict[str, Any]:
-    return {name: None if p.grad is None else p.grad.numpy() for name, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -187,6 +162,7 @@ def test_a_transposed_weight_arrives_as_it_is() -> None:
     assert run_in_threads(program, 2) == [values.tolist()] * 2
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.integers(0, 4), max_size=3).map(tuple), min_size=1, max_size=4),
     st.sampled_from(["float16", "float32", "float64"]),
