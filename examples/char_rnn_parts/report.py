@@ -1,13 +1,10 @@
-"""The output of `char_rnn.py`: gradient check, progress, comparison with the baselines, loss curve."""
+"""The output of `char_rnn.py`: gradient check, comparison with the baselines, loss curve."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-import os
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,49 +15,19 @@ from minigrad_rnn import verify_bptt
 from minigrad_rnn.text.corpus import Vocabulary
 from minigrad_rnn.text.model import CELLS
 from minigrad_rnn.text.streams import Streams
-from minigrad_rnn.training.loss_curve import save_loss_curve
 
 from .baselines import lzma_bits, ngram_bits, unigram_bits
-from .run import Run, Text
+from .text import Text
 
 MAX_BASELINE_CHARACTERS = 12_000_000
 """The baselines read only the last characters of a longer training text, which bounds their time."""
-
-
-class Progress:
-    """A progress bar on a terminal if tqdm is installed, and plain lines everywhere."""
-
-    def __init__(self, run: Run) -> None:
-        self.bar: Any = None
-        if sys.stderr.isatty():
-            with contextlib.suppress(ImportError):
-                from tqdm import tqdm
-
-                bar_format = "{percentage:3.0f} % |{bar:30}| {elapsed}{postfix}"
-                width = min(100, shutil.get_terminal_size().columns)
-                self.bar = tqdm(total=1.0, initial=run.fraction_done(), bar_format=bar_format, ncols=width)
-
-    def update(self, run: Run, bits: float) -> None:
-        if self.bar is not None:
-            self.bar.n = run.fraction_done()
-            self.bar.set_postfix_str(f"chunk {run.chunks:,}, training {bits:.2f} bits per character")
-
-    def write(self, line: str) -> None:
-        if self.bar is not None:
-            self.bar.write(line, file=sys.stdout)
-        else:
-            print(line, flush=True)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
 
 
 @contextlib.contextmanager
 def overflows_in_words() -> Iterator[None]:
     """Replace NumPy's warnings, of which a diverging run gives many, by one sentence at the first overflow.
 
-    What comes of it, such as inf − inf, ends the run: `require_finite`.
+    What comes of it, such as inf − inf, ends the run.
     """
     told = False
 
@@ -75,13 +42,6 @@ def overflows_in_words() -> Iterator[None]:
 
     with np.errstate(over="call", invalid="ignore", divide="ignore", call=tell):
         yield
-
-
-def recent(run: Run) -> float:
-    """Return the mean of the last tenth of the training curve, in bits per character."""
-    points = run.curves["training"]
-    last = points[-max(1, len(points) // 10) :]
-    return sum(bits for _, bits in last) / len(last) if last else math.nan
 
 
 def framed(text: str, width: int = 94) -> str:
@@ -106,54 +66,38 @@ def verify(text: Text, cell: str) -> bool:
     return verification.passed
 
 
-def compare(run: Run, text: Text) -> None:
+def baselines_of(text: Text, vocabulary: Any) -> dict[str, float]:
+    """Return the bits per character that n-grams and LZMA need for the held-out text."""
+    ids, held_out = vocabulary.encode(text.train[-MAX_BASELINE_CHARACTERS:]), vocabulary.encode(text.held_out)
+    size = len(vocabulary)
+    return {
+        "unigram": unigram_bits(ids, held_out, size),
+        "3-gram": ngram_bits(ids, held_out, size, order=3),
+        "lzma": lzma_bits(text.train, text.held_out, limit=MAX_BASELINE_CHARACTERS),
+    }
+
+
+def compare(text: Text, baselines: Mapping[str, float], name: str, bits: float, description: str) -> None:
     """Print the model's bits per character beside the baselines', on the same held-out text."""
-    bits = run.evaluate(None)
-    if not run.baselines:
-        ids, size = run.vocabulary.encode(text.train[-MAX_BASELINE_CHARACTERS:]), len(run.vocabulary)
-        run.baselines = {
-            "unigram": unigram_bits(ids, run.held_out, size),
-            "3-gram": ngram_bits(ids, run.held_out, size, order=3),
-            "lzma": lzma_bits(text.train, text.held_out, limit=MAX_BASELINE_CHARACTERS),
-        }
-    read, counted, cell = (
-        format_count(run.characters),
-        format_count(min(len(text.train), MAX_BASELINE_CHARACTERS)),
-        run.settings.cell.upper(),
-    )
+    counted = format_count(min(len(text.train), MAX_BASELINE_CHARACTERS))
     rows = {
         "unigram": f"how often each character comes in {counted} characters",
         "3-gram": f"the same after each two characters (Witten–Bell), in {counted}",
         "lzma": f"the compressor of .xz, after packing {counted}, with references to all of them",
-        cell: f"{run.model.num_parameters():,} weights, after {read} characters in {run.seconds:.0f} s",
+        name: description,
     }
-    numbers = {**run.baselines, cell: bits}
+    numbers = {**baselines, name: bits}
     print(f"\nBits per character on {len(text.held_out):,} held-out characters (less is better)")
-    for name, description in sorted(rows.items(), key=lambda row: -numbers[row[0]]):
-        print(f"  {name:8} {numbers[name]:6.3f}  {description}")
-    best = min(run.baselines, key=lambda name: run.baselines[name])
-    gap = bits - run.baselines[best]
+    for row, words in sorted(rows.items(), key=lambda row: -numbers[row[0]]):
+        print(f"  {row:8} {numbers[row]:6.3f}  {words}")
+    best = min(baselines, key=lambda name: baselines[name])
+    gap = bits - baselines[best]
     if gap > 0:
-        print(f"{best} is still ahead of the {cell}, by {gap:.2f} bits.")
+        print(f"{best} is still ahead of the {name}, by {gap:.2f} bits.")
     else:
-        print(f"The {cell} is ahead of the best of the others, {best}, by {-gap:.2f} bits.")
+        print(f"The {name} is ahead of the best of the others, {best}, by {-gap:.2f} bits.")
 
 
-def format_count(count: int) -> str:
+def format_count(count: float) -> str:
     """Format a number of characters: 12,345 or 1.2 million."""
-    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
-
-
-def draw_loss_curve(run: Run, path: str) -> str:
-    """Save the loss curve beside the checkpoint; return its path, or why there is none."""
-    png = os.path.join(os.path.dirname(path), "loss.png")
-    unit, size = ("million", 1e6) if run.characters >= 1e6 else ("thousand", 1e3)
-    curves = {name: [(x / size, bits) for x, bits in points] for name, points in run.curves.items()}
-    s = run.settings
-    title = f"{s.cell.upper()}: {s.layers} × {s.hidden_size} units, {run.model.num_parameters():,} weights"
-    labels = {"title": title, "xlabel": f"{unit} characters read", "ylabel": "bits per character"}
-    try:
-        save_loss_curve(png, curves, run.baselines, **labels)
-    except ImportError:
-        return "none: matplotlib is missing; pip install matplotlib"
-    return png
+    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,.0f}"

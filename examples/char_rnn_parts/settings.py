@@ -12,6 +12,9 @@ from typing import Any, NoReturn
 
 from minigrad_rnn.text.model import CELLS
 
+CORPORA = ("code", "encyclopaedia", "headers", "latex", "shakespeare", "topics")
+"""The texts of `datasets.CORPORA`, which is imported only when one is asked for."""
+
 
 def option(default: Any, help: str, kind: type | None = None, *, fixed: bool = False, **limits: Any) -> Any:
     """A flag. A resumed run cannot change a `fixed` one. Limits: least, most, above, below, choices."""
@@ -23,7 +26,8 @@ def option(default: Any, help: str, kind: type | None = None, *, fixed: bool = F
 class Settings:
     """The settings of a run; its checkpoint stores them."""
 
-    text: str | None = option(None, "text file or folder (default: the standard library's own sources)")
+    text: str | None = option(None, "text file or folder to train on")
+    data: str | None = option(None, "text to train on, downloaded if need be (code)", choices=CORPORA)
     held_out: float = option(0.05, "fraction of the text that is not trained on", fixed=True, above=0, below=1)
     vocabulary_size: int | None = option(
         None, "keep only the most frequent characters (at most 10,000)", int, fixed=True, least=2
@@ -40,7 +44,7 @@ class Settings:
         4e-3, "Adam's learning rate after a warm-up of 50 chunks; cosine ends at 2 %% of it", above=0
     )
     schedule: str = option("cosine", "learning rate over the budget", choices=("cosine", "constant"))
-    clip: float = option(1.0, "largest norm of the gradients; larger ones are scaled down", above=0)
+    clip: float = option(1.0, "largest norm of the gradients; larger ones are scaled down", fixed=True, above=0)
     epochs: float | None = option(None, "budget: passes over the text (1 if no budget is set)", float, above=0)
     chunks: int | None = option(None, "budget: chunks; reproducible on the same machine", int, least=1)
     seconds: float | None = option(None, "budget: time; the learning rate then follows the clock", float, above=0)
@@ -51,18 +55,29 @@ class Settings:
     save_every: int = option(500, "chunks between two checkpoints", least=1)
     sample_length: int = option(400, "characters in a sample; 0 for no samples", least=0, most=10**8)
     temperature: float = option(0.8, "of samples; below 1 favours likely characters, 0 takes the most likely", least=0)
+    top_k: int | None = option(None, "sample from the k most likely characters only", int, least=1)
+    top_p: float | None = option(
+        None, "sample from the fewest characters that have this much probability together", float, above=0, most=1
+    )
     prime: str | None = option(None, "text that samples begin with (default: a line break)")
 
     @staticmethod
     def of(overrides: dict[str, Any], defaults: dict[str, Any]) -> Settings:
         """Return the defaults with the overrides; a budget among these replaces every kind of default budget."""
-        budgets = {"epochs", "chunks", "seconds"}
-        if overrides.keys() & budgets:
-            defaults = {name: value for name, value in defaults.items() if name not in budgets}
+        for alternatives in ({"epochs", "chunks", "seconds"}, {"text", "data"}):
+            if overrides.keys() & alternatives:
+                defaults = {name: value for name, value in defaults.items() if name not in alternatives}
         settings = Settings(**{**defaults, **overrides})
         if not any((settings.epochs, settings.chunks, settings.seconds)):
             settings = Settings(**{**defaults, **overrides, "epochs": 1.0})
         return settings
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """The budget as keywords of `Trainer.fit`."""
+        if self.seconds is not None:
+            return {"seconds": self.seconds}
+        return {"epochs": self.epochs or 1.0} if self.chunks is None else {"updates": self.chunks}
 
     @staticmethod
     def of_checkpoint(values: dict[str, Any]) -> Settings:
@@ -127,8 +142,9 @@ def parse(argv: Sequence[str] | None, description: str) -> Command:
     for f in fields(Settings):
         note = "" if f.default is None else f" ({f.default})"
         metavar = None if f.metadata.get("choices") else f.metadata["kind"].__name__.upper()
+        names = ("--chunks", "--updates") if f.name == "chunks" else (flag(f.name),)
         parser.add_argument(
-            flag(f.name), type=f.metadata["kind"], choices=f.metadata.get("choices"), metavar=metavar,
+            *names, type=f.metadata["kind"], choices=f.metadata.get("choices"), metavar=metavar,
             help=f.metadata["help"] + note,
         )  # fmt: skip
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="where to compute (numpy)")
@@ -146,6 +162,8 @@ def parse(argv: Sequence[str] | None, description: str) -> Command:
             _check(flag(f.name), overrides[f.name], f.metadata)
     if len(budget := [flag(name) for name in ("epochs", "chunks", "seconds") if name in overrides]) > 1:
         raise ValueError(f"got {' and '.join(budget)}, want one budget at most")
+    if {"text", "data"} <= overrides.keys():
+        raise ValueError("got --data and --text, want one of them")
     if rest["sample_only"] and not rest["resume"]:
         raise ValueError("--sample-only: got no checkpoint to sample from, want --resume CHECKPOINT too")
     if rest["demo"] and rest["resume"]:
@@ -156,7 +174,7 @@ def parse(argv: Sequence[str] | None, description: str) -> Command:
 def _check(name: str, value: Any, limits: Any) -> None:
     if isinstance(value, str):
         return
-    wants = []
+    wants: list[str] = []
     if "least" in limits and not value >= limits["least"]:
         wants.append(f"at least {limits['least']}")
     if "most" in limits and not value <= limits["most"]:

@@ -235,7 +235,7 @@ def _check(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -
     losses, history, best = metadata["losses"], metadata["history"], metadata["best"]
     if not isinstance(losses, list) or not all(_is_pair(pair) for pair in losses):
         raise ValueError("losses: they are not those of a run")
-    if not isinstance(history, list) or not all(isinstance(line, dict) and "update" in line for line in history):
+    if not isinstance(history, list) or not all(_is_line(line) for line in history):
         raise ValueError("history: it is not one that a run saves")
     if best is not None and not (is_number(best["value"]) and is_integer(best["update"])):
         raise ValueError("best: it is not one that a run saves")
@@ -244,6 +244,10 @@ def _check(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -
         raise ValueError(f"it is of a run on {got} ranks, and this one has {trainer.parallel.size}")
     if not all(is_number(rank["tokens"]) and 0 <= rank["tokens"] < math.inf for rank in arrays["ranks"]):
         raise ValueError("tokens: it is not a number that a run saves")
+
+
+def _is_line(line: Any) -> bool:
+    return isinstance(line, dict) and "update" in line and all(is_number(value) for value in line.values())
 
 
 def _is_pair(pair: Any) -> bool:

@@ -11,6 +11,14 @@ from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
 
 
 @pytest.fixture
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty files in place of the character model's loss curves, which take longer than training so short a run."""
+    import char_rnn_parts.run
+
+    monkeypatch.setattr(char_rnn_parts.run, "save_loss_curve", lambda path, *_, **__: Path(path).touch())
+
+
+@pytest.fixture
 def text(tmp_path: Path) -> Path:
     """A text that is not trivial, of some 3,000 characters."""
     rng = np.random.default_rng(0)

@@ -6,13 +6,17 @@ import os
 import sys
 from pathlib import Path
 
+import char_rnn_parts.run
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad import serialize
 from minigrad_rnn.text.corpus import Vocabulary
+from minigrad_rnn.training.loss_curve import save_loss_curve
 from tests.support.char_rnn_runs import SMALL, char_rnn, checkpoint, run
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 GREEK = "μῆνιν ἄειδε θεὰ Πηληϊάδεω Ἀχιλῆος; où êtes-vous, cœur naïf ?\n"
 
@@ -64,6 +68,11 @@ def test_a_bad_text_is_refused(
         (["--cell", "qru"], "invalid choice: 'qru'"),
         (["--hidden", "3"], "unrecognized arguments: --hidden 3"),
         (["--seconds", "3", "--chunks", "4"], "got --chunks and --seconds, want one budget at most"),
+        (["--data", "klingon"], "invalid choice: 'klingon'"),
+        (["--data", "latex", "--text", "x"], "got --data and --text, want one of them"),
+        (["--top-p", "0"], "--top-p: got 0.0, want above 0"),
+        (["--top-p", "1.5"], "--top-p: got 1.5, want at most 1"),
+        (["--top-k", "0"], "--top-k: got 0, want at least 1"),
         (["--sample-only"], "want --resume CHECKPOINT too"),
         (["--demo", "--resume", "x"], "--demo: got --resume too"),
         (["--resume", "/nowhere/x.npz"], "/nowhere/x.npz: cannot be read"),
@@ -95,12 +104,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     other.write_bytes(b"hello")
     assert "not a checkpoint" in complaint(capsys, ["--resume", str(other)])
     serialize.save(other, {"w": np.zeros(3)}, {"epoch": 1})
-    assert "a checkpoint of something else" in complaint(capsys, ["--resume", str(other)])
-    arrays, metadata = serialize.load(path)
-    serialize.save(other, {**arrays, "model/readout.weight": np.zeros((2, 2), "float32")}, metadata)
+    assert "a file of something else" in complaint(capsys, ["--resume", str(other)])
+    tree, metadata = serialize.load(path)
+    wrong = {**tree, "model": {**tree["model"], "readout.weight": np.zeros((2, 2), "float32")}}
+    serialize.save(other, wrong, metadata)
     for more in ([], ["--sample-only"]):
         assert "readout.weight: got shape (2, 2)" in complaint(capsys, ["--resume", str(other), *more])
-    serialize.save(other, arrays, {**metadata, "settings": {"cell": "lstm", "colour": "red"}})
+    own = {**metadata["metadata"], "settings": {"cell": "lstm", "colour": "red"}}
+    serialize.save(other, tree, {**metadata, "metadata": own})
     assert "do not fit together" in complaint(capsys, ["--resume", str(other)])
 
     for more in ([], ["--sample-only"]):
@@ -132,7 +143,7 @@ def test_any_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     path.write_text(GREEK * 60, encoding="utf-8")
     assert run(path, tmp_path, "--chunks", "30") == 0
     _, metadata = checkpoint(tmp_path)
-    known = Vocabulary(**metadata["vocabulary"]).characters
+    known = Vocabulary(**metadata["metadata"]["vocabulary"]).characters
     assert set(GREEK) <= set(known)
     capsys.readouterr()
     argv = ["--resume", str(tmp_path / "checkpoint.npz"), "--sample-only", "--prime", "μῆνιν", "--sample-length", "50"]
@@ -147,11 +158,12 @@ def test_any_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_missing_matplotlib_is_reported(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(char_rnn_parts.run, "save_loss_curve", save_loss_curve)
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     assert run(text, tmp_path, "--chunks", "3") == 0
     assert "matplotlib is missing; pip install" in capsys.readouterr().out
-    assert sorted(os.listdir(tmp_path)) == ["checkpoint.npz", "text.py"]
+    assert sorted(os.listdir(tmp_path)) == ["best.npz", "checkpoint.npz", "metrics.jsonl", "text.py"]
 
 
 @pytest.mark.parametrize("tqdm", [True, False])
@@ -166,7 +178,7 @@ def test_a_terminal_gets_a_bar_where_tqdm_is_installed(
     assert run(text, tmp_path, "--chunks", "40", "--evaluate-every", "20") == 0
     out, err = capsys.readouterr()
     assert ("100 %" in err) == tqdm
-    assert "chunk     20" in out
+    assert "update 20," in out
 
 
 def test_the_demo_verifies_first(

@@ -17,7 +17,9 @@ from char_rnn_parts import memory, settings
 from minigrad import serialize
 from minigrad_rnn.text.model import CharacterModel
 from minigrad_rnn.training import arithmetic
-from tests.support.char_rnn_runs import EXAMPLES, SMALL, at_chunk, char_rnn, checkpoint, run
+from tests.support.char_rnn_runs import EXAMPLES, SMALL, at_chunk, char_rnn, checkpoint, run, updates
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 MANY = [chr(c) for c in range(0x4E00, 0x4E00 + 14_000)]
 
@@ -120,7 +122,7 @@ def test_the_vocabulary_has_a_limit_and_says_so(tmp_path: Path, capsys: pytest.C
     assert "the most frequent ones; one symbol stands for all others" in out
     arrays, metadata = checkpoint(tmp_path)
     assert arrays["model/readout.weight"].shape == (10_000, 4)
-    assert "的" in metadata["vocabulary"]["characters"]
+    assert "的" in metadata["metadata"]["vocabulary"]["characters"]
     assert char_rnn.main(["--resume", str(tmp_path / "checkpoint.npz"), "--chunks", "2"]) == 0
 
 
@@ -143,66 +145,47 @@ def test_overflows_are_told_once_and_in_words(
 def test_parts_that_no_run_saves_are_refused(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(text, tmp_path, "--chunks", "3") == 0
     other = tmp_path / "other.npz"
-    arrays, good = checkpoint(tmp_path)
-    tree = good["tree"]
-    group = tree["optimizer"]["param_groups"][0]
-    entries = tree["optimizer"]["state"]
+    tree, good = serialize.load(tmp_path / "checkpoint.npz")
+    own, rank, entries = good["metadata"], tree["ranks"][0], tree["optimizer"]["state"]
+    sizes, vocabulary = own["settings"], own["vocabulary"]
 
-    def with_option(**options: Any) -> dict[str, Any]:
-        return {"tree": {**tree, "optimizer": {"param_groups": [{**group, **options}], "state": entries}}}
+    def of_model(**change: Any) -> dict[str, Any]:
+        return {"metadata": {**own, **change}}
 
-    def with_entry(entry: Any) -> dict[str, Any]:
-        return {"tree": {**tree, "optimizer": {"param_groups": [group], "state": [entry, *entries[1:]]}}}
+    def of_trainer(name: str, **change: Any) -> dict[str, Any]:
+        return {name: {**good[name], **change}}
 
-    cases: list[tuple[dict[str, Any], str]] = [
-        ({"chunks": -1}, "chunks: got -1"),
-        ({"chunks": 1.5}, "chunks: got 1.5"),
-        ({"chunks": True}, "chunks: got True"),
-        ({"characters": "many"}, "characters: got many"),
-        ({"seconds": None}, "seconds: got None"),
-        ({"seconds": float("nan")}, "seconds: got nan"),
-        ({"curves": {"training": [[1]], "held out": []}}, "curves: got"),
-        ({"curves": []}, "curves: got"),
-        ({"baselines": {"unigram": 1.0}}, "baselines: got"),
-        ({"losses": ["a"]}, "losses: got"),
-        ({"generators": good["generators"][:1]}, "generators: got"),
-        ({"generators": [{}, {}]}, "do not fit together"),
-        ({"generators": [{**g, "state": {"state": -1, "inc": 1 << 200}} for g in good["generators"]]}, "do not fit"),
-        ({"fingerprint": 3}, "fingerprint: got 3"),
-        ({"settings": []}, "settings: got []"),
-        ({"settings": {**good["settings"], "hidden_size": "12"}}, "settings: hidden_size: got '12'"),
-        ({"settings": {**good["settings"], "hidden_size": 12.0}}, "settings: hidden_size: got 12.0"),
-        ({"settings": {**good["settings"], "layers": True}}, "settings: layers: got True"),
-        ({"settings": {**good["settings"], "cell": "qru"}}, "settings: cell: got 'qru'"),
-        ({"settings": {**good["settings"], "dropout": 2.0}}, "settings: dropout: got 2.0, want below 1"),
-        ({"settings": {**good["settings"], "steps": None}}, "settings: steps: got None"),
-        ({"vocabulary": {"characters": 3}}, "do not fit together"),
-        ({"vocabulary": {"characters": "ab", "unknown": "a"}}, "do not fit together"),
-        ({"streams": {**good["streams"], "chunk": 1.5}}, "got chunk 1.5"),
-        ({"streams": {**good["streams"], "epoch": -1}}, "epoch -1"),
-        ({"streams": 3}, "do not fit together"),
-        ({"tree": {**tree, "state": tree["state"][:1]}}, "want (1, 4, 12) for each of h, c"),
-        ({"tree": {**tree, "state": [tree["model"]["readout.weight"]] * 2}}, "want (1, 4, 12) for each"),
-        ({"tree": {**tree, "state": [1, 2]}}, "do not fit together"),
-        ({"tree": []}, "do not fit together"),
-        (with_entry({**entries[0], "step": -1}), "step: got -1, want a whole number of at least 0"),
-        (with_entry({**entries[0], "step": 1.5}), "step: got 1.5"),
-        (with_entry({**entries[0], "step": "1"}), "step: got '1'"),
-        (with_entry({**entries[0], "step": True}), "step: got True"),
-        (with_entry([1]), "parameter 0: got [1]"),
-        (with_option(lr="0.1"), "lr: got '0.1', want a number"),
-        (with_option(betas=0.9), "betas: got 0.9, want 2 numbers"),
-        (with_option(betas=[0.9]), "betas: got [0.9], want 2 numbers"),
-        (with_option(lr=True), "lr: got True, want a number"),
-        (with_option(params=3), "want 'param_groups' and 'state'"),
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({}, of_model(kind="another"), "is a checkpoint of something else"),
+        ({}, of_model(baselines={"unigram": 1.0}), "baselines"),
+        ({}, of_model(fingerprint=3), "fingerprint"),
+        ({}, of_model(settings=[]), "do not fit together"),
+        ({}, of_model(settings={**sizes, "hidden_size": "12"}), "settings: hidden_size: got '12'"),
+        ({}, of_model(settings={**sizes, "hidden_size": 12.0}), "settings: hidden_size: got 12.0"),
+        ({}, of_model(settings={**sizes, "layers": True}), "settings: layers: got True"),
+        ({}, of_model(settings={**sizes, "cell": "qru"}), "settings: cell: got 'qru'"),
+        ({}, of_model(settings={**sizes, "dropout": 2.0}), "settings: dropout: got 2.0, want below 1"),
+        ({}, of_model(settings={**sizes, "steps": None}), "settings: steps: got None"),
+        ({}, of_model(settings={**sizes, "hidden_size": 13}), "another model"),
+        ({}, of_model(vocabulary={"characters": 3}), "do not fit together"),
+        ({}, of_model(vocabulary={**vocabulary, "characters": "ab", "unknown": "a"}), "another model"),
+        ({}, of_trainer("counters", updates=-1), "updates: got -1"),
+        ({}, of_trainer("counters", updates=1.5), "updates: got 1.5"),
+        ({}, of_trainer("counters", seconds=float("nan")), "seconds: got nan"),
+        ({}, {"losses": ["a"]}, "losses"),
+        ({}, {"history": [[1]]}, "history"),
+        ({}, of_trainer("reader", position={**good["reader"]["position"], "chunk": 1.5}), "got chunk 1.5"),
+        ({}, of_trainer("reader", position=3), "does not fit"),
+        ({"ranks": [{**rank, "generators": rank["generators"][:1]}]}, {}, "generators: got the states of 1"),
+        ({"ranks": [{**rank, "state": [1, 2]}]}, {}, "state: it is not one that a trainer saves"),
+        ({"ranks": []}, {}, "ranks"),
+        ({"optimizer": {**tree["optimizer"], "state": [{**entries[0], "step": -1}, *entries[1:]]}}, {}, "step: got -1"),
     ]
-    for change, message in cases:
-        serialize.save(other, arrays, {**good, **change})
-        assert message in (said := complaint(capsys, ["--resume", str(other), "--chunks", "4"])), (change, said)
-    for name in good.keys() - {"arithmetic"}:
-        serialize.save(other, arrays, {k: v for k, v in good.items() if k != name})
-        assert "other.npz: " in complaint(capsys, ["--resume", str(other), "--chunks", "4"])
-    serialize.save(other, arrays, good)
+    for arrays, metadata, message in cases:
+        serialize.save(other, {**tree, **arrays}, {**good, **metadata})
+        said = complaint(capsys, ["--resume", str(other), "--chunks", "4", "--out", str(tmp_path)])
+        assert message in said, (arrays, metadata, said)
+    serialize.save(other, tree, good)
     assert char_rnn.main(["--resume", str(other), "--chunks", "4"]) == 0
 
 
@@ -221,7 +204,7 @@ def test_a_value_planted_anywhere_is_refused_in_one_line_or_harmless(
 ) -> None:
     assert run(text, tmp_path, "--chunks", "3") == 0
     other, rng = tmp_path / "other.npz", np.random.default_rng(0)
-    arrays, good = checkpoint(tmp_path)
+    tree, good = serialize.load(tmp_path / "checkpoint.npz")
     codes = []
     for _ in range(20):
         metadata = copy.deepcopy(good)
@@ -230,7 +213,7 @@ def test_a_value_planted_anywhere_is_refused_in_one_line_or_harmless(
         for key in path:
             place = place[key]
         place[last] = PLANTED[rng.integers(len(PLANTED))]
-        serialize.save(other, arrays, metadata)
+        serialize.save(other, tree, metadata)
         capsys.readouterr()
         codes.append(
             char_rnn.main(["--resume", str(other), "--sample-only"] if rng.random() < 0.3 else ["--resume", str(other)])
@@ -249,16 +232,16 @@ def test_another_arithmetic_is_told_and_the_run_goes_on(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(text, tmp_path, "--chunks", "2") == 0
-    arrays, metadata = checkpoint(tmp_path)
+    tree, metadata = serialize.load(tmp_path / "checkpoint.npz")
     here = metadata["arithmetic"]
     assert here["backend"] == "numpy"
     assert here["numpy"] == np.__version__
     other = tmp_path / "other.npz"
-    serialize.save(other, arrays, {**metadata, "arithmetic": {**here, "numpy": "1.0", "threads": 99}})
+    serialize.save(other, tree, {**metadata, "arithmetic": {**here, "numpy": "1.0", "threads": 99}})
     assert char_rnn.main(["--resume", str(other), "--chunks", "3"]) == 0
     err = capsys.readouterr().err
     assert f"computed with NumPy 1.0, here {np.__version__}; BLAS threads 99, here {here['threads']}" in err
-    assert char_rnn.main(["--resume", str(other), "--chunks", "4"]) == 0
+    assert char_rnn.main(["--resume", str(tmp_path / "checkpoint.npz"), "--chunks", "4"]) == 0
     assert capsys.readouterr().err == ""
     assert arithmetic.differences(None, here) == arithmetic.differences({}, here) == ""
 
@@ -288,7 +271,7 @@ def test_a_full_disk_leaves_an_earlier_runs_checkpoint_in_its_place(
 def test_what_killed_runs_left_is_removed_and_permissions_stay(text: Path, tmp_path: Path) -> None:
     assert run(text, tmp_path, "--chunks", "1") == 0
     (tmp_path / "checkpoint.npz").chmod(0o600)
-    for name in ("checkpoint.npz", "loss.png", "previous.npz"):
+    for name in ("checkpoint.npz", "curves.png", "previous.npz"):
         (tmp_path / f".{name}.123-0123abcd.tmp").touch()
     assert char_rnn.main(["--resume", str(tmp_path / "checkpoint.npz"), "--chunks", "2"]) == 0
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
@@ -309,8 +292,8 @@ def test_a_second_run_in_the_folder_is_refused(
 
     at_chunk(monkeypatch, 2, second)
     assert run(text, tmp_path, "--chunks", "3") == 0
-    assert "where another run writes now, want another folder" in said[0]
-    assert checkpoint(tmp_path)[1]["chunks"] == 3
+    assert "where another run writes now, want another one" in said[0]
+    assert updates(tmp_path) == 3
     assert run(text, tmp_path, "--chunks", "1") == 0  # the folder is free again
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from minigrad import serialize
+from minigrad_rnn.training.updates import Updates
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
@@ -23,16 +25,29 @@ def run(text: Path | None, out: Path, *more: str) -> int:
 
 
 def checkpoint(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    return serialize.load(out / "checkpoint.npz")
+    """The arrays of a run's checkpoint, such as "model/readout.weight", and its metadata."""
+    tree, metadata = serialize.load(out / "checkpoint.npz")
+    return serialize.flatten(tree)[0], metadata
+
+
+def updates(out: Path) -> int:
+    """The updates that a run has made."""
+    return int(checkpoint(out)[1]["counters"]["updates"])
+
+
+def history(out: Path, name: str) -> list[float]:
+    """The numbers of that name in a run's history."""
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line[name] for line in map(json.loads, lines) if name in line]
 
 
 def at_chunk(monkeypatch: pytest.MonkeyPatch, number: int, act: Any) -> None:
     """Call `act(run)` before the chunk of that number is read."""
-    original = char_rnn.Run.train_chunk
+    original = Updates.update
 
-    def train_chunk(self: Any) -> None:
-        if self.chunks + 1 == number:
+    def update(self: Any) -> bool:
+        if self.updates + 1 == number:
             act(self)
-        original(self)
+        return original(self)
 
-    monkeypatch.setattr(char_rnn.Run, "train_chunk", train_chunk)
+    monkeypatch.setattr(Updates, "update", update)
