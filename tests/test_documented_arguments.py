@@ -19,7 +19,7 @@ import minigrad_rnn as mr
 from minigrad import losses, nn, optim, serialize
 from minigrad.arguments_of import arguments_of
 from minigrad.engine.primitive import FUNCTION_OF
-from minigrad_rnn import ctc, flow, text
+from minigrad_rnn import ctc, data, flow, text
 
 BY_SECTION = ("minigrad.ops", "minigrad.array_api")
 """NumPy's and the standard's functions, whose arguments are documented there."""
@@ -33,7 +33,7 @@ NOT_ARGUMENTS = ("self", "cls", "args", "kwargs")
 def public() -> Iterator[tuple[str, Any]]:
     """The public functions and classes, once each, but for operations."""
     seen = set()
-    for module in (mg, nn, nn.init, losses, optim, serialize, mr, ctc, flow, text):
+    for module in (mg, nn, nn.init, losses, optim, serialize, mr, ctc, data, flow, text):
         for name in getattr(module, "__all__", None) or vars(module):
             value = getattr(module, name)
             home = getattr(value, "__module__", "")

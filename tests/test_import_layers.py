@@ -58,6 +58,7 @@ def test_the_tree_keeps_every_contract(tree: Path) -> None:
         ("minigrad_rnn", "minigrad_rnn/manual_bptt/lecture", "from ..text import corpus", "manual_bptt is not allowed"),
         ("cells", "minigrad_rnn/cells/lengths", "from . import lstm", "minigrad_rnn.cells.lengths is not allowed"),
         ("native", "minigrad_rnn/native/cache", "from . import compiler", "minigrad_rnn.native.cache is not allowed"),
+        ("data", "minigrad_rnn/data/dataset", "from . import padding", "minigrad_rnn.data.dataset is not allowed"),
         ("text", "minigrad_rnn/text/corpus", "from . import streams", "minigrad_rnn.text.corpus is not allowed"),
         ("training", "minigrad_rnn/training/updates", "from . import trainer", "minigrad_rnn.training.updates is not"),
         ("packages", "minigrad/optim/clip", "import minigrad_rnn.text.corpus", "minigrad is not allowed"),

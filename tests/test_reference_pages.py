@@ -14,7 +14,7 @@ import pytest
 import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import nn, ops, optim, serialize
-from minigrad_rnn import ctc, flow, text
+from minigrad_rnn import ctc, data, flow, text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.append(str(DOCS / "extensions"))
@@ -38,7 +38,7 @@ def test_every_public_name_is_on_one_page() -> None:
         "minigrad.linalg": (mg.linalg, mg.linalg.__all__),
         "minigrad.fft": (mg.fft, mg.fft.__all__),
         "minigrad_rnn": (mr, mr.__all__),
-        **{m.__name__: (m, m.__all__) for m in (nn, optim, serialize, ctc, flow, text)},
+        **{m.__name__: (m, m.__all__) for m in (nn, optim, serialize, ctc, data, flow, text)},
     }
     public = {
         f"{namespace}.{name}"

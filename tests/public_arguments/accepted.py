@@ -42,6 +42,8 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
         (
             "Vocabulary.from_text: max_size",
             "Streams: steps",
+            "Batches: batch_size",
+            "BucketedBatches: batch_size",
             "bits_per_character: batch_size",
             "bits_per_character: steps",
             "bits_per_character: limit",
@@ -65,6 +67,12 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "sample_stream: state": (("object", "type"), "the model checks it when the first id is asked for"),
     "likely: logits": (("two more axes",), "any shape"),
     "Vocabulary.decode: ids": (("two more axes",), "any shape"),
+    "pad_sequence: sequences": (("ragged",), "that is what it is for"),
+    "pad_sequence: padding_value": (("nan",), "a number that marks padding"),
+    "unpad_sequence: padded": (("as complex", "two more axes"), "any numbers"),
+    "Batches: data": (("as complex", "two more axes"), "any numbers of any shape"),
+    "hold_out: data": (("as complex", "two more axes"), "any numbers of any shape"),
+    "hold_out: groups": (("as complex", "as object", "as text"), "labels of any kind"),
 }
 """Bad values that an argument may accept, or "*" for all, and why."""
 
@@ -92,6 +100,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "CTCLoss(): log_probs": ("input_lengths",),
     "CTCLoss(): targets": ("target_lengths",),
     "GeneralRecurrence.weight: connection": ("connections",),
+    "hold_out: data": ("groups",),  # there is one for each example
+    "unpad_sequence: padded": ("lengths",),
     "load_torch_state_dict: prefix": ("state",),  # no name in the state begins with it
     "recurrence_from_torch_state_dict: prefix": ("state",),
     # A part of a model names its own argument

@@ -20,27 +20,39 @@ import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import backend, nn, optim, pytree
 from minigrad.engine.tape import GraphError
-from minigrad_rnn import ctc, flow, text
+from minigrad_rnn import ctc, data, flow, text
 from minigrad_rnn.native import threads
 
 from .accepted import ACCEPTED, NOT_WALKED, OTHER_NAMES
 from .bad_values import BAD_VALUES, MUST_BE_REFUSED, acceptable, variants
+from .data_examples import DATA_EXAMPLES
 from .engine_examples import ENGINE_EXAMPLES
 from .recurrent_examples import RECURRENT_EXAMPLES
 
-EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES}
+EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES, **DATA_EXAMPLES}
 
 OURS = (TypeError, ValueError, KeyError, mg.BackendError, GraphError, mg.CheckpointError)
 
 
-FUNCTIONS = {"function", "rule", "is_leaf", "language_model", "local", "divergence", "schedule", "hook", "load"}
-FUNCTIONS |= {"flatten", "unflatten", "front", "loss"}
+FUNCTIONS = {
+    "function",
+    "rule",
+    "is_leaf",
+    "language_model",
+    "local",
+    "divergence",
+    "length",
+    "schedule",
+    "hook",
+    "load",
+}
+FUNCTIONS |= {"flatten", "unflatten", "front", "loss", "collate"}
 LEFT_OUT = ("minigrad.ops", "minigrad.option_checks", "minigrad.validation")
 
 
 def public() -> Iterator[tuple[str, Any]]:
     """The public functions and classes that are no operations: those keep NumPy's errors, behind their own names."""
-    for module in (mg, nn, nn.init, optim, mr, ctc, text, flow):
+    for module in (mg, nn, nn.init, optim, mr, ctc, data, text, flow):
         for name in getattr(module, "__all__", None) or vars(module):
             value = getattr(module, name)
             home = getattr(value, "__module__", "")
