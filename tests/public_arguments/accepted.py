@@ -6,7 +6,8 @@ RECORD = "a record that the library makes, or that is checked where it is passed
 
 NOT_WALKED = {
     **dict.fromkeys(
-        ("Drawing", "LagLedger", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"), RECORD
+        ("Alignment", "Drawing", "LagLedger", "Ledger", "TapeTable", "CellMasks", "Chunk", "Corpus", "DecoderState"),
+        RECORD,
     ),
     **dict.fromkeys(
         ("Document", "Hypothesis", "Labelling", "Verification", "Window", "TruncationBias", "LayerFlow"), RECORD
