@@ -37,13 +37,14 @@ def write(trainer: Trainer, path: str) -> None:
         FloatingPointError: a weight is NaN or infinite. TypeError: the state cannot be saved. OSError: it cannot be
             written.
     """
+    reader = trainer.reader.state_dict()
     here = {
+        "batch": None if reader["last"] is None else reader["last"]["digest"],  # of this rank's part
         "generators": states_of(trainer.generators),
         "state": to_plain(trainer.state),
         "tokens": trainer.tokens_read,
     }
     ranks = trainer.parallel.gather(here)  # None but on rank 0
-    reader = trainer.reader.state_dict()
     weights = trainer.model.state_dict()
     require_finite_weights(weights, trainer.updates, trainer.saved)
     tree = {
@@ -288,7 +289,10 @@ def _restore(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any],
         trainer.schedule.load_state_dict(arrays["schedule"])
     if trainer.ema is not None:
         trainer.ema.load_state_dict(arrays["ema"])
-    trainer.reader.load_state_dict(metadata["reader"], check_data=check_data)
+    reader = metadata["reader"]
+    if reader["last"] is not None and check_data:
+        reader = {**reader, "last": {**reader["last"], "digest": here["batch"]}}
+    trainer.reader.load_state_dict(reader, check_data=check_data)
     load_states(trainer.generators, here["generators"])  # last: what came before may have drawn numbers
     counters = metadata["counters"]
     trainer.updates, trainer.tokens_read = counters["updates"], float(here["tokens"])

@@ -165,7 +165,7 @@ class Trainer(Updates):
         self.metrics = MetricsFile(paths[0], paths[1], paths[2] if tensorboard else None)
         self._reported = time.perf_counter(), 0.0
         self._progress = Progress(False, 0.0)
-        self.parallel.spread_generators(listed)
+        self.parallel.spread_generators(self.generators)
         same = {**checkpoint_file.settings_of(self), "metadata": described, "model": repr(model)}
         self.parallel.check_same("Trainer", {**same, "batches": self.reader.state_dict()["position"]})
 

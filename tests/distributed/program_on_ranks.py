@@ -17,6 +17,8 @@ from minigrad.backend import Backend, BackendError, get_backend
 from minigrad.distributed import DataParallel, DistributedError, MPICommunicator
 from minigrad.distributed.mpi_communicator import check_launch
 from minigrad_rnn.native import threads
+from minigrad_rnn.text import CharacterModel, Streams
+from minigrad_rnn.training import Trainer
 from tests.distributed.tagger import Tagger, batch, gradients
 from tests.support import strict_device  # noqa: F401  (registers the backend)
 
@@ -133,7 +135,62 @@ def check_devices(communicator: MPICommunicator) -> None:
     assert "want 'host' or 'auto' here: rank 1: no library" in told
 
 
+class Reader(mg.nn.Module):
+    """A character model with dropout, whose weights at the start depend on the rank."""
+
+    def __init__(self, rank: int) -> None:
+        self.model = CharacterModel(7, "gru", 4, 5, rng=rank)
+        self.dropout = mg.nn.Dropout(0.3)
+
+    def forward(self, ids: Any, state: Any = None) -> Any:
+        logits, state = self.model(ids, state)
+        return self.dropout(logits), state
+
+
+def divergence(model: Any, batch: Any, state: Any) -> Any:
+    logits, state = model(batch.inputs, state)
+    return mg.cross_entropy(logits, batch.targets), state
+
+
+def trainer(communicator: MPICommunicator, folder: Path) -> Trainer:
+    """A trainer whose ranks read unequal parts of five streams, and measure unequal parts of what is held out."""
+    mg.manual_seed(3)
+    model = Reader(communicator.rank)
+    parallel = DataParallel(model, communicator)
+    streams = parallel.shard(Streams(np.arange(200) % 7, 5, 6, rotate=True, seed=2))
+
+    def evaluate(model: Any) -> float:
+        ids = np.arange(parallel.rank + 1)[None]
+        return parallel.mean(float(mg.cross_entropy(model(ids)[0], ids).item()), ids.size)
+
+    return Trainer(
+        model, mg.optim.Adam(model.parameters(), lr=0.01), streams, divergence, parallel=parallel, folder=folder,
+        save_every=2, evaluate=evaluate, evaluate_every=4, tokens=lambda batch: float(batch.targets.size),
+        clip_norm=1.0, report_every=1, progress=False,
+    )  # fmt: skip
+
+
+def check_trainer(communicator: MPICommunicator, folder: Path) -> None:
+    """A run on two ranks that stops and is resumed ends in the same bits, and rank 0 alone writes."""
+    whole = trainer(communicator, folder / "whole")
+    whole.fit(updates=9)
+    trainer(communicator, folder / "parts").fit(updates=3)
+    resumed = trainer(communicator, folder / "parts")
+    resumed.resume()
+    resumed.fit(updates=9)
+    first, second = whole.model.state_dict(), resumed.model.state_dict()
+    assert [name for name in first if first[name].tobytes() != second[name].tobytes()] == []
+    losses = [[line["loss"] for line in run.history if "loss" in line] for run in (whole, resumed)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 9
+    if communicator.rank == 0:
+        assert whole.history[-1]["tokens"] == 5 * (8 * 6 + 3)  # the last chunk of an epoch has 3 steps
+    draws = communicator.gather(mg.nn.default_generator().random(3))  # which Dropout draws from
+    assert draws is None or draws[0].tolist() != draws[1].tolist()
+
+
 def checks(folder: Path) -> None:
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # no time for the Trainer's curves
     communicator = MPICommunicator()
     assert (communicator.size, communicator.local_rank) == (2, communicator.rank)
     check_launch(2, os.environ)
@@ -142,6 +199,7 @@ def checks(folder: Path) -> None:
     check_trees(communicator)
     check_threads()
     check_devices(communicator)
+    check_trainer(communicator, folder)
     if communicator.rank == 0:
         (folder / "weights.hex").write_text(trained_hex(communicator))
         time.sleep(0.3)  # the other one ends first, and waits
