@@ -15,6 +15,7 @@ import pytest
 import minigrad as mg
 import minigrad_rnn
 from minigrad import losses, nn, optim
+from minigrad_rnn import data
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "coming_from.md"
 LIBRARIES = ("torch", "jax", "autograd", "keras")
@@ -37,7 +38,7 @@ OURS = {
     **vars(minigrad_rnn),
     **{name: mg.tensor(array) for name, array in ARRAYS.items()},
     **NUMPYS,
-    "mg": mg, "nn": nn, "optim": optim, "losses": losses,
+    "mg": mg, "nn": nn, "optim": optim, "losses": losses, "data": data,
     "f": lambda x: mg.sum(mg.tanh(x) ** 2),
     "g": lambda x: mg.tanh(x) ** 2,
 }  # fmt: skip

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 
 import minigrad as mg
-from minigrad.engine.tensor import tensor_view
-from minigrad.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from minigrad.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from minigrad.optim.base import BLOCK
-from minigrad.serialize import flatten, unflatten
+from minigrad.serialize import flatten
 
 SHAPES = [(3, 4), (5,), ()]
 CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
@@ -33,6 +33,12 @@ CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
     (Adam, {"lr": 0.05, "amsgrad": True}),
     (AdamW, {}),
     (AdamW, {"lr": 0.1, "weight_decay": 0.3, "amsgrad": True}),
+    (NAdam, {}),
+    (NAdam, {"lr": 0.1, "betas": (0.6, 0.8), "weight_decay": 0.3, "momentum_decay": 0.1}),
+    (NAdam, {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True}),
+    (RAdam, {}),
+    (RAdam, {"lr": 0.1, "betas": (0.6, 0.9), "eps": 1e-3, "weight_decay": 0.3}),
+    (RAdam, {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True}),
 ]
 cases = pytest.mark.parametrize(("kind", "options"), CASES, ids=lambda v: v.__name__ if isinstance(v, type) else str(v))
 
@@ -64,6 +70,17 @@ def remembered(optimizer: Optimizer) -> list[np.ndarray]:
     return list(flatten(optimizer.state_dict())[0].values())
 
 
+@contextmanager
+def double(torch: Any) -> Iterator[None]:
+    """float64 as torch's default, in which its NAdam then keeps a number of its state."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 @cases
 def test_steps_are_torchs(xp: Any, kind: type[Optimizer], options: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
@@ -78,7 +95,8 @@ def test_steps_are_torchs(xp: Any, kind: type[Optimizer], options: dict[str, Any
             ours.param_groups[0]["lr"] *= 0.5
             other.param_groups[0]["lr"] *= 0.5
         ours.step()
-        other.step()
+        with double(torch):
+            other.step()
         for p, q in zip(params, theirs):
             np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-12, atol=1e-12, err_msg=f"step {t}")
     defaults = {k: v for k, v in other.param_groups[0].items() if k in ours.defaults}
@@ -99,13 +117,15 @@ def test_a_wrong_formula_would_be_noticed(fault: str) -> None:
 
 
 @cases
-def test_a_resumed_run_is_the_same_to_the_bit(xp: Any, kind: type[Optimizer], options: dict[str, Any]) -> None:
+def test_a_resumed_run_is_the_same_to_the_bit(
+    xp: Any, kind: type[Optimizer], options: dict[str, Any], tmp_path: Path
+) -> None:
     params = start(np.float32)
     optimizer = kind(params, **options)
     for t in range(5):
         give(params, t)
         optimizer.step()
-    arrays, plain = flatten(optimizer.state_dict())
+    mg.save(tmp_path / "run.npz", optimizer.state_dict())
     held = values(params)
     for t in range(5, 10):
         give(params, t)
@@ -113,14 +133,14 @@ def test_a_resumed_run_is_the_same_to_the_bit(xp: Any, kind: type[Optimizer], op
 
     fresh = [mg.Parameter(v) for v in held]
     resumed = kind(fresh, **{**options, "lr": 7.0})
-    hosts = {name: array.copy() for name, array in arrays.items()}
-    resumed.load_state_dict(unflatten(hosts, json.loads(json.dumps(plain))))
+    loaded = mg.load(tmp_path / "run.npz")
+    resumed.load_state_dict(loaded)
     assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
     for t in range(5, 10):
         give(fresh, t)
         resumed.step()
     same(values(fresh), values(params))
-    for array in hosts.values():
+    for array in flatten(loaded.arrays)[0].values():
         array[...] = 99  # a state that was loaded is a copy
     same(remembered(resumed), remembered(optimizer))
 
@@ -136,7 +156,7 @@ def test_steps_wait_for_nothing_and_keep_dtypes(xp: Any, kind: type[Optimizer], 
             optimizer.step()
     assert all(p._array is a for p, a in zip(params, arrays))  # in place
     for entry in optimizer.state.values():
-        assert {a.dtype for name, a in entry.items() if name != "step"} <= {np.dtype("float32")}
+        assert {a.dtype for a in entry.values() if not isinstance(a, (int, float))} <= {np.dtype("float32")}
 
 
 @cases
@@ -323,69 +343,3 @@ def test_a_wrong_state_changes_nothing(spoil: Any, message: str) -> None:
 def test_another_optimizers_state_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Adam\.load_state_dict: group 0: got options"):
         Adam(start()).load_state_dict(SGD(start(), lr=0.1).state_dict())
-
-
-# Clipping
-
-
-@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, math.inf])
-@given(max_norm=st.floats(0, 20))
-def test_clip_grad_norm(xp: Any, norm_type: float, max_norm: float) -> None:
-    torch = pytest.importorskip("torch")
-    params = start()
-    theirs = [torch.zeros(p.shape, dtype=torch.float64, requires_grad=True) for p in params]
-    for q, g in zip(theirs, give(params, 0)):
-        q.grad = torch.tensor(g)
-    with xp.no_sync():
-        total = mg.optim.clip_grad_norm([*params, params[0], mg.Parameter([1.0])], max_norm, norm_type)
-    want = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
-    np.testing.assert_allclose(total.item(), want.item(), rtol=1e-12)
-    assert total.shape == ()
-    for p, q in zip(params, theirs):
-        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-12)
-
-
-def test_gradients_within_the_norm_are_not_written_into() -> None:
-    w = mg.Parameter(np.array([3.0, 4.0]))
-    held = np.array([0.3, 0.4])
-    held.flags.writeable = False
-    w.grad = tensor_view(held)
-    assert mg.optim.clip_grad_norm(w, 0.5 + 1e-5).item() == 0.5
-    with pytest.raises(ValueError, match="read-only"):
-        mg.optim.clip_grad_norm(w, 0.5)
-
-
-def test_clip_grad_norm_of_nothing_and_of_nan(xp: Any) -> None:
-    w = mg.Parameter([1.0, 2.0])
-    assert mg.optim.clip_grad_norm(w, 1.0).item() == 0
-    w.grad = mg.tensor(np.array([np.nan, 1], "float32"))
-    with pytest.raises(ValueError, match="norm is nan, want a finite one"):
-        mg.optim.clip_grad_norm(w, 1.0, error_if_nonfinite=True)
-    np.testing.assert_array_equal(w.grad.numpy(), [np.nan, 1])
-    assert np.isnan(mg.optim.clip_grad_norm(w, 1.0).item())
-    assert np.isnan(w.grad.numpy()).all()
-    for bad in (-1.0, math.nan):
-        with pytest.raises(ValueError, match="clip_grad_norm: max_norm: got"):
-            mg.optim.clip_grad_norm(w, bad)
-    with pytest.raises(ValueError, match="norm_type: got 0"):
-        mg.optim.clip_grad_norm(w, 1.0, norm_type=0)
-
-
-def test_clip_grad_value(xp: Any) -> None:
-    params = start(np.float32)
-    hosts = give(params, 0)
-    with xp.no_sync():
-        mg.optim.clip_grad_value(params, np.float64(0.3))
-    same([p.grad.numpy() for p in params], [np.clip(g, np.float32(-0.3), np.float32(0.3)) for g in hosts])
-    with pytest.raises(ValueError, match="clip_grad_value: clip_value: got -1"):
-        mg.optim.clip_grad_value(params, -1)
-
-
-def test_clipping_leaves_a_recorded_gradient_alone(xp: Any) -> None:
-    w = mg.tensor(np.array([3.0, 4.0]), requires_grad=True)
-    mg.sum(w * w * w).backward(create_graph=True)
-    recorded = w.grad
-    before = recorded.tolist()
-    mg.optim.clip_grad_norm(w, 1.0)
-    assert recorded.tolist() == before
-    np.testing.assert_allclose(np.linalg.norm(w.grad.numpy()), 1, rtol=1e-6)

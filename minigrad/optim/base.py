@@ -44,9 +44,10 @@ class Optimizer:
 
     switched: frozenset[str] = frozenset()
     """The names in `init_state` that an option switches on and off: a saved state may lack them or still hold them."""
-    sequences: frozenset[str] = frozenset(("betas",))
-    flags: frozenset[str] = frozenset(("nesterov", "amsgrad", "centered"))
-    """The options that are several numbers."""
+    numbers: Mapping[str, float] = {}
+    """What the state of a parameter holds beside arrays and the number of the step: names and initial values."""
+    flags: frozenset[str] = frozenset(("nesterov", "amsgrad", "centered", "decoupled_weight_decay"))
+    """The options that are True or False."""
 
     def __init__(self, params: Params, **options: Any) -> None:
         self.defaults = options
@@ -86,7 +87,7 @@ class Optimizer:
             if id(p) in known:
                 raise ValueError(f"{self._name}: params[{k}]: the parameter of shape {p.shape} is given twice")
             known.add(id(p))
-        unknown = group.keys() - {"params", *self.defaults}
+        unknown = group.keys() - {"params", "initial_lr", *self.defaults}
         if unknown:
             hint = closest(min(unknown, key=str), self.defaults)
             want = f"want some of {sorted(self.defaults)}{hint}"
@@ -107,11 +108,13 @@ class Optimizer:
                 check_flag(self._name, **{name: value})
             if isinstance(value, bool):
                 continue
-            numbers = value if name in self.sequences and isinstance(value, (tuple, list)) else (value,)
+            numbers = value if name == "betas" and isinstance(value, (tuple, list)) else (value,)
             below = 1.0 if name in ("betas", "alpha") else math.inf
             if not all(is_number(v) and 0 <= v < below for v in numbers):
                 want = f"in [0, {below:g})" if below < math.inf else "of at least 0"
                 raise ValueError(f"{self._name}: {name}: got {shown(value)}, want a number {want}")
+            if name == "betas" and (numbers is not value or len(numbers) != 2):
+                raise ValueError(f"{self._name}: betas: got {value!r}, want two numbers in [0, 1)")
 
     # The formula
 
@@ -119,11 +122,15 @@ class Optimizer:
         """Return the arrays that `update` keeps with the options `o`: the name and initial value of each."""
         return {}
 
+    def next_numbers(self, numbers: dict[str, float], t: int, o: Any) -> dict[str, float]:
+        """Return what `self.numbers` names in step number `t` with options `o`, from the last ones, `numbers`."""
+        return numbers
+
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         """Take step number t: change `w` and the arrays in `s` in place, element by element; `g` is only read.
 
-        `xp` is the arrays' namespace, `o` holds the group's options, and `s.fresh` the names of the arrays in `s` that
-        were made for this step.
+        `xp` is the arrays' namespace, `o` holds the group's options; `s` also has the numbers of `next_numbers`, and as
+        `s.fresh` the names of the arrays in `s` that were made for this step.
         """
         raise NotImplementedError(f"{self._name}: update: this optimizer does not define its formula")
 
@@ -145,17 +152,14 @@ class Optimizer:
                 grad, w = p.grad, p._array
                 if grad is None:
                     continue
-                if type(w) is np.ndarray and not w.flags.writeable:
-                    raise ValueError(
-                        f"{self._name}.step: the array of the parameter of shape {p.shape} is read-only; want one that "
-                        "can be written into: p.data = p.numpy()"
-                    )
-                t, arrays, fresh = self._next_state_of(p, start)
+                self._check_writable(p)
+                t, arrays, numbers, fresh = self._next_state_of(p, start)
+                numbers = self.next_numbers(numbers, t, o)
                 xp = backend_of(w).xp
                 for w_part, g, block in _blocks(w, grad._array, arrays):
-                    part = SimpleNamespace(**block, fresh=fresh)
+                    part = SimpleNamespace(**block, **numbers, fresh=fresh)
                     updates.append(((w_part, *block.values()), partial(self._write, p, xp, w_part, g, part, t, o)))
-                entries.append((len(updates), p, {"step": t, **arrays}))
+                entries.append((len(updates), p, {"step": t, **numbers, **arrays}))
         before = self.state  # entries are replaced, never changed
 
         def publish(made: int) -> None:
@@ -163,18 +167,29 @@ class Optimizer:
 
         all_or_nothing(updates, publish)
 
+    def _check_writable(self, p: Tensor) -> None:
+        if type(p._array) is np.ndarray and not p._array.flags.writeable:
+            raise ValueError(
+                f"{self._name}.step: the array of the parameter of shape {p.shape} is read-only; want one that can be "
+                "written into: p.data = p.numpy()"
+            )
+
     def _write(self, p: Tensor, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         """Update a part `w` of a parameter's array, and note the write."""
         self.update(xp, w, g, s, t, o)
         p.written()
 
-    def _next_state_of(self, p: Tensor, start: Mapping[str, float]) -> tuple[int, dict[str, Array], Sequence[str]]:
-        """The number of the parameter's next step; its arrays, on its backend and in its dtype; the names of new ones.
+    def _next_state_of(
+        self, p: Tensor, start: Mapping[str, float]
+    ) -> tuple[int, dict[str, Array], dict[str, float], Sequence[str]]:
+        """The number of the parameter's next step; its arrays, on its backend and in its dtype; its numbers so far; and
+        the names of new arrays.
 
         The arrays are the ones that it has, to be changed in place; where it lacks some, `start` has their values.
         """
         arrays = dict(self.state.get(p, {"step": 0}))
         t, fresh, w = arrays.pop("step") + 1, [], p._array
+        numbers = {name: arrays.pop(name, first) for name, first in self.numbers.items()}
         for name, value in start.items():
             array = arrays.get(name)
             if array is None:
@@ -182,7 +197,7 @@ class Optimizer:
                 fresh.append(name)
             elif array.dtype != w.dtype or type(array) is not type(w):  # the module was moved since
                 arrays[name] = backend_of(w).from_numpy(to_numpy(array).astype(w.dtype))
-        return t, arrays, fresh
+        return t, arrays, numbers, fresh
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to None, also of frozen ones, which keep theirs aside."""
@@ -204,11 +219,14 @@ class Optimizer:
         for group in self.param_groups:
             first = len(state)
             for p in group["params"]:
-                s = self.state.get(p, {})
-                state.append({k: v if k == "step" else np.array(to_numpy(v)) for k, v in s.items()})
+                state.append(self._saved(self.state.get(p, {})))
             options = {k: _python_number(v) for k, v in group.items() if k != "params"}
             groups.append({**options, "params": list(range(first, len(state)))})
         return {"param_groups": groups, "state": state}
+
+    def _saved(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The entry of a parameter in a state dict: numbers, and host copies of arrays."""
+        return {k: v if is_number(v) else np.array(to_numpy(v)) for k, v in entry.items()}
 
     def load_state_dict(self, state_dict: SupportsKeysAndGetItem[str, Any]) -> None:
         """Load the options and state of an optimizer of the same class over parameters of the same shapes.
@@ -231,11 +249,12 @@ class Optimizer:
         options = []
         members = []
         for k, (own, group) in enumerate(zip(self.param_groups, groups)):
-            if group.keys() != own.keys():
+            if group.keys() - {"initial_lr"} != own.keys() - {"initial_lr"}:
                 raise ValueError(f"{wrong}group {k}: got options {sorted(group)}, want {sorted(own)}")
             for name, value in group.items():
-                if name != "params" and _kind(value) != _kind(own[name]):
-                    raise ValueError(f"{wrong}group {k}: {name}: got {value!r}, want {_kind(own[name])}")
+                like = own.get(name, own.get("lr"))  # "initial_lr" is there once a schedule was made
+                if name != "params" and _kind(value) != _kind(like):
+                    raise ValueError(f"{wrong}group {k}: {name}: got {value!r}, want {_kind(like)}")
             options.append({n: tuple(v) if isinstance(v, list) else v for n, v in group.items() if n != "params"})
             self._check(options[-1])
             members += [(p, options[-1]) for p in own["params"]]
@@ -247,12 +266,16 @@ class Optimizer:
 
     def _loaded(self, wrong: str, p: Tensor, o: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
         """The state of one parameter from its entry in a state dict."""
-        names = {"step", *self.init_state(o)}
+        names = {"step", *self.numbers, *self.init_state(o)}
         if not isinstance(entry, Mapping):
             raise ValueError(f"{wrong}got {entry!r}, want {sorted(names)}")
         if not names - self.switched <= entry.keys() <= names | self.switched:
             raise ValueError(f"{wrong}got {sorted(entry)}, want {sorted(names)}")
         s: dict[str, Any] = {"step": _step_number(wrong, entry["step"])}
+        for name in self.numbers:
+            if not is_number(entry[name]) or not math.isfinite(entry[name]):
+                raise ValueError(f"{wrong}{name}: got {shown(entry[name])}, want a finite number")
+            s[name] = float(entry[name])
         for name in dict.fromkeys((*self.init_state(o), *sorted(self.switched))):
             if name not in entry:
                 continue

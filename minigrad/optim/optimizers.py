@@ -1,4 +1,4 @@
-"""SGD, RMSprop, Adagrad, Adam and AdamW with torch.optim's names, defaults and update formulas.
+"""SGD, RMSprop, Adagrad, Adam, AdamW, NAdam and RAdam with torch.optim's names, defaults and update formulas.
 
 Each formula is written once, for arrays of any backend, in place and without synchronising with a device: `w` are the
 values, `g` the gradient, `s` the state, `t` the number of the step and `o` the options.
@@ -192,20 +192,12 @@ class Adam(Optimizer):
         betas = tuple(betas) if isinstance(betas, list) else betas
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
-    def _check(self, o: Mapping[str, Any]) -> None:
-        super()._check(o)
-        if not isinstance(o["betas"], (tuple, list)) or len(o["betas"]) != 2:
-            raise ValueError(f"{self._name}: betas: got {o['betas']!r}, want two numbers in [0, 1)")
-
     def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
         return dict.fromkeys(("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if o["amsgrad"] else [])), 0.0)
 
     def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
         beta1, beta2 = map(float, o.betas)
-        if o.weight_decay and self.decoupled:
-            w *= 1 - o.lr * o.weight_decay
-        elif o.weight_decay:
-            g = g + o.weight_decay * w
+        g = _decayed(w, g, o, self.decoupled)
         d = g * (1 - beta1)  # the only new array
         s.exp_avg *= beta1
         s.exp_avg += d
@@ -242,3 +234,118 @@ class AdamW(Adam):
         amsgrad: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+
+
+@arguments_of(Adam)
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016), as torch.optim.NAdam; m and v as in Adam.
+
+    μₜ = β₁ · (1 − 0.96^(t · momentum_decay) / 2);  Πₜ = μ₁ ⋯ μₜ
+    w ← w − lr · ((1 − μₜ) / (1 − Πₜ) · g + μₜ₊₁ / (1 − Πₜ₊₁) · m) / (√(v / (1 − β₂ᵗ)) + eps)
+
+    Args:
+        momentum_decay: how fast the momentum μ reaches β₁.
+        decoupled_weight_decay: whether weights decay as in AdamW.
+    """
+
+    numbers = {"mu_product": 1.0}  # noqa: RUF012
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        betas = tuple(betas) if isinstance(betas, list) else betas
+        options = {"momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay}
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, **options)
+
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
+        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def next_numbers(self, numbers: dict[str, float], t: int, o: Any) -> dict[str, float]:
+        return {"mu_product": numbers["mu_product"] * _nesterov_momentum(t, o)}
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        beta1, beta2 = map(float, o.betas)
+        mu, mu_next = _nesterov_momentum(t, o), _nesterov_momentum(t + 1, o)
+        g = _decayed(w, g, o, o.decoupled_weight_decay)
+        d = g * (1 - beta1)
+        s.exp_avg *= beta1
+        s.exp_avg += d
+        xp.multiply(g, g, out=d)
+        d *= 1 - beta2
+        s.exp_avg_sq *= beta2
+        s.exp_avg_sq += d
+        root = math.sqrt(1 - beta2**t)  # numerator and denominator are multiplied by it
+        xp.sqrt(s.exp_avg_sq, out=d)
+        d += o.eps * root
+        step = g * (o.lr * root * (1 - mu) / (1 - s.mu_product))
+        step += s.exp_avg * (o.lr * root * mu_next / (1 - s.mu_product * mu_next))
+        step /= d
+        w -= step
+
+
+@arguments_of(NAdam)
+class RAdam(Optimizer):
+    """Adam whose steps are shorter while the mean square is uncertain (Liu et al. 2020), as torch.optim.RAdam.
+
+    m and v are those of Adam.
+    ρ∞ = 2 / (1 − β₂) − 1;  ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ);  r² = (ρ − 4)(ρ − 2) ρ∞ / ((ρ∞ − 4)(ρ∞ − 2) ρ)
+    w ← w − lr · m / (1 − β₁ᵗ) · r · √(1 − β₂ᵗ) / (√v + eps) where ρ > 5, else w ← w − lr · m / (1 − β₁ᵗ)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        betas = tuple(betas) if isinstance(betas, list) else betas
+        options = {"weight_decay": weight_decay, "decoupled_weight_decay": decoupled_weight_decay}
+        super().__init__(params, lr=lr, betas=betas, eps=eps, **options)
+
+    def init_state(self, o: Mapping[str, Any]) -> dict[str, float]:
+        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def update(self, xp: Any, w: Array, g: Array, s: Any, t: int, o: Any) -> None:
+        beta1, beta2 = map(float, o.betas)
+        g = _decayed(w, g, o, o.decoupled_weight_decay)
+        d = g * (1 - beta1)
+        s.exp_avg *= beta1
+        s.exp_avg += d
+        xp.multiply(g, g, out=d)
+        d *= 1 - beta2
+        s.exp_avg_sq *= beta2
+        s.exp_avg_sq += d
+        certain = 2 / (1 - beta2) - 1  # the most steps that the mean square can come from
+        rho = certain - 2 * t * beta2**t / (1 - beta2**t)
+        rate = o.lr / (1 - beta1**t)
+        if rho <= 5:
+            xp.multiply(s.exp_avg, rate, out=d)
+        else:
+            rectified = (rho - 4) * (rho - 2) * certain / ((certain - 4) * (certain - 2) * rho)
+            xp.sqrt(s.exp_avg_sq, out=d)
+            d += o.eps
+            xp.divide(s.exp_avg, d, out=d)
+            d *= rate * math.sqrt(rectified * (1 - beta2**t))
+        w -= d
+
+
+def _nesterov_momentum(t: int, o: Any) -> float:
+    return float(o.betas[0] * (1 - 0.5 * 0.96 ** (t * o.momentum_decay)))
+
+
+def _decayed(w: Array, g: Array, o: Any, decoupled: bool) -> Array:
+    """The gradient with the weights' decay; decoupled, the weights decay at once."""
+    if o.weight_decay and decoupled:
+        w *= 1 - o.lr * o.weight_decay
+        return g
+    return g + o.weight_decay * w if o.weight_decay else g

@@ -17,6 +17,7 @@ NOT_WALKED = {
     "as_generator": "takes its caller's name",
     "check_shape": "takes its caller's name",
     "undo_draws": "a decorator of constructors",
+    "LRScheduler": "a base without a formula",
 }
 """Public names without an example."""
 

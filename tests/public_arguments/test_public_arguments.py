@@ -27,9 +27,10 @@ from .accepted import ACCEPTED, NOT_WALKED, OTHER_NAMES
 from .bad_values import BAD_VALUES, MUST_BE_REFUSED, acceptable, variants
 from .data_examples import DATA_EXAMPLES
 from .engine_examples import ENGINE_EXAMPLES
+from .optim_examples import OPTIM_EXAMPLES
 from .recurrent_examples import RECURRENT_EXAMPLES
 
-EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES, **DATA_EXAMPLES}
+EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES, **DATA_EXAMPLES, **OPTIM_EXAMPLES}
 
 OURS = (TypeError, ValueError, KeyError, mg.BackendError, GraphError, mg.CheckpointError)
 
@@ -46,7 +47,7 @@ FUNCTIONS = {
     "hook",
     "load",
 }
-FUNCTIONS |= {"flatten", "unflatten", "front", "loss", "collate"}
+FUNCTIONS |= {"flatten", "unflatten", "front", "loss", "collate", "closure", "lr_lambda"}
 LEFT_OUT = ("minigrad.ops", "minigrad.option_checks", "minigrad.validation")
 
 
