@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..validation import as_dictionary, check_type, is_integer, is_number, shown
 from .base import Optimizer
 
@@ -47,7 +49,8 @@ class LRScheduler:
         self.optimizer = optimizer
         self.check(options)
         self.options = tuple(options)
-        vars(self).update(options)
+        for name, value in options.items():
+            setattr(self, name, _plain(value))
         self.base_lrs: list[float] = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
         """The learning rates that the schedule starts from."""
         self.start()
@@ -122,8 +125,7 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position, the learning rates and the options; numbers, strings and lists of them, for JSON."""
-        state = {name: getattr(self, name) for name in (*self.position, *self.options)}
-        state = {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in state.items()}
+        state = {name: _plain(getattr(self, name)) for name in (*self.position, *self.options)}
         return {"base_lrs": list(self.base_lrs), "lrs": self.lrs, **state}
 
     def load_state_dict(self, state_dict: SupportsKeysAndGetItem[str, Any]) -> None:
@@ -150,8 +152,7 @@ class LRScheduler:
         self.check({name: state[name] for name in self.options})
         self.check_position(caller, state)
         for name in ("base_lrs", *self.position, *self.options):
-            value = state[name]
-            setattr(self, name, list(value) if isinstance(value, (list, tuple)) else value)
+            setattr(self, name, _plain(state[name]))
         self._apply([{"lr": float(lr), "initial_lr": float(b)} for lr, b in zip(state["lrs"], self.base_lrs)])
 
     def check_position(self, caller: str, state: Mapping[str, Any]) -> None:
@@ -191,3 +192,10 @@ class LRScheduler:
     def __repr__(self) -> str:
         options = "".join(f"{name}={getattr(self, name)!r}, " for name in self.options)
         return f"{self._name}({options}last_epoch={self.last_epoch}, lr={self.lrs})"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back: a Python number for NumPy's, a new list for a list or tuple."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value

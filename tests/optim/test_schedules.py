@@ -213,6 +213,12 @@ def test_a_saved_state_brings_its_options() -> None:
     assert repr(other) == "StepLR(step_size=7, gamma=0.3, last_epoch=0, lr=[0.1, 0.5])"
 
 
+def test_numpys_numbers_become_pythons() -> None:
+    state = MultiStepLR(optimizer(), (np.int64(3), 4), np.float32(0.5)).state_dict()
+    assert json.loads(json.dumps(state)) == state
+    assert (state["milestones"], state["gamma"]) == ([3, 4], 0.5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
