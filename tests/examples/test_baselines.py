@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from minigrad_rnn.text.corpus import Vocabulary, read_corpus, split
+from minigrad_rnn.text.corpus import read_corpus, split
+from minigrad_rnn.text.vocabulary import Vocabulary
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 from char_rnn_parts.baselines import lzma_bits, ngram_bits, ngram_probabilities, unigram_bits

@@ -12,7 +12,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import serialize
-from minigrad_rnn.text.corpus import Vocabulary
+from minigrad_rnn.text.vocabulary import Vocabulary
 from minigrad_rnn.training.loss_curve import save_loss_curve
 from tests.support.char_rnn_runs import SMALL, char_rnn, checkpoint, run
 

@@ -43,6 +43,8 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(
         (
             "Vocabulary.from_text: max_size",
+            "ByteVocabulary.from_text: max_size",
+            "WordVocabulary.from_text: max_size",
             "Streams: steps",
             "Batches: batch_size",
             "BucketedBatches: batch_size",
@@ -68,13 +70,16 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "probabilities: logits": (("two more axes",), "any shape"),
     "sample_stream: state": (("object", "type"), "the model checks it when the first id is asked for"),
     "likely: logits": (("two more axes",), "any shape"),
-    "Vocabulary.decode: ids": (("two more axes",), "any shape"),
     "pad_sequence: sequences": (("ragged",), "that is what it is for"),
     "pad_sequence: padding_value": (("nan",), "a number that marks padding"),
     "unpad_sequence: padded": (("as complex", "two more axes"), "any numbers"),
     "Batches: data": (("as complex", "two more axes"), "any numbers of any shape"),
     "hold_out: data": (("as complex", "two more axes"), "any numbers of any shape"),
     "hold_out: groups": (("as complex", "as object", "as text"), "labels of any kind"),
+    **dict.fromkeys(
+        ("Vocabulary.decode: ids", "ByteVocabulary.decode: ids", "WordVocabulary.decode: ids"),
+        (("two more axes",), "any shape"),
+    ),
 }
 """Bad values that an argument may accept, or "*" for all, and why."""
 
