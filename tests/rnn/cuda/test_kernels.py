@@ -30,8 +30,8 @@ TILES = {
 }
 SINGLE = {4: Tile(2, 1, 2, 1, 3, 4, False), 40: Tile(2, 4, 1, 2, 1, 4, True)}
 """For float32, whose vectors may be wider."""
-SIZES = [*itertools.product((1, 2, 17), (1, 3))]  # (T, B)
-LARGE = [(1, 1), (2, 3), (17, 3)]
+SIZES = [(1, 3), (2, 1), (17, 3)]  # (T, B)
+LARGE = [(1, 1), (17, 3)]
 EXACT, ROUNDED = 1e-12, 1e-5
 kinds = pytest.mark.parametrize("kind", KINDS)
 

@@ -129,10 +129,17 @@ def test_every_size_of_a_batch(kind: str, dtype: str) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=300)
+@settings(max_examples=80)
 @example(case_of("lstm", "float32", 128, 12, 5))
 @example(case_of("gru", "float64", 65, 19, 3))
 def test_any_batch(case: dict[str, Any]) -> None:
+    check(case)
+
+
+@pytest.mark.soak
+@given(case=cases())
+@settings(max_examples=3000)
+def test_many_batches(case: dict[str, Any]) -> None:
     check(case)
 
 

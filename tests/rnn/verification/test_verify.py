@@ -199,8 +199,13 @@ def test_lengths_of_any_kind(lengths: Any) -> None:
 
 @pytest.mark.parametrize("name", [*NETWORKS, "classics"])
 def test_every_module_with_every_option(name: str) -> None:
-    """Lengths, masks, truncation, learned h(−1), two directions of any depth, merges, the cells' own options."""
-    for case in cases(name, 2, 3):
+    """Lengths, masks, truncation, learned h(−1), two directions of any depth, merges, the cells' own options.
+
+    Those of three layers that nothing sets apart are left to `make verify`; of rnn and lstm they are tested above.
+    """
+    chosen = [case for case in cases(name, 2, 3) if getattr(case.model, "num_layers", 1) != 3]
+    assert len(chosen) >= 22 or name == "classics"
+    for case in chosen:
         found = case.verify(drawn(3, 2, 2), seed=1)
         assert found.passed, str(found)
         assert found.largest <= 1e-10
