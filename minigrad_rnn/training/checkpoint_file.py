@@ -69,9 +69,8 @@ def write(trainer: Trainer, path: str) -> None:
     trainer.owned.add(trainer.saved)
 
 
-def write_best(trainer: Trainer, path: str, numbers: dict[str, float]) -> None:
-    """Write the model's weights as they are now, those of the best evaluation."""
-    weights = trainer.model.state_dict()
+def write_best(trainer: Trainer, path: str, weights: dict[str, Any], numbers: dict[str, float]) -> None:
+    """Write the weights of the best evaluation, and its numbers."""
     require_finite_weights(weights, trainer.updates, trainer.saved)
     metadata = {**_kind(trainer), "update": trainer.updates, "evaluation": numbers}
     on_rank_0(trainer.parallel, lambda: _save(trainer, path, weights, metadata))

@@ -30,42 +30,53 @@ class MetricsFile:
     def __init__(self, path: str | None, keep_as: str | None = None, tensorboard: str | None = None) -> None:
         self.history: list[Line] = []
         self.path, self.keep_as, self.tensorboard = path, keep_as, tensorboard
-        self._begun = False
+        self._written: int | None = None  # lines that the file has; None where it must be made anew
         self._writer: Any = None
         if tensorboard is not None:
             summary_writer()
 
     def add(self, line: Line) -> None:
-        """Add a line to the history, and to the file. Raises OSError, and takes the line back, if that fails."""
+        """Add a line to the history; `write` brings it into the file."""
         self.history.append(line)
-        try:
-            if self.path is not None and not self._begun:
-                self.rewrite()
-            elif self.path is not None:
-                _append(self.path, _as_json(line))
-        except BaseException:
-            self.history.pop()
-            raise
+
+    def write(self) -> None:
+        """Bring all new lines into the file, and to TensorBoard. After an error the next call tries again.
+
+        Raises:
+            OSError: the file cannot be written; no line of it is half written.
+        """
+        count = self._written or 0
+        new = self.history[count:]
+        if self.path is not None and new:
+            try:
+                if self._written is None:
+                    with atomic_write(self.path, self.keep_as) as file:
+                        file.write("".join(map(_as_json, new)).encode())
+                else:
+                    _append(self.path, "".join(map(_as_json, new)))
+            except OSError as error:
+                reason = f"Trainer: metrics.jsonl: no line was written: {error.strerror or error}"
+                raise OSError(error.errno, reason, self.path) from error
+            self.keep_as = None
+        self._written = len(self.history)
         if self.tensorboard is not None:
+            self._show(new)
+
+    def _show(self, lines: list[Line]) -> None:
+        """Add lines to what TensorBoard reads."""
+        for line in lines:
             if self._writer is None:
                 self._writer = summary_writer()(self.tensorboard, purge_step=line["update"])
             for name, value in line.items():
                 if name != "update" and isinstance(value, (int, float)):
                     self._writer.add_scalar(name, value, line["update"])
 
-    def rewrite(self) -> None:
-        """Make the file anew from the history, as after resuming, when it may have lines of after the checkpoint."""
-        if self.path is not None:
-            with atomic_write(self.path, None if self._begun else self.keep_as) as file:
-                file.write("".join(map(_as_json, self.history)).encode())
-            self._begun = True
-
     def resumed(self, history: list[Line], own: bool) -> None:
         """Take over the history of a checkpoint. If the file is this `own` run's, no other is kept."""
         self.close()
         self.history[:] = history
         self.keep_as = None if own else self.keep_as
-        self._begun = False
+        self._written = None
 
     def close(self) -> None:
         """Finish what TensorBoard reads; the next line opens it again."""

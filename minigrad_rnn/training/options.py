@@ -40,6 +40,11 @@ def check_functions(**optional: Any) -> None:
     check_function("Trainer", **{name: value for name, value in optional.items() if value is not None})
 
 
+def check_optional_path(caller: str, **optional: Any) -> None:
+    """Raise TypeError unless each is None or a path."""
+    check_path(caller, **{name: value for name, value in optional.items() if value is not None})
+
+
 def check_clip_norm(clip_norm: Any) -> None:
     """Raise ValueError unless it is None or a number above 0."""
     if clip_norm is not None and not (is_number(clip_norm) and clip_norm > 0):

@@ -71,7 +71,7 @@ def on_rank_0(parallel: Parallel, action: Callable[[], object]) -> None:
     """Run `action` on rank 0; where it fails, raise on every rank.
 
     Raises:
-        Whatever the action raises, on rank 0; RuntimeError with its words on the others.
+        Whatever the action raises, on rank 0; on the others OSError where it is one, else RuntimeError.
     """
     error: Exception | None = None
     if parallel.rank == 0:
@@ -79,8 +79,8 @@ def on_rank_0(parallel: Parallel, action: Callable[[], object]) -> None:
             action()
         except Exception as failure:
             error = failure
-    told = parallel.broadcast(None if error is None else f"{type(error).__name__}: {error}")
+    told = parallel.broadcast(None if error is None else [isinstance(error, OSError), str(error)])
     if error is not None:
         raise error
     if told is not None:
-        raise RuntimeError(f"Trainer: rank 0 failed: {told}")
+        raise (OSError if told[0] else RuntimeError)(f"Trainer: rank 0 failed: {told[1]}")

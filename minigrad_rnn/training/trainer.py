@@ -29,20 +29,20 @@ from .options import (
     check_counts,
     check_functions,
     check_objects,
+    check_optional_path,
     listed_generators,
     takes_a_state,
     what_schedule_wants,
 )
 from .parallel import Parallel, Solo, on_rank_0
 from .progress import Progress
+from .reports import Reports
 from .run_folder import BEST, CHECKPOINT, CURVES, METRICS, PREVIOUS, alone_in, make_folder
 from .stop import StopSignals
 from .stream_position import stream_of
-from .training_curves import save_training_curves
-from .updates import Updates
 
 
-class Trainer(Updates):
+class Trainer(Reports):
     """Train a model: read batches, go back through their divergence, clip, step; evaluate, save, and resume.
 
     >>> import numpy as np
@@ -157,24 +157,19 @@ class Trainer(Updates):
         """The files that this run wrote, by their real paths."""
         self.evaluated = -1
         """The update after which the last evaluation was."""
+        self._stopping = False
+        self._new_best: tuple[dict[str, Any], dict[str, float]] | None = None  # weights and numbers, to be written
         self.signal: int | None = None
         """The signal that stopped the last `fit`, or None."""
         paths: list[str | None] = [None, None, None]
         if folder is not None and self.parallel.rank == 0:
             paths = [self.path_of(name) for name in (METRICS, PREVIOUS[METRICS], "tensorboard")]
         self.metrics = MetricsFile(paths[0], paths[1], paths[2] if tensorboard else None)
-        self._reported = time.perf_counter(), 0.0
-        self._progress = Progress(False, 0.0)
         self.parallel.spread_generators(self.generators)
         same = {**checkpoint_file.settings_of(self), "metadata": described, "model": repr(model)}
         self.parallel.check_same("Trainer", {**same, "batches": self.reader.state_dict()["position"]})
 
     # What a run is asked
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl: a dictionary for each report and each evaluation."""
-        return self.metrics.history
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -212,6 +207,7 @@ class Trainer(Updates):
                 untouched, and training may go on when there is room.
         """
         self.budget = budget_of("Trainer.fit", epochs, updates, seconds)
+        self.signal, self._stopping = None, False
         self.reader.restart()
         self.model.train()
         with ExitStack() as stack:
@@ -219,73 +215,57 @@ class Trainer(Updates):
                 on_rank_0(self.parallel, lambda: stack.enter_context(alone_in(make_folder(self.path_of("")))))
             stack.callback(self.metrics.close)
             self._agreed_seconds = self._seconds
-            self._progress = Progress(self._shows, self.fraction_done)
-            stack.callback(self._progress.close)
+            self.progress = Progress(self._shows, self.fraction_done)
+            stack.callback(self.progress.close)
             stop = stack.enter_context(StopSignals())
             self._start = time.perf_counter()
             stack.callback(self._stop_clock)
-            self._reported = self._start, self._where().get("tokens", 0.0)
+            self.reported = self._start, self.where().get("tokens", 0.0)
             while not self._finished(stop):
                 self._train()
             self._stop_clock()
             self._finish()
         return self.history
 
+    def stop(self) -> None:
+        """End `fit` after the current update, as if its budget were used up; for `after_update` and `evaluate`."""
+        self._stopping = True
+
     def _finished(self, stop: StopSignals) -> bool:
         self._agreed_seconds = self.parallel.broadcast(self.seconds)
         if self.parallel.any(stop.signal is not None):
             self.signal = stop.signal or self.parallel.broadcast(stop.signal) or signal.SIGTERM
-        return self.signal is not None or self.fraction_done >= 1.0 or self.evaluations.exhausted
+        if self.signal is not None or self.fraction_done >= 1.0 or self.evaluations.exhausted:
+            return True
+        return self.parallel.any(self._stopping)
 
     def _stop_clock(self) -> None:
         self._seconds, self._start = self.seconds, None
 
     def _train(self) -> None:
-        """Make an update, or notice an epoch's end; then whatever is due."""
+        """Make an update, or notice an epoch's end; then whatever is due, also where a file could not be written."""
         updated = self.update()
         if updated and self.after_update is not None:
             self.after_update(self)
-        if updated and self.updates % self.report_every == 0:
-            self._report()
-            self.losses.clear()
 
         def due(every: int | None) -> bool:
             return self.reader.epoch_ended if every is None else updated and self.updates % every == 0
 
+        actions: list[Callable[[], object]] = []
+        if due(self.report_every):
+            actions.append(self.report)
         if self.evaluate_with is not None and due(self.evaluate_every):
-            self._evaluate()
+            actions.append(self._evaluate)
         if self.folder is not None and due(self.save_every):
-            self.save()
-
-    def _where(self) -> dict[str, Any]:
-        where = {"update": self.updates, "epoch": round(self.epoch, 6), "seconds": round(self.seconds, 3)}
-        if self.tokens is None:
-            return where
-        return {**where, "tokens": sum(self.parallel.gather(self.tokens_read) or [self.tokens_read])}
-
-    def _report(self) -> None:
-        """Add a line to the history: the mean over the updates since the last one."""
-        self.fetch()
-        loss, norm = (sum(values) / len(self.losses) for values in zip(*self.losses))
-        now, (since, before) = time.perf_counter(), self._reported
-        line = {**self._where(), "loss": loss, "gradient_norm": norm, "learning_rate": self.learning_rate}
-        text = f"update {self.updates:,}, loss {loss:.4g}"
-        if self.tokens is not None:
-            rate = (line["tokens"] - before) / max(now - since, 1e-9)
-            line["tokens_per_second"] = round(rate, 1)
-            text += f", {rate:,.0f} tokens/s"
-        self._reported = now, line.get("tokens", 0.0)
-        self.metrics.add(line)
-        self._progress.update(text, self.fraction_done)
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the optimizer's first group."""
-        return float(self.optimizer.param_groups[0]["lr"])
-
-    def write(self, text: str) -> None:
-        """Print a line, above the progress bar if there is one."""
-        self._progress.write(text)
+            actions.append(self.save)
+        failures = []
+        for action in actions:
+            try:
+                action()
+            except OSError as error:  # such as a full disk
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     # Evaluation
 
@@ -296,16 +276,22 @@ class Trainer(Updates):
         with inference(self.model), nullcontext() if self.ema is None else self.ema.apply():
             numbers = numbers_of(self.parallel.broadcast(numbers_of(self.evaluate_with(self.model))))
             value = next(iter(numbers.values()))
-            better = self.evaluations.is_best(value)
-            if better and self.folder is not None:
-                checkpoint_file.write_best(self, self.path_of(BEST), {"value": value, **numbers})
+            if better := self.evaluations.is_best(value):
+                self._new_best = self.model.state_dict(), numbers
         self.evaluations.add({"update": self.updates, "value": value, **numbers}, better, counts=not last)
         if self.schedule_wants == "value" and not last:
             self.schedule.step(value)
         self.evaluated = self.updates
-        self.metrics.add({**self._where(), **numbers})
         told = ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())
-        self._progress.line(f"update {self.updates:,}, epoch {self.epoch:.2f}: {told}{' (best)' if better else ''}")
+        self.progress.line(f"update {self.updates:,}, epoch {self.epoch:.2f}: {told}{' (best)' if better else ''}")
+        self.note({**self.where(), **numbers})
+        self._write_best()
+
+    def _write_best(self) -> None:
+        """Write the weights of the best evaluation, if they are not written yet."""
+        if self.folder is not None and self._new_best is not None:
+            checkpoint_file.write_best(self, self.path_of(BEST), *self._new_best)
+            self._new_best = None
 
     def _finish(self) -> None:
         """Evaluate, save and draw at the end; after a signal only save, and say how to continue."""
@@ -314,14 +300,14 @@ class Trainer(Updates):
             return
         told = any(line["update"] == self.updates and "loss" in line for line in self.history[-2:])
         if (self.losses or self._pending) and not told:
-            self._report()  # the losses stay, for a run that goes on
+            self.report(last=True)
         if self.evaluate_with is not None and self.evaluated != self.updates:
             states = states_of(self.generators)
             self._evaluate(last=True)
             load_states(self.generators, states)
         if self.evaluations.exhausted:
             count = self.evaluations.without_better
-            self._progress.line(f"no better evaluation in the last {count}: training ends")
+            self.progress.line(f"no better evaluation in the last {count}: training ends")
         if self.folder is not None:
             self.save()
             if self.parallel.rank == 0:
@@ -332,10 +318,10 @@ class Trainer(Updates):
         assert self.signal is not None
         text = f"stopped by {signal.Signals(self.signal).name} after update {self.updates:,}"
         if saved is None:
-            self._progress.line(f"{text}; nothing is saved, since the run has no folder")
+            self.progress.line(f"{text}; nothing is saved, since the run has no folder")
             return
         command = self.resume_command or "trainer.resume(), and fit with the same budget"
-        self._progress.line(f"{text}; everything is saved in {saved}. To continue:\n  {command}")
+        self.progress.line(f"{text}; everything is saved in {saved}. To continue:\n  {command}")
 
     # Files
 
@@ -350,8 +336,13 @@ class Trainer(Updates):
             TypeError: the carried state is not one of tensors, arrays and numbers in tuples, lists and dictionaries.
             OSError: it cannot be written. After each of them the file that was there is still there.
         """
+        check_optional_path("Trainer.save", path=path)
         self.fetch()
         name = self.path_of(CHECKPOINT) if path is None else os.fspath(path)
+        if self.folder is not None:
+            on_rank_0(self.parallel, lambda: make_folder(self.path_of("")))
+        self._write_best()
+        on_rank_0(self.parallel, self.metrics.write)
         checkpoint_file.write(self, name)
         return name
 
@@ -364,26 +355,22 @@ class Trainer(Updates):
         Raises:
             minigrad.CheckpointError: it is missing, damaged, of another version, model, optimizer, stream or data.
         """
+        check_optional_path("Trainer.resume", path=path)
         name = self.path_of(CHECKPOINT) if path is None else os.fspath(path)
-        if warning := checkpoint_file.read(self, name):
+        warning = checkpoint_file.read(self, name)
+        self._new_best = None
+        if warning and self._shows:
             print(f"{os.path.basename(sys.argv[0])}: {warning}", file=sys.stderr)
 
     def load_best(self) -> None:
-        """Load the weights of the best evaluation, `best.npz`, into the model.
+        """Load the weights of the best evaluation into the model.
 
         Raises:
-            ValueError: the run has no folder. minigrad.CheckpointError: there is no such file.
+            ValueError: there was no evaluation. minigrad.CheckpointError: the run's `best.npz` cannot be read.
         """
-        weights, _ = checkpoint_file.load_weights(self.path_of(BEST))
+        if self.best is None:
+            raise ValueError("Trainer.load_best: there was no evaluation, want one")
+        if self._new_best is None and self.folder is None:
+            raise ValueError("Trainer.load_best: the run was resumed and has no folder with its best.npz")
+        weights = self._new_best[0] if self._new_best else checkpoint_file.load_weights(self.path_of(BEST))[0]
         self.model.load_state_dict(weights)
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw the loss and all evaluations of the history into a PNG file.
-
-        Args:
-            path: the file.
-
-        Raises:
-            ImportError: matplotlib is missing. OSError: the file cannot be written.
-        """
-        save_training_curves(path, self.history)
