@@ -20,16 +20,16 @@ class Reports(Updates):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reported = time.perf_counter(), 0.0
+        self._reported = time.perf_counter(), 0.0
         """When the last report was, and the tokens of all ranks then."""
-        self.progress = Progress(False, 0.0)
+        self._progress = Progress(False, 0.0)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl: a dictionary for each report and each evaluation."""
         return self.metrics.history
 
-    def where(self) -> dict[str, Any]:
+    def _where(self) -> dict[str, Any]:
         """The beginning of each line of the history: update, epoch, seconds, and the tokens of all ranks."""
         where = {"update": self.updates, "epoch": round(self.epoch, 6), "seconds": round(self.seconds, 3)}
         if self.tokens is None:
@@ -37,24 +37,24 @@ class Reports(Updates):
         tokens = sum(self.parallel.gather(self.tokens_read) or [self.tokens_read])
         return {**where, "tokens": int(tokens) if tokens.is_integer() else tokens}
 
-    def report(self, last: bool = False) -> None:
+    def _report(self, last: bool = False) -> None:
         """Add a line to the history: the mean over the updates since the last one. The `last` one's losses stay."""
         self.fetch()
         loss, norm = (sum(values) / len(self.losses) for values in zip(*self.losses))
-        now, (since, before) = time.perf_counter(), self.reported
-        line = {**self.where(), "loss": loss, "gradient_norm": norm, "learning_rate": self.learning_rate}
+        now, (since, before) = time.perf_counter(), self._reported
+        line = {**self._where(), "loss": loss, "gradient_norm": norm, "learning_rate": self.learning_rate}
         text = f"update {self.updates:,}, loss {loss:.4g}"
         if self.tokens is not None:
             rate = (line["tokens"] - before) / max(now - since, 1e-9)
             line["tokens_per_second"] = round(rate, 1)
             text += f", {rate:,.0f} tokens/s"
-        self.reported = now, line.get("tokens", 0.0)
+        self._reported = now, line.get("tokens", 0.0)
         if not last:
             self.losses.clear()
-        self.progress.update(text, self.fraction_done)
-        self.note(line)
+        self._progress.update(text, self.fraction_done)
+        self._note(line)
 
-    def note(self, line: dict[str, Any]) -> None:
+    def _note(self, line: dict[str, Any]) -> None:
         """Add a line to the history and to its file."""
         self.metrics.add(line)
         on_rank_0(self.parallel, self.metrics.write)
@@ -66,7 +66,7 @@ class Reports(Updates):
 
     def write(self, text: str) -> None:
         """Print a line, above the progress bar if there is one."""
-        self.progress.write(text)
+        self._progress.write(text)
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the loss and all evaluations of the history into a PNG file.

@@ -215,12 +215,12 @@ class Trainer(Reports):
                 on_rank_0(self.parallel, lambda: stack.enter_context(alone_in(make_folder(self.path_of("")))))
             stack.callback(self.metrics.close)
             self._agreed_seconds = self._seconds
-            self.progress = Progress(self._shows, self.fraction_done)
-            stack.callback(self.progress.close)
+            self._progress = Progress(self._shows, self.fraction_done)
+            stack.callback(self._progress.close)
             stop = stack.enter_context(StopSignals())
             self._start = time.perf_counter()
             stack.callback(self._stop_clock)
-            self.reported = self._start, self.where().get("tokens", 0.0)
+            self._reported = self._start, self._where().get("tokens", 0.0)
             while not self._finished(stop):
                 self._train()
             self._stop_clock()
@@ -253,7 +253,7 @@ class Trainer(Reports):
 
         actions: list[Callable[[], object]] = []
         if due(self.report_every):
-            actions.append(self.report)
+            actions.append(self._report)
         if self.evaluate_with is not None and due(self.evaluate_every):
             actions.append(self._evaluate)
         if self.folder is not None and due(self.save_every):
@@ -283,8 +283,8 @@ class Trainer(Reports):
             self.schedule.step(value)
         self.evaluated = self.updates
         told = ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())
-        self.progress.line(f"update {self.updates:,}, epoch {self.epoch:.2f}: {told}{' (best)' if better else ''}")
-        self.note({**self.where(), **numbers})
+        self._progress.line(f"update {self.updates:,}, epoch {self.epoch:.2f}: {told}{' (best)' if better else ''}")
+        self._note({**self._where(), **numbers})
         self._write_best()
 
     def _write_best(self) -> None:
@@ -300,14 +300,14 @@ class Trainer(Reports):
             return
         told = any(line["update"] == self.updates and "loss" in line for line in self.history[-2:])
         if (self.losses or self._pending) and not told:
-            self.report(last=True)
+            self._report(last=True)
         if self.evaluate_with is not None and self.evaluated != self.updates:
             states = states_of(self.generators)
             self._evaluate(last=True)
             load_states(self.generators, states)
         if self.evaluations.exhausted:
             count = self.evaluations.without_better
-            self.progress.line(f"no better evaluation in the last {count}: training ends")
+            self._progress.line(f"no better evaluation in the last {count}: training ends")
         if self.folder is not None:
             self.save()
             if self.parallel.rank == 0:
@@ -318,10 +318,10 @@ class Trainer(Reports):
         assert self.signal is not None
         text = f"stopped by {signal.Signals(self.signal).name} after update {self.updates:,}"
         if saved is None:
-            self.progress.line(f"{text}; nothing is saved, since the run has no folder")
+            self._progress.line(f"{text}; nothing is saved, since the run has no folder")
             return
         command = self.resume_command or "trainer.resume(), and fit with the same budget"
-        self.progress.line(f"{text}; everything is saved in {saved}. To continue:\n  {command}")
+        self._progress.line(f"{text}; everything is saved in {saved}. To continue:\n  {command}")
 
     # Files
 
