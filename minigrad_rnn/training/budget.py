@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from minigrad.option_checks import check_integer, is_number, shown
@@ -32,7 +31,7 @@ def budget_of(caller: str, epochs: float | None, updates: int | None, seconds: f
         if value is not None and not (is_number(value) and value >= 0):
             raise ValueError(f"{caller}: {name}: got {shown(value)}, want a number of at least 0")
     if updates is not None:
-        check_integer(caller, 0, math.inf, updates=updates)
+        check_integer(caller, 0, updates=updates)
     if epochs is None and updates is None and seconds is None:
         raise ValueError(f"{caller}: got no budget, want epochs, updates or seconds")
     return Budget(epochs, updates, seconds)

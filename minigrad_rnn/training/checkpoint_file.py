@@ -12,7 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import serialize
-from minigrad.option_checks import is_integer, is_number
+from minigrad.option_checks import check_path, is_integer, is_number
 from minigrad.serialize import CheckpointError
 
 from .arithmetic import arithmetic_of, differences
@@ -177,6 +177,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     Raises:
         minigrad.CheckpointError: it is missing, damaged, or no file of a trainer's.
     """
+    check_path("load_weights", path=path)
     path = os.fspath(path)
     arrays, metadata = _open(path)
     with content_errors(path):

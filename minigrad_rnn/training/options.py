@@ -11,7 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from minigrad import nn, optim
-from minigrad.option_checks import check_function, check_integer, check_path, check_type, is_number, shown, type_shown
+from minigrad.option_checks import (
+    check_function,
+    check_integer,
+    check_path,
+    check_text,
+    check_type,
+    is_number,
+    shown,
+    type_shown,
+)
 
 Wants = Literal["update", "value", "trainer"] | None
 
@@ -38,6 +47,20 @@ def check_counts(accumulate: Any, report_every: Any, **optional: Any) -> None:
 def check_functions(**optional: Any) -> None:
     """Raise TypeError unless each is None or can be called."""
     check_function("Trainer", **{name: value for name, value in optional.items() if value is not None})
+
+
+PARALLEL = ("rank", "size", "pool_gradients", "any", "broadcast", "gather", "check_same", "spread_generators")
+AVERAGE = ("update", "apply", "state_dict", "load_state_dict")
+
+
+def check_companion_objects(parallel: Any, ema: Any, resume_command: Any) -> None:
+    """Raise TypeError unless each is None or can do what a trainer asks of it."""
+    if parallel is not None and not _has(parallel, PARALLEL):
+        raise TypeError(f"Trainer: parallel: got {type_shown(parallel)}, want a minigrad.distributed.DataParallel")
+    if ema is not None and not _has(ema, AVERAGE):
+        raise TypeError(f"Trainer: ema: got {type_shown(ema)}, want a minigrad.optim.EMA")
+    if resume_command is not None:
+        check_text("Trainer", resume_command=resume_command)
 
 
 def check_optional_path(caller: str, **optional: Any) -> None:
@@ -95,9 +118,7 @@ def what_schedule_wants(schedule: Any, evaluate: Any) -> Wants:
     """
     if schedule is None:
         return None
-    if not isinstance(schedule, type) and all(
-        hasattr(schedule, name) for name in ("step", "state_dict", "load_state_dict")
-    ):
+    if _has(schedule, ("step", "state_dict", "load_state_dict")):
         if not _required(schedule.step):
             return "update"
         if evaluate is None:
@@ -136,3 +157,8 @@ def _required(function: Callable[..., Any]) -> bool:
     parameters = inspect.signature(function).parameters.values()
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return any(p.default is p.empty and p.kind in kinds for p in parameters)
+
+
+def _has(value: Any, names: Iterable[str]) -> bool:
+    """Whether a value, which is no class, has all these attributes."""
+    return not isinstance(value, type) and all(hasattr(value, name) for name in names)

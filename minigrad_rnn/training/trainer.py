@@ -25,6 +25,7 @@ from .metrics_file import MetricsFile
 from .options import (
     as_metadata,
     check_clip_norm,
+    check_companion_objects,
     check_companions,
     check_counts,
     check_functions,
@@ -138,6 +139,7 @@ class Trainer(Reports):
         check_functions(evaluate=evaluate, tokens=tokens, after_update=after_update)
         check_flag("Trainer", lower_is_better=lower_is_better, progress=progress, tensorboard=tensorboard)
         check_clip_norm(clip_norm)
+        check_companion_objects(parallel, ema, resume_command)
         listed, described = listed_generators(generators), as_metadata(metadata)
         check_companions(evaluate, evaluate_every, patience, folder, save_every, tensorboard)
         super().__init__()

@@ -114,7 +114,8 @@ class Updates:
             mean = mean * (weights[0] / total)
         pooled = float(mean) if mean.backend == "numpy" or self.parallel.size > 1 else None  # do not wait for a device
         pooled = self.parallel.pool_gradients(total, pooled)
-        norm = optim.clip_grad_norm(self.model.parameters(), self.clip_norm or math.inf)
+        with np.errstate(invalid="ignore"):  # an infinite norm is told below
+            norm = optim.clip_grad_norm(self.model.parameters(), self.clip_norm or math.inf)
         if pooled is None:
             self._pending.append(mg.stack([mean, norm]))
         else:  # before the step spoils the weights

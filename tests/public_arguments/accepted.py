@@ -88,6 +88,9 @@ IDS, LENGTHS = ("ids",), ("lengths",)
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "Parameter: data": ("requires_grad",),  # it wants floating point, as mg.tensor(data, requires_grad=True) says
     "load: path": ("cannot be read",),  # with the path itself
+    "load_weights: path": ("cannot be read",),
+    "Trainer.resume: path": ("cannot be read", "folder"),
+    "Trainer.save: path": ("folder",),
     "Tensor.to_device: device": ("backend",),
     "use_backend: name": ("backend",),
     "assign_gradients: tree": ("gradients",),  # the two trees differ

@@ -20,7 +20,7 @@ import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import backend, nn, optim, pytree
 from minigrad.engine.tape import GraphError
-from minigrad_rnn import ctc, data, flow, text
+from minigrad_rnn import ctc, data, flow, text, training
 from minigrad_rnn.native import threads
 
 from .accepted import ACCEPTED, NOT_WALKED, OTHER_NAMES
@@ -29,8 +29,9 @@ from .data_examples import DATA_EXAMPLES
 from .engine_examples import ENGINE_EXAMPLES
 from .optim_examples import OPTIM_EXAMPLES
 from .recurrent_examples import RECURRENT_EXAMPLES
+from .training_examples import TRAINING_EXAMPLES
 
-EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES, **DATA_EXAMPLES, **OPTIM_EXAMPLES}
+EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES, **DATA_EXAMPLES, **OPTIM_EXAMPLES, **TRAINING_EXAMPLES}
 
 OURS = (TypeError, ValueError, KeyError, mg.BackendError, GraphError, mg.CheckpointError)
 
@@ -47,13 +48,24 @@ FUNCTIONS = {
     "hook",
     "load",
 }
-FUNCTIONS |= {"flatten", "unflatten", "front", "loss", "collate", "closure", "lr_lambda"}
+FUNCTIONS |= {
+    "flatten",
+    "unflatten",
+    "front",
+    "loss",
+    "evaluate",
+    "tokens",
+    "after_update",
+    "collate",
+    "closure",
+    "lr_lambda",
+}
 LEFT_OUT = ("minigrad.ops", "minigrad.option_checks", "minigrad.validation")
 
 
 def public() -> Iterator[tuple[str, Any]]:
     """The public functions and classes that are no operations: those keep NumPy's errors, behind their own names."""
-    for module in (mg, nn, nn.init, optim, mr, ctc, data, text, flow):
+    for module in (mg, nn, nn.init, optim, mr, ctc, data, text, flow, training):
         for name in getattr(module, "__all__", None) or vars(module):
             value = getattr(module, name)
             home = getattr(value, "__module__", "")

@@ -39,7 +39,7 @@ def run_in(folder: Path | None, **options: Any) -> Trainer:
     """A trainer that writes often, resumed if there is something to resume."""
     if folder is not None:
         options["save_every"] = 1
-    trainer = small_run(folder, evaluate=evaluate, evaluate_every=2, accumulate=2, **options)
+    trainer = small_run(folder, cell="rnn", evaluate=evaluate, evaluate_every=2, accumulate=2, **options)
     if folder is not None and (folder / "checkpoint.npz").exists():
         trainer.resume()
     return trainer

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigrad import optim
 from minigrad.serialize import CheckpointError
 from minigrad_rnn.training import Trainer, load_weights
 from tests.support.damaged_checkpoints import DAMAGES, Trap
@@ -16,7 +17,9 @@ from tests.support.small_runs import content, small_run
 
 
 def evaluated() -> Trainer:
-    return small_run(evaluate=lambda model: 1.0, evaluate_every=2)
+    """A run with few arrays, of which a checkpoint has one of each kind."""
+    options: dict[str, Any] = {"cell": "rnn", "optimizer": lambda p: optim.SGD(p, 0.1, momentum=0.9)}
+    return small_run(evaluate=lambda model: 1.0, evaluate_every=2, **options)
 
 
 @pytest.fixture
