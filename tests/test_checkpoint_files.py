@@ -167,6 +167,7 @@ def test_a_missing_safetensors_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 ON_THE_INDEX = {"cupy-cuda12x", "cupy-cuda13x", "cupy-cuda13x[ctk]", "matplotlib", "onnx", "safetensors", "scipy"}
+ON_THE_INDEX |= {"mpi4py", "mpich", "nvidia-nccl-cu13", "tensorboardX"}
 OTHERS = {".", ".[cuda13]", ".[onnx]", ".[safetensors]", ".[plot]", "{package}[ctk]"}
 """This project's own extras, and a name that tests/rnn/test_doctor.py fills in."""
 

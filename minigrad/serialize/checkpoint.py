@@ -13,7 +13,7 @@ from ..backend import to_numpy
 from ..foreign_arrays import type_name
 from ..validation import as_array, check_path, check_type
 from .atomic_files import Path, atomic_write, open_plain
-from .header import FORMAT, CheckpointError, parse_json
+from .header import FORMAT, CheckpointError, in_one_line, parse_json
 from .npz import Host, read_npz, write_npz
 from .safetensors_format import read_safetensors, require_safetensors, write_safetensors
 from .tree import REFERENCE, flatten, unflatten
@@ -157,11 +157,11 @@ def load(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"load: {name}: cannot be read: {error.strerror or error}") from error
     except CheckpointError as error:
-        raise CheckpointError(f"load: {name}: {error}") from error
+        raise CheckpointError(f"load: {name}: {in_one_line(error)}") from error
     except MemoryError as error:
         raise CheckpointError(f"load: {name}: does not fit into the memory") from error
     except Exception as error:  # a damaged file may make a parser raise anything
-        raise CheckpointError(f"load: {name}: {_explanation(first, path)}: {error}") from error
+        raise CheckpointError(f"load: {name}: {_explanation(first, path)}: {in_one_line(error)}") from error
 
 
 def _is_safetensors(path: Path) -> bool:

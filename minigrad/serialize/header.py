@@ -12,6 +12,12 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be read: it is missing, cut short, damaged, or not a checkpoint. Names the file and why."""
 
 
+def in_one_line(error: BaseException, most: int = 400) -> str:
+    """What an error says, in a line of at most `most` characters: of a damaged file a parser may quote all."""
+    line = " ".join(str(error).split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 

@@ -14,6 +14,7 @@ import minigrad as mg
 from minigrad import serialize
 from minigrad.option_checks import check_path, is_integer, is_number
 from minigrad.serialize import CheckpointError
+from minigrad.serialize.header import in_one_line
 
 from .arithmetic import arithmetic_of, differences
 from .carried_state import from_plain, to_plain
@@ -46,7 +47,7 @@ def write(trainer: Trainer, path: str) -> None:
     }
     ranks = trainer.parallel.gather(here)  # None but on rank 0
     weights = trainer.model.state_dict()
-    require_finite_weights(weights, trainer.updates, trainer.saved)
+    require_finite_weights(trainer, weights)
     tree = {
         "model": weights,
         "optimizer": trainer.optimizer.state_dict(),
@@ -71,7 +72,7 @@ def write(trainer: Trainer, path: str) -> None:
 
 def write_best(trainer: Trainer, path: str, weights: dict[str, Any], numbers: dict[str, float]) -> None:
     """Write the weights of the best evaluation, and its numbers."""
-    require_finite_weights(weights, trainer.updates, trainer.saved)
+    require_finite_weights(trainer, weights)
     metadata = {**_kind(trainer), "update": trainer.updates, "evaluation": numbers}
     on_rank_0(trainer.parallel, lambda: _save(trainer, path, weights, metadata))
     trainer.owned.add(os.path.realpath(path))
@@ -126,13 +127,13 @@ def _counters(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def require_finite_weights(weights: Mapping[str, Any], updates: int, saved: str | None) -> None:
-    """Raise FloatingPointError unless all weights are finite: a checkpoint without use is not saved over a good one."""
-    for name, array in weights.items():
-        if array.dtype.kind in "fc" and not np.isfinite(array).all():
-            kept = "" if saved is None else f"; the last checkpoint is untouched: {saved}"
+def require_finite_weights(trainer: Trainer, weights: Mapping[str, Any]) -> None:
+    """Raise FloatingPointError unless all parameters are finite: what is of no use is not saved over what is."""
+    for name, _ in trainer.model.named_parameters():
+        if not np.isfinite(weights[name]).all():
+            kept = "" if trainer.saved is None else f"; the last checkpoint is untouched: {trainer.saved}"
             raise FloatingPointError(
-                f"Trainer: update {updates:,}: {name} has NaN or infinite entries, so nothing is saved{kept}"
+                f"Trainer: update {trainer.updates:,}: {name} has NaN or infinite entries, so nothing is saved{kept}"
             )
 
 
@@ -180,7 +181,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     check_path("load_weights", path=path)
     path = os.fspath(path)
     arrays, metadata = _open(path)
-    with content_errors(path):
+    with content_errors(path, "its parts do not fit together"):
         weights = arrays if "evaluation" in metadata else arrays["model"]
         if "evaluation" not in metadata and arrays["ema"] is not None:
             weights = {**weights, **arrays["ema"]["average"]}
@@ -202,15 +203,15 @@ def _open(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def content_errors(path: str) -> Iterator[None]:
+def content_errors(path: str, what: str = "does not fit this run") -> Iterator[None]:
     """Turn the errors of a checkpoint whose parts do not fit together into a CheckpointError that names the file."""
     try:
         yield
     except (CheckpointError, mg.BackendError, MemoryError):
         raise
     except Exception as error:  # a file can hold anything
-        reason = " ".join((str(error) if isinstance(error, ValueError) else repr(error)).split())  # in one line
-        raise CheckpointError(f"{path}: does not fit this run: {reason[:500]}") from error
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise CheckpointError(f"{path}: {what}: {kind}{in_one_line(error)}") from error
 
 
 def _check(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:

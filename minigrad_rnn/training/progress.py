@@ -29,8 +29,8 @@ class Progress:
             with contextlib.suppress(ImportError):
                 from tqdm import tqdm
 
-                bar_format = "{percentage:3.0f} % |{bar:30}| {elapsed}{postfix}"
-                width = min(110, shutil.get_terminal_size().columns)
+                width = min(110, shutil.get_terminal_size().columns)  # where it is narrow, the bar and not the text
+                bar_format = f"{{percentage:3.0f}} % |{{bar:{30 if width >= 110 else 6}}}| {{elapsed}}{{postfix}}"
                 self.bar = tqdm(total=1.0, initial=done, bar_format=bar_format, ncols=width)
 
     def update(self, text: str, done: float) -> None:

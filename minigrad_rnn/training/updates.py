@@ -85,7 +85,6 @@ class Updates:
             FloatingPointError: the loss or the gradients' norm is NaN or infinite. On the host nothing has been changed
                 by the gradient; on a device this may be noticed some updates later.
         """
-        self.optimizer.zero_grad()
         self.model.zero_grad()
         if self.schedule_wants == "trainer":
             rate = checked_rate(self.schedule(self))

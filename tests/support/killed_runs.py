@@ -26,7 +26,7 @@ import minigrad as mg
 from minigrad_rnn.training import Trainer, load_weights
 from tests.support.small_runs import content, small_run
 
-UPDATES = 12
+UPDATES = 8
 FILES = ("checkpoint.npz", "best.npz", "metrics.jsonl", "previous.npz")
 Files = dict[str, bytes]
 

@@ -26,10 +26,12 @@ def size(batch: Any) -> int:
     return int(batch.targets.size)
 
 
-def small_run(folder: Path | str | None = None, *, cell: str = "gru", hidden_size: int = 3, **options: Any) -> Trainer:
+def small_run(
+    folder: Path | str | None = None, *, cell: str = "gru", hidden_size: int = 3, layers: int = 1, **options: Any
+) -> Trainer:
     """A trainer of a new model; the epoch has 7 batches."""
     mg.manual_seed(1)
-    model = CharacterModel(5, cell, 2, hidden_size, 2, dropout=0.3, rng=0)
+    model = CharacterModel(5, cell, 2, hidden_size, layers, dropout=0.3, rng=0)
     streams = options.pop("batches", None) or Streams(IDS, 4, 5, rotate=True, seed=3)
     make = options.pop("optimizer", lambda parameters: optim.Adam(parameters, lr=0.01))
     optimizer = make(model.parameters())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +50,34 @@ def test_the_time_left_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None
     assert progress.time_left(0.5 + 1e-4) == ", 14 h left"
 
 
+def test_tensorboard_is_told_of_every_line_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those before a stop: a resumed run's events take the place of the old ones from `purge_step` on."""
+    told: list[tuple[str, float, int]] = []
+    steps: list[int] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            assert folder == str(tmp_path / "tensorboard")
+            steps.append(purge_step)
+            told.clear()
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            told.append((name, value, step))
+
+        def close(self) -> None:
+            told.append(("closed", 0.0, 0))
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=SummaryWriter))
+    small_run(tmp_path, tensorboard=True).fit(updates=3)
+    run = small_run(tmp_path, tensorboard=True)
+    run.resume()
+    run.fit(updates=6)
+    lines = [(name, value, line["update"]) for line in run.history for name, value in line.items() if name != "update"]
+    assert told == [*lines, ("closed", 0.0, 0)]
+    assert steps == [3, 3]
+
+
+@pytest.mark.soak  # importing the package takes longer than all tests here
 def test_tensorboard_has_the_history(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event

@@ -31,7 +31,7 @@ def following(trainer: Trainer) -> float:
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "lstm, accumulated": {"cell": "lstm", "accumulate": 3},
+    "two lstms, accumulated": {"cell": "lstm", "layers": 2, "accumulate": 3},
     "rnn, sgd": {"cell": "rnn", "optimizer": lambda p: optim.SGD(p, 0.1, momentum=0.9), "clip_norm": None},
     "schedule": {"schedule": following, "accumulate": 2},
     "evaluated": {"evaluate": drawn, "evaluate_every": 2, "patience": 30},
