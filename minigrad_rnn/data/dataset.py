@@ -13,6 +13,8 @@ from minigrad.backend import backend_of, is_array
 from minigrad.foreign_arrays import import_array
 from minigrad.validation import as_array, type_shown
 
+from .content_digest import content_digest
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -43,6 +45,10 @@ class Dataset:
         if not sizes or not sizes[0]:
             raise ValueError(f"{caller}: data: got no examples, want at least one")
         self.size: int = sizes[0]
+
+    def fingerprint(self) -> str:
+        """Return a hash of the data."""
+        return content_digest(self.data)
 
     def pick(self, indices: Indices) -> Any:
         """Return the examples at some places: copies of the arrays' rows, in `data`'s own form, or a list of items."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-from minigrad.validation import check_type, is_integer, shown
+import numpy as np
 
-from .dataset import Indices
+from minigrad.validation import check_integer, check_type, is_integer, shown
+
+from .dataset import Dataset, Indices
+
+S = TypeVar("S", bound="Stream")
 
 
 class Stream:
@@ -17,7 +22,10 @@ class Stream:
     batch, so a state saved in the loop's body resumes after the current one.
     """
 
+    _dataset: Dataset
+
     def __init__(self) -> None:
+        self._part: tuple[int, int] | None = None
         self.epoch = 0
         self.batch = 0
         self._order: tuple[int, list[Indices]] | None = None
@@ -52,11 +60,46 @@ class Stream:
 
     def next_batch(self) -> Any:
         """Return the batch at the current position and advance it; after the last batch the next epoch begins."""
-        batch = self.batch_of(self.order[self.batch])
+        indices = self.order[self.batch]
+        if self._part is not None:
+            rank, size = self._part
+            indices = np.array_split(indices, size)[rank]
+        batch = self.batch_of(indices)
         self.batch += 1
         if self.batch == len(self):
             self.epoch, self.batch = self.epoch + 1, 0
         return batch
+
+    def shard(self: S, rank: int, size: int) -> S:
+        """Return the `rank`-th of `size` parts: the same batches, with that part of each one's examples alone.
+
+        The parts of a batch have as many examples as each other, or one more. The position is that of whole batches,
+        and so are `state_dict()`, `order` and `batch_size`; each part keeps its own.
+
+        Args:
+            rank: the part's number, from 0 on.
+            size: the number of parts.
+
+        Raises:
+            ValueError: a batch has fewer examples than there are parts, no part of that number, or this is a part
+                already.
+        """
+        caller = f"{type(self).__name__}.shard"
+        check_integer(caller, size=size)
+        check_integer(caller, 0, size - 1, rank=rank)
+        if self._part is not None:
+            raise ValueError(f"{caller}: this is a part already; want the whole stream")
+        smallest = min(map(len, self.order_of(self.epoch)))
+        if smallest < size:
+            want = "a batch_size, drop_last or max_padding with which every batch has at least that many"
+            raise ValueError(f"{caller}: size: got {size} parts, and a batch has {smallest} examples; want {want}")
+        part = copy.copy(self)
+        part._part = (int(rank), int(size))
+        return part
+
+    def fingerprint(self) -> str:
+        """Return a hash of the data."""
+        return self._dataset.fingerprint()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position and the layout that it belongs to, for JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .batch_digest import batch_digest
+from ..data.content_digest import content_digest
 from .stream_position import Stream, length_of
 
 END = object()
@@ -65,7 +65,7 @@ class BatchReader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the reader is, and what tells this stream's data from another's; only what JSON can hold."""
-        last = None if self._last is None else {"position": self._last[0], "digest": batch_digest(self._last[1])}
+        last = None if self._last is None else {"position": self._last[0], "digest": content_digest(self._last[1])}
         return {
             "epochs": self.epochs, "batch": self.batch, "position": self.stream.state_dict(), "last": last,
         }  # fmt: skip
@@ -80,7 +80,7 @@ class BatchReader:
         if state["last"] is not None:
             self.stream.load_state_dict(state["last"]["position"])
             batch = next(iter(self.stream), END)
-            if check_data and (batch is END or batch_digest(batch) != state["last"]["digest"]):
+            if check_data and (batch is END or content_digest(batch) != state["last"]["digest"]):
                 raise ValueError("batches: got other data than the checkpoint's run was trained on")
             self._last = state["last"]["position"], batch
         self.stream.load_state_dict(state["position"])

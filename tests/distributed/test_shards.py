@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.distributed import DataParallel, run_in_threads
+from minigrad_rnn.data import Batches, BucketedBatches, Stream
 from minigrad_rnn.text.streams import Streams
 
 
@@ -39,6 +40,56 @@ def test_a_part_resumes_at_the_position_of_the_whole() -> None:
     part = streams().shard(1, 2)
     part.load_state_dict(whole.state_dict())
     np.testing.assert_array_equal(part.next_chunk().inputs, whole.next_chunk().inputs[:, 2:])
+
+
+def batches() -> list[Stream]:
+    items = [[k] * (1 + k % 4) for k in range(22)]
+    arrays = (np.arange(11), np.arange(11) ** 2)
+    return [Batches(arrays, 4, seed=1), Batches(items, 5, drop_last=True), BucketedBatches(items, 8, max_padding=0.5)]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_the_parts_of_batches_are_the_batches(which: int) -> None:
+    whole, size = batches()[which], 3
+    parts = [batches()[which].shard(rank, size) for rank in range(size)]
+    for _ in range(len(whole) + 2):
+        indices = whole.order[whole.batch]
+        assert all(part.state_dict() == whole.state_dict() for part in parts)
+        together: list[Any] = []
+        for part in parts:
+            share = part.next_batch()
+            if which == 0:
+                assert (share[1] == share[0] ** 2).all()
+                together += share[0].tolist()
+            elif which == 1:
+                together += [item[0] for item in share]
+            else:
+                together += share[0][0].tolist()
+        whole.next_batch()
+        assert together == indices.tolist()
+    sizes = {len(part) for part in parts}
+    assert sizes == {len(whole)}
+
+
+def test_a_part_of_batches_resumes_and_knows_its_data() -> None:
+    whole, part = batches()[0], batches()[0].shard(1, 2)
+    whole.next_batch()
+    part.load_state_dict(whole.state_dict())
+    assert part.next_batch()[0].tolist() == whole.next_batch()[0][2:].tolist()
+    for which in range(3):
+        assert batches()[which].fingerprint() == batches()[which].fingerprint()
+    prints = {Batches(data, 1).fingerprint() for data in ([[1, 2]], [[1], [2]], [[1, 3]], [(1, 2)], [["1", "2"]])}
+    assert len(prints) == 5
+
+
+def test_a_batch_with_too_few_examples_for_the_ranks() -> None:
+    with pytest.raises(ValueError, match=r"Batches.shard: size: got 3 parts, and a batch has 1 examples"):
+        Batches(np.arange(5), 2).shard(0, 3)
+    assert len(Batches(np.arange(5), 2, drop_last=True).shard(0, 2)) == 2
+    with pytest.raises(ValueError, match="a part already"):
+        Batches(np.arange(4), 2).shard(0, 2).shard(0, 2)
+    with pytest.raises(ValueError, match="rank"):
+        Batches(np.arange(4), 2).shard(2, 2)
 
 
 def test_what_no_part_can_be_of() -> None:

@@ -1,4 +1,4 @@
-"""`batch_digest` tells batches apart by their content, so that a run is not resumed on other data."""
+"""`content_digest` tells data apart by their content: batches when a run is resumed, data sets of several ranks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 import minigrad as mg
 from minigrad.backend import is_array, to_numpy
 
+SCALARS = {bool, int, float, str}
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
-def batch_digest(batch: Any) -> str:
-    """Return a digest of the arrays, numbers and text in a batch; of other objects only their class counts."""
+def content_digest(data: Any) -> str:
+    """Return a digest of the arrays, numbers and text in `data`; of other objects only their class counts."""
     digest = hashlib.blake2b(digest_size=16)
-    _add(digest, batch)
+    _add(digest, data)
     return digest.hexdigest()
 
 
@@ -39,6 +40,9 @@ def _add(digest: Any, value: Any) -> None:
         _add(digest, value.tolist())
     elif isinstance(value, (list, tuple)):
         digest.update(f"{len(value)} ".encode())
+        if {*map(type, value)} <= SCALARS:  # at once: a data set may have millions
+            digest.update(repr([*value]).encode(errors="surrogatepass"))
+            return
         for part in value:
             _add(digest, part)
     elif isinstance(value, dict):
