@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from ..backend import is_array
+from ..engine.tensor import Tensor
 from ..nn import default_generator
 from ..nn.module import Module
 from ..option_checks import check_flag, check_integer, check_text, check_type, is_number, shown
@@ -33,6 +35,15 @@ class Shardable(Protocol):
 
     def fingerprint(self) -> str:
         """Return a hash of the data."""
+
+
+def _number(caller: str, loss: Any) -> float:
+    """A loss, a number or a tensor or array with one element, as a Python number. Raises TypeError for others."""
+    if isinstance(loss, Tensor) or is_array(loss):
+        loss = loss.item() if loss.size == 1 else loss
+    if not is_number(loss):
+        raise TypeError(f"{caller}: loss: got {shown(loss)}, want a number, or a tensor with one element")
+    return float(loss)
 
 
 class DataParallel:
@@ -121,11 +132,12 @@ class DataParallel:
         Raises:
             FloatingPointError: on every rank, if the loss or a gradient of some rank with a weight is not finite,
                 naming the ranks. The gradients are as they were.
+            TypeError: `loss` is no number.
             ValueError: `weight` is no number of at least 0; or, on every rank, if all weights are 0.
         """
         if not is_number(weight) or not 0 <= weight < math.inf:
             raise ValueError(f"DataParallel.pool_gradients: weight: got {shown(weight)}, want a number of at least 0")
-        value = math.nan if loss is None else float(loss.item() if hasattr(loss, "item") else loss)
+        value = math.nan if loss is None else _number("DataParallel.pool_gradients", loss)
         buckets = self._current_buckets()
         for bucket in buckets:
             bucket.fill()
@@ -258,9 +270,11 @@ class DataParallel:
             TypeError: something that is no numpy.random.Generator. ValueError: on every rank, if the numbers of
                 generators or their kinds differ.
         """
+        caller, wanted = "DataParallel.spread_generators", "numpy.random.Generators"
+        check_type(caller, Iterable, f"a list of {wanted}", generators=generators)
         unique = list({id(g): g for g in generators}.values())
         for g in unique:
-            check_type("DataParallel.spread_generators", np.random.Generator, "numpy.random.Generators", generators=g)
+            check_type(caller, np.random.Generator, wanted, generators=g)
         kinds = [type(g.bit_generator).__name__ for g in unique]
         self.check_same("DataParallel.spread_generators", {"generators": kinds})
         digests = [hashlib.blake2b(repr(g.bit_generator.state).encode(), digest_size=16).digest() for g in unique]

@@ -17,7 +17,7 @@ from .communicator import Bytes, Communicator, DistributedError
 T = TypeVar("T")
 
 
-class _Table:
+class Table:
     """What the ranks lay down for each other; a barrier stands before it is read, and before it is written again."""
 
     def __init__(self, size: int) -> None:
@@ -35,7 +35,7 @@ class ThreadCommunicator(Communicator):
 
     shares_process = True
 
-    def __init__(self, rank: int, table: _Table) -> None:
+    def __init__(self, rank: int, table: Table) -> None:
         super().__init__()
         self.rank = self.local_rank = rank
         self.size = self.local_size = len(table.entries)
@@ -80,7 +80,7 @@ def run_in_threads(function: Callable[[Communicator], T], size: int) -> list[T]:
     """
     check_function("run_in_threads", function=function)
     check_integer("run_in_threads", size=size)
-    table = _Table(size)
+    table = Table(size)
     results: dict[int, T] = {}
     errors: dict[int, BaseException] = {}
     backend = default_backend()

@@ -26,6 +26,8 @@ BEFORE = ("object", "type")
 
 ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(("probe_jacobian_norms: t", "saliency: t", "spectral_norm: t"), (("-1",), "the last step")),
+    "DataParallel.pool_gradients: loss": (("nan", "1e400"), "a FloatingPointError on every rank"),
+    "DataParallel.mean: value": (("nan", "1e400"), "of a rank whose share is empty"),
     "spectral_norm: s": (("-1",), "the last step, which is refused where t is the same"),
     "saliency: model": (("type",), "a class can be called; what comes of it is another matter"),
     "Tensor: data": (

@@ -26,6 +26,7 @@ from minigrad_rnn.native import threads
 from .accepted import ACCEPTED, NOT_WALKED, OTHER_NAMES
 from .bad_values import BAD_VALUES, MUST_BE_REFUSED, acceptable, variants
 from .data_examples import DATA_EXAMPLES
+from .distributed_examples import DISTRIBUTED_EXAMPLES
 from .engine_examples import ENGINE_EXAMPLES
 from .optim_examples import OPTIM_EXAMPLES
 from .recurrent_examples import RECURRENT_EXAMPLES
@@ -34,6 +35,7 @@ from .training_examples import TRAINING_EXAMPLES
 EXAMPLES = {**ENGINE_EXAMPLES, **RECURRENT_EXAMPLES, **DATA_EXAMPLES, **OPTIM_EXAMPLES, **TRAINING_EXAMPLES}
 
 OURS = (TypeError, ValueError, KeyError, mg.BackendError, GraphError, mg.CheckpointError)
+EXAMPLES |= DISTRIBUTED_EXAMPLES
 
 
 FUNCTIONS = {
