@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class DistributedError(RuntimeError):
 
 
 class Communicator(ABC):
-    """A rank's way to the others. A transport defines five calls; what is built on them is here.
+    """A rank's way to the others. A transport defines six calls; what is built on them is here.
 
     `rank` counts from 0 to `size` - 1; `local_rank` and `local_size` count the ranks on this machine. Each public call
     is made by every rank, in the same order. Arrays are sent in C order, whatever their memory's order is.
@@ -70,6 +71,8 @@ class Communicator(ABC):
         self.meetings = 0
         self.over = ""
         """Why no call works any more; "" as long as they do."""
+        self.torn = False
+        """Whether an error, such as Ctrl-C, ended an exchange halfway: the other ranks are in it still."""
 
     # What a transport defines: each call is made by every rank
 
@@ -92,6 +95,19 @@ class Communicator(ABC):
     def _reduce_on_devices(self, array: Array) -> bool:
         """Replace an array on a device by the sum over the ranks, if there is a way; return whether there was."""
         return False
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """End the ranks that are in an exchange from which this one has been torn."""
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Note an error inside the block, in which the other ranks wait for this one and cannot be told."""
+        try:
+            yield
+        except BaseException:
+            self.torn, self.over = True, self.over or "an error ended an exchange halfway"
+            raise
 
     # Meetings
 
@@ -120,14 +136,16 @@ class Communicator(ABC):
             raise DistributedError(self.over)
         record = np.zeros(1, RECORD)
         record[0] = (PURPOSES.index(purpose), self.meetings, nbytes, layout, weight, loss, flag)
-        records: Records = self._all_gather(record.view(np.uint8)).reshape(-1).view(RECORD)
+        with self.together():
+            records: Records = self._all_gather(record.view(np.uint8)).reshape(-1).view(RECORD)
         self.meetings += 1
         purposes = records["purpose"]
         if (purposes == purposes[0]).all():
             return records
         ended = [int(r) for r in np.flatnonzero(purposes == PURPOSES.index(END))]
         if ended:
-            words = self._last_words(reason)
+            with self.together():
+                words = self._last_words(reason)
             told = "; ".join(
                 f"rank {r} has ended" + (f" ({words[r]})" if words[r] else ", see what it printed") for r in ended
             )
@@ -150,12 +168,14 @@ class Communicator(ABC):
         """Tell the other ranks that this one makes no more calls, and wait for theirs. Nothing if they know.
 
         A process that ends does so by itself. If the others are leaving too, all is well; if they are not, each of them
-        raises DistributedError, and ends.
+        raises DistributedError, and ends. If an error tore this rank from an exchange, the others are ended at once.
 
         Args:
             reason: what the others' errors say why this rank has ended.
         """
-        if not self.over:
+        if self.torn:
+            self._abandon()
+        elif not self.over:
             self.meet(END, reason=reason)
             self.over = self.over or f"rank {self.rank} has left"
 
@@ -185,11 +205,13 @@ class Communicator(ABC):
     def all_gather(self, data: bytes, purpose: str = "check") -> list[bytes]:
         """Return the bytes of every rank, on every rank; `data` may be of any length, `purpose` as in `meet`."""
         lengths = self.meet(purpose, nbytes=len(data))["nbytes"]
-        padded = np.zeros(int(lengths.max()), np.uint8)
-        padded[: len(data)] = np.frombuffer(data, np.uint8)
-        if not padded.size:
+        if not lengths.max():
             return [b""] * self.size
-        return [bytes(row[:n]) for row, n in zip(self._all_gather(padded), lengths)]
+        with self.together():
+            padded = np.zeros(int(lengths.max()), np.uint8)
+            padded[: len(data)] = np.frombuffer(data, np.uint8)
+            rows = self._all_gather(padded)
+        return [bytes(row[:n]) for row, n in zip(rows, lengths)]
 
     def broadcast(self, tree: Any) -> Any:
         """Return rank 0's `tree` on every rank: arrays and what JSON can hold, nested; what others gave is not read.
@@ -224,11 +246,13 @@ class Communicator(ABC):
             raise TypeError(f"Communicator.{purpose}: tree: the one of rank {ranks} cannot be sent, see its error")
         counts = [int(n) for n in records["nbytes"]]
         if purpose == "gather":
-            parts = self._gather(data, counts)
+            with self.together():
+                parts = self._gather(data, counts)
             return None if parts is None else [unpack(part) for part in parts]
-        if self.rank:
-            data = np.empty(counts[0], np.uint8)
-        self._broadcast(data)
+        with self.together():
+            if self.rank:
+                data = np.empty(counts[0], np.uint8)
+            self._broadcast(data)
         return unpack(data)
 
 

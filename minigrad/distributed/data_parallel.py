@@ -152,9 +152,11 @@ class DataParallel:
         )
         self._check_records(records)
         total = float(sum(map(float, records["weight"])))  # one after another, on every rank alike
+        with self.communicator.together():
+            for bucket in buckets:
+                bucket.scale(float(weight) / total)
+                bucket.array = self.communicator.all_reduce(bucket.array)
         for bucket in buckets:
-            bucket.scale(float(weight) / total)
-            bucket.array = self.communicator.all_reduce(bucket.array)
             bucket.take_out()
         if self.updates % self.check_every == 0:
             self.check_identical()

@@ -75,6 +75,7 @@ class MPICommunicator(Communicator):
         machine.Free()
         set_threads(threads, os.environ)
         self._devices: DeviceGroup | None = None
+        self._request: Any = None
         if arrays.join_devices is not None:
             self._join_devices(arrays.join_devices, transport)
         atexit.register(self._leave_at_exit)
@@ -106,11 +107,16 @@ class MPICommunicator(Communicator):
         except self._mpi.Exception as error:
             print(f"rank {self.rank}: MPI failed at the end: {error}", file=sys.stderr)
 
+    def _abandon(self) -> None:
+        print(f"rank {self.rank}: an error ended an exchange halfway; all ranks are ended", file=sys.stderr, flush=True)
+        self._comm.Abort(1)
+
     def __repr__(self) -> str:
         return f"MPICommunicator(rank {self.rank} of {self.size}, transport {self.transport!r})"
 
     def _wait(self, request: Any) -> None:
         """Wait until an exchange is done. MPI's own waiting keeps the core busy, and Ctrl-C from Python."""
+        self._request = request  # MPI writes into its arrays, also if an error ends the waiting
         begin = time.perf_counter()
         while not request.Test():
             waited = time.perf_counter() - begin

@@ -43,10 +43,17 @@ class ThreadCommunicator(Communicator):
 
     def _exchange(self, value: Any) -> list[Any]:
         """Return what every rank gave, which nobody changes."""
-        self._table.barrier.wait()
-        self._table.entries[self.rank] = value
-        self._table.barrier.wait()
+        try:
+            self._table.barrier.wait()
+            self._table.entries[self.rank] = value
+            self._table.barrier.wait()
+        except threading.BrokenBarrierError:
+            self.over = f"an error ended an exchange halfway on another rank; so rank {self.rank} ends too"
+            raise DistributedError(self.over) from None
         return list(self._table.entries)
+
+    def _abandon(self) -> None:
+        self._table.barrier.abort()
 
     def _all_gather(self, data: Bytes) -> Bytes:
         return np.stack(self._exchange(data.copy()))

@@ -154,6 +154,25 @@ def test_gradients_laid_out_otherwise_are_refused() -> None:
         assert "ValueError: DataParallel: model: the ranks differ: weight" in error
 
 
+def test_an_error_within_an_exchange_ends_the_others_too() -> None:
+    def program(communicator: Communicator) -> None:
+        model = mg.nn.Linear(2, 2, rng=0)
+        parallel = DataParallel(model, communicator)
+        model(np.ones((1, 2), np.float32)).sum().backward()
+        if parallel.rank == 1:
+
+            def full(array: Any) -> None:
+                raise MemoryError("no room for the sum")
+
+            communicator._all_reduce = full  # type: ignore[method-assign]
+        parallel.pool_gradients(1)
+
+    errors = errors_of(program, 3)
+    assert errors[1] == "MemoryError: no room for the sum"
+    for rank in (0, 2):
+        assert "DistributedError: an error ended an exchange halfway on another rank" in errors[rank]
+
+
 def test_weights_of_a_mean() -> None:
     def program(communicator: Communicator) -> tuple[float, bool, bool]:
         parallel = parallel_of(communicator)
