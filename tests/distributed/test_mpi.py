@@ -19,7 +19,7 @@ import minigrad as mg
 from minigrad.distributed import DistributedError, MPICommunicator, mpi_communicator
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).with_name("program_on_ranks.py")
+HERE = Path(__file__).parent
 
 
 def mpiexec() -> str:
@@ -32,9 +32,9 @@ def mpiexec() -> str:
     return found
 
 
-def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a program on two ranks."""
-    command = [mpiexec(), "-n", "2", sys.executable, str(PROGRAM), name, str(folder)]
+    command = [mpiexec(), "-n", "2", sys.executable, str(HERE / program), *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
@@ -43,14 +43,14 @@ def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_ranks(tmp_path: Path) -> None:
-    done = run("checks", tmp_path)
+    done = run("program_on_ranks.py", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "rank 0 is done" in done.stdout
     assert done.stderr == ""
 
 
 def test_a_rank_that_raises_ends_all_with_its_words(tmp_path: Path) -> None:
-    done = run("raising", tmp_path)
+    done = run("program_that_ends.py", str(tmp_path), "raising")
     assert done.returncode != 0
     assert "OSError: the disk of rank 1 is full" in done.stderr
     assert "told: rank 1 has ended (OSError: the disk of rank 1 is full); so rank 0 ends too" in done.stdout
@@ -58,7 +58,7 @@ def test_a_rank_that_raises_ends_all_with_its_words(tmp_path: Path) -> None:
 
 
 def test_a_rank_that_is_killed_ends_all_and_the_checkpoint_is_whole(tmp_path: Path) -> None:
-    done = run("killed", tmp_path)
+    done = run("program_that_ends.py", str(tmp_path), "killed")
     assert done.returncode != 0
     assert "BAD TERMINATION" in done.stdout + done.stderr or "signal 9" in done.stdout + done.stderr
     assert 18 <= mg.load(tmp_path / "checkpoint.npz").metadata["update"] <= 20
