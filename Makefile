@@ -58,11 +58,13 @@ mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## run mutation test
 verify: $(VENV)/.stamp-examples          ## compare graph, fused, native, reference BPTT and finite differences in one table
 	$(BIN)/python -m minigrad_rnn verify
 
-examples: $(VENV)/.stamp-examples        ## run the lessons
+examples: $(VENV)/.stamp-examples $(VENV)/.stamp-speech  ## run the lessons
 	$(BIN)/python examples/bptt_by_hand.py
 	$(BIN)/python examples/engine_in_sixty_lines.py
 	$(BIN)/python examples/gradient_by_time_step.py
 	$(BIN)/python examples/sequence_shapes.py
+	$(BIN)/python examples/speech.py
+	$(BIN)/python examples/invest.py
 
 bench: $(VENV)/.stamp-$(EXTRAS)          ## time minigrad and PyTorch (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks

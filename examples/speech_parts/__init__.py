@@ -1,0 +1,1 @@
+"""The parts of speech.py: a synthesiser, its digit strings, their spectra, and pictures."""
