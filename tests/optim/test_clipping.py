@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import minigrad as mg
 from minigrad.engine.tensor import tensor_view
@@ -15,6 +15,7 @@ from tests.test_optim import give, same, start
 
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, math.inf])
+@settings(max_examples=20)
 @given(max_norm=st.floats(0, 20))
 def test_clip_grad_norm(xp: Any, norm_type: float, max_norm: float) -> None:
     torch = pytest.importorskip("torch")

@@ -58,23 +58,21 @@ def run(folder: Path | None, case: str) -> Trainer:
 @pytest.mark.parametrize("case", CASES)
 def test_the_bits_are_those_of_a_run_that_was_never_stopped(case: str, tmp_path: Path) -> None:
     whole = run(None, case)
-    whole.fit(updates=17)
+    whole.fit(updates=14)
     rates = {line["learning_rate"] for line in whole.history if "learning_rate" in line}
     assert len(rates) > 1
-    for stop in (3, 9):
-        first = run(tmp_path / str(stop), case)
-        first.fit(updates=stop)
-        again = run(tmp_path / str(stop), case)
-        again.resume()
-        again.fit(updates=17)
-        got, want = content(again), content(whole)
-        for part in ("weights", "optimizer", "options", "schedule"):
-            assert got[part] == want[part]
-        if again.ema is not None:
-            ours, theirs = again.ema.state_dict(), whole.ema.state_dict()
-            assert ours["updates"] == theirs["updates"] == 17
-            for name, average in ours["average"].items():
-                np.testing.assert_array_equal(average, theirs["average"][name])
+    run(tmp_path, case).fit(updates=9)
+    again = run(tmp_path, case)
+    again.resume()
+    again.fit(updates=14)
+    got, want = content(again), content(whole)
+    for part in ("weights", "optimizer", "options", "schedule"):
+        assert got[part] == want[part]
+    if again.ema is not None:
+        ours, theirs = again.ema.state_dict(), whole.ema.state_dict()
+        assert ours["updates"] == theirs["updates"] == 14
+        for name, average in ours["average"].items():
+            np.testing.assert_array_equal(average, theirs["average"][name])
 
 
 def test_other_items_are_refused(tmp_path: Path) -> None:
