@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -181,7 +182,7 @@ def launch_command() -> str:
     """Return the command that starts this program on two ranks, and where its mpiexec comes from."""
     beside = Path(sys.executable).with_name("mpiexec")
     found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    command = f"{found or 'mpiexec'} -n 2 python {sys.argv[0] or 'script.py'}"
+    command = f"{found or 'mpiexec'} -n 2 python {shlex.join(sys.argv) if sys.argv[0] else 'script.py'}"
     return command if found else f"{command} (mpiexec is not on PATH: pip install mpich)"
 
 

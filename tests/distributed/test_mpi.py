@@ -83,7 +83,10 @@ def test_the_mpiexec_of_another_mpi_is_told(name: str) -> None:
 def test_a_missing_mpiexec_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "mpiexec is not on PATH: pip install mpich" in mpi_communicator.launch_command()
+    monkeypatch.setattr(sys, "argv", ["train.py", "--text", "a b"])
+    assert mpi_communicator.launch_command() == (
+        "mpiexec -n 2 python train.py --text 'a b' (mpiexec is not on PATH: pip install mpich)"
+    )
 
 
 @pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'mpi4py'"), RuntimeError("cannot load MPI")])
