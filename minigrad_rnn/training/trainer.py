@@ -169,7 +169,14 @@ class Trainer(Reports):
         self.metrics = MetricsFile(paths[0], paths[1], paths[2] if tensorboard else None)
         self.parallel.spread_generators(self.generators)
         same = {**checkpoint_file.settings_of(self), "metadata": described, "model": repr(model)}
-        self.parallel.check_same("Trainer", {**same, "batches": self.reader.state_dict()["position"]})
+        same |= {
+            "param_groups": optimizer.state_dict()["param_groups"],
+            "batches": self.reader.state_dict()["position"],
+        }
+        counts = {"evaluate_every": evaluate_every, "save_every": save_every, "patience": patience}
+        same |= {name: None if count is None else int(count) for name, count in counts.items()}
+        given = {"evaluate": evaluate, "tokens": tokens, "folder": folder}
+        self.parallel.check_same("Trainer", {**same, **{name: value is not None for name, value in given.items()}})
 
     # What a run is asked
 
