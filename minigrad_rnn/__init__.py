@@ -34,7 +34,9 @@ from .networks.named import GRU, LSTM, MGU, RNN, IndRNN, LayerNormGRU, LayerNorm
 from .networks.recurrence import Recurrence
 from .networks.truncation import Truncation, Window
 from .seq2seq.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
-from .seq2seq.encoder_decoder import Bridge, Decoder, DecoderState, Encoder, EncoderDecoder
+from .seq2seq.decoder import Decoder, DecoderState
+from .seq2seq.encoder import Encoder
+from .seq2seq.encoder_decoder import Bridge, EncoderDecoder
 from .seq2seq.io_shapes import ManyToMany, ManyToOne, OneToMany, OneToOne
 from .seq2seq.scheduled_sampling import (
     TeacherForcing,

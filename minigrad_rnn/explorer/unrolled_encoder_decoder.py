@@ -8,7 +8,8 @@ import minigrad as mg
 from minigrad import Tensor
 
 from ..seq2seq.attention import Attention, Memory
-from ..seq2seq.encoder_decoder import DecoderState, EncoderDecoder
+from ..seq2seq.decoder import DecoderState
+from ..seq2seq.encoder_decoder import EncoderDecoder
 from ..seq2seq.io_shapes import parts_of
 from .operation_log import Operation, OperationLog, named
 from .unrolled import Arrow, Column, Lane, Quantity, Spot, Unrolled

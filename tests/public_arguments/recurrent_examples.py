@@ -256,14 +256,14 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     "Attention.read": lambda: ((a := mr.DotAttention(H)).read, {"query": HS, "memory": a.prepare(HS)}),
     "Encoder": function(
         mr.Encoder, vocab_size=K, embedding_size=I, hidden_size=H, num_layers=1, bidirectional=False, network=mr.GRU,
-        **MODEL,
+        embedding_dropout=0.0, output_dropout=0.0, **MODEL,
     ),
     "Encoder()": call(encoder, source=IDS, lengths=LENGTHS),
     "Bridge": function(mr.Bridge, encoder=New(rnn), decoder=New(rnn), **MODEL),
     "Bridge()": call(lambda: mr.Bridge(rnn(), rnn()), state=HS[:1]),
     "Decoder": function(
         mr.Decoder, vocab_size=K, embedding_size=I, hidden_size=H, num_layers=1, network=mr.GRU, attention=None,
-        attend="before", **MODEL,
+        attend="before", embedding_dropout=0.0, output_dropout=0.0, **MODEL,
     ),
     "Decoder()": call(
         decoder, ids=IDS, state=mr.DecoderState((mg.tensor(HS[:1]),), None), lengths=LENGTHS,

@@ -29,7 +29,7 @@ from minigrad_rnn import (
     local_divergence,
     torch_state_dict,
 )
-from minigrad_rnn.seq2seq import encoder_decoder
+from minigrad_rnn.seq2seq import validation
 from tests.rnn.seq2seq.test_attention import reader, torch_scores
 
 S, T, B, V, E, H = 6, 4, 3, 7, 3, 4
@@ -184,16 +184,21 @@ def test_the_state_is_that_after_each_last_step(name: str, attend: str) -> None:
 
 
 def test_a_state_that_runs_on_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Longer(encoder_decoder.Lengths):
+    class Longer(validation.Lengths):
         def __init__(self, steps: Any, T: int, *rest: Any) -> None:
             super().__init__(np.full(len(steps), T), T, *rest)
 
-    monkeypatch.setattr(encoder_decoder, "Lengths", Longer)
+    monkeypatch.setattr(validation, "Lengths", Longer)
     with pytest.raises(AssertionError):
         test_the_state_is_that_after_each_last_step("gru", "before")
 
 
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.4, "recurrent_dropout": 0.4, "zoneout": 0.2}], ids=str)
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"dropout": 0.4, "recurrent_dropout": 0.4, "zoneout": 0.2}, {"embedding_dropout": 0.4, "output_dropout": 0.4}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_step_by_step_is_the_whole(options: dict[str, Any]) -> None:
     source, target = batch()
     coins = np.ones((T, B), bool)
