@@ -20,6 +20,7 @@ from minigrad_rnn.seq2seq import sampling
 from minigrad_rnn.seq2seq.scheduled_sampling import TeacherForcing
 from minigrad_rnn.seq2seq.search import sample_decode
 from minigrad_rnn.text.model import CharacterModel
+from minigrad_rnn.text.subwords import SubwordVocabulary
 
 Numbers = list[Any]
 
@@ -61,6 +62,11 @@ def text(rng: Any) -> Numbers:
 
 def untrained() -> CharacterModel:
     return CharacterModel(40, "rnn", 2, 3, rng=np.random.default_rng(1))
+
+
+def cut(rng: Any) -> Numbers:
+    vocabulary = SubwordVocabulary("abc", [["a", "b"], ["ab", "c"]])
+    return [vocabulary.encode("abc" * 50, 0.5, rng)]
 
 
 class Uniform:
@@ -122,6 +128,7 @@ TAKERS: dict[str, Callable[[Any], Numbers]] = {
     "GeneralRecurrence": lambda rng: parameters(
         rnn.GeneralRecurrence({"x": 2, "h": 3, "y": 2}, {"h": ["x", "h[t-1]"], "y": ["h"]}, rng=rng)
     ),
+    "encode": cut,
     "CharacterModel": lambda rng: parameters(CharacterModel(5, "rnn", 2, 3, 2, dropout=0.5, rng=rng)),
     "draw": lambda rng: [sampling.draw(np.zeros(10**6), rng=rng)],
     "sample": text,
