@@ -94,7 +94,7 @@ class Adding(Task):
 class Copying(Task):
     """Inputs (T + 20, B, 10), one symbol each; targets (T + 20, B)."""
 
-    name, features, outputs, lengths = "copying", SYMBOLS + 2, SYMBOLS + 1, (50, 100)
+    name, features, outputs, lengths = "copying", SYMBOLS + 2, SYMBOLS + 1, (20, 50)
 
     def __init__(self, T: int) -> None:
         super().__init__(T)

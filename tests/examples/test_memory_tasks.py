@@ -58,9 +58,9 @@ def test_a_short_run_writes_its_pictures_and_goes_on(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["memory_tasks.py"])
     arguments = ["--lengths", "10", "--hidden-size", "8", "--evaluate-every", "2", "--out", str(tmp_path)]
-    arguments += ["--nets", "RNN", "IRNN", "IndRNN", "GRU", "LSTM, chrono"]
+    arguments += ["--nets", "IRNN", "IndRNN", "LSTM, chrono"]
     run, main, parser = script["run"], script["main"], script["parser"]
-    assert run(main, parser, [*arguments, "--updates", "2"]) == 0
+    assert run(main, parser, [*arguments, "--updates", "2", "--task", "copying"]) == 0
     assert run(main, parser, [*arguments, "--updates", "4", "--resume"]) == 0
     out = capsys.readouterr().out
     assert "copying, T = 10, LSTM, chrono: error" in out
