@@ -1,0 +1,1 @@
+"""The parts of `translate.py`: pairs and their split, baselines, scores, pictures of attention."""
