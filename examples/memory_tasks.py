@@ -17,6 +17,7 @@ norm of what each use of the recurrent weights contributes, by its lag behind th
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class Net(NamedTuple):
 def irnn(I: int, H: int, steps: int, rng: Any) -> mr.Recurrence:
     net = mr.RNN(I, H, nonlinearity="relu", rng=rng)
     mr.identity_init(net)
+    with mg.no_grad():
+        net.forward0.Wc *= 0.02  # to about ±0.001, as published: what is kept from every step adds up
     return net
 
 
@@ -136,12 +139,17 @@ def train(task: Task, name: str, arguments: argparse.Namespace) -> Outcome:
 
     if arguments.resume and os.path.exists(trainer.path_of("checkpoint.npz")):
         trainer.resume()
+    diverged: list[tuple[int, float]] = []
     if solution() is None:
-        trainer.fit(**budget(arguments))
+        try:
+            trainer.fit(**budget(arguments))
+        except FloatingPointError:
+            diverged = [(trainer.updates, math.inf)]
     if trainer.signal:
         raise SystemExit(128 + trainer.signal)
-    curve, solved = curve_of(trainer), solution()
+    curve, solved = curve_of(trainer) + diverged, solution()
     told = f"solved after {solved:,} updates" if solved else f"not solved in {curve[-1][0]:,} updates"
+    told = "diverged" if diverged else told
     print(f"  {task.name}, T = {task.T}, {name}: error {curve[-1][1]:.4f} of {task.baseline:.4f}, {told}", flush=True)
     return Outcome(curve, solved, before, reach(task, model, backend))
 

@@ -92,7 +92,8 @@ def draw_solved(results: Mapping[str, Mapping[int, Mapping[str, tuple[int | None
                 shade = "#d9d9d9" if solved is None else "#2a7f62"
                 alpha = 1.0 if solved is None else 1.0 - 0.65 * solved / longest
                 ax.add_patch(_square(column, row, shade, alpha))
-                text = f"{min(left, 9.99):.0%} left" if solved is None else f"{solved:,}"
+                text = f"{left:.0%} left" if left < 10 else "diverged"
+                text = text if solved is None else f"{solved:,}"
                 dark = solved is not None and alpha > 0.6
                 ax.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
         ax.set(xlim=(-0.5, len(by_T) - 0.5), ylim=(len(nets) - 0.5, -0.5), title=task, xlabel="T")

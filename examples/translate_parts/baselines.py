@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .lexicon import lexicon_of
+
 Pairs = Sequence[tuple[str, str]]
-NOTHING = ""
-"""The source word of French words that translate none (the empty cept of Brown et al. 1993)."""
 
 
 def copy(source: str) -> str:
@@ -57,33 +57,19 @@ def _trigrams(text: str) -> Counter[str]:
 class Dictionary:
     """Word for word, each by its most probable translation t(f | e), in the order of the English.
 
-    The probabilities are those of IBM's Model 1, which needs no dictionary but learns it from the pairs by expectation
-    maximisation (Brown et al. 1993). A word that was never seen is copied; a sentence begins with a capital as the
-    English one does.
-
-    Args:
-        pairs: to learn from.
-        rounds: of expectation and maximisation.
+    The probabilities are those of IBM's Model 1, which needs no dictionary but learns it from the pairs (`lexicon_of`).
+    A word that was never seen is copied; a sentence begins with a capital as the English one does.
     """
 
-    def __init__(self, pairs: Pairs, rounds: int = 8) -> None:
-        words = [([NOTHING, *_words(source)], _words(target)) for source, target in pairs]
-        t: defaultdict[tuple[str, str], float] = defaultdict(lambda: 1.0)
-        for _ in range(rounds):
-            joint: defaultdict[tuple[str, str], float] = defaultdict(float)
-            total: defaultdict[str, float] = defaultdict(float)
-            for source, target in words:
-                for f in target:
-                    shares = [t[f, e] for e in source]
-                    sum_of_shares = sum(shares)
-                    for e, share in zip(source, shares):
-                        joint[f, e] += share / sum_of_shares
-                        total[e] += share / sum_of_shares
-            t = defaultdict(float, {(f, e): n / total[e] for (f, e), n in joint.items()})
-        best: dict[str, tuple[float, str]] = {}
-        for (f, e), p in t.items():
-            best[e] = max(best.get(e, (0.0, "")), (p, f))
-        self.best = {e: f for e, (_, f) in best.items() if e != NOTHING}
+    def __init__(self, pairs: Pairs) -> None:
+        words = [(_words(source), _words(target)) for source, target in pairs]
+        ids = {word: k for k, word in enumerate(sorted({word for pair in words for side in pair for word in side}), 1)}
+        examples = [tuple(np.array([ids[word] for word in side], np.int64) for side in pair) for pair in words]
+        e, f, p = lexicon_of(examples, 1 + len(ids), nothing=0)
+        rising = np.lexsort((f, p, e))
+        best = dict(zip(e[rising].tolist(), f[rising].tolist()))  # of each e the last one, the most probable, stays
+        word_of = {k: word for word, k in ids.items()}
+        self.best = {word_of[e]: word_of[f] for e, f in best.items() if e}
 
     def __call__(self, source: str) -> str:
         text = " ".join(self.best.get(word, word) for word in _words(source))

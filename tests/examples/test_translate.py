@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
+import minigrad_rnn as mr
 from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
 
 from datasets_parts.download import DataError  # isort: skip
 from translate_parts.attention_picture import Read, draw_attention  # isort: skip
 from translate_parts.baselines import Dictionary, NearestNeighbour, copy  # isort: skip
+from translate_parts.lexicon import LexicalModel, lexicon_of  # isort: skip
 from translate_parts.pairs import batch_of, groups_of, normalised, references_of  # isort: skip
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "translate.py"
@@ -67,6 +70,43 @@ def test_baselines() -> None:
     assert dictionary("Blue book, new") == "Bleue livre, new"
 
 
+def test_the_lexicon_is_expectation_maximisation_written_out() -> None:
+    rng = np.random.default_rng(0)
+    examples = [(rng.integers(1, 6, rng.integers(1, 5)), rng.integers(1, 6, rng.integers(1, 5))) for _ in range(20)]
+    t = {(f, e): 1.0 for f in range(6) for e in range(6)}
+    for _ in range(3):
+        joint: dict[tuple[int, int], float] = {}
+        for source, target in examples:
+            read = [0, *source.tolist()]
+            for f in target.tolist():
+                for e in read:
+                    joint[f, e] = joint.get((f, e), 0.0) + t[f, e] / sum(t[f, other] for other in read)
+        t = {(f, e): n / sum(m for (_, other), m in joint.items() if other == e) for (f, e), n in joint.items()}
+    e, f, p = lexicon_of(examples, 6, nothing=0, rounds=3)
+    assert len(e) == len(t)
+    np.testing.assert_allclose(p, [t[key] for key in zip(f.tolist(), e.tolist())], rtol=1e-12)
+
+
+def test_a_net_that_knows_nothing_yet_translates_what_it_attends_to_by_the_lexicon() -> None:
+    V = 6
+    encoder = mr.Encoder(V, 3, 4, network=mr.GRU, rng=0)
+    attention = mr.DotAttention(4)
+    decoder = mr.Decoder(V, 3, 4, network=mr.GRU, attention=attention, attend="after", rng=1)
+    with mg.no_grad():
+        for p in decoder.readout.parameters():
+            p *= 0.0
+    model = LexicalModel(mr.EncoderDecoder(encoder, decoder, rng=2), (np.array([1, 2]), np.array([3, 4]), np.ones(2)))
+    source, fed = np.array([[1, 2]]), np.array([[5, 5], [3, 4]])
+    logits, _ = model(source, fed)
+    assert logits.numpy().argmax(-1).tolist() == [[3, 4], [3, 4]]
+    tokens, state = fed[0], model.start(source)
+    for t in range(2):  # step by step the same
+        log_probs, state = model.step(tokens, state)
+        np.testing.assert_allclose(log_probs.numpy(), mg.log_softmax(logits[t]).numpy(), atol=1e-5)
+        tokens = fed[1]
+    assert mr.beam_search(model, model.start(source), 2, 5, None, 2, 3)[1][0].tokens == [4, 4]
+
+
 def test_a_batch_begins_and_ends_with_the_same_token() -> None:
     batch = batch_of([(np.array([1, 2]), np.array([3])), (np.array([4]), np.array([5, 6]))], end=9)
     assert batch.source.T.tolist() == [[1, 2], [4, 0]]
@@ -104,7 +144,7 @@ def test_a_short_run_on_real_dates(
         script["dates"](1)
     except DataError as error:
         pytest.skip(f"the dates cannot be downloaded: {error}")
-    options = ["--limit", "200", "--hidden-size", "8", "--units", "pieces", "--out", str(tmp_path)]
+    options = ["--limit", "200", "--hidden-size", "8", "--units", "pieces", "--lexicon", "--out", str(tmp_path)]
     run, main, parser = script["run"], script["main"], script["parser"]
     assert run(main, parser, [*options, "--updates", "2"]) == 0
     assert run(main, parser, [*options, "--updates", "3", "--beam", "2", "--resume"]) == 0
