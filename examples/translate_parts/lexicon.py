@@ -66,12 +66,14 @@ class LexicalModel(nn.Module):
 
     def forward(
         self, source: Array, fed: Array, source_lengths: Any = None, target_lengths: Any = None
-    ) -> tuple[mg.Tensor, mg.Tensor]:
+    ) -> tuple[mg.Tensor, mg.Tensor | None]:
         logits, weights = self.model(source, fed, source_lengths, target_lengths)
         return logits + self._looked_up(weights, source), weights
 
-    def _looked_up(self, weights: mg.Tensor, source: Array) -> mg.Tensor:
+    def _looked_up(self, weights: mg.Tensor | None, source: Array) -> mg.Tensor:
         """(T, B, V) from the weights (T, B, S) and the source's ids (S, B)."""
+        if weights is None:
+            raise ValueError("LexicalModel: model: got one without attention, want one with")
         rows = mg.tensor(self._table[source.T], backend=weights.backend)
         return mg.swapaxes(mg.log(mg.swapaxes(weights, 0, 1) @ rows + LEAST), 0, 1)
 
