@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigrad import nn
+from tests.conftest import TestedBackend
 from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "memory_tasks.py"
@@ -51,6 +53,19 @@ def test_a_stream_goes_on_where_it_was(script: dict[str, Any]) -> None:
     assert not np.array_equal(first[0][0], first[1][0])
     with pytest.raises(ValueError, match="Drawn: seed: got 0, want 1 as here"):
         script["Drawn"](draw, 2, 1).load_state_dict(one.state_dict())
+
+
+def test_it_computes_on_the_models_backend(script: dict[str, Any], xp: TestedBackend) -> None:
+    for task in (script["Adding"](10), script["Copying"](10)):
+        for name, choice in script["NETS"].items():
+            net = choice.make(task.features, 4, 10, np.random.default_rng(0))
+            model = task.model(net, nn.Linear(4, task.outputs, rng=0)).to(xp.name)
+            task.loss(model, task.draw(np.random.default_rng(0), 3), xp.name).backward()
+            assert len(script["reach"](task, model, xp.name)) > 5
+            if name == "IndRNN":
+                net.forward1.Wr.data[0] = 9.0
+                script["bound"](net, 10)
+                assert abs(net.forward1.Wr.numpy()).max() == pytest.approx(2**0.1)
 
 
 def test_a_short_run_writes_its_pictures_and_goes_on(

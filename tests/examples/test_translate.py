@@ -13,6 +13,8 @@ import pytest
 
 import minigrad as mg
 import minigrad_rnn as mr
+from minigrad_rnn.text import Vocabulary
+from tests.conftest import TestedBackend
 from tests.support import char_rnn_runs  # noqa: F401  puts examples on the path
 
 from datasets_parts.download import DataError  # isort: skip
@@ -105,6 +107,18 @@ def test_a_net_that_knows_nothing_yet_translates_what_it_attends_to_by_the_lexic
         np.testing.assert_allclose(log_probs.numpy(), mg.log_softmax(logits[t]).numpy(), atol=1e-5)
         tokens = fed[1]
     assert mr.beam_search(model, model.start(source), 2, 5, None, 2, 3)[1][0].tokens == [4, 4]
+
+
+def test_it_computes_on_the_models_backend(xp: TestedBackend) -> None:
+    script = runpy.run_path(str(EXAMPLE))
+    settings = script["TASKS"]["software"]._replace(hidden_size=4, embedding_size=3)
+    pairs = [("ab", "ba"), ("a", "b"), ("bb", "aab")]
+    translator = script["Translator"](Vocabulary.from_text("ab"), settings, pairs, 0, xp.name)
+    loss = script["divergence"](0.1)(translator.model, batch_of(translator.examples, translator.end))
+    loss.backward()
+    assert all(p.grad is not None for p in translator.model.parameters())
+    assert len(translator.translate(["ab", "b"], beam=3)) == 2
+    assert translator.read("ab", "ba").weights.shape == (2, 2)
 
 
 def test_a_batch_begins_and_ends_with_the_same_token() -> None:
