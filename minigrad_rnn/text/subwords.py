@@ -116,7 +116,7 @@ class SubwordVocabulary:
         """
         check_text("SubwordVocabulary.encode", text=text)
         check_probability("SubwordVocabulary.encode", one=True, dropout=dropout)
-        generator = nn.init.as_generator(rng, "SubwordVocabulary.encode") or nn.init.default_generator()
+        generator = nn.init.as_generator(rng, "encode") or nn.init.default_generator()
         ids: list[int] = []
         for word in _WORD.findall(text):
             if dropout:
