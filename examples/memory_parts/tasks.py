@@ -49,6 +49,8 @@ class Task:
     outputs: int
     lengths: tuple[int, ...]
     """T by default."""
+    updates: int
+    """The budget by default."""
     baseline: float
     """The error without a memory."""
 
@@ -74,6 +76,7 @@ class Adding(Task):
     """Inputs (T, B, 2), numbers and marks; targets (B, 1), the sum of the two marked numbers."""
 
     name, features, outputs, lengths, baseline = "adding", 2, 1, (50, 100, 200), 1 / 6
+    updates = 1500
 
     def draw(self, rng: np.random.Generator, B: int) -> tuple[Any, Any]:
         xs = np.zeros((self.T, B, 2), np.float32)
@@ -94,7 +97,8 @@ class Adding(Task):
 class Copying(Task):
     """Inputs (T + 20, B, 10), one symbol each; targets (T + 20, B)."""
 
-    name, features, outputs, lengths = "copying", SYMBOLS + 2, SYMBOLS + 1, (20, 50)
+    name, features, outputs, lengths = "copying", SYMBOLS + 2, SYMBOLS + 1, (20,)
+    updates = 5000
 
     def __init__(self, T: int) -> None:
         super().__init__(T)
