@@ -368,7 +368,7 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     "load_vocabulary": function(text.load_vocabulary, state={"characters": "ab", "unknown": None}),
     "Vocabulary.encode": method(lambda: text.Vocabulary("abc"), "encode", text="ab"),
     "Vocabulary.decode": method(lambda: text.Vocabulary("abc"), "decode", ids=np.array([0, 1])),
-    "SubwordVocabulary": function(text.SubwordVocabulary, characters="abc", merges=[["a", "b"]], unknown=None),
+    "SubwordVocabulary": function(text.SubwordVocabulary, characters="abc", merges=[], unknown=None),
     "SubwordVocabulary.from_text": function(
         text.SubwordVocabulary.from_text, text="abcabc", max_size=9, unknown="?", min_count=2
     ),
