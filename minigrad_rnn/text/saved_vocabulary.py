@@ -6,14 +6,16 @@ from typing import Any
 from minigrad.validation import check_type
 
 from .byte_vocabulary import ByteVocabulary
+from .subwords import SubwordVocabulary
 from .vocabulary import Vocabulary
 from .word_vocabulary import WordVocabulary
 
-AnyVocabulary = Vocabulary | ByteVocabulary | WordVocabulary
+AnyVocabulary = Vocabulary | ByteVocabulary | WordVocabulary | SubwordVocabulary
 _KINDS: dict[frozenset[str], type[AnyVocabulary]] = {
     frozenset(("characters", "unknown")): Vocabulary,
     frozenset(("values", "unknown")): ByteVocabulary,
     frozenset(("words", "unknown")): WordVocabulary,
+    frozenset(("characters", "merges", "unknown")): SubwordVocabulary,
 }
 """The keys of a state tell whose it is."""
 

@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import nn
-from minigrad.validation import as_array, check_integer, check_probability, check_text, check_type, shown
+from minigrad.validation import check_integer, check_probability, check_text, check_type, shown
+
+from .tokens import as_token_ids
 
 # A word with the space before it, one digit, punctuation, or space: whatever a text is, it is these, joined.
 _WORD = re.compile(r" ?[^\W\d_]+|\d| ?(?:[^\w\s]|_)+|\s+")
@@ -159,13 +161,8 @@ class SubwordVocabulary:
         Raises:
             TypeError: ids that are not integers. ValueError: an id outside the vocabulary.
         """
-        name = "SubwordVocabulary.decode"
-        array: npt.NDArray[np.integer[Any]] = as_array(ids, name, "ids")
-        if array.size and array.dtype.kind not in "iu":
-            raise TypeError(f"{name}: ids: got {array.dtype}, want integers")
-        if array.size and (array.min() < 0 or array.max() >= len(self)):
-            raise ValueError(f"{name}: ids: got {array.min()} to {array.max()}, want 0 to {len(self) - 1}")
-        return "".join(self.pieces[k] for k in array.ravel().tolist())
+        tokens = as_token_ids("SubwordVocabulary.decode", ids, len(self))
+        return "".join(self.pieces[k] for k in tokens.ravel().tolist())
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain strings and lists for JSON; `SubwordVocabulary(**state)` is the same vocabulary."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minigrad_rnn.text import SubwordVocabulary, subwords
+from minigrad_rnn.text import SubwordVocabulary, load_vocabulary, subwords
 
 
 def pieces(vocabulary: SubwordVocabulary, text: str, **options: Any) -> list[str]:
@@ -75,7 +75,8 @@ def test_dropout_cuts_in_other_ways_and_without_it_there_is_one() -> None:
 
 def test_what_is_saved_is_the_same_vocabulary() -> None:
     vocabulary = SubwordVocabulary.from_text("the theatre, the thesis: 1984", max_size=40)
-    again = SubwordVocabulary(**json.loads(json.dumps(vocabulary.state_dict())))
+    again = load_vocabulary(json.loads(json.dumps(vocabulary.state_dict())))
+    assert isinstance(again, SubwordVocabulary)
     assert again.pieces == vocabulary.pieces
     np.testing.assert_array_equal(again.encode("other themes, 48"), vocabulary.encode("other themes, 48"))
 
