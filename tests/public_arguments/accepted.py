@@ -79,7 +79,7 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "hold_out: data": (("as complex", "two more axes"), "any numbers of any shape"),
     "hold_out: groups": (("as complex", "as object", "as text"), "labels of any kind"),
     **dict.fromkeys(
-        ("Vocabulary.decode: ids", "ByteVocabulary.decode: ids", "WordVocabulary.decode: ids"),
+        tuple(f"{kind}Vocabulary.decode: ids" for kind in ("", "Byte", "Word", "Subword")),
         (("two more axes",), "any shape"),
     ),
 }
