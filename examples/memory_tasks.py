@@ -142,7 +142,8 @@ def train(task: Task, name: str, arguments: argparse.Namespace) -> Outcome:
     diverged: list[tuple[int, float]] = []
     if solution() is None:
         try:
-            trainer.fit(**budget(arguments))
+            with np.errstate(over="ignore", invalid="ignore"):  # the trainer stops by itself
+                trainer.fit(**budget(arguments))
         except FloatingPointError:
             diverged = [(trainer.updates, math.inf)]
     if trainer.signal:
@@ -154,13 +155,19 @@ def train(task: Task, name: str, arguments: argparse.Namespace) -> Outcome:
     return Outcome(curve, solved, before, reach(task, model, backend))
 
 
+def told_of(end: Outcome) -> str:
+    if end.curve[-1][1] == math.inf:
+        return "diverged"
+    return f"{end.curve[-1][1]:.4f}, {f'{end.solved:,}' if end.solved else 'unsolved'}"
+
+
 def report(name: str, outcomes: dict[int, dict[str, Outcome]], baselines: dict[int, float]) -> None:
     """Print a table: the held-out error of each net for each T, and after how many updates it had solved it."""
     print(f"\n{name:22}" + "".join(f"{f'T = {T}':>20}" for T in outcomes))
     print(f"{'without a memory':22}" + "".join(f"{baselines[T]:>20.4f}" for T in outcomes))
     for net in next(iter(outcomes.values())):
         ends = (by_net[net] for by_net in outcomes.values())
-        cells = (f"{end.curve[-1][1]:.4f}, {f'{end.solved:,}' if end.solved else 'unsolved'}" for end in ends)
+        cells = (told_of(end) for end in ends)
         print(f"{net:22}" + "".join(f"{cell:>20}" for cell in cells))
 
 
