@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import nn
-from minigrad_rnn import flow, text
+from minigrad_rnn import flow
 from minigrad_rnn.seq2seq import sampling
 
 from .example import (
@@ -33,6 +33,7 @@ from .example import (
     function,
     method,
 )
+from .text_examples import TEXT_EXAMPLES, character_model
 
 SIZES: Arguments = {"input_size": I, "hidden_size": H}
 CELL: Arguments = {**SIZES, "bias": True, "initial_state": "zeros", **MODEL, "two_biases": False}
@@ -107,10 +108,6 @@ def translator() -> mr.EncoderDecoder:
     return mr.EncoderDecoder(encoder(), decoder(attention=True), rng=2)
 
 
-def character_model() -> text.CharacterModel:
-    return text.CharacterModel(K, "gru", I, H, rng=0)
-
-
 def layer_flow() -> mr.LayerFlow:
     model = rnn()
     with mr.GradientFlow(model) as collected:
@@ -175,9 +172,8 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     ),
     "chrono_init": function(mr.chrono_init, network=New(rnn), longest=9, rng=0),
     "identity_init": function(mr.identity_init, network=New(lambda: mr.RNN(I, H)), scale=1.0),
-    "independent_init": function(
-        mr.independent_init, network=New(lambda: mr.IndRNN(I, H)), steps=9, shortest=0.5, rng=0
-    ),
+    "independent_init": function(mr.independent_init, network=New(lambda: mr.IndRNN(I, H)), steps=9, shortest=0.5,
+                                 rng=0),
     "get_num_threads": function(mr.get_num_threads),
     "set_num_threads": function(mr.set_num_threads, n=2),
     # classics
@@ -353,51 +349,5 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
     "plot_gate_flow": lambda: (flow.plot_gate_flow, {"gates": flow.gate_flow(layer_flow())}),
     "plot_saliency": lambda: (flow.plot_saliency, {"result": flow.saliency(rnn(), XS), "features": ["a", "b"]}),
     "plot_training": lambda: (flow.plot_training, {"monitor": monitor()}),
-    # text
-    "Vocabulary": function(text.Vocabulary, characters="abc", unknown=None),
-    "Vocabulary.from_text": function(text.Vocabulary.from_text, text="abcabc", max_size=None, unknown="?"),
-    "ByteVocabulary": function(text.ByteVocabulary, values=[97, 98], unknown=None),
-    "ByteVocabulary.from_text": function(text.ByteVocabulary.from_text, text="abcabc", max_size=None, unknown=63),
-    "ByteVocabulary.encode": method(lambda: text.ByteVocabulary(), "encode", text="ab"),
-    "ByteVocabulary.decode": method(lambda: text.ByteVocabulary(), "decode", ids=np.array([0, 1])),
-    "WordVocabulary": function(text.WordVocabulary, words=["a", "b"], unknown=None),
-    "WordVocabulary.from_text": function(text.WordVocabulary.from_text, text="a b", max_size=None, unknown="?"),
-    "WordVocabulary.encode": method(lambda: text.WordVocabulary(["a", "b"]), "encode", text="a"),
-    "WordVocabulary.decode": method(lambda: text.WordVocabulary(["a", "b"]), "decode", ids=np.array([0, 1])),
-    "tokenize": function(text.tokenize, text="a b"),
-    "load_vocabulary": function(text.load_vocabulary, state={"characters": "ab", "unknown": None}),
-    "Vocabulary.encode": method(lambda: text.Vocabulary("abc"), "encode", text="ab"),
-    "Vocabulary.decode": method(lambda: text.Vocabulary("abc"), "decode", ids=np.array([0, 1])),
-    "SubwordVocabulary": function(text.SubwordVocabulary, characters="abc", merges=[], unknown=None),
-    "SubwordVocabulary.from_text": function(
-        text.SubwordVocabulary.from_text, text="abcabc", max_size=9, unknown="?", min_count=2
-    ),
-    "SubwordVocabulary.encode": method(
-        lambda: text.SubwordVocabulary("abc", [["a", "b"]]), "encode", text="ab", dropout=0.5, rng=0
-    ),
-    "SubwordVocabulary.decode": method(lambda: text.SubwordVocabulary("abc"), "decode", ids=np.array([0, 1])),
-    "read_corpus": function(text.read_corpus, path="/nonexistent", suffixes=None, limit=None),
-    "split": lambda: (
-        text.split,
-        {
-            "corpus": text.Corpus("c", (text.Document("a", "abcdefgh" * 9), text.Document("b", "abcdefgh" * 9))),
-            "held_out": 0.5,
-            "seed": 0,
-        },
-    ),
-    "CharacterModel": function(
-        text.CharacterModel, vocab_size=K, cell="gru", embedding_size=I, hidden_size=H, num_layers=1, dropout=0.0,
-        **MODEL,
-    ),
-    "CharacterModel()": call(character_model, ids=IDS, state=None),
-    "Streams": function(
-        text.Streams, ids=np.arange(20) % K, batch_size=2, steps=3, drop_last=False, rotate=False, seed=0
-    ),
-    "Streams.load_state_dict": lambda: (
-        (s := text.Streams(np.arange(20) % K, 2, 3)).load_state_dict, {"state": s.state_dict()}
-    ),
-    "bits_per_character": lambda: (
-        text.bits_per_character,
-        {"model": character_model(), "ids": np.arange(9) % K, "batch_size": 2, "steps": 3, "limit": None},
-    ),
+    **TEXT_EXAMPLES,
 }  # fmt: skip
