@@ -118,6 +118,12 @@ class SubwordVocabulary:
         """
         check_text("SubwordVocabulary.encode", text=text)
         check_probability("SubwordVocabulary.encode", one=True, dropout=dropout)
+        if self.unknown is None:  # before anything is drawn
+            for character in text:
+                if character not in self._ids:
+                    got = f"{character!r} (U+{ord(character):04X})"
+                    want = "characters of the vocabulary: no unknown symbol"
+                    raise ValueError(f"SubwordVocabulary.encode: text: got {got}, want {want}")
         generator = nn.init.as_generator(rng, "encode") or nn.init.default_generator()
         ids: list[int] = []
         for word in _WORD.findall(text):
@@ -145,15 +151,9 @@ class SubwordVocabulary:
         return pieces
 
     def _ids_of(self, pieces: list[str]) -> tuple[int, ...]:
-        ids = tuple(self._ids.get(piece, -1) for piece in pieces)
-        if -1 not in ids:
-            return ids
-        if self.unknown is None:
-            character = pieces[ids.index(-1)]
-            got = f"{character!r} (U+{ord(character):04X})"
-            want = "characters of the vocabulary: no unknown symbol"
-            raise ValueError(f"SubwordVocabulary.encode: text: got {got}, want {want}")
-        return tuple(self._ids[self.unknown] if k < 0 else k for k in ids)
+        """The ids; a piece that is not in the vocabulary is one character, which `encode` has checked."""
+        other = -1 if self.unknown is None else self._ids[self.unknown]
+        return tuple(self._ids.get(piece, other) for piece in pieces)
 
     def decode(self, ids: npt.ArrayLike) -> str:
         """Return the text of `ids` (integers, any shape, read in C order).
