@@ -8,7 +8,8 @@ library's own source; any text file or folder will do (UTF-8, any alphabet), and
     python examples/char_rnn.py --data shakespeare --epochs 2
     python examples/char_rnn.py --text FILE --epochs 20     a text of your own
     python examples/char_rnn.py --resume CHECKPOINT     continue where it stopped
-    python examples/char_rnn.py --resume CHECKPOINT --sample-only --prime "def "
+    python examples/sample.py CHECKPOINT --prime "def "     samples
+    mpiexec -n 4 python examples/char_rnn.py --distributed     on four ranks
 
 The text is cut into parallel streams, read `--steps` characters at a time. The recurrent state is carried from chunk to
 chunk and gradients stop at the cut: truncated back-propagation through time. Model, divergence and trainer are in
@@ -34,6 +35,7 @@ try:
 
     import minigrad as mg
     from minigrad.backend import get_backend
+    from minigrad.distributed import DistributedError, MPICommunicator
     from minigrad_rnn.training.run_folder import CHECKPOINT, CURVES, PREVIOUS, make_folder
 except KeyboardInterrupt:
     sys.exit(130)
@@ -44,6 +46,7 @@ DEMO = {"seconds": 120.0, "learning_rate": 8e-3, "vocabulary_size": 128, "sample
 
 def prepare(command: Command) -> Run:
     """Return the run, new or resumed. Raises an error that tells what is wrong with the command, text or checkpoint."""
+    communicator = MPICommunicator(backend=command.backend) if command.distributed else None
     saved = None if command.resume is None else Saved(command.resume)
     if saved and (wrong := contradictions(command.overrides, saved.settings)):
         raise ValueError("; ".join(wrong))
@@ -52,7 +55,7 @@ def prepare(command: Command) -> Run:
     if saved and text.fingerprint != saved.fingerprint:
         raise ValueError(f"--text: got {text.description}, want the text that {saved.path} was trained on")
     folder = command.out or (os.path.dirname(saved.path) or "." if saved else "runs/char_rnn")
-    run = Run(settings, text, command, folder, saved)
+    run = Run(settings, text, command, folder, saved, communicator)
     prime_ids(settings, run.vocabulary)  # an unknown character is an error now, not at the first sample
     if saved:
         run.resume(saved.path)
@@ -85,10 +88,11 @@ def train(run: Run, demo: bool) -> int:
         return 1
     print(
         f"{s.cell.upper()} with {s.layers} × {s.hidden_size} units, {run.model.num_parameters():,} weights, over "
-        f"{len(run.vocabulary)} characters; {s.batch_size} streams, {s.steps} steps:"
+        f"{len(run.vocabulary)} {s.vocabulary}; {s.batch_size} streams, {s.steps} steps:"
     )
-    if len(run.vocabulary) < (distinct := len(set(text.train))):
-        print(f"  of the text's {distinct:,} characters the most frequent ones; one symbol stands for all others")
+    if run.unknown_share:
+        print(f"  the most frequent ones; one symbol stands for all others, {run.unknown_share:.2%} of the text:")
+        print("  what they are is in none of the numbers but lzma's")
     before = run.updates
     run.fit(**s.budget)
     if run.signal:
@@ -102,7 +106,7 @@ def train(run: Run, demo: bool) -> int:
         print(f"\nA sample at temperature {s.temperature:g}:\n{framed(run.sample())}")
     curves = run.path_of(CURVES) if run.drawn else "none: matplotlib is missing; pip install matplotlib"
     print(f"\ncheckpoint    {path}\nloss curve    {curves}")
-    print(f"more samples  python {sys.argv[0]} --resume {path} --sample-only --temperature 1.0")
+    print(f"more samples  python {os.path.join(os.path.dirname(sys.argv[0]), 'sample.py')} {path} --temperature 1.0")
     return 0
 
 
@@ -127,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = str(error).removeprefix("Trainer: ")
         except (ValueError, ImportError, mg.BackendError, mg.CheckpointError) as error:
             message, run = str(error), None
+        except DistributedError as error:
+            message = str(error)
         except KeyboardInterrupt:
             print(f"\nchar_rnn.py: {f'stopped at once; {what_is_saved(run)}' if run else 'stopped'}", file=sys.stderr)
             return 130

@@ -11,12 +11,13 @@ import numpy as np
 from minigrad import nn
 from minigrad.serialize import CheckpointError
 from minigrad_rnn.seq2seq.sampling import sample
+from minigrad_rnn.text import load_vocabulary
 from minigrad_rnn.text.model import CharacterModel
 from minigrad_rnn.training import load_weights
 
 from .memory import require_memory
 from .settings import Settings
-from .text import prime_ids, vocabulary_of
+from .text import prime_ids, unknown_ids
 
 KIND = "char_rnn 2"
 """Stands in the metadata of each checkpoint, so that another model's is not mistaken for one."""
@@ -44,7 +45,7 @@ class Saved:
             raise CheckpointError(f"{path}: is a checkpoint of something else, want one that char_rnn.py wrote")
         try:
             self.settings = asdict(Settings.of_checkpoint(metadata["settings"]))
-            self.vocabulary = vocabulary_of(metadata["vocabulary"])
+            self.vocabulary: Any = load_vocabulary(metadata["vocabulary"])
             self.fingerprint: str = metadata["fingerprint"]
             self.baselines: dict[str, float] = metadata["baselines"]
             if not isinstance(self.fingerprint, str) or not _are_baselines(self.baselines):
@@ -76,9 +77,16 @@ def _are_baselines(value: Any) -> bool:
     )
 
 
+def sampling_options(settings: Settings, vocabulary: Any) -> dict[str, Any]:
+    """Return the keywords of `sample` and `sample_stream`, but for the generator."""
+    s = settings
+    return {
+        "temperature": s.temperature, "top_k": s.top_k, "top_p": s.top_p, "exclude": unknown_ids(vocabulary)
+    }  # fmt: skip
+
+
 def sample_text(settings: Settings, model: nn.Module, vocabulary: Any, rng: np.random.Generator) -> str:
     """Return the prime and what the model writes after it."""
-    s = settings
-    prime, ids = prime_ids(s, vocabulary)
-    sampled, _ = sample(model, ids, s.sample_length, temperature=s.temperature, top_k=s.top_k, top_p=s.top_p, rng=rng)
+    prime, ids = prime_ids(settings, vocabulary)
+    sampled, _ = sample(model, ids, settings.sample_length, rng=rng, **sampling_options(settings, vocabulary))
     return f"{prime}{vocabulary.decode(sampled)}"

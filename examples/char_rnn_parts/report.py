@@ -12,9 +12,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import losses
 from minigrad_rnn import verify_bptt
+from minigrad_rnn.text import Vocabulary
 from minigrad_rnn.text.model import CELLS
 from minigrad_rnn.text.streams import Streams
-from minigrad_rnn.text.vocabulary import Vocabulary
 
 from .baselines import lzma_bits, ngram_bits, unigram_bits
 from .text import Text
@@ -69,20 +69,23 @@ def verify(text: Text, cell: str) -> bool:
 def baselines_of(text: Text, vocabulary: Any) -> dict[str, float]:
     """Return the bits per character that n-grams and LZMA need for the held-out text."""
     ids, held_out = vocabulary.encode(text.train[-MAX_BASELINE_CHARACTERS:]), vocabulary.encode(text.held_out)
-    size = len(vocabulary)
+    size, in_a_character = len(vocabulary), held_out.size / len(text.held_out)
     return {
-        "unigram": unigram_bits(ids, held_out, size),
-        "3-gram": ngram_bits(ids, held_out, size, order=3),
+        "unigram": unigram_bits(ids, held_out, size) * in_a_character,
+        "3-gram": ngram_bits(ids, held_out, size, order=3) * in_a_character,
         "lzma": lzma_bits(text.train, text.held_out, limit=MAX_BASELINE_CHARACTERS),
     }
 
 
-def compare(text: Text, baselines: Mapping[str, float], name: str, bits: float, description: str) -> None:
+def compare(
+    text: Text, vocabulary: str, baselines: Mapping[str, float], name: str, bits: float, description: str
+) -> None:
     """Print the model's bits per character beside the baselines', on the same held-out text."""
+    unit = {"characters": "character", "bytes": "byte", "words": "word"}[vocabulary]
     counted = format_count(min(len(text.train), MAX_BASELINE_CHARACTERS))
     rows = {
-        "unigram": f"how often each character comes in {counted} characters",
-        "3-gram": f"the same after each two characters (Witten–Bell), in {counted}",
+        "unigram": f"how often each {unit} comes in {counted} characters",
+        "3-gram": f"the same after each two {vocabulary} (Witten–Bell), in {counted}",
         "lzma": f"the compressor of .xz, after packing {counted}, with references to all of them",
         name: description,
     }

@@ -14,6 +14,7 @@ from minigrad_rnn.text.model import CELLS
 
 CORPORA = ("code", "encyclopaedia", "headers", "latex", "shakespeare", "topics")
 """The texts of `datasets.CORPORA`, which is imported only when one is asked for."""
+VOCABULARIES = ("characters", "bytes", "words")
 
 
 def option(default: Any, help: str, kind: type | None = None, *, fixed: bool = False, **limits: Any) -> Any:
@@ -29,8 +30,9 @@ class Settings:
     text: str | None = option(None, "text file or folder to train on")
     data: str | None = option(None, "text to train on, downloaded if need be (code)", choices=CORPORA)
     held_out: float = option(0.05, "fraction of the text that is not trained on", fixed=True, above=0, below=1)
+    vocabulary: str = option("characters", "what the model reads at each step", fixed=True, choices=VOCABULARIES)
     vocabulary_size: int | None = option(
-        None, "keep only the most frequent characters (at most 10,000)", int, fixed=True, least=2
+        None, "keep only the most frequent characters, bytes or words (at most 10,000)", int, fixed=True, least=2
     )
     cell: str = option("lstm", "the recurrent cell", fixed=True, choices=tuple(CELLS))
     embedding_size: int = option(64, "length of a character's embedding vector", fixed=True, least=1)
@@ -39,6 +41,13 @@ class Settings:
     dropout: float = option(0.0, "probability of dropping a feature in training", fixed=True, least=0, below=1)
     batch_size: int = option(32, "parallel streams of text", fixed=True, least=1)
     steps: int = option(64, "characters in a chunk; gradients reach back no further", fixed=True, least=1)
+    reset: float = option(
+        0.02,
+        "probability that a stream begins a chunk with an empty memory, as samples do",
+        fixed=True,
+        least=0,
+        below=1,
+    )
     seed: int = option(0, "random seed of weights, dropout, where epochs begin, and samples", fixed=True, least=0)
     learning_rate: float = option(
         4e-3, "Adam's learning rate after a warm-up of 50 chunks; cosine ends at 2 %% of it", above=0
@@ -107,6 +116,7 @@ class Command:
     resume: str | None
     sample_only: bool
     demo: bool
+    distributed: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -152,8 +162,9 @@ def parse(argv: Sequence[str] | None, description: str) -> Command:
     parser.add_argument("--resume", metavar="CHECKPOINT", default=None, help="continue where this run stopped")
     parser.add_argument("--sample-only", action="store_true", default=False, help="with --resume: only a sample")
     parser.add_argument("--demo", action="store_true", default=False, help="verify, train two minutes, compare, sample")
+    parser.add_argument("--distributed", action="store_true", default=False, help="share the streams among MPI's ranks")
     overrides = vars(parser.parse_args(argv))
-    rest = {name: overrides.pop(name) for name in ("backend", "out", "resume", "sample_only", "demo")}
+    rest = {name: overrides.pop(name) for name in ("backend", "out", "resume", "sample_only", "demo", "distributed")}
     for name, value in {**rest, "text": overrides.get("text")}.items():
         if value == "":
             raise ValueError(f"{flag(name)}: got an empty name, want a file or folder")

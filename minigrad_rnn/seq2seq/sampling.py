@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,7 @@ def sample_stream(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    exclude: Sequence[int] = (),
     rng: nn.init.Rng = None,
     state: State = None,
 ) -> Iterator[Ids]:
@@ -145,6 +146,7 @@ def sample_stream(
     Args:
         model: called as `logits, state = model(ids, state)` with host ids (T, B), for logits (T, B, V).
         prime: ids to read first, at least one: (N,), or (N, B) for B sequences at once.
+        exclude: ids that are never drawn, such as that of an unknown symbol.
         rng: for one uniform number for each id, in each step sequence after sequence: a generator, a seed, or None for
             the default generator. Unused at temperature 0.
         state: the model's state before the prime; None for its initial one.
@@ -155,7 +157,7 @@ def sample_stream(
     Raises:
         ValueError: an empty prime, a bad temperature, top_k or top_p. TypeError: a prime that is not integers.
     """
-    sampler = _Sampler("sample_stream", model, prime, temperature, top_k, top_p, rng, state)
+    sampler = _Sampler("sample_stream", model, prime, temperature, top_k, top_p, exclude, rng, state)
 
     def steps() -> Iterator[Ids]:
         while True:
@@ -175,6 +177,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    exclude: Sequence[int] = (),
     rng: nn.init.Rng = None,
     state: State = None,
 ) -> tuple[Ids, State]:
@@ -192,10 +195,10 @@ def sample(
         the prime `ids[-1:]` and it.
 
     Raises:
-        ValueError: an empty prime, a length below 1, a bad temperature, top_k or top_p. TypeError: a prime that is not
-            integers.
+        ValueError: an empty prime, a length below 1, a bad temperature, top_k or top_p, an id to exclude that the model
+            does not have, or none left to draw. TypeError: a prime that is not integers.
     """
-    sampler = _Sampler("sample", model, prime, temperature, top_k, top_p, rng, state)
+    sampler = _Sampler("sample", model, prime, temperature, top_k, top_p, exclude, rng, state)
     check_integer("sample", length=length)
     with inference(model):
         ids = np.concatenate([sampler.step()[None] for _ in range(length)])
@@ -207,7 +210,7 @@ class _Sampler:
 
     def __init__(
         self, caller: str, model: nn.Module, prime: npt.ArrayLike, temperature: float, top_k: int | None,
-        top_p: float | None, rng: nn.init.Rng, state: State,
+        top_p: float | None, exclude: Sequence[int], rng: nn.init.Rng, state: State,
     ) -> None:  # fmt: skip
         check_type(caller, nn.Module, "a Module", model=model)
         check_number(caller, 0, temperature=temperature)
@@ -225,11 +228,20 @@ class _Sampler:
         self.model, self.state = model, state
         self.rng = nn.init.as_generator(rng, caller)
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        check_type(caller, (list, tuple), "a list of ids", exclude=exclude)
+        check_integer(caller, 0, **{f"exclude[{k}]": id for k, id in enumerate(exclude)})
+        self.exclude = list(exclude)
 
     def step(self) -> Ids:
         """Read what is unread, and return the next ids (B,)."""
         logits, self.state = self.model(self.unread, self.state)
-        p = _likely_probabilities(logits[-1].numpy(), self.temperature, self.top_k, self.top_p)
+        rows = logits[-1].numpy()
+        if self.exclude:
+            if max(self.exclude) >= rows.shape[-1]:
+                raise ValueError(f"sample: exclude: got {max(self.exclude)}, want ids below {rows.shape[-1]}")
+            rows = rows.copy()
+            rows[:, self.exclude] = -np.inf
+        p = _likely_probabilities(rows, self.temperature, self.top_k, self.top_p)
         ids: Ids = p.argmax(axis=-1) if self.temperature == 0 else _drawn(p, self.rng or nn.default_generator())
         self.unread = ids[None]
         return ids

@@ -306,14 +306,14 @@ RECURRENT_EXAMPLES: dict[str, Callable[[], Example]] = {
         sampling.sample,
         {
             "model": character_model(), "prime": IDS[:, 0], "length": 2, "temperature": 1.0, "top_k": 2, "top_p": 0.5,
-            "rng": 0, "state": None,
+            "exclude": [0], "rng": 0, "state": None,
         },
     ),
     "sample_stream": lambda: (
         sampling.sample_stream,
         {
-            "model": character_model(), "prime": IDS, "temperature": 1.0, "top_k": 2, "top_p": 0.5, "rng": 0,
-            "state": None,
+            "model": character_model(), "prime": IDS, "temperature": 1.0, "top_k": 2, "top_p": 0.5, "exclude": [0],
+            "rng": 0, "state": None,
         },
     ),
     # verification

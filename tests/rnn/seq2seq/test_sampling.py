@@ -33,7 +33,7 @@ def test_probabilities_refuse(logits: list[float], temperature: float, message: 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_draws_follow_the_softmax(temperature: float) -> None:
-    logits, n = np.array([0.3, 1.7, -0.4, 0.9, -1.1], "float32"), 20_000
+    logits, n = np.array([0.3, 1.7, -0.4, 0.9, -1.1], "float32"), 5_000
     rng = np.random.default_rng(1)
     counts = np.bincount([draw(logits, temperature, rng) for _ in range(n)], minlength=5)
     expected = n * probabilities(logits, temperature)
@@ -140,6 +140,15 @@ def test_a_stream_is_the_sample(options: dict[str, Any]) -> None:
         assert model(np.zeros((1, 1), int))[0].requires_grad
         streamed += drawn.tolist()
     assert streamed == ids.tolist()
+
+
+def test_excluded_ids_are_never_drawn() -> None:
+    model = CharacterModel(5, "rnn", 3, 4, rng=np.random.default_rng(3))
+    for options in ({}, {"top_k": 2}, {"top_p": 0.9}, {"temperature": 0.0}):
+        ids, _ = sample(model, np.zeros((1, 20), int), 20, rng=0, exclude=[0, 3], **options)  # type: ignore[arg-type]
+        assert set(ids.ravel()) <= {1, 2, 4}
+    with pytest.raises(ValueError, match=r"^sample: exclude: got 5, want ids below 5"):
+        sample(model, [0], 1, exclude=[5])
 
 
 def test_sequences_at_once(xp: Any) -> None:
