@@ -196,8 +196,7 @@ def digits(options: argparse.Namespace) -> None:
         fit(trainer, resumed(options, folder))
         return model
 
-    window = train("digits-window", 10)
-    model = train("digits", 0)
+    model, window = train("digits", 0), train("digits-window", 10)
     greedy = decoded(model, "test", mr.best_path)
     beam = decoded(model, "test", lambda p, n: mr.prefix_beam_search(p, n, options.beam_width))
     print("word error rate on voices that were never heard:")
@@ -228,14 +227,14 @@ def draw(model: DigitNet, utterances: list[Utterance], inputs: list[Any], heard:
     )
 
 
-PARSER = example_parser(__doc__, "speech", epochs=12)
+PARSER = example_parser(__doc__, "speech", epochs=8)
 PARSER.add_argument(
     "task", nargs="?", choices=("speakers", "digits", "both"), default="both",
     help=f"speakers have {SPEAKER_EPOCHS} epochs by default (%(default)s)",
 )  # fmt: skip
 PARSER.add_argument("--seeds", type=whole(1), default=5, help="speakers: trainings, from --seed on (%(default)s)")
 PARSER.add_argument("--cross-validate", action="store_true", help="speakers: within the training set only")
-PARSER.add_argument("--utterances", type=whole(32), default=2000, help="digits: to train on (%(default)s)")
+PARSER.add_argument("--utterances", type=whole(32), default=3000, help="digits: to train on (%(default)s)")
 PARSER.add_argument("--hidden-size", type=whole(1), default=96, help="digits: units of a direction (%(default)s)")
 PARSER.add_argument("--lr", type=number(above=0), default=4e-3, help="digits: highest learning rate (%(default)s)")
 PARSER.add_argument("--beam-width", type=whole(1), default=16, help="digits: prefixes kept (%(default)s)")

@@ -51,6 +51,10 @@ def draw_strategies(test: StockSeries, gains: Mapping[str, npt.NDArray[np.float6
         axis.plot(test.dates, 100 * np.cumprod(1 + gain), label=name, **style)
     axis.set_ylabel("value of 100, after costs")
     axis.set_yscale("log")
+    axis.minorticks_off()
+    low, high = axis.get_ylim()
+    ticks = [value for value in (25, 50, 75, 100, 150, 200, 300, 400) if low < value < high]
+    axis.set_yticks(ticks, map(str, ticks))
     axis.legend(ncols=2)
     _save(figure, pyplot, path)
 

@@ -1,10 +1,11 @@
-"""Noise, BandMask and cropped disturb spectra in training, so that a net learns what stays."""
+"""Noise, BandMask, BandWarp and cropped disturb spectra in training, so that a net learns what stays."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from minigrad import Tensor, nn
 from minigrad.backend import backend_of
@@ -58,6 +59,35 @@ class BandMask(nn.Module):
         band = np.arange(self.bands)
         kept = np.tile((band < starts) | (band >= starts + widths), array.shape[2] // self.bands)
         return Tensor(array * backend_of(array).from_numpy(kept.astype(array.dtype)))
+
+
+class BandWarp(nn.Module):
+    """Stretch the frequencies of each sequence of xs (T, B, features), as a longer or shorter vocal tract does.
+
+    In evaluation it does nothing. (Jaitly & Hinton 2013, vocal tract length perturbation.)
+
+    Args:
+        hertz: the frequencies of the bands, ascending; features are these bands of some frames, one after the other.
+        most: frequencies are multiplied by a factor between 1 / (1 + most) and 1 + most.
+        rng: a generator.
+    """
+
+    def __init__(self, hertz: npt.NDArray[np.float64], most: float, rng: np.random.Generator) -> None:
+        super().__init__()
+        self.hertz, self.most, self.rng = hertz, most, rng
+
+    def forward(self, xs: Any) -> Any:
+        if not self.training:
+            return xs
+        array = as_array(xs, "BandWarp", "xs")
+        T, B, features = array.shape
+        bands, backend = len(self.hertz), backend_of(array)
+        factors = (1 + self.most) ** self.rng.uniform(-1, 1, (B, 1))
+        at = np.interp(self.hertz * factors, self.hertz, np.arange(bands))  # where each band is read, (B, bands)
+        weights = np.maximum(0, 1 - np.abs(at[:, None, :] - np.arange(bands)[:, None]))
+        frames = array.reshape(T, B, features // bands, bands)
+        warped = backend.xp.matmul(frames, backend.from_numpy(weights.astype(array.dtype)))
+        return Tensor(warped.reshape(T, B, features))
 
 
 def cropped(x: Any, rng: np.random.Generator) -> Any:

@@ -10,7 +10,8 @@ import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import nn
 
-from .augmentation import BandMask, Noise
+from .augmentation import BandMask, BandWarp, Noise
+from .log_mel import centres
 
 CLASSES = 11
 """The blank and ten digits."""
@@ -39,7 +40,9 @@ class DigitNet(nn.Module):
 
     def __init__(self, features: int, bands: int, hidden: int, rng: np.random.Generator, window: int = 0) -> None:
         super().__init__()
-        self.augmentation = nn.Sequential(Noise(0.1, 0.1, rng), BandMask(bands, 6, rng))
+        self.augmentation = nn.Sequential(
+            BandWarp(centres(bands, 11025), 0.15, rng), Noise(0.1, 0.1, rng), BandMask(bands, 6, rng)
+        )
         self.window = window
         if window:
             self.net: nn.Module = mr.TDNN(features, 2 * hidden, CLASSES, delays=window - 1, rng=rng)

@@ -64,7 +64,7 @@ def draw_alignment(
     axes[1].set_ylabel("probability")
     axes[1].set_xlabel("seconds")
     axes[1].set_xlim(0, ends)
-    axes[1].legend(loc="upper right", ncols=len(colors) + 1)
+    axes[1].legend(loc="center right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

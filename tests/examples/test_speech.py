@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import speech
 from datasets import DataError, japanese_vowels
-from speech_parts.augmentation import BandMask, Noise
+from speech_parts.augmentation import BandMask, BandWarp, Noise
 from speech_parts.digit_strings import FAMILIES, SPLITS, spoken_digit_strings, voices_of
 from speech_parts.espeak import Espeak, EspeakError
-from speech_parts.log_mel import log_mel, mel_filters
+from speech_parts.log_mel import centres, log_mel, mel_filters
 
 needs_espeak = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None or importlib.util.find_spec("jiwer") is None,
@@ -78,6 +78,20 @@ def test_a_band_mask_hides_the_same_neighbouring_bands_of_every_frame() -> None:
         widths.append(len(hidden))
         assert len(hidden) == 0 or hidden[-1] - hidden[0] == len(hidden) - 1
     assert set(widths) == {0, 1, 2, 3, 4}
+
+
+def test_a_band_warp_moves_a_sequences_peak_alike_in_every_frame_by_at_most_its_factor() -> None:
+    hertz = centres(32, 11_025)
+    xs = np.tile(np.maximum(0, 1 - np.abs(np.arange(32) - 16) / 3).astype(np.float32), (5, 60, 3))
+    warped = BandWarp(hertz, 0.15, np.random.default_rng(0))(xs).numpy().reshape(5, 60, 3, 32)
+    np.testing.assert_array_equal(warped, np.broadcast_to(warped[:1, :, :1], warped.shape))
+    peaks = hertz[warped[0, :, 0].argmax(1)] / hertz[16]
+    step = hertz[17] / hertz[16]
+    assert peaks.max() > 1.05
+    assert peaks.min() < 0.95
+    assert 1 / 1.15 / step < peaks.min() < peaks.max() < 1.15 * step
+    same = BandWarp(hertz, 0.0, np.random.default_rng(0))(xs).numpy()
+    np.testing.assert_allclose(same, xs, atol=1e-5)
 
 
 def test_a_missing_package_is_one_clear_line(
