@@ -20,7 +20,11 @@ TARGET = ("2 ranks, weak", 1.8)
 """The least wanted characters a second of that case over those of one rank."""
 
 
-def speeds(options: dict[str, Any]) -> dict[str, dict[str, float]]:
+Round = dict[str, dict[str, Any]]
+"""What one round measured, by case."""
+
+
+def speeds(options: dict[str, Any]) -> Round:
     """Return, for one round, the median seconds of an update and of its pooling, and characters a second, by case."""
     result = {}
     for name, (size, batch) in CASES.items():
@@ -28,11 +32,14 @@ def speeds(options: dict[str, Any]) -> dict[str, dict[str, float]]:
         update = statistics.median(measured["update"])
         pooling = statistics.median(measured["pooling"])
         speed = size * measured["characters"] / update
-        result[name] = {"update": update, "pooling": pooling, "speed": speed, "bytes": measured["gradient_bytes"]}
+        result[name] = {
+            "update": update, "pooling": pooling, "speed": speed, "bytes": measured["gradient_bytes"],
+            "implementation": measured["implementation"],
+        }  # fmt: skip
     return result
 
 
-def tables_of(rounds: list[dict[str, dict[str, float]]], disturbed: int) -> Tables:
+def tables_of(rounds: list[Round], disturbed: int) -> Tables:
     """Return the table of the rounds' medians and ratios, and whether the target was met."""
     quiet, first = is_quiet(disturbed, len(rounds)), next(iter(CASES))
     rows, missed = [], []
@@ -49,8 +56,9 @@ def tables_of(rounds: list[dict[str, dict[str, float]]], disturbed: int) -> Tabl
             missed.append(f"{name}: {middle:.2f}, wanted {TARGET[1]:g}")
     head = ["", "streams of a rank", "update, ms", "of it pooling, ms", "10³ characters/s", "× one rank (target)"]
     nbytes = rounds[0][first]["bytes"]
+    ran = "; ".join(dict.fromkeys(turn[name]["implementation"] for turn in rounds for name in CASES))
     parts = [
-        f"LSTM of {HIDDEN} units, {STEPS} steps, float32; {nbytes / 1e6:.2f} MB of gradients. Median over "
+        f"LSTM of {HIDDEN} units ({ran}), {STEPS} steps, float32; {nbytes / 1e6:.2f} MB of gradients. Median over "
         f"{len(rounds)} rounds [quartiles]; pooling includes waiting for the other rank:",
         table(head, rows),
         *disturbance(disturbed, len(rounds)),
@@ -65,7 +73,7 @@ def measure(options: Options) -> Tables:
     size = {"hidden": 16, "steps": 4, "count": 3} if options.quick else {"hidden": HIDDEN, "steps": STEPS, "count": 40}
     count = 1 if options.quick else 9
 
-    def run_round() -> dict[str, dict[str, float]]:
+    def run_round() -> Round:
         options.report(f"{len(CASES)} programs …")
         return speeds(size)
 

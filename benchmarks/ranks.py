@@ -91,7 +91,10 @@ def updates(communicator: Any, batch: int, hidden: int, steps: int, count: int) 
         state = detached(state)
         whole.append(time.perf_counter() - begin)
     nbytes = sum(p.size * p.dtype.itemsize for p in model.parameters())
-    return {"update": whole[3:], "pooling": pooling[3:], "characters": batch * steps, "gradient_bytes": nbytes}
+    return {
+        "update": whole[3:], "pooling": pooling[3:], "characters": batch * steps, "gradient_bytes": nbytes,
+        "implementation": model.recurrence.implementation.partition(" (")[0],
+    }  # fmt: skip
 
 
 def exchanges(communicator: Any, sizes: list[int], rounds: int) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _measured_tables(results: dict[str, Any], measured: Measured) -> list[str]:
     parts = measured.update_seconds(2, streams, link)
     two, pooling = (statistics.median(results["two"][key]) for key in ("update", "pooling"))
     one = statistics.median(results["alone"][-1][1]["update"])
-    nbytes = measured.gradient_bytes
+    nbytes, ran = measured.gradient_bytes, results["alone"][-1][1]["implementation"]
     pieces = [
         [
             str(k),
@@ -88,7 +88,7 @@ def _measured_tables(results: dict[str, Any], measured: Measured) -> list[str]:
         for k, seconds in zip(PIECES, results["pieces"])
     ]
     return [
-        "One rank computes an update without pooling (median), by streams:",
+        f"One rank computes an update without pooling (median; the LSTM is {ran}), by streams:",
         table(["streams", "ms", "ms a stream"], computing),
         "Two ranks on this machine exchange float32 (the fastest of many, ms):",
         table(["bytes", "a message", "all-reduce", "adding"], rows),

@@ -77,7 +77,7 @@ def test_each_cost_lowers_the_efficiency() -> None:
 
 def results() -> dict[str, Any]:
     """Measurements as `measure` returns them, of a machine with even times."""
-    times = {"characters": 2048, "gradient_bytes": 1_600_000}
+    times = {"characters": 2048, "gradient_bytes": 1_600_000, "implementation": "native"}
     sizes = list(scaling.SIZES)
     exchange = {key: [2e-6 + n / 4e9 for n in sizes] for key in ("all_reduce", "message", "sum", "copy")}
     return {
@@ -96,6 +96,7 @@ def test_the_tables_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert scaling.main(["--measurements", str(measurements)]) == 0
     text = capsys.readouterr().out
     assert "2.0 µs + n / (4.0 GB/s)" in text
+    assert "the LSTM is native" in text
     assert text.count("| 1,024 |") == 2  # weak, strong
     assert "100 % (1.00 ×)" in text
     measured = measured_of(results()["exchanges"], results()["alone"])
@@ -112,8 +113,9 @@ def test_the_page_has_the_block() -> None:
 
 
 def test_the_target_of_two_ranks_is_judged() -> None:
-    def turn(two: float) -> dict[str, dict[str, float]]:
-        cells = {name: {"update": 0.01, "pooling": 0.001, "speed": 1000.0, "bytes": 4e6} for name in distributed.CASES}
+    def turn(two: float) -> distributed.Round:
+        times = {"update": 0.01, "pooling": 0.001, "speed": 1000.0, "bytes": 4e6, "implementation": "native"}
+        cells: distributed.Round = {name: {**times} for name in distributed.CASES}
         cells["2 ranks, weak"]["speed"] = two
         return cells
 
