@@ -67,6 +67,9 @@ examples: $(VENV)/.stamp-examples $(VENV)/.stamp-speech  ## run the lessons
 	$(BIN)/python examples/sequence_shapes.py
 	$(BIN)/python examples/speech.py
 	$(BIN)/python examples/invest.py
+	$(BIN)/python examples/tag.py
+	$(BIN)/python examples/classify_text.py
+	$(BIN)/python examples/classify_text.py --task reviews
 
 bench: $(VENV)/.stamp-$(EXTRAS)          ## time minigrad and PyTorch (and JAX, autograd, MyGrad where installed)
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks

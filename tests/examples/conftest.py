@@ -26,3 +26,9 @@ def text(tmp_path: Path) -> Path:
     path = tmp_path / "text.py"
     path.write_text("".join(rng.choice(words, 700)), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture of a run's curves: drawing takes longer than a run of seconds."""
+    monkeypatch.setattr("minigrad_rnn.training.reports.save_training_curves", lambda *_: None)
