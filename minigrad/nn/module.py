@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
-from ..backend import Backend, backend_of, get_backend, is_array
-from ..engine.hooks import Handle, move_hooks
+from ..backend import Backend, get_backend
+from ..engine.hooks import Handle
 from ..engine.modes import mode
-from ..engine.tape import Leaf, new_leaf
-from ..engine.tensor import Parameter, Tensor
-from ..foreign_arrays import import_array
-from ..validation import as_dictionary, check_dtype, check_flag, check_function, check_text, closest
+from ..engine.tape import Leaf
+from ..engine.tensor import Parameter, Tensor, tensor as new_tensor
+from ..validation import as_array, as_dictionary, check_dtype, check_flag, check_function, check_text
 from .module_hooks import ModuleHooks, call_with_hooks
+from .module_state import IncompatibleKeys, check_buffer, fresh_leaf, load_state, move, named_state
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
 
-Array = Any
 M = TypeVar("M", bound="Module")
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
-TORCH_RECURRENT = re.compile(r"(^|\.)(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?$")
-"""Names in the state of torch's recurrent modules."""
 
 
 class HasForward(Protocol[P, R]):
@@ -37,18 +34,13 @@ class HasForward(Protocol[P, R]):
     def forward(self) -> Callable[P, R]: ...
 
 
-class IncompatibleKeys(NamedTuple):
-    """The names that `load_state_dict(strict=False)` skipped: those the state lacks, and those the module lacks."""
-
-    missing: list[str]
-    unexpected: list[str]
-
-
 class Module:
     """The base class of everything with parameters. A subclass assigns Parameters and Modules, and defines `forward`.
 
-    Parameters and Modules that are attributes belong to the module, in the order of first assignment; modules in a list
-    go into a `ModuleList`. A parameter that several modules share is one parameter, under its first name.
+    Parameters and Modules that are attributes belong to the module, in the order of first assignment; several modules
+    go into a `ModuleList` or a `ModuleDict`, several parameters into a `ParameterList` or a `ParameterDict`. A
+    parameter that several modules share is one parameter, under its first name. A tensor that belongs to the module and
+    is not trained is a buffer: `register_buffer`.
 
     >>> import minigrad as mg
     >>> class Scale(mg.nn.Module):
@@ -68,6 +60,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: forward: this module does not define one")
 
     _hooks: ModuleHooks | None = None
+    _buffer_names: Mapping[str, bool] = MappingProxyType({})
+    """Whether each buffer, by its name, is persistent. Replaced, never changed: copies of a module share it."""
 
     if TYPE_CHECKING:
 
@@ -87,21 +81,24 @@ class Module:
                 return call_with_hooks(self, self._hooks, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute. One that is a Parameter or a Module is only replaced by another, or by None.
+        """Set an attribute. One that is a Parameter, a Module or a buffer is only replaced by another, or by None.
 
         Raises:
             TypeError: anything else would take it out of `parameters()` and `state_dict()`; or the value is a list,
-                tuple or dict of parameters or modules, which would never get there.
+                tuple or dict of parameters or modules, which would never get there; or a buffer would be on the tape.
         """
         owned = self.__dict__.get(name)
         if isinstance(owned, (Parameter, Module)) and not (value is None or isinstance(value, (Parameter, Module))):
             raise TypeError(f"{type(self).__name__}: {name}: {_not_replaced(name, owned, value)}")
+        if name in self._buffer_names:
+            check_buffer(f"{type(self).__name__}: {name}", value)
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
             elements = value.values() if type(value) is dict else value
             if any(isinstance(v, (Module, Parameter)) for v in elements):
                 raise TypeError(
                     f"{type(self).__name__}: {name}: got a {type(value).__name__} of modules or parameters, which "
-                    "would not be trained; want a ModuleList, or an attribute for each"
+                    "would not be trained; want a ModuleList, ModuleDict, ParameterList or ParameterDict, or an "
+                    "attribute for each"
                 )
         super().__setattr__(name, value)
 
@@ -172,6 +169,70 @@ class Module:
 
     def _own_parameters(self) -> dict[str, Parameter]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
+
+    def _own_buffers(self, persistent: bool = False) -> dict[str, Tensor]:
+        """The module's own buffers by name, those that are not None; or the persistent ones only."""
+        names = [name for name, kept in self._buffer_names.items() if kept or not persistent]
+        return {name: vars(self)[name] for name in names if isinstance(vars(self).get(name), Tensor)}
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Make a tensor that is not trained part of the module, such as a running mean; it becomes an attribute.
+
+        `to` moves and converts it, `state_dict` holds it, and pickling and copying keep it. It is no parameter: no
+        gradient, no optimizer. In a tree a module consists of its parameters; a copy with other parameters, such as the
+        one that `minigrad.grad` passes to the function, shares its buffers.
+
+        >>> module = Module()
+        >>> module.register_buffer("steps", np.float32([3.0]))
+        >>> module.state_dict()
+        {'steps': array([3.], dtype=float32)}
+
+        Args:
+            name: of the attribute.
+            tensor: a constant tensor, taken as it is; an array, of which a copy is made; or None for no buffer yet.
+            persistent: whether `state_dict` holds it.
+
+        Raises:
+            TypeError: the value is something else, is on the tape, or is a Parameter; or the name is no text.
+            ValueError: the name is empty, has a dot, or is that of another attribute.
+        """
+        caller = f"{type(self).__name__}.register_buffer"
+        check_text(caller, name=name)
+        check_flag(caller, persistent=persistent)
+        if not name or "." in name or (hasattr(self, name) and name not in self._buffer_names):
+            raise ValueError(f"{caller}: name: got {name!r}, want a name without a dot that is no other attribute's")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            tensor = new_tensor(as_array(tensor, caller, "tensor"))
+        check_buffer(f"{caller}: tensor", tensor)
+        self._buffer_names = {**self._buffer_names, name: bool(persistent)}
+        setattr(self, name, tensor)
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Yield (dotted name, buffer), after `prefix` if given, of this module and all below; a shared one once."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
+            for name, buffer in module._own_buffers().items():
+                if id(buffer) not in seen:
+                    seen.add(id(buffer))
+                    yield (f"{path}.{name}" if path else name), buffer
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Yield the buffers of this module and all below it, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def apply(self: M, function: Callable[[Module], Any]) -> M:
+        """Call `function` with every module below this one, children first, then with this one; return the module.
+
+        >>> import minigrad as mg
+        >>> def narrow(module):
+        ...     if isinstance(module, mg.nn.Linear):
+        ...         module.weight.data *= 0.1
+        >>> model = mg.nn.Sequential(mg.nn.Linear(2, 3), mg.nn.Tanh()).apply(narrow)
+        """
+        check_function(f"{type(self).__name__}.apply", function=function)
+        for module in _children_first(self, set()):
+            function(module)
+        return self
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for each module that is an attribute of this one; a shared one once."""
@@ -256,7 +317,7 @@ class Module:
                     leaf = module._frozen().pop(name, None)
                     array = parameter._array
                     fits = leaf is not None and leaf.shape == array.shape and leaf.dtype == array.dtype
-                    parameter.node = leaf if fits else _fresh_leaf(array)
+                    parameter.node = leaf if fits else fresh_leaf(array)
                     parameter.frozen_leaf = None
         return self
 
@@ -266,44 +327,29 @@ class Module:
         return leaves
 
     def to(self: M, backend: str | Backend | None = None, dtype: Any = None) -> M:
-        """Move and convert all parameters and their gradients in place: they stay the same Parameter objects.
+        """Move and convert all parameters, their gradients and all buffers in place: they stay the same objects.
 
-        A graph recorded before raises an error in its backward pass. Returns the module.
+        A buffer that is not floating point keeps its dtype. A graph recorded before raises an error in its backward
+        pass. Returns the module.
 
         Raises:
             BackendError: the backend is unknown or has no device. TypeError: dtype is not floating point. After an
                 error nothing has changed.
         """
         target = None if backend is None else get_backend(backend)
-        dtype = None if dtype is None else check_dtype(f"{type(self).__name__}.to", dtype)
-        moves = []
-        for parameter in self.parameters():
-            array = _converted(parameter._array, target, dtype)
-            if array is not parameter._array:
-                grad = None if parameter.grad is None else Tensor(_converted(parameter.grad._array, target, dtype))
-                moves.append((parameter, array, grad))
-        for parameter, array, grad in moves:
-            old = parameter.node
-            parameter._array = array
-            if type(old) is Leaf:
-                parameter.node = _fresh_leaf(array, grad)
-                move_hooks(old, parameter.node)
-                old.op, old.rules = "parameter before Module.to", None  # a backward pass of an old graph raises
-        if moves:
-            for module in self.modules():
-                module._frozen().clear()
+        move(self, target, None if dtype is None else check_dtype(f"{type(self).__name__}.to", dtype))
         return self
 
     # Save and load
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return host copies of all parameters by name."""
-        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        """Return host copies of all parameters and persistent buffers by name."""
+        return {name: tensor.numpy() for name, tensor in named_state(self)}
 
     def load_state_dict(self, state_dict: SupportsKeysAndGetItem[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Write the arrays or tensors of `state_dict` into the parameters, converted to each one's dtype and backend.
+        """Write the arrays or tensors of `state_dict` into the parameters and buffers, in each one's dtype and backend.
 
-        The parameters stay the same objects, so that an optimizer keeps working. After an error nothing has changed.
+        They stay the same objects, so that an optimizer keeps working. After an error nothing has changed.
 
         Args:
             state_dict: arrays by name, also what `minigrad.load` returns.
@@ -314,33 +360,7 @@ class Module:
         """
         caller = f"{type(self).__name__}.load_state_dict"
         check_flag(caller, strict=strict)
-        parameters, state_dict = dict(self.named_parameters()), as_dictionary(caller, "state_dict", state_dict)
-        missing = [name for name in parameters if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in parameters]
-        wrong = [f"missing: {name} {parameters[name].shape}" for name in missing if strict]
-        wrong += [f"unexpected: {name}{closest(name, missing)}" for name in unexpected if strict]
-        if strict and any(TORCH_RECURRENT.search(name) for name in unexpected):
-            wrong.append(
-                "these are torch.nn's names: minigrad_rnn.load_torch_state_dict(module, state_dict) knows them"
-            )
-        arrays: dict[str, Array] = {}
-        for name, parameter in parameters.items():
-            if name not in state_dict:
-                continue
-            value = state_dict[name]
-            array = value._array if isinstance(value, Tensor) else import_array("load_state_dict", name, value)
-            if not is_array(array) or array.dtype.kind not in "fiub":
-                got = getattr(array, "dtype", type(array).__name__)
-                wrong.append(f"{name}: got {got}, want an array of real numbers")
-            elif tuple(array.shape) != parameter.shape:
-                wrong.append(f"{name}: got shape {tuple(array.shape)}, want {parameter.shape}")
-            else:
-                arrays[name] = _converted(array, backend_of(parameter._array), parameter.dtype)
-        if wrong:
-            raise ValueError(f"{caller}: state_dict: " + "; ".join(wrong))
-        for name, array in arrays.items():
-            _write(parameters[name], array)
-        return IncompatibleKeys(missing, unexpected)
+        return load_state(caller, self, as_dictionary(caller, "state_dict", state_dict), strict)
 
     def __copy__(self: M) -> M:
         """Return a module with the same parameters and submodules, whose attributes and hooks are its own."""
@@ -361,6 +381,14 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
 
 
+def _children_first(module: Module, seen: set[int]) -> Iterator[Module]:
+    if id(module) not in seen:
+        seen.add(id(module))
+        for child in module.children():
+            yield from _children_first(child, seen)
+        yield module
+
+
 def _not_replaced(name: str, owned: Parameter | Module, value: Any) -> str:
     got = f"got {type(value).__name__}, want a"
     if isinstance(owned, Module):
@@ -369,29 +397,3 @@ def _not_replaced(name: str, owned: Parameter | Module, value: Any) -> str:
         f"{got} Parameter, or None for none; to change its values write module.{name}.data = array, or module.{name} "
         "-= step inside `with minigrad.no_grad():`"
     )
-
-
-def _fresh_leaf(array: Array, grad: Tensor | None = None) -> Leaf:
-    leaf = new_leaf(tuple(array.shape), array.dtype, backend_of(array).xp)
-    leaf.grad = grad
-    return leaf
-
-
-def _converted(array: Array, target: Backend | None, dtype: Any) -> Array:
-    """The array on the target backend and in the dtype; itself where nothing changes."""
-    source = backend_of(array)
-    if dtype is not None and array.dtype != dtype:
-        array = array.astype(dtype)
-    if target is None or target is source:
-        return array
-    return target.from_numpy(source.to_numpy(array))
-
-
-def _write(parameter: Parameter, array: Array) -> None:
-    """Write new values into a parameter. The array of a frozen one, which no leaf protects, is replaced instead."""
-    if type(parameter.node) is Leaf:
-        parameter.written()  # before, for Ctrl-C may come right after the write
-        parameter._array[...] = array
-        parameter.written()
-    else:
-        parameter._array = backend_of(array).xp.array(array, copy=True)

@@ -16,6 +16,7 @@ import numpy as np
 from minigrad import Parameter, Tensor, nn
 from minigrad.backend import is_array, to_numpy
 from minigrad.foreign_arrays import import_array
+from minigrad.nn.module_state import named_state
 from minigrad.validation import as_dictionary, check_choice, check_text, check_type
 
 from ..cells import Cell, GRUCell, LSTMCell, RNNCell
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
 
 Host = np.ndarray[Any, Any]
-Entry = tuple[tuple[str, ...], Parameter]
-"""A parameter and its name in torch's state, or the names of two arrays whose sum it is."""
+Entry = tuple[tuple[str, ...], Tensor]
+"""A parameter or buffer and its name in torch's state, or the names of two arrays whose sum it is."""
 
 KINDS: dict[str, type[Recurrence]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 CELLS = (RNNCell, LSTMCell, GRUCell)
@@ -40,7 +41,7 @@ INFERRED = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", 
 
 
 def torch_state_dict(module: nn.Module, prefix: str = "") -> dict[str, Host]:
-    """Return the module's parameters under the names and in the order of torch.nn, as host copies.
+    """Return the module's parameters and persistent buffers, host copies, under torch.nn's names and in its order.
 
     A recurrence's names are `weight_ih_l0`, `weight_hh_l0_reverse`, `bias_ih_l1`, `weight_hr_l0` and so on; a cell's
     are the same without the layer; Linear, Embedding, LayerNorm and the user's own modules keep their names.
@@ -106,7 +107,7 @@ def load_torch_state_dict(module: nn.Module, state: SupportsKeysAndGetItem[str, 
                 wrong.append(f"{keys[0]}: got other values than {first_key}, want the same, as the module shares them")
     if wrong:
         raise ValueError(f"{type(module).__name__}: state: " + "; ".join(wrong))
-    module.load_state_dict({name: values[id(parameter)][1] for name, parameter in module.named_parameters()})
+    module.load_state_dict({name: values[id(parameter)][1] for name, parameter in named_state(module)})
 
 
 def recurrence_from_torch_state_dict(
@@ -179,7 +180,7 @@ def recurrence_from_torch_state_dict(
 
 
 def _entries(module: nn.Module, path: str, ancestors: tuple[int, ...] = ()) -> Iterator[Entry]:
-    """Yield every parameter of a module tree, a shared one as often as torch names it."""
+    """Yield every parameter and persistent buffer of a module tree, a shared one as often as torch names it."""
     if isinstance(module, Cell):
         yield from _cell_entries(module, path, "")
         return
@@ -194,6 +195,8 @@ def _entries(module: nn.Module, path: str, ancestors: tuple[int, ...] = ()) -> I
     for name, value in attributes.items():
         if isinstance(value, Parameter):
             yield (f"{path}{name}",), value
+    for name, buffer in module._own_buffers(persistent=True).items():
+        yield (f"{path}{name}",), buffer
     for name, value in attributes.items():
         if isinstance(value, nn.Module) and id(value) not in ancestors:
             yield from _entries(value, f"{path}{name}.", (*ancestors, id(module)))
