@@ -95,3 +95,22 @@ def check_like(caller: str, argument: str, value: Any, parameter: Tensor) -> Ten
             f"{caller}: {argument}: is on {x.backend}, the parameters on {parameter.backend}; move one with .to(...)"
         )
     return x
+
+
+def check_input(
+    caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None, floating: bool = False
+) -> Any:
+    """Return a layer's input x; raise unless it is an array, ends in the axes `trailing`, has the parameter's dtype.
+
+    Where there is no parameter and `floating` is set it must be floating point.
+    """
+    value = value if isinstance(value, Tensor) else import_array(caller, "x", value)
+    x = as_tensor(caller, "x", value)
+    if x.shape[max(0, x.ndim - len(trailing)) :] != trailing:
+        want = ", ".join(["...", *map(str, trailing)])
+        raise ValueError(f"{caller}: x: got shape {x.shape}, want ({want})")
+    if parameter is not None and x.dtype != parameter.dtype:
+        raise TypeError(f"{caller}: x: got dtype {x.dtype}, want {parameter.dtype} like the parameters")
+    if parameter is None and floating and x.dtype.kind != "f":
+        raise TypeError(f"{caller}: x: got dtype {x.dtype}, want floating point")
+    return value

@@ -39,7 +39,7 @@ def public() -> Iterator[tuple[str, Any]]:
             home = getattr(value, "__module__", "")
             if name.startswith("_") or not callable(value) or not home.startswith("minigrad"):
                 continue
-            imported = module in (nn.init, losses) and home != module.__name__
+            imported = module is nn.init and home != module.__name__
             if home.startswith(BY_SECTION) or imported or id(value) in seen:
                 continue
             seen.add(id(value))

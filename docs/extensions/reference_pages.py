@@ -35,7 +35,7 @@ NAMESPACES = (
     "minigrad_rnn.training",
 )
 """Where users find names. Of a name that stands in several, the first is its own and the others are aliases."""
-HOMES = {"minigrad.losses": "minigrad.losses.", "minigrad.nn.init": "minigrad.nn.init."}
+HOMES = {"minigrad.nn.init": "minigrad.nn.init."}
 """Namespaces without an `__all__`: what their files define."""
 
 
@@ -60,7 +60,7 @@ ENGINE = (
          ("minigrad.debug",)),
     Page("nn", "Modules and layers", "Layers without recurrence, as in `torch.nn`.", ("minigrad.nn",)),
     Page("init", "Initial values", "Where weights start.", ("minigrad.nn.init",)),
-    Page("losses", "Losses", "What is minimised.", ("minigrad.losses",)),
+    Page("losses", "Losses", "What is minimised.", ("minigrad.losses", "minigrad.nn.losses")),
     Page("optim", "Optimizers", "How weights move.", ("minigrad.optim",)),
     Page("serialize", "Files", "Arrays and metadata in files that are whole or not there.", ("minigrad.serialize",)),
     Page("distributed", "Several ranks",

@@ -9,34 +9,12 @@ import numpy as np
 
 from .. import ops
 from ..backend import backend_of
-from ..engine.summation import half_to_single
 from ..engine.tensor import Parameter, Tensor
 from ..foreign_arrays import import_array
-from ..validation import (
-    as_array,
-    as_tensor,
-    check_dtype,
-    check_flag,
-    check_integer,
-    check_number,
-    check_probability,
-    is_integer,
-)
+from ..validation import as_array, as_tensor, check_dtype, check_flag, check_input, check_integer, check_probability
 from . import init
 from .module import Module
 from .module_list import ModuleList
-
-
-def _check_input(caller: str, value: Any, trailing: tuple[int, ...], parameter: Tensor | None) -> Any:
-    """Return an input; raise unless it is an array, ends in the `trailing` axes, and has the parameter's dtype."""
-    value = value if isinstance(value, Tensor) else import_array(caller, "x", value)
-    x = as_tensor(caller, "x", value)
-    if x.shape[max(0, x.ndim - len(trailing)) :] != trailing:
-        want = ", ".join(["...", *map(str, trailing)])
-        raise ValueError(f"{caller}: x: got shape {x.shape}, want ({want})")
-    if parameter is not None and x.dtype != parameter.dtype:
-        raise TypeError(f"{caller}: x: got dtype {x.dtype}, want {parameter.dtype} like the parameters")
-    return value
 
 
 class Linear(Module):
@@ -70,7 +48,7 @@ class Linear(Module):
         self.bias = Parameter(init.uniform((out_features,), -bound, bound, rng, dtype)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        x = _check_input("Linear", x, (self.in_features,), self.weight)
+        x = check_input("Linear", x, (self.in_features,), self.weight)
         return ops.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
@@ -190,61 +168,6 @@ class Dropout(Module):
         return f"p={self.p:g}"
 
 
-def normalised(x: Any, axes: int | tuple[int, ...], eps: float) -> Tensor:
-    """`(x − mean) / √(variance + eps)` along `axes`; of float16 in float32, since its squares leave float16's range."""
-    wide = half_to_single(x)
-    centred = wide - ops.mean(wide, axis=axes, keepdims=True)
-    y: Tensor = centred / ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True) + eps)
-    return y if wide is x else y.astype(x.dtype)
-
-
-class LayerNorm(Module):
-    """`(x − mean) / √(variance + eps) · weight + bias` over the last axes (Ba, Kiros & Hinton 2016).
-
-    Args:
-        normalized_shape: the shape of those axes; a number for the last one only.
-        elementwise_affine: whether there are `weight` and `bias`.
-        bias: whether there is a `bias` beside the weight.
-        dtype: of the parameters, and so of x.
-
-    Parameters: `weight`, `bias`, both of `normalized_shape`, starting at 1 and 0.
-    Call: x (..., *normalized_shape) gives the same shape.
-
-    Raises:
-        ValueError: a size is not a positive whole number, or x has other last axes. TypeError: x's dtype is another.
-    """
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        bias: bool = True,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__()
-        axes = (normalized_shape,) if is_integer(normalized_shape) else normalized_shape
-        shape = init.check_shape("LayerNorm", axes, least=1, argument="normalized_shape")
-        if not shape:
-            raise ValueError("LayerNorm: normalized_shape: got (), want at least one axis")
-        check_number("LayerNorm", 0, eps=eps)
-        check_flag("LayerNorm", elementwise_affine=elementwise_affine, bias=bias)
-        dtype = check_dtype("LayerNorm", dtype)
-        self.normalized_shape, self.eps = shape, float(eps)
-        self.weight = Parameter(np.ones(shape, dtype)) if elementwise_affine else None
-        self.bias = Parameter(init.zeros(shape, dtype)) if elementwise_affine and bias else None
-
-    def forward(self, x: Any) -> Tensor:
-        x = _check_input("LayerNorm", x, self.normalized_shape, self.weight)
-        y = normalised(x, tuple(range(-len(self.normalized_shape), 0)), self.eps)
-        if self.weight is not None:
-            y = y * self.weight
-        return y if self.bias is None else y + self.bias
-
-    def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps:g}, elementwise_affine={self.weight is not None}"
-
-
 class Sequential(ModuleList):
     """Call `modules` in order, the first with x, each other one with the output of the one before."""
 
@@ -262,24 +185,3 @@ class Identity(Module):
 
     def forward(self, x: Any) -> Any:
         return x
-
-
-class Tanh(Module):
-    """`tanh(x)` for each value."""
-
-    def forward(self, x: Any) -> Tensor:
-        return ops.tanh(as_tensor("Tanh", "x", x))
-
-
-class Sigmoid(Module):
-    """`1 / (1 + exp(−x))` for each value."""
-
-    def forward(self, x: Any) -> Tensor:
-        return ops.sigmoid(as_tensor("Sigmoid", "x", x))
-
-
-class ReLU(Module):
-    """`max(x, 0)` for each value."""
-
-    def forward(self, x: Any) -> Tensor:
-        return ops.relu(as_tensor("ReLU", "x", x))

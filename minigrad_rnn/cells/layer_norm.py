@@ -17,11 +17,11 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.arguments_of import arguments_of
-from minigrad.nn import layers
+from minigrad.nn import normalization
 
 from .cell import Cell
 
-normalised = partial(layers.normalised, axes=-1, eps=1e-5)
+normalised = partial(normalization.normalised, axes=-1, eps=1e-5)
 """LN(a) of each row of (B, F), without gain and shift."""
 
 

@@ -109,6 +109,7 @@ TAKERS: dict[str, Callable[[Any], Numbers]] = {
     "kaiming_uniform": lambda rng: [nn.init.kaiming_uniform((3, 3), rng=rng)],
     "orthogonal": lambda rng: [nn.init.orthogonal((3, 3), rng=rng)],
     "Linear": lambda rng: parameters(nn.Linear(3, 3, rng=rng)),
+    "Conv1d": lambda rng: parameters(nn.Conv1d(3, 3, 3, rng=rng)),
     "Embedding": lambda rng: parameters(nn.Embedding(3, 3, rng=rng)),
     "dropout_mask": lambda rng: [nn.dropout_mask((50,), 0.5, rng)],
     "Dropout": dropped,

@@ -39,7 +39,17 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "Parameter: data": (("two more axes",), "any floating-point numbers of any shape"),
     "from_dlpack: x": (("as complex", "two more axes", "masked"), "any numbers of any shape"),
     "bce_with_logits: pos_weight": (("1e400",), "an infinite weight is a number; NumPy warns of inf times 0"),
-    "cross_entropy: ignore_index": (("-1",), "any whole number"),
+    **dict.fromkeys(
+        (f"{loss}: ignore_index" for loss in ("cross_entropy", "CrossEntropyLoss", "nll_loss", "NLLLoss")),
+        (("-1",), "any whole number"),
+    ),
+    **dict.fromkeys(
+        (
+            f"{kind}: {axis}"
+            for kind, axis in (("GLU", "dim"), ("Softmax", "dim"), ("Softmin", "dim"), ("LogSoftmax", "dim"))
+        ),
+        (("-1", "10**30"), "any axis; which there are is seen in the call"),
+    ),
     "call_in: xp": (("*",), "handed on as it is: rules call this, and a look would cost time"),
     "time_step: t": (("-1", "10**30"), "any label"),
     **dict.fromkeys(
@@ -60,6 +70,10 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "Embedding: padding_idx": (("-1",), "counts from the end"),
     "Embedding(): ids": (("two more axes",), "any shape"),
     "Dropout(): x": (("as complex", "two more axes"), "any shape, and complex numbers can be scaled"),
+    "Module.register_buffer: name": (("text", "'False'", "'3'", "'nope'"), "any name"),
+    "Module.register_buffer: tensor": (("*",), "any numbers of any shape"),
+    "ParameterList.append: value": (("two more axes",), "any shape"),
+    "PReLU(): x": (("as complex", "two more axes"), "as the operation"),
     "ReLU(): x": (("as complex", "two more axes"), "as the operation"),
     "assign_gradients: tree": ((*BEFORE, "as complex", "as object", "as text", "two more axes"), TREE),
     "tree_flatten: tree": (BEFORE, TREE),
@@ -97,11 +111,18 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "use_backend: name": ("backend",),
     "assign_gradients: tree": ("gradients",),  # the two trees differ
     "assign_gradients: gradients": ("grad",),
+    "nll_loss: log_probs": ("targets",),
     "cross_entropy: logits": ("targets",),  # one of the two does not fit the other; so in the next ones
     "hvp: primals": ("argument 0", "vector", "data"),
     "hvp: vector": ("data",),
     "jvp: primals": ("argument 0", "tangents", "data"),
     "ModuleList: modules": ("module",),
+    "ModuleDict: modules": ("module",),
+    "ModuleDict.update: modules": ("module",),
+    "ParameterDict: parameters": ("value",),
+    "ParameterDict.update: parameters": ("value",),
+    "ParameterList: values": ("value",),
+    "ParameterList.extend: values": ("value",),
     "Sequential: modules": ("module",),
     "best_path: log_probs": ("input_lengths",),
     "prefix_beam_search: log_probs": ("input_lengths",),

@@ -9,7 +9,8 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn, optim, serialize
 
-from .example import IDS, MODEL, XS, YS, Arguments, Example, H, I, K, New, call, function, leaf, loss, method, square
+from .example import IDS, MODEL, XS, Arguments, Example, H, I, K, New, call, function, leaf, loss, method, square
+from .module_examples import MODULE_EXAMPLES
 
 ADAM: Arguments = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
 
@@ -47,11 +48,6 @@ ENGINE_EXAMPLES: dict[str, Callable[[], Example]] = {
     "record_ledger": function(mg.record_ledger, inputs=New(leaf), keep="norms"),
     "lag_ledger": function(mg.lag_ledger, losses=New(lambda: [loss()]), inputs=New(leaf), times=None, keep="norms"),
     "assign_gradients": function(mg.assign_gradients, tree=New(leaf), gradients=np.ones(2, np.float32)),
-    "bce_with_logits": function(mg.bce_with_logits, logits=YS, targets=YS > 0, pos_weight=None, reduction="mean"),
-    "cross_entropy": function(
-        mg.cross_entropy, logits=YS, targets=IDS, weight=None, ignore_index=-100, reduction="mean"
-    ),
-    "mse": function(mg.mse, prediction=YS, target=YS, reduction="mean"),
     "call_in": lambda: (lambda xp, operation: mg.call_in(xp, operation, XS), {"xp": np, "operation": mg.sigmoid}),
     "checkpoint": function(mg.checkpoint, function=square, rng=None),
     "custom_rule": function(mg.custom_rule, function=square, rule=None, keeps=False),
@@ -163,4 +159,5 @@ ENGINE_EXAMPLES: dict[str, Callable[[], Example]] = {
         optim.clip_grad_norm, parameters=[leaf()], max_norm=1.0, norm_type=2.0, error_if_nonfinite=False
     ),
     "clip_grad_value": function(optim.clip_grad_value, parameters=[leaf()], clip_value=1.0),
+    **MODULE_EXAMPLES,
 }  # fmt: skip

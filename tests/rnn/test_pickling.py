@@ -39,6 +39,12 @@ def rnn() -> mr.Recurrence:
     return mr.RNN(I, H, rng=0)
 
 
+def containers() -> nn.ModuleDict:
+    parameters = nn.ParameterDict({"scale": np.ones(1, np.float32)})
+    parameters.shifts = nn.ParameterList([np.ones(1, np.float32)])
+    return nn.ModuleDict({"a": nn.Linear(I, H, rng=0), "b": parameters})
+
+
 CASES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     **{
         name: (
@@ -78,6 +84,23 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         ),
         lambda m: m(X),
     ),
+    "every activation": (
+        lambda: nn.Sequential(
+            *(getattr(nn, name)() for name in nn.activations.__all__ if name not in ("GLU", "Threshold")),
+            nn.GLU(),
+            nn.Threshold(0.1, 2.0),
+        ),
+        lambda m: m(X[:, :2]),
+    ),
+    "normalisation, convolution": (
+        lambda: nn.Sequential(nn.BatchNorm1d(B, momentum=None), nn.Conv1d(B, H, 2, rng=0), nn.RMSNorm(2)),
+        lambda m: m(XS),
+    ),
+    "every loss": (
+        lambda: nn.ModuleDict({name: getattr(nn, name)() for name in nn.losses.__all__}),
+        lambda m: [loss(np.full((2, 2), 0.3), np.full((2, 2), 0.5)) for k, loss in m.items() if k != "NLLLoss"],
+    ),
+    "containers": (containers, lambda m: m["a"](X) * m["b"]["scale"] + m["b"].shifts[0]),
     "Embedding": (lambda: nn.Embedding(K, I, padding_idx=0, rng=0), lambda m: m(IDS)),
 }
 

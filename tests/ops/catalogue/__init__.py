@@ -17,6 +17,8 @@ CHECKED_ELSEWHERE = {
     "unique": "ops/test_learned_arguments.py",
     "by_fraction": "ops/test_learned_arguments.py",
     "ctc_negative_log_likelihood": "rnn/ctc/test_loss.py",
+    "huber": "losses/test_regression.py",
+    "binary_cross_entropy": "losses/test_binary.py",
     "kernel_sequences": "rnn/cuda/test_cuda_recurrence.py",
     "native_sequences": "rnn/verification/test_native_column.py",
     "without_derivative": "ops/test_equal_values.py",
