@@ -37,6 +37,7 @@ from .debug.gradcheck import GradcheckError as GradcheckError, gradcheck as grad
 from .debug.lag_ledger import LagLedger as LagLedger, lag_ledger as lag_ledger
 from .debug.ledger import Ledger as Ledger, ledger as ledger, record_ledger as record_ledger
 from .debug.profiler import profile as profile
+from .debug.summary import Summary as Summary, summary as summary
 from .debug.tape_table import TapeTable as TapeTable, tape_table as tape_table
 from .differentiate import gradients as gradients
 from .engine.modes import enable_grad as enable_grad, no_grad as no_grad, time_step as time_step
@@ -63,12 +64,14 @@ from .transforms.checkpoint import checkpoint as checkpoint
 from .transforms.custom_rule import custom_rule as custom_rule
 from .transforms.grad import (
     assign_gradients as assign_gradients,
+    elementwise_grad as elementwise_grad,
     grad as grad,
     jvp as jvp,
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
 from .transforms.jacobian import hessian as hessian, hvp as hvp, jacobian as jacobian
+from .transforms.vmap import vmap as vmap
 
 __version__ = "0.1.0"
 

@@ -23,7 +23,7 @@ from minigrad_rnn import ctc, data, flow, text
 
 BY_SECTION = ("minigrad.ops", "minigrad.array_api")
 """NumPy's and the standard's functions, whose arguments are documented there."""
-MADE_BY_FUNCTIONS = ("CheckpointedRecurrence", "Drawing", "Ledger", "LagLedger", "TapeTable", "Verification")
+MADE_BY_FUNCTIONS = ("CheckpointedRecurrence", "Drawing", "Ledger", "LagLedger", "Summary", "TapeTable", "Verification")
 """Results, which nobody constructs."""
 OF_OBSERVERS = ("started", "finished", "rules")
 """Methods that the engine calls, described at `minigrad.engine.observer.Observer`."""

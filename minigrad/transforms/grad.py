@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from ..arguments_of import arguments_of
+from ..backend import backend_of
 from ..engine import modes
 from ..engine.tape import Leaf, deposit
 from ..engine.tensor import Tensor
@@ -43,7 +44,7 @@ from .argnums import (
     split_aux,
 )
 from .derivative_types import Derivative, ValueAndDerivative
-from .tracing import Trace, holds_tensor, pull, zeros_like
+from .tracing import Trace, function_name, holds_tensor, pull, zeros_like
 
 
 @overload
@@ -145,6 +146,58 @@ def _value_and_grad(
         return (value, run.outward(aux)) if has_aux else value, grads[0] if is_single(argnums) else tuple(grads)
 
     return both
+
+
+@overload
+def elementwise_grad(
+    function: Callable[..., Any], argnums: Literal[0] = 0, create_graph: bool | None = None
+) -> Derivative: ...
+@overload
+def elementwise_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None
+) -> Callable[..., Any]: ...
+@arguments_of(grad)
+def elementwise_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, create_graph: bool | None = None
+) -> Callable[..., Any]:
+    """Return the function that computes the derivative of each value of `function`, where each depends on one input.
+
+    It is the gradient of the sum of all results, in one backward pass: for a function that acts on each number by
+    itself, such as `tanh`, the diagonal of the jacobian. Where a result depends on several numbers, each number gets
+    the sum of its derivatives.
+
+    >>> import minigrad as mg
+    >>> slope = mg.elementwise_grad(mg.tanh)
+    >>> slope(mg.tensor([0.0, 1.0])).numpy().round(3).tolist()
+    [1.0, 0.41999998688697815]
+
+    Args:
+        function: returns a real tensor of any shape, or a tree of them.
+
+    Returns:
+        A function of the same arguments. Its result has the structure and shapes of the argument, with a dict by name
+        for a module; for several `argnums` it is a tuple of these.
+
+    Raises (from that function):
+        TypeError: something in the arguments at `argnums`, or the result, is not a real floating-point number.
+        ValueError: `argnums` is out of range.
+    """
+    check_options("elementwise_grad", function, argnums, create_graph=create_graph)
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def slopes(*args: Any, **kwargs: Any) -> Any:
+        positions = positions_of("elementwise_grad", function, argnums, len(args))
+        run = Trace("elementwise_grad", function, args, kwargs, positions, create_graph)
+        outputs, _ = run.tensors(run.result)
+        for y in outputs:
+            if y.dtype.kind == "c":
+                name = function_name(function)
+                raise TypeError(f"elementwise_grad: {name} returned dtype {y.dtype}, want real numbers")
+        seeds = [Tensor(backend_of(y._array).xp.ones(y.shape, dtype=y.dtype)) for y in outputs]
+        grads = run.split(run.outward_gradients(run.gradients(outputs, seeds, run.recorded)), plain=True)
+        return grads[0] if is_single(argnums) else tuple(grads)
+
+    return slopes
 
 
 def vjp(

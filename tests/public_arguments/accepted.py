@@ -12,7 +12,7 @@ NOT_WALKED = {
     **dict.fromkeys(
         ("Document", "Hypothesis", "Labelling", "Verification", "Window", "TruncationBias", "LayerFlow"), RECORD
     ),
-    **dict.fromkeys(("GateFlow", "JacobianNorms", "ProbedNorms", "Saliency", "StepJacobians"), RECORD),
+    **dict.fromkeys(("GateFlow", "JacobianNorms", "ProbedNorms", "Saliency", "StepJacobians", "Summary"), RECORD),
     "StepModel": "a protocol",
     "as_generator": "takes its caller's name",
     "check_shape": "takes its caller's name",
@@ -80,6 +80,8 @@ ACCEPTED: dict[str, tuple[tuple[str, ...], str]] = {
     "tree_map: tree": (BEFORE, TREE),
     "flatten: tree": (BEFORE, "what JSON cannot hold is refused by `save`"),
     "register_pytree: kind": (("type",), "a class, as is wanted"),
+    "vmap: in_axes": (("-1", "10**30", "None"), "any axes; which there are is seen in the call"),
+    "vmap: out_axes": (("-1", "10**30"), "any axes; which there are is seen in the call"),
     "hvp: primals": (("None", "dict", "masked"), "a tree; the example's own function fails on it, or NumPy's protocol"),
     "jvp: primals": (("None", "dict", "masked"), "a tree; the example's own function fails on it, or NumPy's protocol"),
     "general_divergence: targets": (("None",), "then the function takes one argument, and the example's takes two"),
