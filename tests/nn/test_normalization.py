@@ -54,6 +54,14 @@ def test_batch_norm_is_torchs(xp: Any, x: np.ndarray, momentum: float | None, af
     statistics(layer, theirs)
 
 
+def test_a_wrong_variance_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The running variance divides by n − 1, as torch's, and not by n."""
+    track = nn.BatchNorm1d._track
+    monkeypatch.setattr(nn.BatchNorm1d, "_track", lambda self, mean, v, n: track(self, mean, v * ((n - 1) / n), n))
+    with mg.use_backend("numpy"), pytest.raises(AssertionError, match="running_var"):
+        test_batch_norm_is_torchs(None, X2, 0.1, False, True)
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 4), max_size=2), st.lists(st.integers(2, 4), min_size=1, max_size=2), st.booleans(),
        st.sampled_from([None, 0.0, 1e-3]))  # fmt: skip
