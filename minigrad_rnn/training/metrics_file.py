@@ -46,8 +46,9 @@ class MetricsFile:
             OSError: the file cannot be written; no line of it is half written.
         """
         count = self._written or 0
-        new = self.history[count:]
-        if self.path is not None and new:
+        if not (new := self.history[count:]):
+            return
+        if self.path is not None:
             try:
                 if self._written is None:
                     with atomic_write(self.path, self.keep_as) as file:
