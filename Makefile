@@ -62,6 +62,9 @@ examples: $(VENV)/.stamp-examples $(VENV)/.stamp-speech  ## run the lessons
 	$(BIN)/python examples/bptt_by_hand.py
 	$(BIN)/python examples/engine_in_sixty_lines.py
 	$(BIN)/python examples/gradient_by_time_step.py
+	$(BIN)/python examples/memory_tasks.py
+	$(BIN)/python examples/translate.py --task dates
+	$(BIN)/python examples/translate.py --task software
 	for data in code shakespeare latex encyclopaedia; do \
 	  $(BIN)/python examples/char_rnn.py --data $$data --chunks 1500 --out runs/char_rnn_$$data || exit 1; done
 	$(BIN)/python examples/sequence_shapes.py
