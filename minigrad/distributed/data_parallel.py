@@ -182,7 +182,7 @@ class DataParallel:
     def _current_buckets(self) -> list[GradientBucket]:
         """The buckets; made anew when a parameter was frozen, moved or replaced since."""
         parameters = list(self.model.parameters())
-        buffers = list(self.model.buffers()) if hasattr(self.model, "buffers") else []
+        buffers = list(self.model.buffers())
         key = [(id(t), type(t.node), t.dtype, t.backend) for t in (*parameters, *buffers)]
         if key != self._buckets[0]:
             self._buckets = key, buckets_of(parameters, buffers)

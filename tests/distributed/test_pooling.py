@@ -251,3 +251,41 @@ def test_a_weight_frozen_between_updates_is_left_out() -> None:
         return model.weight.grad.tolist(), model.bias.grad
 
     assert run_in_threads(program, 2) == [([[1.5, 1.5], [1.5, 1.5]], None)] * 2
+
+
+def test_running_statistics_are_averaged_with_the_gradients() -> None:
+    class Model(mg.nn.Module):
+        def __init__(self) -> None:
+            self.weight = mg.Parameter(np.ones(2, np.float32))
+            self.register_buffer("mean", np.zeros(2, np.float32))
+            self.register_buffer("steps", np.array(3))
+
+    def program(communicator: Any) -> Any:
+        model = Model()
+        parallel = DataParallel(model, communicator)
+        model.weight.grad = mg.tensor(np.zeros(2, np.float32))
+        model.mean = mg.tensor(np.array([1.0 + parallel.rank, 4.0], np.float32))
+        parallel.pool_gradients(1 + parallel.rank)
+        parallel.check_identical()
+        return model.mean.tolist(), model.steps.tolist()
+
+    for mean, steps in run_in_threads(program, 2):
+        assert mean == pytest.approx([1 / 3 + 4 / 3, 4.0])
+        assert steps == 3
+
+
+def test_batch_norm_of_two_ranks_has_the_mean_of_both_shares() -> None:
+    xs = np.random.default_rng(0).standard_normal((6, 2))
+
+    def program(communicator: Any) -> Any:
+        model = mg.nn.BatchNorm1d(2, dtype="float64")
+        parallel = DataParallel(model, communicator)
+        share = xs[:4] if parallel.rank == 0 else xs[4:]
+        (model(share) ** 2).sum().backward()
+        parallel.pool_gradients(len(share))
+        parallel.check_identical()
+        return model.state_dict()
+
+    for state in run_in_threads(program, 2):
+        np.testing.assert_allclose(state["running_mean"], 0.1 * xs.mean(0), rtol=1e-12)
+        assert state["num_batches_tracked"] == 1
