@@ -6,7 +6,7 @@ The truth comes from Python's own tokenizer, and the programs are the standard l
 
     python examples/tag.py                       train both, compare, write runs/tag/page.html and errors.png
     python examples/tag.py --epochs 6            longer
-    python examples/tag.py --resume              continue both runs where they stopped
+    python examples/tag.py --resume              continue where the runs of both nets stopped
     python examples/tag.py --tag FILE            tag a program of your own with the nets of an earlier run
 
 Whole files are held out. What is said of a file, too, is measured over the whole of it.
@@ -105,7 +105,8 @@ def train(
         metadata={"vocabulary": vocabulary.state_dict(), "hidden_size": arguments.hidden_size, "name": name},
         resume_command=f"python examples/tag.py --resume --out {arguments.out}",
     )  # fmt: skip
-    fit(trainer, arguments)
+    started = os.path.exists(trainer.path_of("checkpoint.npz"))
+    fit(trainer, arguments if started else argparse.Namespace(**{**vars(arguments), "resume": None}))
     return load(name, arguments)[0], trainer
 
 
@@ -156,6 +157,8 @@ def plot_errors(path: str, errors: dict[str, dict[str, float]]) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Train and compare the taggers; with --tag, tag a file."""
+    if isinstance(arguments.resume, str):
+        raise ValueError(f"--resume: got {arguments.resume}, want no file: the two nets of --out are continued")
     if arguments.tag is not None:
         tag_file(arguments.tag, arguments)
         return

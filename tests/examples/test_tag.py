@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -28,6 +29,13 @@ def test_a_short_run_on_real_files(tmp_path: Path, capsys: pytest.CaptureFixture
     for line in ("always the most frequent", "by 2 and 2", "\n  forward  ", "\n  bidirectional  "):
         assert line in printed
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"page.html", "forward", "bidirectional"}
+
+    # A run that was stopped before the second net had begun is resumed, too.
+    shutil.rmtree(tmp_path / "out" / "bidirectional")
+    assert run(tag.main, tag.parser, [*SMALL, *out, "--resume"]) == 0
+    assert capsys.readouterr().out.splitlines()[-9:-4] == printed.splitlines()[-9:-4]  # the same numbers
+    assert run(tag.main, tag.parser, [*SMALL, *out, "--resume", "file.npz"]) == 2
+    assert "--resume: got file.npz, want no file" in capsys.readouterr().err
 
     program = tmp_path / "program.py"
     program.write_text("def f(x):\n    return 'é'  # note\n", encoding="utf-8")
