@@ -37,7 +37,7 @@ ADAGRAD_RATE, LARGEST_ENTRY = 0.1, 5.0
 @cache
 def ids_of_code() -> Any:
     """The characters of the first million of the standard library's code as integers below V, the rarest as one."""
-    from minigrad_rnn.text.corpus import Vocabulary, read_corpus
+    from minigrad_rnn.text import Vocabulary, read_corpus
 
     text = read_corpus(None).text[:1_000_000]
     return Vocabulary.from_text(text, max_size=VOCABULARY).encode(text).astype(np.int64)
