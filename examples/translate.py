@@ -111,8 +111,7 @@ def divergence(smoothing: float) -> Callable[[Any, Batch], mg.Tensor]:
     """Cross-entropy over all tokens of a batch, with smoothed labels (Szegedy et al. 2016)."""
 
     def of_each(logits: mg.Tensor, targets: Any) -> mg.Tensor:
-        right = losses.cross_entropy(logits, targets, reduction="none")
-        return right if not smoothing else (1 - smoothing) * right - smoothing * mg.log_softmax(logits).mean(axis=-1)
+        return losses.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
     def of_batch(model: Any, batch: Batch) -> mg.Tensor:
         logits, _ = model(batch.source, batch.fed, batch.source_lengths, batch.target_lengths)
