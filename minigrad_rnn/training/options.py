@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import math
@@ -45,8 +46,20 @@ def check_counts(accumulate: Any, report_every: Any, **optional: Any) -> None:
 
 
 def check_functions(**optional: Any) -> None:
-    """Raise TypeError unless each is None or can be called."""
-    check_function("Trainer", **{name: value for name, value in optional.items() if value is not None})
+    """Raise TypeError unless each is None or can be called with one argument."""
+    given = {name: value for name, value in optional.items() if value is not None}
+    check_function("Trainer", **given)
+    for name, function in given.items():
+        with contextlib.suppress(ValueError):  # some functions in C do not tell
+            signature = inspect.signature(function)
+            try:
+                signature.bind(None)
+            except TypeError:
+                got, want = ", ".join(signature.parameters), PARAMETER[name]
+                raise TypeError(f"Trainer: {name}: got a function of ({got}), want one of ({want})") from None
+
+
+PARAMETER = {"evaluate": "model", "tokens": "batch", "after_update": "trainer"}
 
 
 PARALLEL = ("rank", "size", "pool_gradients", "any", "broadcast", "gather", "check_same", "spread_generators")
@@ -131,7 +144,11 @@ def what_schedule_wants(schedule: Any, evaluate: Any) -> Wants:
 
 
 def takes_a_state(divergence: Callable[..., Any]) -> bool:
-    """Return whether `divergence` has a third parameter. Raises TypeError if it cannot be called with two or three."""
+    """Return whether `divergence` has a third parameter, one without a default or with None for it.
+
+    Raises:
+        TypeError: it cannot be called with two or three arguments.
+    """
     try:
         parameters = inspect.signature(divergence).parameters.values()
     except (TypeError, ValueError):  # some functions in C do not tell
@@ -142,7 +159,7 @@ def takes_a_state(divergence: Callable[..., Any]) -> bool:
     if (len(positional) < 2 and not several) or len(required) > 3:
         names = ", ".join(p.name for p in parameters)
         raise TypeError(f"Trainer: divergence: got a function of ({names}), want one of (model, batch[, state])")
-    return len(positional) >= 3
+    return len(positional) >= 3 and positional[2].default in (inspect.Parameter.empty, None)
 
 
 def checked_rate(rate: Any) -> float:

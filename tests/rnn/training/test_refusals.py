@@ -41,6 +41,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"batches": 7}, TypeError, "batches: got int, want a stream of batches, or a list of them"),
     ({"divergence": lambda model: 0}, TypeError, r"divergence: got a function of \(model\), want one of"),
     ({"divergence": 0}, TypeError, "divergence: got int, want a function"),
+    ({"evaluate": lambda: 1.0}, TypeError, r"evaluate: got a function of \(\), want one of \(model\)"),
+    ({"tokens": lambda x, y: 1}, TypeError, r"tokens: got a function of \(x, y\), want one of \(batch\)"),
+    ({"after_update": lambda: 1}, TypeError, r"after_update: got a function of \(\), want one of \(trainer\)"),
     ({"folder": 3}, TypeError, "folder: got int, want a path"),
 ]
 
