@@ -50,17 +50,25 @@ class PlainStream:
                     yield batch
         self.epoch, self.batch = self.epoch + 1, 0
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the position: the epoch and the number of batches that were read of it."""
-        return {"epoch": self.epoch, "batch": self.batch}
+    def state_dict(self) -> dict[str, int | None]:
+        """Return the position: the epoch, the number of batches that were read of it, and how many it has, if known."""
+        return {"epoch": self.epoch, "batch": self.batch, "batches": self._length()}
+
+    def _length(self) -> int | None:
+        return len(self.batches) if hasattr(self.batches, "__len__") else None
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Go to a position that `state_dict` returned. Raises ValueError if it is none."""
         epoch, batch = state.get("epoch", -1), state.get("batch", -1)
-        if len(state) != 2 or not all(is_integer(value) and value >= 0 for value in (epoch, batch)):
+        if len(state) != 3 or not all(is_integer(value) and value >= 0 for value in (epoch, batch)):
             raise ValueError(f"batches: got the position {shown(list(state.values()))}, want an epoch and a batch")
-        if hasattr(self.batches, "__len__") and batch > len(self):
-            raise ValueError(f"batches: got the position {batch}, want one of {len(self)} batches")
+        length = self._length()
+        if state.get("batches") != length:
+            raise ValueError(
+                f"batches: got the position in {shown(state.get('batches'))} batches, want one in {length}"
+            )
+        if length is not None and batch > length:
+            raise ValueError(f"batches: got the position {batch}, want one of {length} batches")
         self.epoch, self.batch = epoch, batch
 
 
