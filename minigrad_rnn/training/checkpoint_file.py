@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import serialize
+from minigrad import optim, serialize
 from minigrad.option_checks import check_path, is_integer, is_number
 from minigrad.serialize import CheckpointError
 from minigrad.serialize.header import in_one_line
@@ -58,10 +59,12 @@ def write(trainer: Trainer, path: str) -> None:
     metadata = {
         **_kind(trainer),
         "settings": settings_of(trainer),
+        "options": trainer.options,
         "counters": _counters(trainer),
         "reader": reader,
         "losses": trainer.losses,
         "best": trainer.evaluations.best,
+        "best_counted": trainer.evaluations.best_counted,
         "history": trainer.history,
         "arithmetic": arithmetic_of(trainer.model),
     }
@@ -114,6 +117,26 @@ def settings_of(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def options_of(optimizer: optim.Optimizer) -> list[dict[str, Any]]:
+    """Return the options of each group of parameters as JSON has them."""
+    groups = optimizer.state_dict()["param_groups"]
+    options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+    return list(json.loads(json.dumps(options, default=float)))
+
+
+def other_options(saved: Any, here: list[dict[str, Any]]) -> str:
+    """Return one sentence if the optimizer was made with other options than the checkpoint's, which count, else ""."""
+    if not isinstance(saved, list) or not all(isinstance(group, dict) for group in saved):
+        raise ValueError("options: they are not those of a run")
+    changed = {
+        name: f"{name} {value} (the checkpoint's run began with {str(old[name])[:40]})"
+        for old, new in zip(saved, here)
+        for name, value in new.items()
+        if name in old and old[name] != value
+    }
+    return f"not used here, since the checkpoint's optimizer goes on: {', '.join(changed.values())}" if changed else ""
+
+
 def _name_of(schedule: Any) -> str:
     return type(schedule).__name__ if hasattr(schedule, "state_dict") else "function"
 
@@ -128,9 +151,13 @@ def _counters(trainer: Trainer) -> dict[str, float]:
 
 
 def require_finite_weights(trainer: Trainer, weights: Mapping[str, Any]) -> None:
-    """Raise FloatingPointError unless all parameters are finite: what is of no use is not saved over what is."""
-    for name, _ in trainer.model.named_parameters():
-        if not np.isfinite(weights[name]).all():
+    """Raise FloatingPointError for a parameter that is not finite, or NaN in a buffer: what is of use stays saved."""
+    unusable = {name: lambda array: ~np.isfinite(array) for name, _ in trainer.model.named_parameters()}
+    unusable |= {
+        name: np.isnan for name, _ in trainer.model.named_buffers() if name in weights
+    }  # infinity may be meant
+    for name, is_unusable in unusable.items():
+        if is_unusable(weights[name]).any():
             kept = "" if trainer.saved is None else f"; the last checkpoint is untouched: {trainer.saved}"
             raise FloatingPointError(
                 f"Trainer: update {trainer.updates:,}: {name} has NaN or infinite entries, so nothing is saved{kept}"
@@ -140,8 +167,8 @@ def require_finite_weights(trainer: Trainer, weights: Mapping[str, Any]) -> None
 # Reading
 
 
-def read(trainer: Trainer, path: str) -> str:
-    """Restore a trainer, and return a warning where numbers may differ in their last bits from here on, or "".
+def read(trainer: Trainer, path: str) -> list[str]:
+    """Restore a trainer, and return warnings: of options that are not used, and of bits that may differ from here on.
 
     After an error the trainer is as it was.
 
@@ -151,20 +178,21 @@ def read(trainer: Trainer, path: str) -> str:
     arrays, metadata = _open(path)
     with content_errors(path):
         _check(trainer, arrays, metadata)
+        unused = other_options(metadata["options"], trainer.options)
+        warnings = [unused, differences(metadata["arithmetic"], arithmetic_of(trainer.model))]
         before = _snapshot(trainer)
         try:
             _restore(trainer, arrays, metadata)
         except BaseException:
             _restore(trainer, *before, check_data=False)
             raise
-        warning = differences(metadata["arithmetic"], arithmetic_of(trainer.model))
     trainer.saved = os.path.realpath(path)
     trainer.owned = {trainer.saved}
     own = trainer.folder is not None and os.path.dirname(trainer.saved) == os.path.realpath(trainer.folder)
     if own:  # the other files there are this run's too
         trainer.owned |= {os.path.join(os.path.dirname(trainer.saved), name) for name in PREVIOUS}
     trainer.metrics.resumed(metadata["history"], own)
-    return warning
+    return [warning for warning in warnings if warning]
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -241,6 +269,8 @@ def _check(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -
         raise ValueError("history: it is not one that a run saves")
     if best is not None and not (is_number(best["value"]) and is_integer(best["update"])):
         raise ValueError("best: it is not one that a run saves")
+    if metadata["best_counted"] is not None and not is_number(metadata["best_counted"]):
+        raise ValueError("best_counted: it is not one that a run saves")
     if not isinstance(arrays["ranks"], list) or len(arrays["ranks"]) != trainer.parallel.size:
         got = len(arrays["ranks"]) if isinstance(arrays["ranks"], list) else 0
         raise ValueError(f"it is of a run on {got} ranks, and this one has {trainer.parallel.size}")
@@ -274,7 +304,8 @@ def _snapshot(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     metadata = {
         "counters": _counters(trainer), "reader": trainer.reader.state_dict(), "losses": list(trainer.losses),
-        "best": trainer.evaluations.best, "kept state": trainer.state,
+        "best": trainer.evaluations.best, "best_counted": trainer.evaluations.best_counted,
+        "kept state": trainer.state,
     }  # fmt: skip
     return arrays, metadata
 
@@ -298,6 +329,6 @@ def _restore(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any],
     counters = metadata["counters"]
     trainer.updates, trainer.tokens_read = counters["updates"], float(here["tokens"])
     trainer.evaluated, trainer.seconds = counters["evaluated"], float(counters["seconds"])
-    trainer.evaluations.best = metadata["best"]
+    trainer.evaluations.best, trainer.evaluations.best_counted = metadata["best"], metadata["best_counted"]
     trainer.evaluations.without_better = counters["without_better"]
     trainer.losses, trainer.state = [list(pair) for pair in metadata["losses"]], state

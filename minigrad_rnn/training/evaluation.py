@@ -28,6 +28,8 @@ class Evaluations:
     def __init__(self, lower_is_better: bool, patience: int | None) -> None:
         self.lower_is_better, self.patience = lower_is_better, patience
         self.best: dict[str, Any] | None = None
+        self.best_counted: float | None = None
+        """The best number of those evaluations that the patience counts."""
         self.without_better = 0
 
     @property
@@ -37,19 +39,21 @@ class Evaluations:
 
     def is_best(self, value: float) -> bool:
         """Whether a number is better than any before; NaN never is."""
-        if math.isnan(value):
-            return False
-        if self.best is None:
-            return True
-        before = self.best["value"]
+        return self._improves(value, None if self.best is None else self.best["value"])
+
+    def _improves(self, value: float, before: float | None) -> bool:
+        if math.isnan(value) or before is None:
+            return not math.isnan(value)
         return bool(value < before if self.lower_is_better else value > before)
 
     def add(self, evaluation: dict[str, Any], better: bool, *, counts: bool = True) -> None:
-        """Note an evaluation; the patience counts it only if it `counts`."""
+        """Note an evaluation; the patience counts it only if it `counts`, and compares it with such alone."""
         if better:
             self.best = evaluation
-        if counts:
-            self.without_better = 0 if better else self.without_better + 1
+        if counts and self._improves(evaluation["value"], self.best_counted):
+            self.without_better, self.best_counted = 0, evaluation["value"]
+        elif counts:
+            self.without_better += 1
 
 
 def numbers_of(result: Any) -> dict[str, float]:

@@ -167,6 +167,8 @@ class Trainer(Reports):
         if folder is not None and self.parallel.rank == 0:
             paths = [self.path_of(name) for name in (METRICS, PREVIOUS[METRICS], "tensorboard")]
         self.metrics = MetricsFile(paths[0], paths[1], paths[2] if tensorboard else None)
+        self.options = checkpoint_file.options_of(optimizer)
+        """What the optimizer was made with, by group."""
         self.parallel.spread_generators(self.generators)
         same = {**checkpoint_file.settings_of(self), "metadata": described, "model": repr(model)}
         same |= {
@@ -230,6 +232,8 @@ class Trainer(Reports):
             self._start = time.perf_counter()
             stack.callback(self._stop_clock)
             self._reported = self._start, self._where().get("tokens", 0.0)
+            if self._owes_evaluation():
+                self._evaluate()
             while not self._finished(stop):
                 self._train()
             self._stop_clock()
@@ -271,12 +275,21 @@ class Trainer(Reports):
         for action in actions:
             try:
                 action()
-            except OSError as error:  # such as a full disk
+            except Exception as error:  # such as a full disk, or a fault of `evaluate`: what can be saved is saved
+                alone = isinstance(error, OSError) or (self.parallel.size == 1 and action == self._evaluate)
+                if not alone or isinstance(error, FloatingPointError):
+                    raise
                 failures.append(error)
         if failures:
             raise failures[0]
 
     # Evaluation
+
+    def _owes_evaluation(self) -> bool:
+        """Whether an evaluation was due after the last update, and failed or came after what was resumed was saved."""
+        every = self.evaluate_every
+        due = self.reader.batch == 0 if every is None else self.updates % every == 0
+        return self.evaluate_with is not None and due and 0 < self.updates != self.evaluated
 
     def _evaluate(self, last: bool = False) -> None:
         """Evaluate the model, keep it if it is the best one, and note the numbers."""
@@ -366,9 +379,10 @@ class Trainer(Reports):
         """
         check_optional_path("Trainer.resume", path=path)
         name = self.path_of(CHECKPOINT) if path is None else os.fspath(path)
-        warning = checkpoint_file.read(self, name)
+        warnings = checkpoint_file.read(self, name)
         self._new_best = None
-        if warning and self._shows:
+        self._pending.clear()
+        for warning in warnings if self._shows else ():
             print(f"{os.path.basename(sys.argv[0])}: {warning}", file=sys.stderr)
 
     def load_best(self) -> None:

@@ -1,0 +1,123 @@
+"""Runs that go on: with a larger budget, after an evaluation that failed, with other options, on other batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import losses, nn, optim, serialize
+from minigrad.serialize import CheckpointError
+from minigrad_rnn.training import Trainer
+from tests.support.small_runs import content, small_run
+
+
+def test_an_evaluation_at_a_budgets_end_does_not_end_a_continued_run_sooner(tmp_path: Path) -> None:
+    """The patience compares with evaluations that count; the one after update 3 is better than those that follow."""
+    values = {2: 5.0, 3: 1.0, 4: 4.0, 6: 3.0, 8: 2.0}
+
+    def run() -> Trainer:
+        held: list[Trainer] = []
+        options: dict[str, Any] = {"evaluate_every": 2, "patience": 2}
+        held.append(small_run(tmp_path, evaluate=lambda model: values[held[0].updates], **options))
+        return held[0]
+
+    run().fit(updates=3)
+    second = run()
+    second.resume()
+    second.fit(updates=8)
+    assert (second.updates, second.evaluations.without_better) == (8, 0)
+    assert second.best is not None
+    assert (second.best["update"], second.best["value"]) == (3, 1.0)
+
+
+@pytest.mark.parametrize("every", [None, 2])
+def test_what_was_trained_is_saved_though_evaluate_fails_and_it_is_made_up_for(
+    every: int | None, tmp_path: Path
+) -> None:
+    def evaluate(model: Any) -> float:
+        return float(np.abs(model.readout.bias.numpy()).sum())
+
+    def fails(model: Any) -> float:
+        raise RuntimeError("a fault of the user's")
+
+    options: dict[str, Any] = {"evaluate_every": every, "patience": 9}
+    whole = small_run(evaluate=evaluate, **options)
+    whole.fit(updates=9)
+    with pytest.raises(RuntimeError, match="a fault of the user's"):
+        small_run(tmp_path, evaluate=fails, **options).fit(updates=9)
+    run = small_run(tmp_path, evaluate=evaluate, **options)
+    run.resume()
+    assert run.updates == (every or 7)
+    run.fit(updates=9)
+    assert content(run) == content(whole)
+
+
+def test_other_options_than_the_checkpoints_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_run(tmp_path).fit(updates=1)
+    run = small_run(tmp_path, optimizer=lambda p: optim.Adam(p, lr=0.5, eps=1e-3), progress=True)
+    run.resume()
+    assert run.learning_rate == 0.01
+    told = capsys.readouterr().err
+    assert "not used here, since the checkpoint's optimizer goes on: lr 0.5 (the checkpoint's run began with" in told
+    assert "0.01), eps 0.001 (" in told
+    assert "betas" not in told
+    small_run(tmp_path, progress=True).resume()
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_changes_where_a_checkpoint_does_not_tell_its_options_or_arithmetic(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    run.fit(updates=2)
+    arrays, metadata = serialize.load(tmp_path / "checkpoint.npz")
+    for name in ("options", "arithmetic", "best_counted"):
+        damaged = {key: value for key, value in metadata.items() if key != name}
+        serialize.save(tmp_path / "damaged.npz", arrays, damaged)
+        other = small_run()
+        other.fit(updates=1)
+        before = content(other)
+        with pytest.raises(CheckpointError, match="does not fit this run"):
+            other.resume(tmp_path / "damaged.npz")
+        assert content(other) == before
+
+
+def regression(model: Any, batch: Any, scale: float = 1.0) -> mg.Tensor:
+    return losses.mse(model(batch), batch) * scale
+
+
+def test_a_third_parameter_with_a_value_is_no_state() -> None:
+    model = nn.Linear(2, 2, rng=0)
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), [np.ones((1, 2), "f4")], regression, progress=False)
+    trainer.fit(updates=2)
+    assert trainer.updates == 2
+
+
+def test_a_list_with_more_batches_is_other_data(tmp_path: Path) -> None:
+    def run(count: int) -> Trainer:
+        model = nn.Linear(2, 2, rng=0)
+        batches = [np.full((1, 2), k, "f4") for k in range(count)]
+        optimizer = optim.SGD(model.parameters(), 0.1)
+        return Trainer(model, optimizer, batches, regression, folder=tmp_path, progress=False)
+
+    run(3).fit(updates=1)
+    with pytest.raises(CheckpointError, match="batches: got the position in 3 batches, want one in 4"):
+        run(4).resume()
+    run(3).resume()
+
+
+def test_a_buffer_of_nan_is_not_saved(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.BatchNorm1d(2))
+    batches = [np.array([[1, 2], [3, 5]], "f4"), np.array([[1, 2], [np.nan, 5]], "f4")]
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    trainer = Trainer(model, optimizer, batches, regression, folder=tmp_path, save_every=1, progress=False)
+    with pytest.raises(FloatingPointError, match="update 2"):
+        trainer.fit(updates=2)
+    with pytest.raises(
+        FloatingPointError, match=r"running_mean has NaN .*nothing is saved; the last checkpoint is unto"
+    ):
+        trainer.save()
+    trainer.resume()
+    assert np.isfinite(model[1].running_mean.numpy()).all()
