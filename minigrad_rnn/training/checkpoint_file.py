@@ -152,12 +152,11 @@ def _counters(trainer: Trainer) -> dict[str, float]:
 
 def require_finite_weights(trainer: Trainer, weights: Mapping[str, Any]) -> None:
     """Raise FloatingPointError for a parameter that is not finite, or NaN in a buffer: what is of use stays saved."""
-    unusable = {name: lambda array: ~np.isfinite(array) for name, _ in trainer.model.named_parameters()}
-    unusable |= {
-        name: np.isnan for name, _ in trainer.model.named_buffers() if name in weights
-    }  # infinity may be meant
-    for name, is_unusable in unusable.items():
-        if is_unusable(weights[name]).any():
+    usable = {name: bool(np.isfinite(weights[name]).all()) for name, _ in trainer.model.named_parameters()}
+    for name, _ in trainer.model.named_buffers():  # where infinity may be meant
+        usable[name] = name not in weights or not np.isnan(weights[name]).any()
+    for name, is_usable in usable.items():
+        if not is_usable:
             kept = "" if trainer.saved is None else f"; the last checkpoint is untouched: {trainer.saved}"
             raise FloatingPointError(
                 f"Trainer: update {trainer.updates:,}: {name} has NaN or infinite entries, so nothing is saved{kept}"
