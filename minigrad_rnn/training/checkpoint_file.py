@@ -117,10 +117,10 @@ def settings_of(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def options_of(optimizer: optim.Optimizer) -> list[dict[str, Any]]:
-    """Return the options of each group of parameters as JSON has them."""
-    groups = optimizer.state_dict()["param_groups"]
-    options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+def options_of(optimizer: optim.Optimizer, *, with_rate: bool) -> list[dict[str, Any]]:
+    """Return the options of each group of parameters as JSON has them, with or without the learning rate."""
+    groups, left_out = optimizer.state_dict()["param_groups"], ("params",) if with_rate else ("params", "lr")
+    options = [{name: value for name, value in group.items() if name not in left_out} for group in groups]
     return list(json.loads(json.dumps(options, default=float)))
 
 

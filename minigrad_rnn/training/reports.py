@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -17,6 +18,8 @@ class Reports(Updates):
     """Updates that are told of; the base of `Trainer`."""
 
     metrics: MetricsFile
+    signal: int | None
+    resume_command: str | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,6 +66,15 @@ class Reports(Updates):
     def learning_rate(self) -> float:
         """The learning rate of the optimizer's first group."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    def _say_how_to_continue(self, saved: str | None) -> None:
+        assert self.signal is not None
+        text = f"stopped by {signal.Signals(self.signal).name} after update {self.updates:,}"
+        if saved is None:
+            self._progress.line(f"{text}; nothing is saved, since the run has no folder")
+            return
+        command = self.resume_command or "trainer.resume(), and fit with the same budget"
+        self._progress.line(f"{text}; everything is saved in {saved}. To continue:\n  {command}")
 
     def write(self, text: str) -> None:
         """Print a line, above the progress bar if there is one."""

@@ -167,8 +167,8 @@ class Trainer(Reports):
         if folder is not None and self.parallel.rank == 0:
             paths = [self.path_of(name) for name in (METRICS, PREVIOUS[METRICS], "tensorboard")]
         self.metrics = MetricsFile(paths[0], paths[1], paths[2] if tensorboard else None)
-        self.options = checkpoint_file.options_of(optimizer)
-        """What the optimizer was made with, by group."""
+        self.options = checkpoint_file.options_of(optimizer, with_rate=self.schedule_wants != "trainer")
+        """What the optimizer was made with, by group; without a rate that a function sets."""
         self.parallel.spread_generators(self.generators)
         same = {**checkpoint_file.settings_of(self), "metadata": described, "model": repr(model)}
         same |= {
@@ -233,7 +233,7 @@ class Trainer(Reports):
             stack.callback(self._stop_clock)
             self._reported = self._start, self._where().get("tokens", 0.0)
             if self._owes_evaluation():
-                self._evaluate()
+                self._evaluate_or_save()
             while not self._finished(stop):
                 self._train()
             self._stop_clock()
@@ -268,17 +268,14 @@ class Trainer(Reports):
         if due(self.report_every):
             actions.append(self._report)
         if self.evaluate_with is not None and due(self.evaluate_every):
-            actions.append(self._evaluate)
+            actions.append(self._evaluate_or_save)
         if self.folder is not None and due(self.save_every):
             actions.append(self.save)
         failures = []
         for action in actions:
             try:
                 action()
-            except Exception as error:  # such as a full disk, or a fault of `evaluate`: what can be saved is saved
-                alone = isinstance(error, OSError) or (self.parallel.size == 1 and action == self._evaluate)
-                if not alone or isinstance(error, FloatingPointError):
-                    raise
+            except OSError as error:  # such as a full disk
                 failures.append(error)
         if failures:
             raise failures[0]
@@ -290,6 +287,18 @@ class Trainer(Reports):
         every = self.evaluate_every
         due = self.reader.batch == 0 if every is None else self.updates % every == 0
         return self.evaluate_with is not None and due and 0 < self.updates != self.evaluated
+
+    def _evaluate_or_save(self, last: bool = False) -> None:
+        """Evaluate; where `evaluate` has a fault, save what was trained first."""
+        try:
+            self._evaluate(last)
+        except (OSError, FloatingPointError):
+            raise
+        except Exception:
+            with suppress(OSError, FloatingPointError):
+                if self.folder is not None and self.parallel.size == 1:  # else the others would have to come along
+                    self.save()
+            raise
 
     def _evaluate(self, last: bool = False) -> None:
         """Evaluate the model, keep it if it is the best one, and note the numbers."""
@@ -325,7 +334,7 @@ class Trainer(Reports):
             self._report(last=True)
         if self.evaluate_with is not None and self.evaluated != self.updates:
             states = states_of(self.generators)
-            self._evaluate(last=True)
+            self._evaluate_or_save(last=True)
             load_states(self.generators, states)
         if self.evaluations.exhausted:
             count = self.evaluations.without_better
@@ -335,15 +344,6 @@ class Trainer(Reports):
             if self.parallel.rank == 0:
                 with suppress(ImportError):
                     self.plot(self.path_of(CURVES))
-
-    def _say_how_to_continue(self, saved: str | None) -> None:
-        assert self.signal is not None
-        text = f"stopped by {signal.Signals(self.signal).name} after update {self.updates:,}"
-        if saved is None:
-            self._progress.line(f"{text}; nothing is saved, since the run has no folder")
-            return
-        command = self.resume_command or "trainer.resume(), and fit with the same budget"
-        self._progress.line(f"{text}; everything is saved in {saved}. To continue:\n  {command}")
 
     # Files
 

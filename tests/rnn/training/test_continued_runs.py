@@ -34,7 +34,7 @@ def test_an_evaluation_at_a_budgets_end_does_not_end_a_continued_run_sooner(tmp_
     assert (second.best["update"], second.best["value"]) == (3, 1.0)
 
 
-@pytest.mark.parametrize("every", [None, 2])
+@pytest.mark.parametrize("every", [None, 2, 9])
 def test_what_was_trained_is_saved_though_evaluate_fails_and_it_is_made_up_for(
     every: int | None, tmp_path: Path
 ) -> None:
@@ -51,7 +51,7 @@ def test_what_was_trained_is_saved_though_evaluate_fails_and_it_is_made_up_for(
         small_run(tmp_path, evaluate=fails, **options).fit(updates=9)
     run = small_run(tmp_path, evaluate=evaluate, **options)
     run.resume()
-    assert run.updates == (every or 7)
+    assert run.updates == (every or 7)  # 9: at the end of the budget
     run.fit(updates=9)
     assert content(run) == content(whole)
 
@@ -66,6 +66,11 @@ def test_other_options_than_the_checkpoints_are_told(tmp_path: Path, capsys: pyt
     assert "0.01), eps 0.001 (" in told
     assert "betas" not in told
     small_run(tmp_path, progress=True).resume()
+    small_run(tmp_path / "by a function", schedule=lambda trainer: 0.2).fit(updates=1)
+    again = small_run(
+        tmp_path / "by a function", optimizer=lambda p: optim.Adam(p, lr=9), schedule=lambda trainer: 0.1, progress=True
+    )
+    again.resume()
     assert capsys.readouterr().err == ""
 
 
