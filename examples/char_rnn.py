@@ -24,6 +24,7 @@ try:
     import contextlib
     import io
     import os
+    import shlex
     from collections.abc import Sequence
 
     import numpy as np
@@ -106,7 +107,8 @@ def train(run: Run, demo: bool) -> int:
         print(f"\nA sample at temperature {s.temperature:g}:\n{framed(run.sample())}")
     curves = run.path_of(CURVES) if run.drawn else "none: matplotlib is missing; pip install matplotlib"
     print(f"\ncheckpoint    {path}\nloss curve    {curves}")
-    print(f"more samples  python {os.path.join(os.path.dirname(sys.argv[0]), 'sample.py')} {path} --temperature 1.0")
+    command = ["python", os.path.join(os.path.dirname(sys.argv[0]), "sample.py"), path, "--temperature", "1.0"]
+    print(f"more samples  {shlex.join(command)}")
     return 0
 
 

@@ -162,7 +162,6 @@ def train(texts: Texts, parts: Sequence[list[int]], arguments: argparse.Namespac
         model, train_set, valid, 0, arguments.learning_rate, batch_size=arguments.batch_size, weight_decay=1e-2,
         clip_norm=1.0, folder=os.path.join(arguments.out, arguments.task),
         metadata={**settings, "vocabulary": vocabulary.state_dict(), "classes": list(texts.classes)},
-        resume_command=f"python examples/classify_text.py --task {arguments.task} --resume --out {arguments.out}",
     )  # fmt: skip
     fit(trainer, arguments)
     return classify(load(arguments)[0], test)

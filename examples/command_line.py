@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -112,11 +113,19 @@ def fit(trainer: Any, arguments: argparse.Namespace) -> None:
     Raises:
         SystemExit: Ctrl-C or SIGTERM stopped the training, which was saved; the code is 128 + the signal's number.
     """
+    if getattr(trainer, "resume_command", None) is None:
+        trainer.resume_command = resume_command(arguments)
     if arguments.resume is not None:
         trainer.resume(None if arguments.resume is True else arguments.resume)
     trainer.fit(**budget(arguments))
     if getattr(trainer, "signal", None):
         raise SystemExit(128 + trainer.signal)
+
+
+def resume_command(arguments: argparse.Namespace) -> str:
+    """Return the command that continues this run: the flags that it was given, and --resume."""
+    flags = [flag for flag in sys.argv[1:] if flag.partition("=")[0] != "--resume" and flag != arguments.resume]
+    return shlex.join(["python", sys.argv[0], *flags, "--resume"])
 
 
 def generator(arguments: argparse.Namespace, *purpose: int) -> np.random.Generator:

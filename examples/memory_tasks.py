@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from command_line import budget, example_parser, generator, run, whole
+from command_line import budget, example_parser, generator, resume_command, run, whole
 from memory_parts.pictures import draw_curves, draw_reach, draw_solved
 from memory_parts.tasks import Adding, Copying, Drawn, Task
 
@@ -130,7 +130,7 @@ def train(task: Task, name: str, arguments: argparse.Namespace) -> Outcome:
         divergence, clip_norm=1.0, evaluate=evaluate, evaluate_every=arguments.evaluate_every, progress=False,
         folder=os.path.join(arguments.out, f"{task.name}-{task.T}", name.replace(", ", "-")), save_every=10**9,
         metadata={"task": task.name, "T": task.T, "net": name, "hidden_size": H}, after_update=after_update,
-        resume_command=" ".join(["python", *sys.argv, *(["--resume"] if not arguments.resume else [])]),
+        resume_command=resume_command(arguments),
     )  # fmt: skip
 
     def solution() -> int | None:

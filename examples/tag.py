@@ -103,7 +103,6 @@ def train(
         tokens=lambda batch: batch[0].size,
         folder=os.path.join(arguments.out, name),
         metadata={"vocabulary": vocabulary.state_dict(), "hidden_size": arguments.hidden_size, "name": name},
-        resume_command=f"python examples/tag.py --resume --out {arguments.out}",
     )  # fmt: skip
     started = os.path.exists(trainer.path_of("checkpoint.npz"))
     fit(trainer, arguments if started else argparse.Namespace(**{**vars(arguments), "resume": None}))

@@ -170,7 +170,6 @@ def train(translator: Translator, parts: Sequence[list[Pair]], s: Settings, argu
         schedule=rate, clip_norm=1.0, evaluate=evaluate, lower_is_better=False, folder=arguments.out,
         tokens=lambda batch: float(batch.target_lengths.sum()),
         metadata={"task": arguments.task, **s._asdict(), "vocabulary": translator.vocabulary.state_dict()},
-        resume_command=" ".join(["python", *sys.argv, *([] if arguments.resume else ["--resume"])]),
     )  # fmt: skip
     fit(trainer, arguments)
     trainer.load_best()

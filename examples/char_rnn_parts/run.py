@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -77,7 +78,7 @@ class Run(Trainer):
             parallel=self.shared,
             report_every=min(s.report_every, sys.maxsize),
             after_update=lambda trainer: self.show_sample(),
-            resume_command=f"python {sys.argv[0]} --resume {os.path.join(folder, CHECKPOINT)}",
+            resume_command=shlex.join(["python", sys.argv[0], "--resume", os.path.join(folder, CHECKPOINT)]),
         )
 
     def cross_entropy(self, model: CharacterModel, chunk: Chunk, state: Any) -> tuple[Tensor, Any]:

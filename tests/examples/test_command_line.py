@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
-from command_line import budget, example_parser, fit, generator, number, run, whole
+from command_line import budget, example_parser, fit, generator, number, resume_command, run, whole
 
 
 def parser(**default: Any) -> argparse.ArgumentParser:
@@ -122,3 +122,14 @@ def test_generators_depend_on_seed_and_purpose() -> None:
     draws = [generator(*arguments).random() for arguments in ((one,), (one, 1), (two,), (two, 1))]
     assert len(set(draws)) == 4
     assert generator(one, 1).random() == draws[1]
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--resume"], ["--resume", "old.npz"], ["--resume=old.npz"], ["--resume", "old.npz", "--seed", "3"]]
+)
+def test_the_command_that_continues_a_run_has_its_flags(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["--updates", "7", "--out", "my runs/\u00e9", *flags]
+    monkeypatch.setattr(sys, "argv", ["examples/something.py", *given])
+    command = resume_command(parser(epochs=1).parse_args(given))
+    seed = " --seed 3" if "--seed" in flags else ""
+    assert command == f"python examples/something.py --updates 7 --out 'my runs/\u00e9'{seed} --resume"
