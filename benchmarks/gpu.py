@@ -1,12 +1,12 @@
 """Time recurrences on a GPU: our kernels, cuDNN and our op-by-op graph; and a training step.
 
-    python -m benchmarks.gpu [--only RNN|LSTM|GRU|step] [--quick] [--write]
+    python -m benchmarks.gpu [--only RNN|LSTM|GRU|step] [--sizes T,B,H ...] [--without-graph] [--write [PAGE]]
 
 All contestants take turns in one process on one device; a time is measured between two CUDA events around a batch of
 calls, and the tables show medians over the rounds. torch runs twice, with its float32 products in IEEE arithmetic and
 in TF32; ours are IEEE. Gradients are compared, in IEEE arithmetic, before anything is timed. What does not fit into the
 device's memory gets no time, and the rest goes on. Without a GPU nothing is measured or written. Each table is written
-as soon as it is complete.
+as soon as it is complete, each row to stderr as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -191,7 +191,13 @@ def graph_ratio(
 
 
 def one_size(
-    cell: str, size: dict[str, int], backend: str, device: str, clock: Clock, plan: tuple[float, int]
+    cell: str,
+    size: dict[str, int],
+    backend: str,
+    device: str,
+    clock: Clock,
+    plan: tuple[float, int],
+    with_graph: bool = True,
 ) -> list[str]:
     """Return a row of the cell's table: our time, the implementation, and the others' times over ours."""
     try:
@@ -212,7 +218,7 @@ def one_size(
         implementation,
         milliseconds(times["ours"]),
         *ratios,
-        graph_ratio(cell, size, backend, clock, plan, times["ours"]),
+        graph_ratio(cell, size, backend, clock, plan, times["ours"]) if with_graph else NO_TIMES[0],
         f"{difference:.1e}",
     ]
 
@@ -265,7 +271,13 @@ def character_step(
 
 
 def part(
-    name: str, grid: Sequence[dict[str, int]], backend: str, device: str, clock: Clock, plan: tuple[float, int]
+    name: str,
+    grid: Sequence[dict[str, int]],
+    backend: str,
+    device: str,
+    clock: Clock,
+    plan: tuple[float, int],
+    with_graph: bool = True,
 ) -> str:
     """Return the text of one of `PARTS`."""
     if name == STEP:
@@ -274,15 +286,19 @@ def part(
         return character_step(backend, device, clock, plan, *sizes)
     rows = []
     for size in grid:
-        print(f"{name} {label(size)}", file=sys.stderr, flush=True)
-        rows.append(one_size(name, size, backend, device, clock, plan))
+        rows.append(one_size(name, size, backend, device, clock, plan, with_graph))
+        print(f"{name} {' | '.join(rows[-1])}", file=sys.stderr, flush=True)
     return f"{name}; the columns after ours are their time over ours, above 1 ours is faster:\n\n{table(HEAD, rows)}"
 
 
-def measured_on(backend: Any) -> str:
+def measured_on() -> str:
     """Describe the device and the versions of everything that ran on it."""
     import torch
 
+    from minigrad.backend import get_backend
+
+    backend = get_backend("cupy")
+    assert backend.kernels is not None
     device, cuda = backend.kernels().device, backend.xp.cuda.runtime
     versions = machine.describe(("torch", "cupy-cuda13x", "cupy-cuda12x"))
     theirs = f"torch's CUDA {torch.version.cuda} and cuDNN {torch.backends.cudnn.version()}"
@@ -290,32 +306,67 @@ def measured_on(backend: Any) -> str:
     return f"{device.name}, {device.multiprocessors} multiprocessors. {versions}; {under}; {theirs}."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one small size, to see that everything runs")
-    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
-    parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/gpu.md")
-    arguments = parser.parse_args(argv)
+def size_of(text: str) -> dict[str, int]:
+    """Return the size that "T,B,H" or "T,B,I,H" stands for; without I it is H."""
+    try:
+        T, B, *features, H = (int(number) for number in text.split(","))
+    except ValueError:
+        features = [0, 0]
+    if len(features) > 1 or min(T, B, *features, H) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want T,B,H or T,B,I,H, such as 100,16,256")
+    return dict(zip("TBIH", (T, B, *(features or [H]), H)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    result = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    result.add_argument("--quick", action="store_true", help="one small size, to see that everything runs")
+    result.add_argument("--dry-run", action="store_true", help="the same without a GPU: NumPy and torch on the host")
+    result.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
+    result.add_argument("--sizes", type=size_of, nargs="+", metavar="T,B,H", help="these in place of all 24")
+    result.add_argument("--without-graph", action="store_true", help="leave out our op-by-op run, which is slow")
+    result.add_argument("--seconds", type=float, default=0.05, help="length of a round (%(default)s)")
+    result.add_argument("--rounds", type=int, default=15, help="rounds of each contestant (%(default)s)")
+    result.add_argument(
+        "--write", type=Path, nargs="?", const=PAGE, metavar="PAGE", help="write the tables into this page (gpu.md)"
+    )
+    return result
+
+
+def unusable() -> str:
+    """Return why nothing can be measured here, or ""."""
     import minigrad as mg
     from minigrad.backend import get_backend
 
     try:
-        backend = get_backend("cupy")
+        get_backend("cupy")
         import torch
     except (mg.BackendError, ImportError) as error:
-        print(f"benchmarks.gpu: not measured: {error}", file=sys.stderr)
+        return str(error)
+    return "" if torch.cuda.is_available() else "torch finds no GPU; install its CUDA build"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    small = arguments.quick or arguments.dry_run
+    grid, plan = arguments.sizes or GRID, (arguments.seconds, arguments.rounds)
+    if small:
+        grid, plan = QUICK_GRID, (0.01, 3)
+    if not arguments.dry_run and (why := unusable()):
+        print(f"benchmarks.gpu: not measured: {why}", file=sys.stderr)
         return 2
-    if not torch.cuda.is_available():
-        print("benchmarks.gpu: not measured: torch finds no GPU; install its CUDA build", file=sys.stderr)
-        return 2
-    assert backend.kernels is not None
-    grid, plan = (QUICK_GRID, (0.01, 3)) if arguments.quick else (GRID, (0.05, 15))
     for name in arguments.only or PARTS:
-        text = f"{part(name, grid, 'cupy', 'cuda', CudaClock(), plan)}\n\n{measured_on(backend)}"
+        if arguments.dry_run:
+            text = part(name, grid, "numpy", "cpu", wall_clock, plan, not arguments.without_graph)
+            text += "\n\nA dry run on the host: these times say nothing."
+        else:
+            text = part(name, grid, "cupy", "cuda", CudaClock(), plan, not arguments.without_graph)
+            text += f"\n\n{measured_on()}"
         print(text, end="\n\n", flush=True)
-        if arguments.write and not arguments.quick:
-            page = PAGE.read_text(encoding="utf-8")
-            PAGE.write_text(replace_block(page, f"--only {name}", text, "benchmarks.gpu"), encoding="utf-8")
+        if arguments.write and (not small or arguments.write != PAGE):
+            page = (arguments.write if arguments.write.exists() else PAGE).read_text(encoding="utf-8")
+            page = replace_block(page, f"--only {name}", text, "benchmarks.gpu")
+            arguments.write.write_text(page, encoding="utf-8")
     return 0
 
 

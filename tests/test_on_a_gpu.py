@@ -1,0 +1,193 @@
+"""The script for machines with a GPU: its commands' paths, modules and options exist, and no stage stops another."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import gpu, gpu_probe
+from minigrad.backend import Backend
+from minigrad_rnn import doctor
+from tests.support import cuda_on_gpu
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "tests" / "on_a_gpu.sh"
+PARSERS = {"benchmarks.gpu": gpu.parser, "benchmarks.gpu_probe": gpu_probe.parser}
+IN_FRONT = ("compute-sanitizer", "ncu")
+
+
+def script(*arguments: str, out: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PY": sys.executable,
+        "OUT": str(out),
+        "CUPY_CACHE_DIR": str(out / "cache"),
+        **variables,
+    }
+    return subprocess.run(
+        ["bash", str(SCRIPT), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+@pytest.fixture(scope="module", params=[[], ["--dry-run"]], ids=["on a GPU", "dry run"])
+def commands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The words of each stage's command."""
+    groups = ("first", "second", "test", "bench")
+    listing = script(*request.param, "--list", *groups, out=tmp_path_factory.mktemp("listing"))
+    assert listing.returncode == 0, listing.stderr
+    split = (shlex.split(line) for line in listing.stdout.splitlines())
+    return {name: words for name, _, *words in split}
+
+
+def test_the_commands_exist_and_know_their_options(commands: dict[str, list[str]]) -> None:
+    assert {"facts", "smoke", "kernels", "probe", "racecheck", "lstm", "ncu", "rest", "verify", "page-rnn"} <= set(
+        commands
+    )
+    for name, words in commands.items():
+        if name == "cache":
+            assert words[0] == "tar"
+            continue
+        start = words.index(sys.executable)
+        assert start == 0 or words[0] in IN_FRONT
+        what, *options = words[start + 1 :]
+        if what == "-m":
+            module, *options = options
+            assert importlib.util.find_spec(module) is not None
+            if module in PARSERS:
+                PARSERS[module]().parse_args(options)
+                continue
+            if module == "minigrad_rnn":
+                assert options[:2] in (["doctor", "--backend"], ["verify", "--backend"])
+                assert options[2] in doctor.BACKENDS
+                continue
+            assert module == "pytest"
+            for path in (word for word in options if word.startswith("tests")):
+                assert (ROOT / path).exists(), path
+        else:
+            assert (ROOT / what).samefile(cuda_on_gpu.__file__)
+            cuda_on_gpu.parser().parse_args(options)
+
+
+def test_what_the_probe_is_asked_for_exists(commands: dict[str, list[str]]) -> None:
+    for words in (words for words in commands.values() if "benchmarks.gpu_probe" in words):
+        options = words[words.index("benchmarks.gpu_probe") + 1 :]
+        asked = gpu_probe.parser().parse_args(options).what
+        assert asked
+        assert set(asked) <= set(gpu_probe.ROWS)
+
+
+def python_that(does: str, folder: Path) -> str:
+    """Return a program that stands in for Python: it does `does` with its arguments."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/bash\n{does}\n", encoding="utf-8")
+    program.chmod(0o755)
+    return str(program)
+
+
+def summary(text: str) -> dict[str, str]:
+    """Return the line of each stage."""
+    return {line.split()[0]: line for line in text.splitlines() if not line.startswith("logs")}
+
+
+def test_every_stage_runs_and_shows_how_it_ended(tmp_path: Path) -> None:
+    does = 'case "$*" in *doctor*) echo all bad; exit 3;; *verify*) exit 124;; *) echo fine;; esac'
+    python = python_that(does, tmp_path)
+    done = script("doctor", "verify", "facts", out=tmp_path / "out", PY=python)
+    lines = summary(done.stdout)
+    assert done.returncode == 1
+    assert re.search(r"rc 3 .* all bad$", lines["doctor"])
+    assert "cut after 600 s" in lines["verify"]
+    assert re.search(r"rc 0 .* fine$", lines["facts"])
+    assert (tmp_path / "out/summary").read_text(encoding="utf-8").splitlines() == done.stdout.splitlines()[:-1]
+    assert (tmp_path / "out/doctor.log").read_text(encoding="utf-8") == "all bad\n"
+
+
+def test_the_time_is_limited(tmp_path: Path) -> None:
+    python = python_that('case "$*" in *doctor*) sleep 100;; esac', tmp_path)
+    done = script("doctor", "facts", out=tmp_path / "out", PY=python, BUDGET="1")
+    lines = summary(done.stdout)
+    assert done.returncode == 1
+    assert (
+        "cut after 1 s" in lines["doctor"] or "not run" in lines["doctor"]
+    )  # a busy machine may take a second to begin
+    assert "not run: 1 s are over" in lines["facts"]
+
+
+def test_nothing_is_timed_where_kernels_are_wrong(tmp_path: Path) -> None:
+    python = python_that('case "$*" in *cuda_on_gpu*) echo WRONG; exit 1;; esac', tmp_path)
+    done = script("--dry-run", "smoke", "probe", "lstm", "memcheck", "facts", out=tmp_path / "out", PY=python)
+    lines = summary(done.stdout)
+    assert [name for name, line in lines.items() if "not run" in line] == ["probe", "lstm"]
+    assert "rc 0" in lines["facts"]
+
+
+@pytest.mark.parametrize("word", ["--quick", "no-such-stage"])
+def test_an_unknown_word_is_refused(tmp_path: Path, word: str) -> None:
+    done = script(word, out=tmp_path / "out")
+    assert done.returncode == 2
+    assert f"got {word}" in done.stderr or f"got the stage {word}" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["100", "100,1", "1,2,3,4,5", "0,1,2", "a,b,c"])
+def test_a_size_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.parser().parse_args(["--sizes", text])
+    assert f"got {text!r}, want T,B,H" in capsys.readouterr().err
+
+
+def test_sizes() -> None:
+    assert gpu.parser().parse_args(["--sizes", "9,2,4", "9,2,3,4"]).sizes == [
+        {"T": 9, "B": 2, "I": 4, "H": 4},
+        {"T": 9, "B": 2, "I": 3, "H": 4},
+    ]
+
+
+def test_the_benchmarks_page_is_written_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part by part, and what was there before stays; the repository's own page is left alone by a dry run."""
+    monkeypatch.setattr(gpu, "part", lambda name, *rest: f"times of {name}, op by op {rest[-1]}")
+    before, page = gpu.PAGE.read_bytes(), tmp_path / "page.md"
+    for part in ("RNN", "step"):
+        assert gpu.main(["--dry-run", "--only", part, "--without-graph", "--write", str(page)]) == 0
+    assert gpu.main(["--dry-run", "--only", "GRU", "--write"]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "times of RNN, op by op False" in text
+    assert "times of step" in text
+    assert "times of GRU" not in text
+    assert gpu.PAGE.read_bytes() == before
+
+
+def test_the_probe_times_launches(kernels_on_cpu: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_probe, "CELLS", ("lstm",))
+    probe = gpu_probe.Probe(kernels_on_cpu, gpu.wall_clock, rounds=1)
+    rows = list(itertools.islice(gpu_probe.steps(probe, [(2, 12)], [3]), 2))
+    rows.append(next(gpu_probe.tiles(probe, [(2, 12)], [3])))
+    assert [row["pass"] for row in rows] == ["forward", "backward", "forward"]
+    assert all(row["launch_us"] > 0 and row["pass_us"] > 0 for row in rows)
+    assert rows[0]["implementation"].startswith("persistent")
+    assert rows[2]["tile"] == rows[0]["tile"]
+    assert rows[2]["rank"] == 0
+    assert rows[2]["predicted_clocks"] > 0
+    device, *listed = itertools.islice(gpu_probe.facts(probe, [(2, 12)], [3]), 3)
+    assert device["device"]["multiprocessors"] == 6
+    assert [row["pass"] for row in listed] == ["forward", "backward"]
+    assert json.loads(json.dumps(rows)) == rows
+
+
+@pytest.mark.soak
+def test_a_dry_run_of_all_stages(tmp_path: Path) -> None:
+    done = script("--dry-run", out=tmp_path / "out", BUDGET="3600", PATIENCE="20", WORKERS="2")
+    assert done.returncode == 0, done.stdout
+    kinds = {json.loads(row)["kind"] for row in (tmp_path / "out/probe.jsonl").read_text(encoding="utf-8").splitlines()}
+    assert kinds == {"steps", "tiles"}
