@@ -81,11 +81,14 @@ def our_steps(T: int, B: int, H: int) -> Iterator[float]:
         yield float(loss.detach())
 
 
-def torch_steps(T: int, B: int, H: int) -> Iterator[float]:
-    """Train torch's; the loss of each step in nats."""
+def torch_steps(T: int, B: int, H: int, nudged: bool = False) -> Iterator[float]:
+    """Train torch's; the loss of each step in nats. `nudged` moves the embedding's numbers by their last bit."""
     import torch
 
     embedding, lstm, readout, named = character_model.torchs(VOCABULARY, EMBEDDING, H)
+    if nudged:
+        with torch.no_grad():
+            embedding.weight.mul_(1 + 2.0**-23)
     optimizer, state = torch.optim.Adam(named.values(), lr=LEARNING_RATE), None
     for step, (inputs, targets) in enumerate(chunks(T, B)):
         optimizer.param_groups[0]["lr"] = learning_rate(step)
@@ -155,13 +158,17 @@ def difference(ours: Iterator[float], theirs: Iterator[float], steps: int) -> Di
     return Difference(float(apart.max()), float(apart.mean()), (float(pairs[-1, 0]), float(pairs[-1, 1])))
 
 
-def in_words(apart: Difference, steps: int) -> str:
-    """One sentence about a difference, with the target."""
+def in_words(apart: Difference, steps: int, rounding: Difference | None = None) -> str:
+    """One sentence about a difference, with the target; another about what rounding makes of torch alone."""
     met = "" if apart.largest <= MOST_DIFFERENCE else ", **missed**"
+    of_torch = "" if rounding is None else (
+        f" torch beside itself, from weights that differ in the last bit: {rounding.largest:.1e} at most, "
+        f"{rounding.mean:.1e} in the mean."
+    )  # fmt: skip
     return (
         f"Over {steps} steps the losses of minigrad and torch differ by at most {apart.largest:.1e} bits per character "
         f"(target: {MOST_DIFFERENCE:g}{met}) and by {apart.mean:.1e} in the mean; the last ones are "
-        f"{apart.last[0]:.4f} and {apart.last[1]:.4f}."
+        f"{apart.last[0]:.4f} and {apart.last[1]:.4f}.{of_torch}"
     )
 
 
@@ -200,7 +207,8 @@ def measure(options: Options) -> Tables:
     if importlib.util.find_spec("torch"):
         options.report("losses side by side")
         size = QUICK if options.quick else STREAMS
-        parts.append(in_words(difference(our_steps(**size), torch_steps(**size), steps), steps))
+        rounding = difference(torch_steps(**size, nudged=True), torch_steps(**size), steps)
+        parts.append(in_words(difference(our_steps(**size), torch_steps(**size), steps), steps, rounding))
     else:
         parts.append("The losses were not compared: torch is not installed.")
     return Tables("\n\n".join(parts), quiet)
