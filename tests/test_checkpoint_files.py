@@ -167,8 +167,8 @@ def test_a_missing_safetensors_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 ON_THE_INDEX = {"cupy-cuda12x", "cupy-cuda13x", "cupy-cuda13x[ctk]", "matplotlib", "onnx", "safetensors", "scipy"}
-ON_THE_INDEX |= {"mpi4py", "mpich", "nvidia-nccl-cu13", "tensorboardX"}
-OTHERS = {".", ".[cuda13]", ".[onnx]", ".[safetensors]", ".[plot]", "{package}[ctk]"}
+ON_THE_INDEX |= {"espeakng-loader", "jiwer", "mpi4py", "mpich", "nvidia-nccl-cu13", "sacrebleu", "tensorboardX"}
+OTHERS = {".", ".[cuda13]", ".[onnx]", ".[safetensors]", ".[plot]", ".[speech]", "{package}[ctk]"}
 """This project's own extras, and a name that tests/rnn/test_doctor.py fills in."""
 
 

@@ -84,6 +84,6 @@ def _loader() -> ModuleType:
     except ImportError:
         raise EspeakError(
             "eSpeak NG: the package espeakng-loader is missing; pip install espeakng-loader==0.2.4, or all that the "
-            "speech examples need: pip install 'minigrad-rnn[speech]'"
+            "speech examples need: pip install '.[speech]'"
         ) from None
     return espeakng_loader  # type: ignore[no-any-return]

@@ -43,7 +43,7 @@ class SubwordVocabulary:
 
     >>> vocabulary = SubwordVocabulary.from_text("low lower lowest", max_size=12)
     >>> [vocabulary.pieces[k] for k in vocabulary.encode("lower slow")]
-    ['low', 'e', 'r', '\ufffd', 's', 'low']
+    ['low', 'e', 'r', ' ', 's', 'low']
     """
 
     def __init__(self, characters: str, merges: Sequence[Sequence[str]] = (), unknown: str | None = None) -> None:

@@ -100,7 +100,7 @@ def test_a_missing_package_is_one_clear_line(
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     monkeypatch.setitem(sys.modules, "jiwer", SimpleNamespace())
     assert main("digits") == 2
-    assert capsys.readouterr().err.endswith("the speech examples need: pip install 'minigrad-rnn[speech]'\n")
+    assert capsys.readouterr().err.endswith("the speech examples need: pip install '.[speech]'\n")
     monkeypatch.setitem(sys.modules, "jiwer", None)
     assert main("digits") == 2
     assert capsys.readouterr().err.count("\n") == 1
