@@ -83,7 +83,7 @@ def run_in_threads(function: Callable[[Communicator], T], size: int) -> list[T]:
         size: the number of ranks.
 
     Raises:
-        The error of the first rank that raised one by itself; if all errors are DistributedError, that of the first.
+        BaseException: what the first rank raised that raised by itself; if all raised DistributedError, the first one.
     """
     check_function("run_in_threads", function=function)
     check_integer("run_in_threads", size=size)
