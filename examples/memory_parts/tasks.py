@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ class Drawn:
         self.epoch, self.batch = state["epoch"], state["batch"]
 
 
-class Task:
+class Task(ABC):
     """What is asked of a net over T steps."""
 
     name: str
@@ -57,16 +58,17 @@ class Task:
     def __init__(self, T: int) -> None:
         self.T = T
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator, B: int) -> tuple[Any, Any]:
         """Return inputs (steps, B, features) and targets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def model(self, net: mr.Recurrence, readout: nn.Linear) -> Any:
-        raise NotImplementedError
+        """Return the net with its readout, as the task reads it."""
 
+    @abstractmethod
     def by_step(self, model: Any, batch: tuple[Any, Any], backend: str) -> tuple[mg.Tensor, range]:
         """Return the loss of each step that has a target, and the steps that ask for memory."""
-        raise NotImplementedError
 
     def loss(self, model: Any, batch: tuple[Any, Any], backend: str) -> mg.Tensor:
         return self.by_step(model, batch, backend)[0].mean()
