@@ -26,6 +26,9 @@ LARGEST_BATCH = 128
 OLDEST = (7, 0)
 """The first compute capability with loads and stores whose order between multiprocessors is defined."""
 
+CLUSTERS, LARGEST_CLUSTER = (9, 0), 8
+"""The first compute capability with clusters, and the most blocks that a cluster may have on every such device."""
+
 OTHER_REGISTERS = 104
 """Registers of a thread beside resident weights and running sums; tests compile every tiling without spills."""
 RESERVED = 16
@@ -78,6 +81,9 @@ class Tile:
     tiles: int
     vector: int
     registers: bool
+    cluster: bool = False
+    """Whether the blocks of a group of examples are one cluster and store into each other's shared memory, in place of
+    polling global memory; one block alone then has no exchange."""
 
     @property
     def units(self) -> int:
@@ -95,15 +101,23 @@ class Tile:
         stride = 32 * self.vector * self.split
         return -(-columns // stride) * stride
 
+    def blocks(self, shape: Shape) -> int:
+        """The number of blocks that exchange values: those of one group of examples in one direction."""
+        return -(-shape.H // self.units)
+
     def grid(self, shape: Shape) -> tuple[int, int, int]:
-        return -(-shape.H // self.units), -(-shape.B // (self.batch * self.tiles)), shape.directions
+        return self.blocks(shape), -(-shape.B // (self.batch * self.tiles)), shape.directions
 
     def shared_memory(self, shape: Shape, backward: bool) -> int:
         """Bytes of shared memory per block."""
-        products = shape.products(backward)
-        gathered = sum(self.batch * self.padded(columns) for _, columns in products)
+        products, published = shape.products(backward), shape.cell == "gru_reset_first"
+        # What other blocks store has a place of its own for each tile, and for odd and even steps where a step has only
+        # one exchange; what a block fetches itself has one place for all tiles.
+        places = 1 if not self.cluster else self.tiles if published else 2 * self.tiles
+        gathered = sum(places * self.batch * self.padded(columns) for _, columns in products)
         part = max(self.split * rows * self.pairs for rows, _ in products)
-        carried = (1 if shape.cell == "gru_reset_first" else 2) * self.tiles * self.pairs
+        values = (4 if self.cluster else 1) if published else 2  # that a pair keeps from one product to the next
+        carried = values * self.tiles * self.pairs
         resident = 0 if self.registers else sum(rows * self.units * self.padded(columns) for rows, columns in products)
         return shape.itemsize * (gathered + part + carried + resident)
 
@@ -188,7 +202,11 @@ def plan_pass(device: Device, shape: Shape, backward: bool) -> PassPlan:
         reason = f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size"
         return PassPlan(TWO_LAUNCHES, reason)
     grid, place = tile.grid(shape), "registers" if tile.registers else "shared memory"
-    reason = f"{prod(grid)} blocks of {tile.threads} threads, Wr in {place}"
+    blocks, exchange = prod(grid), ""
+    if tile.cluster:
+        exchange = ", no exchange" if grid[0] == 1 else f" in clusters of {grid[0]}"
+    count = "one block" if blocks == 1 else f"{blocks} blocks"
+    reason = f"{count} of {tile.threads} threads{exchange}, Wr in {place}"
     return PassPlan(PERSISTENT, reason, tile, grid, tile.shared_memory(shape, backward))
 
 
@@ -231,6 +249,7 @@ def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
         tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
         and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory
         and prod(tile.grid(shape)) <= device.multiprocessors
+        and (not tile.cluster or (device.compute_capability >= CLUSTERS and tile.blocks(shape) <= LARGEST_CLUSTER))
     )
 
 

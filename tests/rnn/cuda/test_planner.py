@@ -94,6 +94,42 @@ def test_what_is_not_offered_has_a_reason(
 
 
 @pytest.mark.parametrize(
+    ("cell", "backward", "more"),
+    [
+        # Values of one step, 40 columns padded to 64 (backward 160 to 192): 2 tiles × 2 parities instead of one place.
+        ("lstm", False, 3 * 4 * 64),
+        ("lstm", True, 3 * 4 * 192),
+        ("rnn_tanh", True, 3 * 4 * 64),
+        # Two products, 2 tiles instead of one place; and 4 values of each of 2 × 24 pairs instead of one.
+        ("gru_reset_first", False, 4 * (64 + 64) + 3 * 2 * 24),
+        ("gru_reset_first", True, 4 * (64 + 128) + 3 * 2 * 24),
+    ],
+)
+def test_a_cluster_has_room_for_what_other_blocks_store(cell: str, backward: bool, more: int) -> None:
+    polling = Tile(1, 6, 1, 4, 2, 2, True)
+    cluster = replace(polling, cluster=True)
+    for dtype in (F32, F64):
+        shape = Shape(cell, 8, 40, dtype, 1)
+        extra = cluster.shared_memory(shape, backward) - polling.shared_memory(shape, backward)
+        assert extra == more * dtype.itemsize
+        assert cluster.grid(shape) == polling.grid(shape) == (7, 1, 1)
+    assert cluster.macros() == {**polling.macros(), "K_CLUSTER": 1}
+    assert polling.macros()["K_CLUSTER"] == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "H", "expected"),
+    [(H100, 48, True), (H100, 49, False), (A100, 48, False), (A100, 6, False), (H100, 6, True)],
+    ids=str,
+)
+def test_which_clusters_fit(device: Device, H: int, expected: bool) -> None:
+    """At most 8 blocks, and none before compute capability 9.0."""
+    tile, shape = Tile(1, 6, 1, 4, 2, 2, True, cluster=True), Shape("lstm", 8, H, F32, 1)
+    assert planner.fits(device, shape, False, replace(tile, cluster=False))
+    assert planner.fits(device, shape, False, tile) == expected
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [({"cell": "elman"}, "cell: got 'elman'"), ({"B": 0}, "B: got 0"), ({"directions": 0}, "directions: got 0")],
 )
