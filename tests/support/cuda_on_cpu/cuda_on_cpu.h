@@ -10,6 +10,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define CLUSTER_DIMS  // the launch says how many blocks are a cluster
 // All blocks' variables lie in one section, which the scheduler exchanges when it goes on with another block.
 #define __shared__ static __attribute__((section("shared_memory")))
 #define DYNAMIC_SHARED(name) unsigned char* const name = on_cpu::dynamic_shared()
@@ -23,9 +24,10 @@ struct Launch {
     dim3 grid;
     unsigned threads;
     unsigned long long shared_bytes;
-    int seed;         // 0: threads in order; otherwise the order is shuffled and relaxed stores arrive late
-    int resident;     // blocks that run at the same time
-    int cooperative;  // whether more blocks than that are refused
+    int seed;          // 0: threads in order; otherwise the order is shuffled and relaxed and remote stores arrive late
+    int resident;      // blocks that run at the same time
+    int cooperative;   // whether more blocks than that are refused
+    unsigned cluster;  // blocks of a row of the grid that start together and store into each other's shared memory
 };
 
 struct Where {
@@ -41,6 +43,9 @@ void wait_for_warp();
 unsigned warp_side();  // shuffles alternate between two sides, so the next one overwrites nothing that is still read
 void* warp_slot(unsigned side, unsigned lane);  // 8 bytes that each lane has
 void store_later(void* to, const void* from, size_t bytes);
+void store_remote(void* here, unsigned block, const void* from, size_t bytes);
+void arrive_at_cluster();
+void wait_for_cluster();
 int run(const Launch& launch, void (*kernel)(void*), void* arguments);
 }  // namespace on_cpu
 
@@ -94,6 +99,20 @@ template <class R, class W>
 inline void store_relaxed(R* to, W word) {
     on_cpu::store_later(to, &word, sizeof word);
 }
+
+// What cluster.h has in PTX. A store into another block may arrive late, but not later than the cluster barrier at which
+// the storing thread arrives next.
+template <class R>
+struct Same {
+    using type = R;
+};
+template <class R>
+inline void store_to_block(R* here, unsigned block, typename Same<R>::type x) {
+    on_cpu::store_remote(here, block, &x, sizeof x);
+}
+inline void cluster_arrive() { on_cpu::arrive_at_cluster(); }
+inline void cluster_wait() { on_cpu::wait_for_cluster(); }
+
 inline unsigned bits(float x) {
     unsigned word;
     __builtin_memcpy(&word, &x, 4);

@@ -22,7 +22,11 @@ from minigrad.backend import Backend, Device, Kernels, Launch
 from tests.support.strict_device import STRICT, StrictArray
 
 HERE = Path(__file__).parent
-KERNEL = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(')
+KERNEL = re.compile(
+    r'extern "C" (?:CLUSTER_DIMS )?__global__ void\s+(?:(?:CLUSTER_DIMS|__launch_bounds__\([^)]*\))\s+)*(\w+)\('
+)
+CLUSTERED = "-DK_CLUSTER=1"
+"""The option of a source whose kernels have one cluster in each row of the grid."""
 FLAGS = ["-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off"]
 FAST, SANITIZED = ["-O1"], ["-O0", "-g", "-fsanitize=address,alignment,bounds", "-fno-sanitize-recover=all"]
 OUTCOMES = {
@@ -30,6 +34,16 @@ OUTCOMES = {
     3: "a thread left while others wait at a barrier",
     4: "a cooperative launch has more blocks than run together",
     5: "a block wrote beyond its shared memory",
+    6: "a cluster has more than 8 blocks",
+    7: "a cluster has more blocks than run together",
+    8: "a block stored into another one before a cluster barrier said that it has started",
+    9: "a block stored into another one that has ended",
+    10: "a block ended before a cluster barrier said that what others store into it is there",
+    11: "a store into a block beyond the cluster",
+    12: "a store into another block from outside the dynamic shared memory",
+    13: "a thread arrived at a cluster barrier again before it waited",
+    14: "a thread waited at a cluster barrier without arriving",
+    15: "a thread left while others wait for the cluster, or before it waited itself",
 }
 SMALL = Device("a small stand-in", 6, 99 << 10, 1 << 16, 1024, (8, 0), True)
 
@@ -51,6 +65,7 @@ class _Launch(ctypes.Structure):
         ("seed", ctypes.c_int),
         ("resident", ctypes.c_int),
         ("cooperative", ctypes.c_int),
+        ("cluster", ctypes.c_uint),
     ]
 
 
@@ -79,7 +94,7 @@ def make_backend(settings: Settings, device: Device = SMALL) -> Backend:
 
     def compiled(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
         library = build(settings, source, options)
-        return lambda name: launcher(settings, library, name)
+        return lambda name: launcher(settings, library, name, CLUSTERED in options)
 
     kernels = Kernels(device, compiled, flags, flags.ctypes.data, lambda: None)
     return dataclasses.replace(STRICT, kernels=lambda: kernels)
@@ -125,8 +140,11 @@ def build(settings: Settings, source: str, options: tuple[str, ...]) -> ctypes.C
     return ctypes.CDLL(str(library))
 
 
-def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
-    """Return the kernel's launch function, which raises KernelFault for wrong arguments."""
+def launcher(settings: Settings, library: ctypes.CDLL, name: str, clustered: bool = False) -> Launch:
+    """Return the kernel's launch function, which raises KernelFault for wrong arguments.
+
+    clustered: whether each row of the grid is a cluster.
+    """
     kinds = (ctypes.c_int * 64)()
     want = list(kinds[: getattr(library, f"kinds_{name}")(kinds)])
 
@@ -148,6 +166,7 @@ def launcher(settings: Settings, library: ctypes.CDLL, name: str) -> Launch:
             settings.seed,
             settings.resident,
             int(cooperative and settings.held),
+            grid[0] if clustered else 1,
         )
         settings.launched.append((name, grid, threads))
         outcome = getattr(library, f"launch_{name}")(ctypes.byref(how), addresses)

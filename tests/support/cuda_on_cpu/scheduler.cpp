@@ -15,7 +15,24 @@ extern "C" char __start_shared_memory[] __attribute__((weak));
 extern "C" char __stop_shared_memory[] __attribute__((weak));
 
 namespace on_cpu {
-enum Outcome { DONE = 0, DEADLOCK = 2, LEFT_A_BARRIER = 3, TOO_MANY_BLOCKS = 4, WROTE_BEYOND_SHARED = 5 };
+enum Outcome {
+    DONE = 0,
+    DEADLOCK = 2,
+    LEFT_A_BARRIER = 3,
+    TOO_MANY_BLOCKS = 4,
+    WROTE_BEYOND_SHARED = 5,
+    CLUSTER_TOO_LARGE = 6,
+    CLUSTER_WITHOUT_ROOM = 7,
+    STORED_BEFORE_START = 8,
+    STORED_AFTER_END = 9,
+    ENDED_BEFORE_STORES = 10,
+    STORED_BEYOND_CLUSTER = 11,
+    STORED_FROM_ELSEWHERE = 12,
+    ARRIVED_TWICE = 13,
+    WAITED_WITHOUT_ARRIVING = 14,
+    LEFT_A_CLUSTER = 15
+};
+constexpr unsigned LARGEST_CLUSTER = 8;
 #ifdef __SANITIZE_ADDRESS__
 constexpr size_t STACK = 1 << 18, GUARD = 0;  // the sanitizer guards what lies beyond
 #else
@@ -28,7 +45,25 @@ struct Warp {
     unsigned arrived = 0, alive = 0, generation = 0;
 };
 
+struct Store {
+    void* to;
+    uint64_t word;
+    size_t bytes;
+    unsigned due = 0;  // of a store into another block: the generation of its cluster at which it is there
+};
+
+struct Block;
+struct Cluster {
+    std::vector<Block*> blocks;                 // null where one has ended
+    std::vector<std::vector<Store>> under_way;  // of each thread, into other blocks
+    unsigned arrived = 0, alive = 0, generation = 0;
+};
+
 struct Block {
+    Cluster* cluster;
+    unsigned rank;            // its place in the cluster
+    bool met = false;         // one of its threads has waited at a cluster barrier, so every block has started
+    unsigned stores_due = 0;  // the generation at which all stores into it are there
     std::unique_ptr<unsigned char[]> dynamic;
     std::vector<char> variables;  // its copy of the section, while another block runs
     std::vector<Warp> warps;
@@ -41,16 +76,12 @@ struct Fiber {
     Warp* warp;
     const unsigned* waits_for = nullptr;  // a generation that must become another
     unsigned since = 0;
+    bool arrived = false;  // at a cluster barrier for which it has yet to wait
+    unsigned arrived_in = 0;
     bool done = false;
     ucontext_t context;
     void* stack_pointer = nullptr;
     std::unique_ptr<char[]> stack;
-};
-
-struct Store {
-    void* to;
-    uint64_t word;
-    size_t bytes;
 };
 
 Where* here;
@@ -64,6 +95,8 @@ void* body_arguments;
 Outcome outcome;
 std::mt19937 chance;
 std::vector<Store> under_way;
+std::vector<std::unique_ptr<Cluster>> clusters;
+size_t remote_under_way;  // stores of all clusters
 std::vector<std::unique_ptr<char[]>> spare_stacks;  // of fibers that are done
 ucontext_t scheduler __attribute__((unused));
 void* scheduler_stack __attribute__((unused));
@@ -93,12 +126,24 @@ void to_scheduler() {
 #endif
 }
 
+void note(Outcome fault) {
+    if (outcome == DONE) outcome = fault;
+}
+
+[[noreturn]] void stop(Outcome fault) {
+    note(fault);
+    for (;;) to_scheduler();
+}
+
 void leave() {
     Fiber* const self = current;
     self->done = true;
     Block* const block = self->block;
+    Cluster* const cluster = block->cluster;
     --self->warp->alive;
-    if (--block->alive && block->arrived) outcome = LEFT_A_BARRIER;
+    if (--block->alive && block->arrived) note(LEFT_A_BARRIER);
+    if ((--cluster->alive && cluster->arrived) || self->arrived) note(LEFT_A_CLUSTER);
+    if (!block->alive && block->stores_due > cluster->generation) note(ENDED_BEFORE_STORES);
     for (;;) to_scheduler();
 }
 
@@ -142,29 +187,54 @@ void go_on_with(Fiber& fiber) {
     if (section()) memcpy(fiber.block->variables.data(), __start_shared_memory, section());
 }
 
-void wait(const unsigned& generation) {
+void wait(const unsigned& generation, unsigned since) {
     current->waits_for = &generation;
-    current->since = generation;
+    current->since = since;
     while (*current->waits_for == current->since) to_scheduler();
     current->waits_for = nullptr;
 }
 
 void meet(unsigned& arrived, unsigned alive, unsigned& generation) {
-    if (++arrived < alive) return wait(generation);
+    if (++arrived < alive) return wait(generation, generation);
     arrived = 0;
     ++generation;
 }
 
 void arrive(const Store& store) { memcpy(store.to, &store.word, store.bytes); }
 
-void let_stores_arrive() {
+template <class There>
+void take_out(std::vector<Store>& stores, There there) {
     size_t left = 0;
-    for (const Store& store : under_way)
-        if (chance() % 2)
+    for (const Store& store : stores)
+        if (there(store))
             arrive(store);
         else
-            under_way[left++] = store;
-    under_way.resize(left);
+            stores[left++] = store;
+    stores.resize(left);
+}
+
+// Of the stores into other blocks of the cluster, those that are there.
+template <class There>
+void take_out(Cluster& cluster, There there) {
+    if (!remote_under_way) return;
+    for (auto& stores : cluster.under_way) {
+        const size_t before = stores.size();
+        take_out(stores, there);
+        remote_under_way -= before - stores.size();
+    }
+}
+
+void let_stores_arrive() {
+    const auto by_chance = [](const Store&) { return chance() % 2 != 0; };
+    take_out(under_way, by_chance);
+    for (auto& cluster : clusters) take_out(*cluster, by_chance);
+}
+
+void start(Cluster& cluster) {
+    clusters.emplace_back(&cluster);
+    cluster.blocks.resize(now.cluster);
+    if (now.cluster > 1) cluster.under_way.resize(now.cluster * now.threads);
+    cluster.alive = now.cluster * now.threads;
 }
 }  // namespace
 
@@ -185,22 +255,75 @@ void store_later(void* to, const void* from, size_t bytes) {
         arrive(store);
 }
 
+void store_remote(void* here, unsigned block, const void* from, size_t bytes) {
+    Block& mine = *current->block;
+    Cluster& cluster = *mine.cluster;
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(here) - reinterpret_cast<uintptr_t>(mine.dynamic.get());
+    if (offset > now.shared_bytes || bytes > now.shared_bytes - offset) stop(STORED_FROM_ELSEWHERE);
+    if (block >= now.cluster) stop(STORED_BEYOND_CLUSTER);
+    Store store{here, 0, bytes};
+    memcpy(&store.word, from, bytes);
+    if (block == mine.rank) return arrive(store);
+    if (!mine.met) stop(STORED_BEFORE_START);
+    Block* const other = cluster.blocks[block];
+    if (!other || !other->alive) stop(STORED_AFTER_END);
+    store.to = other->dynamic.get() + offset;
+    store.due = current->arrived ? current->arrived_in + 2 : cluster.generation + 1;
+    other->stores_due = std::max(other->stores_due, store.due);
+    auto& earlier = cluster.under_way[mine.rank * now.threads + current->where.thread.x];
+    for (Store& one : earlier)  // a thread's stores to one place keep their order
+        if (one.to == store.to) {
+            arrive(one);
+            one = store;
+            return;
+        }
+    if (now.seed && chance() % 2) {
+        earlier.push_back(store);
+        ++remote_under_way;
+    } else {
+        arrive(store);
+    }
+}
+
+void arrive_at_cluster() {
+    Cluster& cluster = *current->block->cluster;
+    if (current->arrived) stop(ARRIVED_TWICE);
+    current->arrived = true, current->arrived_in = cluster.generation;
+    if (++cluster.arrived < cluster.alive) return;
+    cluster.arrived = 0;
+    ++cluster.generation;
+    take_out(cluster, [&](const Store& store) { return store.due <= cluster.generation; });
+}
+
+void wait_for_cluster() {
+    if (!current->arrived) stop(WAITED_WITHOUT_ARRIVING);
+    wait(current->block->cluster->generation, current->arrived_in);
+    current->arrived = false, current->block->met = true;
+}
+
 int run(const Launch& launch, void (*kernel)(void*), void* arguments) {
     now = launch, body = kernel, body_arguments = arguments, outcome = DONE;
     grid_size = launch.grid, block_size = {launch.threads, 1, 1};
     chance.seed(launch.seed);
-    under_way.clear();
+    under_way.clear(), clusters.clear(), remote_under_way = 0;
     const size_t blocks = size_t(launch.grid.x) * launch.grid.y * launch.grid.z;
     const size_t together = launch.resident > 0 ? launch.resident : blocks;
     if (launch.cooperative && blocks > together) return TOO_MANY_BLOCKS;
+    if (launch.cluster > LARGEST_CLUSTER) return CLUSTER_TOO_LARGE;
+    if (launch.cluster > together) return CLUSTER_WITHOUT_ROOM;
 
     std::vector<std::unique_ptr<Block>> running;
     std::vector<std::unique_ptr<Fiber>> fibers;
     size_t next = 0;
     while (outcome == DONE) {
-        for (; next < blocks && running.size() < together; ++next) {
+        for (; next < blocks; ++next) {
+            const unsigned rank = next % launch.cluster;
+            if (running.size() + (rank ? 1 : launch.cluster) > together) break;
+            if (rank == 0) start(*new Cluster);
             running.emplace_back(new Block);
             Block& block = *running.back();
+            block.cluster = clusters.back().get(), block.rank = rank;
+            block.cluster->blocks[rank] = &block;
             block.dynamic.reset(new unsigned char[launch.shared_bytes + GUARD]);
             memset(block.dynamic.get(), FRESH, launch.shared_bytes + GUARD);
             block.variables.assign(section(), char(FRESH));
@@ -225,7 +348,7 @@ int run(const Launch& launch, void (*kernel)(void*), void* arguments) {
             somebody = true;
             go_on_with(*fiber);
         }
-        if (!somebody) outcome = DEADLOCK;
+        if (!somebody) note(DEADLOCK);
         let_stores_arrive();
         for (auto& fiber : fibers)
             if (fiber->done) spare_stacks.push_back(std::move(fiber->stack));
@@ -238,10 +361,15 @@ int run(const Launch& launch, void (*kernel)(void*), void* arguments) {
                     if (block->alive) return false;
                     const unsigned char* guard = block->dynamic.get() + launch.shared_bytes;
                     if (std::any_of(guard, guard + GUARD, [](unsigned char c) { return c != FRESH; }))
-                        outcome = WROTE_BEYOND_SHARED;
+                        note(WROTE_BEYOND_SHARED);
+                    block->cluster->blocks[block->rank] = nullptr;
                     return true;
                 }),
             running.end());
+        clusters.erase(
+            std::remove_if(
+                clusters.begin(), clusters.end(), [](const auto& cluster) { return cluster->alive == 0; }),
+            clusters.end());
     }
     for (auto& fiber : fibers) spare_stacks.push_back(std::move(fiber->stack));
     while (!under_way.empty()) let_stores_arrive();
