@@ -2,55 +2,71 @@
 #pragma once
 
 template <class Cell>
-__device__ __forceinline__ void step_forward(
-    const Forward& f, int s, int b, int unit, const Real* z, Real* y, Real& h, Real& c) {
-    if (!f.order.padding(s, b)) {
-        Real saved[Cell::SAVED + 1];
+using BiasesOf = Biases<Cell::GATES, Cell::RECURRENT_BIAS>;
+
+// h(t) from Wc x(t) and Wr h(t−1); c becomes c(t). At padding both stay.
+template <class Cell>
+__device__ __forceinline__ Real next_h(
+    const BiasesOf<Cell>& bias, bool padding, Real* z, Real* y, Real h, Real& c, Real* saved) {
+    if (padding) return h;
 #pragma unroll
-        for (int g = 0; g < Cell::GATES; ++g) y[g] += recurrent_bias(f, g, unit);
-        h = Cell::value(z, y, h, c, c, saved);
-        const long long at = f.row(s, b) * K_H + unit;
+    for (int g = 0; g < Cell::GATES; ++g) {
+        z[g] += bias.b[g];
+        if (Cell::RECURRENT_BIAS) y[g] += bias.br[g];
+    }
+    return Cell::value(z, y, h, c, c, saved);
+}
+
+// All that a step leaves but h, which others wait for.
+template <class Cell>
+__device__ __forceinline__ void store_step(
+    const Forward& f, Example e, int s, int unit, Real h, Real c, const Real* saved) {
+    if (!e.padding(s)) {
+        const long long at = f.row(s, e.b) * K_H + unit;
 #pragma unroll
         for (int k = 0; k < Cell::SAVED; ++k) f.S[k * f.plane + at] = saved[k];
     }
-    if (Cell::HAS_C) f.C[f.row(s + 1, b) * K_H + unit] = c;
-    store_state(f, s, b, unit, h);
+    if (Cell::HAS_C) f.C[f.row(s + 1, e.b) * K_H + unit] = c;
+    store_output(f, e, s, unit, h);
 }
 
 // What the step saved, loaded before the wait for dy(s + 1).
 template <class Cell>
 struct Past {
     Real saved[Cell::SAVED + 1], h_before, h, c_before, c, dY, dC;
-    bool padding;
 
-    __device__ __forceinline__ void load(const Backward& k, int s, int b, int unit) {
-        padding = k.order.padding(s, b);
-        if (padding) return;
-        const long long before = k.row(s, b) * K_H + unit, after = k.row(s + 1, b) * K_H + unit;
+    __device__ __forceinline__ void load(const Backward& k, Example e, int s, int unit) {
+        if (e.padding(s)) return;
+        const long long before = k.row(s, e.b) * K_H + unit, after = k.row(s + 1, e.b) * K_H + unit;
 #pragma unroll
         for (int i = 0; i < Cell::SAVED; ++i) saved[i] = k.S[i * k.plane + before];
         h_before = k.X[before], h = k.X[after];
         c_before = Cell::HAS_C ? k.C[before] : Real(0), c = Cell::HAS_C ? k.C[after] : Real(0);
-        dY = k.arriving(s, b, unit);
+        dY = *k.arriving(e, s, unit);
         dC = Cell::HAS_C && k.dCs ? k.dCs[before] : Real(0);
+    }
+
+    static __device__ __forceinline__ void prefetch_to_l2(const Backward& k, Example e, int s, int unit) {
+        if (s < 0) return;
+        const long long at = k.row(s, e.b) * K_H + unit;
+#pragma unroll
+        for (int i = 0; i < Cell::SAVED; ++i) prefetch(k.S + i * k.plane + at);
+        prefetch(k.X + at);
+        if (Cell::HAS_C) prefetch(k.C + at);
+        prefetch(k.arriving(e, s, unit));
     }
 };
 
-// dh is Wrᵀ dy(s + 1) plus what bypassed that product; it leaves as the part that bypasses dy(s).
+// From dh(t), which is Wrᵀ dy(s + 1) plus what bypassed that product: dz and dy, and dh and dc of the step before, as far
+// as they bypass dy(s).
 template <class Cell>
 __device__ __forceinline__ void step_backward(
-    const Backward& k, const Past<Cell>& past, int s, int b, int unit, Real& dh, Real& dc) {
-    Real dz[Cell::GATES], dy[Cell::GATES];
+    const Past<Cell>& past, bool padding, Real& dh, Real& dc, Real* dz, Real* dy) {
 #pragma unroll
     for (int g = 0; g < Cell::GATES; ++g) dz[g] = dy[g] = 0;
-    if (!past.padding) {
-        Real leak;
-        dc += past.dC;
-        Cell::derivative(past.saved, past.h_before, past.h, past.c_before, past.c, dh + past.dY, dc, dz, dy, leak);
-        dh = leak;
-    }
-    Real* to = k.dY_rows + k.row(s, b) * Cell::GATES * K_H + unit;
-#pragma unroll
-    for (int g = 0; g < Cell::GATES; ++g) publish(to + g * K_H, dy[g]);
-    store_input_gradient<Cell::GATES>(k, s, b, unit, dz);
+    if (padding) return;
+    Real leak;
+    dc += past.dC;
+    Cell::derivative(past.saved, past.h_before, past.h, past.c_before, past.c, dh + past.dY, dc, dz, dy, leak);
+    dh = leak;
 }

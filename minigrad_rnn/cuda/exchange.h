@@ -1,107 +1,124 @@
-// How blocks exchange values while they all run: a block that waits for a value polls the value itself.
+// How the values of a step reach every block that multiplies them at the next one.
 //
-// A buffer is filled with UNWRITTEN, a NaN of all ones, before the launch. A block publishes a value by storing it
-// there, and no value that it publishes has those bits; others read until they find something else. The datum is its own
-// flag, so no order between two stores matters, nothing is added atomically, and no barrier spans the grid.
+// Polled: a buffer in global memory is filled with UNWRITTEN before the launch. A block publishes a value by storing it
+// there; the others read until they find something else. The datum is its own flag, so no order between two stores
+// matters, nothing is added atomically, and no barrier spans the grid.
+//
+// In a cluster (K_CLUSTER): a block stores its values into the shared memory of all blocks, and a barrier of the cluster
+// says that they are there. A step's values go where nobody reads at that step, so one barrier a step is enough.
+//
+// Both have the same functions. `step` counts exchanges; send and receive of the same values are given the same one.
 #pragma once
 
-#ifdef K_DOUBLE
-typedef double Real;
-typedef unsigned long long Word;
+// Values of an array that one thread takes at once, until all of them are written. False if they were not in time.
+template <int COLUMNS>
+__device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool wait, int* flag) {
+    constexpr int PER_ROW = COLUMNS / WIDE, SHARE = (BATCH * PER_ROW + THREADS - 1) / THREADS;
+    constexpr int AT_ONCE = SHARE < 8 ? SHARE : 8;  // loads of one thread that are under way together
+    const int n = rows * PER_ROW;
+    for (int first = threadIdx.x; first < n; first += THREADS * AT_ONCE) {
+        Words w[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i)  // issue all loads before the first is checked
+            load_relaxed(from + min(first + i * THREADS, n - 1) * WIDE, w[i]);
+        for (int tries = 0; wait; ++tries) {
+            bool there = true;
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i)
+                if (!is_written(w[i])) {  // read again what is missing, and only that
+                    load_relaxed(from + min(first + i * THREADS, n - 1) * WIDE, w[i]);
+                    there = false;
+                }
+            if (there) break;
+            if (give_up(tries, flag)) return false;
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const int k = first + i * THREADS;
+            if (k >= n) break;
+            Values<WIDE> v;
+#pragma unroll
+            for (int e = 0; e < WIDE; ++e) v.of[e] = value_of(w[i].of[e]);
+            *reinterpret_cast<Values<WIDE>*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * WIDE) = v;
+        }
+    }
+    return true;
+}
+
+// Rows of COLUMNS values of the BATCH examples of each tile. Where values are sent while those of the step before are
+// still read, BUFFERS is 2.
+template <int COLUMNS, int BUFFERS>
+struct Exchange {
+    static constexpr int ROW = padded(COLUMNS), ONE = BATCH * ROW;
+    static constexpr int SHARED = K_CLUSTER ? BUFFERS * TILES * ONE : ONE;
+    Real* const x;
+    int *const stopped, *const flag;
+
+    // The values of a step, where receive left them.
+    __device__ __forceinline__ Real* values(int step, int tile) const {
+        return K_CLUSTER ? x + ((BUFFERS == 2 ? (step & 1) * TILES : 0) + tile) * ONE : x;
+    }
+
+    __device__ __forceinline__ void clear() const {
+        for (int i = threadIdx.x; i < SHARED; i += THREADS) x[i] = 0;
+    }
+
+#if K_CLUSTER
+    // Values that lie in global memory since before the launch.
+    __device__ __forceinline__ void fill(const Real* from, int rows, int step, int tile) const {
+        gather<COLUMNS>(from, rows, values(step, tile), false, flag);
+    }
+    // True when the values of `step` are in every thread's sight. `first`: they were filled in.
+    __device__ __forceinline__ bool receive(const Real*, int, int step, int tile, bool first) const {
+        if (BLOCKS == 1 || tile > 0)
+            __syncthreads();  // x is whole, and part free again
+        else if (!first)
+            cluster_wait();  // x is whole in every block
+        return true;
+    }
+    __device__ __forceinline__ void prefetch_row(const Real*, int) const {}
+    // `to` is where BPTT will read the value; it is stored there by keep, after the values that others wait for.
+    __device__ __forceinline__ void send(int step, int tile, int example, int column, Real value, Real*) const {
+        Real* const here = values(step, tile) + example * ROW + column;
+        const Real sent = value_of(published(value));
+#pragma unroll
+        for (int block = 0; block < BLOCKS; ++block)
+            if constexpr (BLOCKS == 1)
+                *here = sent;
+            else
+                store_to_block(here, block, sent);
+    }
+    static __device__ __forceinline__ void keep(Real* to, Real value) { *to = value_of(published(value)); }
 #else
-typedef float Real;
-typedef unsigned int Word;
+    __device__ __forceinline__ void fill(const Real*, int, int, int) const {}
+    __device__ __forceinline__ bool receive(const Real* from, int rows, int, int, bool first) const {
+        if (!gather<COLUMNS>(from, rows, x, !first, flag)) *stopped = 1;
+        __syncthreads();  // x is whole
+        return !*stopped;
+    }
+    __device__ __forceinline__ void prefetch_row(const Real* from, int rows) const {
+        if (threadIdx.x * WIDE < rows * COLUMNS) prefetch(from + threadIdx.x * WIDE);
+    }
+    __device__ __forceinline__ void send(int, int, int, int, Real value, Real* to) const { publish(to, value); }
+    static __device__ __forceinline__ void keep(Real*, Real) {}
 #endif
-
-constexpr Word UNWRITTEN = ~Word(0);
-// Values that one load brings: 16 bytes where rows of H values hold them whole.
-constexpr int MOST = 16 / sizeof(Real), WIDE = K_H % MOST == 0 ? MOST : K_H % 2 == 0 ? 2 : 1;
-
-#ifndef K_SPINS
-#define K_SPINS (1 << 23)  // a few seconds
-#endif
-
-struct alignas(sizeof(Word) * WIDE) Words {
-    Word of[WIDE];
 };
 
-#ifndef CUDA_ON_CPU  // there the same functions are plain C++
-#define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
-
-__device__ __forceinline__ void load_relaxed(const Real* from, Words& w) {
-#ifdef K_DOUBLE
-    if constexpr (WIDE == 2)
-        asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];"
-                     : "=l"(w.of[0]), "=l"(w.of[1]) : "l"(from) : "memory");
-    else
-        asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(w.of[0]) : "l"(from) : "memory");
-#else
-    if constexpr (WIDE == 4)
-        asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(w.of[0]), "=r"(w.of[1]), "=r"(w.of[2]), "=r"(w.of[3]) : "l"(from) : "memory");
-    else if constexpr (WIDE == 2)
-        asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
-                     : "=r"(w.of[0]), "=r"(w.of[1]) : "l"(from) : "memory");
-    else
-        asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(w.of[0]) : "l"(from) : "memory");
+// Every thread, once it has sent its values of a step and no longer needs those that it received.
+__device__ __forceinline__ void all_sent() {
+#if K_CLUSTER
+    if constexpr (BLOCKS > 1) cluster_arrive();
 #endif
 }
 
-__device__ __forceinline__ void store_relaxed(Real* to, Word w) {
-#ifdef K_DOUBLE
-    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"(w) : "memory");
-#else
-    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(w) : "memory");
+// Every thread, before the first value is sent: shared memory is ready in every block.
+__device__ __forceinline__ void all_started() {
+#if K_CLUSTER
+    if constexpr (BLOCKS > 1) {
+        cluster_arrive();
+        cluster_wait();
+        return;
+    }
 #endif
-}
-
-__device__ __forceinline__ Word bits(Real x) {
-#ifdef K_DOUBLE
-    return __double_as_longlong(x);
-#else
-    return __float_as_uint(x);
-#endif
-}
-
-__device__ __forceinline__ Real value_of(Word w) {
-#ifdef K_DOUBLE
-    return __longlong_as_double(w);
-#else
-    return __uint_as_float(w);
-#endif
-}
-
-// The flag lies in the host's memory: acquire and release order it with what the host reads.
-__device__ __forceinline__ int load_flag(const int* flag) {
-    int value;
-    asm volatile("ld.acquire.sys.global.s32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
-    return value;
-}
-
-__device__ __forceinline__ void store_flag(int* flag, int value) {
-    asm volatile("st.release.sys.global.s32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
-}
-
-__device__ __forceinline__ void wait_a_little() {}
-#endif
-
-// A NaN with the bits of UNWRITTEN becomes another NaN.
-__device__ __forceinline__ void publish(Real* to, Real x) {
-    const Word w = bits(x);
-    store_relaxed(to, w == UNWRITTEN ? UNWRITTEN >> 1 : w);
-}
-
-__device__ __forceinline__ bool is_written(const Words& w) {
-    bool written = true;
-#pragma unroll
-    for (int e = 0; e < WIDE; ++e) written &= w.of[e] != UNWRITTEN;
-    return written;
-}
-
-// Whether to stop waiting: after too many tries, or because another block did. It is reported to the host.
-__device__ __forceinline__ bool give_up(int tries, int* flag) {
-    wait_a_little();
-    if (tries < K_SPINS) return (tries & 4095) == 4095 && load_flag(flag) != 0;
-    store_flag(flag, 1);
-    return true;
+    __syncthreads();
 }

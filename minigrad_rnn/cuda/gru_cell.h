@@ -4,7 +4,7 @@
 
 struct Cell {
     static constexpr int GATES = 3, SAVED = 4;
-    static constexpr bool HAS_C = false, TWO_GRADIENTS = true;
+    static constexpr bool HAS_C = false, RECURRENT_BIAS = true;
 
     static __device__ __forceinline__ Real value(
         const Real* a, const Real* y, Real h_before, Real c_before, Real& c, Real* saved) {

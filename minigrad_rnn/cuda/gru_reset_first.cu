@@ -1,7 +1,10 @@
 // The GRU as published, whole sequences in one launch. As forward.cu and backward.cu, with two products and two
 // exchanges per step: forward h(t−1) and then q = r · h(t−1), backward the gradient of Wr_n q and then of the gates.
-#include "exchange.h"
+// Between two exchanges of the same kind all blocks meet in the other one, so one buffer each is enough.
+#include "words.h"
 #include "tile.h"
+#include "cluster.h"
+#include "exchange.h"
 #include "functions.h"
 #include "sequence.h"
 #include "gru_reset_first_cell.h"
@@ -10,23 +13,27 @@ template <int ROWS_A, int COLUMNS_A, int ROWS_B, int COLUMNS_B>
 struct TwoProducts {
     using A = Resident<ROWS_A, COLUMNS_A>;
     using B = Resident<ROWS_B, COLUMNS_B>;
-    static constexpr int X_A = BATCH * padded(COLUMNS_A), X = X_A + BATCH * padded(COLUMNS_B);
-    static constexpr int SHARED = A::SHARED + B::SHARED;
+    using OfA = Exchange<COLUMNS_A, 1>;
+    using OfB = Exchange<COLUMNS_B, 1>;
+    static constexpr int X = OfA::SHARED + OfB::SHARED, SHARED = A::SHARED + B::SHARED;
     static constexpr int PART = A::PART > B::PART ? A::PART : B::PART;
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
+extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
     const Real* Z, const Real* W0, const Real* W1, const Real* b0, const Real* b1, const int* lengths, Real* X, Real* Q,
     Real* S, Real* Y0, Real* Y1, int T, int B, int backward, int* flag) {
     using Products = TwoProducts<2, H, 1, H>;
     DYNAMIC_SHARED(memory);
-    Real *const x = reinterpret_cast<Real*>(memory), *const x_b = x + Products::X_A;
-    Real* const resident = x + Products::X;
-    Real* const part = resident + Products::SHARED;
-    Real* const state = part + Products::PART;  // h of every pair of every tile
     __shared__ int stopped;
+    Real* const x = reinterpret_cast<Real*>(memory);
+    const typename Products::OfA of_h{x, &stopped, flag};
+    const typename Products::OfB of_q{x + Products::OfA::SHARED, &stopped, flag};
+    Real *const resident = x + Products::X, *const part = resident + Products::SHARED;
+    Carried<4> carried(part + Products::PART);  // h, and within a step r, z and the argument of n
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;
+    const int group = blockIdx.y * TILES * BATCH;
+    const int tiles = TILES == 1 ? 1 : min(TILES, (B - group + BATCH - 1) / BATCH);
     const long long steps = (long long)T * B * H, rows = (long long)(T + 1) * B * H;
     const Forward f = {
         {lengths, T, B, read_backward(d, backward)}, Z + d * steps * 3, d ? b1 : b0, 0, X + d * rows, Q + d * steps,
@@ -37,58 +44,92 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(
     const Real* const W = d ? W1 : W0;
     gates.load(W, (long long)H * H, H, 1, first_unit, resident);
     candidate.load(W + 2ll * H * H, (long long)H * H, H, 1, first_unit, resident + Products::A::SHARED);
-    for (int i = threadIdx.x; i < Products::X; i += THREADS) x[i] = 0;
+    const Biases<3, false> bias(f, unit);
+    const Example only = f.order.example(group + pair / UNITS);
+    of_h.clear();
+    of_q.clear();
     if (threadIdx.x == 0) stopped = 0;
-    for (int tile = 0; tile < TILES; ++tile) {
-        const int b = (blockIdx.y * TILES + tile) * BATCH + pair / UNITS;
-        if (pair < PAIRS && b < B && unit < H) state[tile * PAIRS + pair] = f.h_before(0, b)[unit];
+    __syncthreads();  // x is zero
+    for (int tile = 0; tile < tiles; ++tile) {
+        const int first_b = group + tile * BATCH, b = first_b + pair / UNITS;
+        of_h.fill(f.h_before(0, first_b), min(BATCH, B - first_b), 0, tile);
+        if (pair < PAIRS && b < B && unit < H) carried(tile, 0) = f.h_before(0, b)[unit];
     }
-    __syncthreads();  // x is zero and the weights are there
+    all_started();
 
     const auto abandoned = [&](int s) {
         for_each_pair(B, [&](int b, int unit) { abandon(f, s, b, unit, 3, false); });
     };
 
-    for (int s = 0; s < T; ++s)
-        for (int tile = 0; tile < TILES; ++tile) {
-            const int first_b = (blockIdx.y * TILES + tile) * BATCH, b = first_b + pair / UNITS;
-            if (first_b >= B) break;
-            const int n = min(BATCH, B - first_b);
+    for (int s = 0; s < T; ++s) {
+        for (int tile = 0; tile < tiles; ++tile) {
+            const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
-            Real& h = state[tile * PAIRS + (mine ? pair : 0)];
-            Real a[3], r, z;
-            if (mine) load_input<3>(f, s, b, unit, a);  // on its way while the block waits
-            if (!gather<H>(f.h_before(s, first_b), n, x, s > 0, flag)) stopped = 1;
-            __syncthreads();  // x is whole
-            if (stopped) return abandoned(s);
-            gates.multiply(x, part);
-            __syncthreads();  // part is whole, and x free again
+            const Example e = TILES == 1 ? only : f.order.example(b);
+            Real a[3], kept[2];
+            Real* const to = f.C + f.row(s, e.b) * H + unit;
             if (mine) {
-                const Real y[2] = {Products::A::total(part, 0), Products::A::total(part, 1)};
-                published_gates(f, s, b, unit, a, y, h, r, z);
+                load_input<3>(f, e, s, unit, a);  // on its way while the block waits
+                prefetch_input<3>(f, e, s + 2, unit);
             }
-            if (!gather<H>(f.C + f.row(s, first_b) * H, n, x_b, true, flag)) stopped = 1;
-            __syncthreads();  // x is whole
-            if (stopped) return abandoned(s);
-            candidate.multiply(x_b, part);
+            if (s + 2 < T) of_h.prefetch_row(f.h_before(s + 2, first_b), n);
+            if (!of_h.receive(f.h_before(s, first_b), n, s, tile, s == 0)) return abandoned(s);
+            gates.multiply(of_h.values(s, tile), part);
             __syncthreads();  // part is whole, and x free again
-            if (mine) published_candidate(f, s, b, unit, a[2], Products::B::total(part, 0), r, z, h);
+            Real q = 0;
+            if (mine) {
+                q = reset_first_gates(
+                    a[0] + bias.b[0] + Products::A::total(part, 0), a[1] + bias.b[1] + Products::A::total(part, 1),
+                    carried(tile, 0), kept);
+                if (e.padding(s)) q = 0;  // it is not used
+                of_q.send(s, tile, pair / UNITS, unit, q, to);
+            }
+            if (tile == tiles - 1) all_sent();
+            if (!mine) continue;
+            carried(tile, 1) = kept[0], carried(tile, 2) = kept[1], carried(tile, 3) = a[2] + bias.b[2];
+            of_q.keep(to, q);
+            store_gates(f, e, s, unit, kept[0], kept[1]);
         }
+        for (int tile = 0; tile < tiles; ++tile) {
+            const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
+            const bool mine = pair < PAIRS && b < B && unit < H;
+            const Example e = TILES == 1 ? only : f.order.example(b);
+            Real* const to = f.h(s, e.b) + unit;
+            if (!of_q.receive(f.C + f.row(s, first_b) * H, n, s, tile, false)) return abandoned(s);
+            candidate.multiply(of_q.values(s, tile), part);
+            __syncthreads();  // part is whole, and x free again
+            Real h = 0, n_kept = 0;
+            if (mine) {
+                h = carried(tile, 0);
+                const Real z_n = carried(tile, 3) + Products::B::total(part, 0);
+                if (!e.padding(s)) h = reset_first_value(z_n, carried(tile, 2), h, &n_kept);
+                if (!K_CLUSTER || s + 1 < T) of_h.send(s + 1, tile, pair / UNITS, unit, h, to);
+            }
+            if (tile == tiles - 1 && s + 1 < T) all_sent();
+            if (!mine) continue;
+            carried(tile, 0) = h;
+            of_h.keep(to, h);
+            store_candidate(f, e, s, unit, n_kept, h);
+        }
+    }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
+extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
     const Real* W0, const Real* W1, const int* lengths, const Real* X, const Real* S, const Real* dY0, const Real* dY1,
     const Real* dhT0, const Real* dhT1, Real* dN, Real* dRZ, Real* dZ0, Real* dZ1, Real* dh0, int T, int B, int backward,
     int* flag) {
     using Products = TwoProducts<1, H, 1, 2 * H>;
     DYNAMIC_SHARED(memory);
-    Real *const x = reinterpret_cast<Real*>(memory), *const x_b = x + Products::X_A;
-    Real* const resident = x + Products::X;
-    Real* const part = resident + Products::SHARED;
-    Real* const state = part + Products::PART;  // dh of every pair of every tile
     __shared__ int stopped;
+    Real* const x = reinterpret_cast<Real*>(memory);
+    const typename Products::OfA of_n{x, &stopped, flag};
+    const typename Products::OfB of_gates{x + Products::OfA::SHARED, &stopped, flag};
+    Real *const resident = x + Products::X, *const part = resident + Products::SHARED;
+    Carried<4> carried(part + Products::PART);  // dh, and within a step r, h(t−1) and the gradient of z's argument
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;
+    const int group = blockIdx.y * TILES * BATCH;
+    const int tiles = TILES == 1 ? 1 : min(TILES, (B - group + BATCH - 1) / BATCH);
     const long long steps = (long long)T * B * H, rows = (long long)(T + 1) * B * H, one = (long long)B * H;
     const Backward k = {
         {lengths, T, B, read_backward(d, backward)}, X + d * rows, 0, S + d * steps, d ? dY1 : dY0, 0,
@@ -100,44 +141,77 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(
     const Real* const W = d ? W1 : W0;
     through_n.load(W + 2ll * H * H, 0, 1, H, first_unit, resident);
     through_gates.load(W, 0, 1, H, first_unit, resident + Products::A::SHARED);
-    for (int i = threadIdx.x; i < Products::X; i += THREADS) x[i] = 0;
+    const Example only = k.order.example(group + pair / UNITS);
+    of_n.clear();
+    of_gates.clear();
     if (threadIdx.x == 0) stopped = 0;
-    for (int tile = 0; tile < TILES; ++tile) {
-        const int b = (blockIdx.y * TILES + tile) * BATCH + pair / UNITS;
-        if (pair < PAIRS && b < B && unit < H) state[tile * PAIRS + pair] = k.dhT[(long long)b * H + unit];
+    for (int tile = 0; tile < tiles; ++tile) {
+        const int b = group + tile * BATCH + pair / UNITS;
+        if (pair < PAIRS && b < B && unit < H) carried(tile, 0) = k.dhT[(long long)b * H + unit];
     }
-    __syncthreads();  // x is zero and the weights are there
+    all_started();
 
     const auto abandoned = [&](int s) { for_each_pair(B, [&](int b, int unit) { abandon<3>(k, s, b, unit); }); };
 
-    for (int s = T - 1; s >= -1; --s)
-        for (int tile = 0; tile < TILES; ++tile) {
-            const int first_b = (blockIdx.y * TILES + tile) * BATCH, b = first_b + pair / UNITS;
-            if (first_b >= B) break;
-            const int n = min(BATCH, B - first_b);
+    for (int s = T - 1; s >= -1; --s) {
+        for (int tile = 0; tile < tiles; ++tile) {
+            const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
-            Real& dh = state[tile * PAIRS + (mine ? pair : 0)];
+            const Example e = TILES == 1 ? only : k.order.example(b);
             PublishedPast past;
-            if (mine && s >= 0) past.load(k, s, b, unit);  // on its way while the block waits
-            if (s < T - 1) {
-                if (!gather<2 * H>(k.dY_rows + k.row(s + 1, first_b) * 2 * H, n, x_b, true, flag)) stopped = 1;
-                __syncthreads();  // x is whole
-                if (stopped) return abandoned(s);
-                through_gates.multiply(x_b, part);
-                __syncthreads();  // part is whole, and x free again
-                if (mine) dh += Products::B::total(part, 0);
+            Real* const to = arriving_at_n + k.row(s, e.b) * H + unit;
+            if (mine && s >= 0) {
+                past.load(k, e, s, unit);  // on its way while the block waits
+                past.prefetch_to_l2(k, e, s - 2, unit);
             }
+            if (s < T - 1) {
+                if (s > 0) of_gates.prefetch_row(k.dY_rows + k.row(s - 1, first_b) * 2 * H, n);
+                if (!of_gates.receive(k.dY_rows + k.row(s + 1, first_b) * 2 * H, n, s + 1, tile, false))
+                    return abandoned(s);
+                through_gates.multiply(of_gates.values(s + 1, tile), part);
+                __syncthreads();  // part is whole, and x free again
+            }
+            Real dh = 0, da_n = 0, da_z = 0;
+            if (mine) {
+                dh = carried(tile, 0);
+                if (s < T - 1) dh += Products::B::total(part, 0);
+                if (s >= 0) {
+                    candidate_backward(past, e.padding(s), dh, da_n, da_z);
+                    of_n.send(s, tile, pair / UNITS, unit, da_n, to);
+                }
+            }
+            if (tile == tiles - 1 && s >= 0) all_sent();
+            if (!mine) continue;
             if (s < 0) {
-                if (mine) k.dh0[(long long)b * H + unit] = dh;
+                k.dh0[(long long)b * H + unit] = dh;
                 continue;
             }
-            Real da[3];
-            if (mine) published_candidate_backward(k, past, arriving_at_n, s, b, unit, dh, da);
-            if (!gather<H>(arriving_at_n + k.row(s, first_b) * H, n, x, true, flag)) stopped = 1;
-            __syncthreads();  // x is whole
-            if (stopped) return abandoned(s);
-            through_n.multiply(x, part);
-            __syncthreads();  // part is whole, and x free again
-            if (mine) published_gates_backward(k, past, s, b, unit, Products::A::total(part, 0), dh, da);
+            carried(tile, 0) = dh, carried(tile, 1) = past.r, carried(tile, 2) = past.h_before, carried(tile, 3) = da_z;
+            of_n.keep(to, da_n);
+            if (k.dZ) k.dZ[(k.row(e.time(s), e.b) * 3 + 2) * H + unit] = da_n;
         }
+        for (int tile = 0; tile < tiles && s >= 0; ++tile) {
+            const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
+            const bool mine = pair < PAIRS && b < B && unit < H;
+            const Example e = TILES == 1 ? only : k.order.example(b);
+            Real* const to = k.dY_rows + k.row(s, e.b) * 2 * H + unit;
+            if (!of_n.receive(arriving_at_n + k.row(s, first_b) * H, n, s, tile, false)) return abandoned(s);
+            through_n.multiply(of_n.values(s, tile), part);
+            __syncthreads();  // part is whole, and x free again
+            Real da[2] = {0, 0};
+            if (mine) {
+                const Real dq = Products::A::total(part, 0);
+                da[0] = gates_backward(carried(tile, 1), carried(tile, 2), e.padding(s), dq, carried(tile, 0));
+                da[1] = carried(tile, 3);
+                of_gates.send(s, tile, pair / UNITS, unit, da[0], to);
+                of_gates.send(s, tile, pair / UNITS, H + unit, da[1], to + H);
+            }
+            if (tile == tiles - 1) all_sent();
+            if (!mine) continue;
+            of_gates.keep(to, da[0]), of_gates.keep(to + H, da[1]);
+            if (!k.dZ) continue;
+            Real* const dz = k.dZ + k.row(e.time(s), e.b) * 3 * H + unit;
+            dz[0] = da[0], dz[H] = da[1];
+        }
+    }
 }

@@ -1,5 +1,5 @@
 // The GRU as published with the array library's products: four launches a step, two of them products.
-#include "exchange.h"
+#include "words.h"
 #include "functions.h"
 #include "sequence.h"
 #include "gru_reset_first_cell.h"
@@ -28,13 +28,15 @@ extern "C" __global__ void gates_step(
     const Place p(T, B);
     if (!p.inside) return;
     const Forward f = forward_of(p, Z, b0, b1, lengths, X, Q, S, Y0, Y1, T, B, backward);
-    Real a[3], r, z;
-    load_input<3>(f, s, p.b, p.unit, a);
+    const Example e = f.order.example(p.b);
+    const Biases<3, false> bias(f, p.unit);
+    Real a[3], kept[2];
+    load_input<3>(f, e, s, p.unit, a);
     const Real* const y = products + (long long)(p.d * B + p.b) * 2 * K_H + p.unit;
-    const Real pair[2] = {y[0], y[K_H]};
-    published_gates(f, s, p.b, p.unit, a, pair, f.h_before(s, p.b)[p.unit], r, z);
-    Real* const saved = f.S + f.row(s, p.b) * K_H + p.unit;
-    saved[0] = r, saved[f.plane] = z;
+    const Real q = reset_first_gates(
+        a[0] + bias.b[0] + y[0], a[1] + bias.b[1] + y[K_H], f.h_before(s, p.b)[p.unit], kept);
+    publish(f.C + f.row(s, p.b) * K_H + p.unit, e.padding(s) ? Real(0) : q);
+    store_gates(f, e, s, p.unit, kept[0], kept[1]);
 }
 
 // y (D, B, H) is Wr_n q.
@@ -44,12 +46,16 @@ extern "C" __global__ void candidate_step(
     const Place p(T, B);
     if (!p.inside) return;
     const Forward f = forward_of(p, Z, b0, b1, lengths, X, Q, S, Y0, Y1, T, B, backward);
-    Real a[3];
-    load_input<3>(f, s, p.b, p.unit, a);
-    const Real* const saved = f.S + f.row(s, p.b) * K_H + p.unit;
-    Real h = f.h_before(s, p.b)[p.unit];
-    published_candidate(
-        f, s, p.b, p.unit, a[2], products[(long long)p.d * B * K_H + p.i], saved[0], saved[f.plane], h);
+    const Example e = f.order.example(p.b);
+    const Biases<3, false> bias(f, p.unit);
+    Real a[3], n = 0, h = f.h_before(s, p.b)[p.unit];
+    load_input<3>(f, e, s, p.unit, a);
+    if (!e.padding(s)) {
+        const Real kept_z = f.S[f.plane + f.row(s, p.b) * K_H + p.unit];
+        h = reset_first_value(a[2] + bias.b[2] + products[(long long)p.d * B * K_H + p.i], kept_z, h, &n);
+    }
+    publish(f.h(s, p.b) + p.unit, h);
+    store_candidate(f, e, s, p.unit, n, h);
 }
 
 __device__ __forceinline__ Backward backward_of(
@@ -67,13 +73,15 @@ extern "C" __global__ void candidate_step_backward(
     const Place p(T, B);
     if (!p.inside) return;
     const Backward k = backward_of(p, lengths, X, S, dY0, dY1, dRZ, dZ0, dZ1, T, B, backward);
+    const Example e = k.order.example(p.b);
     PublishedPast past;
-    past.load(k, s, p.b, p.unit);
-    const long long at = (long long)p.d * B * K_H + p.i;
-    Real now = dh[at] + (s < T - 1 ? products[at] : Real(0)), da[3];
-    published_candidate_backward(k, past, dN + p.d * p.steps, s, p.b, p.unit, now, da);
+    past.load(k, e, s, p.unit);
+    const long long at = (long long)p.d * B * K_H + p.i, place = k.row(s, p.b);
+    Real now = dh[at] + (s < T - 1 ? products[at] : Real(0)), da_n, da_z;
+    candidate_backward(past, e.padding(s), now, da_n, da_z);
     dh[at] = now;
-    publish(k.dY_rows + k.row(s, p.b) * 2 * K_H + K_H + p.unit, da[1]);
+    publish(dN + p.d * p.steps + place * K_H + p.unit, da_n);
+    publish(k.dY_rows + place * 2 * K_H + K_H + p.unit, da_z);
 }
 
 // products (D, B, H) is Wr_nᵀ of this step.
@@ -83,10 +91,13 @@ extern "C" __global__ void gates_step_backward(
     const Place p(T, B);
     if (!p.inside) return;
     const Backward k = backward_of(p, lengths, X, S, dY0, dY1, dRZ, dZ0, dZ1, T, B, backward);
-    PublishedPast past;
-    past.load(k, s, p.b, p.unit);
-    const long long at = (long long)p.d * B * K_H + p.i;
-    const long long place = k.row(s, p.b);
-    Real da[3] = {0, k.dY_rows[place * 2 * K_H + K_H + p.unit], (dN + p.d * p.steps)[place * K_H + p.unit]};
-    published_gates_backward(k, past, s, p.b, p.unit, products[at], dh[at], da);
+    const Example e = k.order.example(p.b);
+    const long long at = (long long)p.d * B * K_H + p.i, place = k.row(s, p.b);
+    const bool padding = e.padding(s);
+    const Real r = padding ? Real(0) : k.S[place * K_H + p.unit], h_before = padding ? Real(0) : k.X[place * K_H + p.unit];
+    Real* const to = k.dY_rows + place * 2 * K_H + p.unit;
+    const Real da[3] = {
+        gates_backward(r, h_before, padding, products[at], dh[at]), to[K_H], (dN + p.d * p.steps)[place * K_H + p.unit]};
+    publish(to, da[0]);
+    store_input_gradient<3>(k, e, s, p.unit, da);
 }

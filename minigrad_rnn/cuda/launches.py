@@ -97,8 +97,10 @@ class Sequences:
     def empty(self, *shape: int) -> Array:
         return self.xp.empty(shape, self.dtype)
 
-    def unwritten(self, *shape: int) -> Array:
-        """An array of the bits that mean "not written yet"; they are NaNs, so a missing value shows."""
+    def published(self, implementation: PassPlan, *shape: int) -> Array:
+        """An array that blocks write: where they poll it, of the bits that mean "not written yet", which are NaNs."""
+        if implementation.tile is None or implementation.tile.cluster:
+            return self.empty(*shape)
         words = self.xp.int32 if self.plan.shape.itemsize == 4 else self.xp.int64
         return self.xp.full(shape, -1, words).view(self.dtype)
 
@@ -117,7 +119,7 @@ class Sequences:
         xp, T, B, H, D = self.xp, self.T, self.B, self.H, self.D
         rows = self.inputs[0].Wc.shape[0]
         Z = self.empty(D, T, B, rows)
-        self.X = self.unwritten(D, T + 1, B, H)
+        self.X = self.published(self.plan.forward, D, T + 1, B, H)
         for d, inputs in enumerate(self.inputs):
             xp.matmul(inputs.xs.reshape(T * B, -1), inputs.Wc.T, out=Z[d].reshape(T * B, rows))
             self.X[d, 0] = inputs.h0
@@ -126,7 +128,7 @@ class Sequences:
             for d, inputs in enumerate(self.inputs):
                 self.C[d, 0] = inputs.c0
         elif self.cell == "gru_reset_first":
-            self.C = self.unwritten(D, T, B, H)
+            self.C = self.published(self.plan.forward, D, T, B, H)
         if self.cell in SAVED:
             self.S = self.empty(SAVED[self.cell], D, T, B, H)
         # Where read order is time order and nothing is padded, X itself holds the outputs.
@@ -165,9 +167,9 @@ class Sequences:
     ) -> tuple[Array, Array, list[Array], list[list[tuple[Array, Array]]]]:
         """Return dh(−1) and dc(−1) (D, B, H), and dZ and dY of each direction (see the class)."""
         T, B, H, D = self.T, self.B, self.H, self.D
-        rows, published = self.inputs[0].Wc.shape[0], self.cell == "gru_reset_first"
-        dY = self.unwritten(D, T, B, 2 * H if published else rows)
-        dN: Any = self.unwritten(D, T, B, H) if published else NOTHING
+        rows, reset_first = self.inputs[0].Wc.shape[0], self.cell == "gru_reset_first"
+        dY = self.published(self.plan.backward, D, T, B, 2 * H if reset_first else rows)
+        dN: Any = self.published(self.plan.backward, D, T, B, H) if reset_first else NOTHING
         own = self.cell.startswith("gru") or self.padded  # elsewhere dZ is dY, unless the direction is read backward
         dZ = [self.empty(T, B, rows) if own or self.reads_backward(d) else None for d in range(D)]
         dh0 = self.empty(D, B, H)
@@ -179,7 +181,7 @@ class Sequences:
         dhs, dhT = both("dhs"), both("dhT")
         saved, last = [self._steps, self.X, self.C, self.S, *dhs, *both("dcs")], [*dhT, *both("dcT")]
         results, carried = [dY, *self.pair(dZ)], [dh0, dc0]
-        if published:
+        if reset_first:
             saved, last = [self._steps, self.X, self.S, *dhs], [*dhT]
             results, carried = [dN, *results], [dh0]
         if self.plan.backward.name == PERSISTENT:
@@ -191,7 +193,7 @@ class Sequences:
             dh0,
             dc0,
             [dY[d] if g is None else g for d, g in enumerate(dZ)],
-            [[(dY[d], self.X[d, :T]), *([(dN[d], self.C[d])] if published else [])] for d in range(D)],
+            [[(dY[d], self.X[d, :T]), *([(dN[d], self.C[d])] if reset_first else [])] for d in range(D)],
         )
 
     def _backward_steps(
@@ -244,7 +246,7 @@ class Sequences:
             implementation.tile.threads,
             (*arguments, *self._sizes, np.uint64(self.kernels.flags_pointer)),
             shared_memory=implementation.shared_memory,
-            cooperative=True,
+            cooperative=not implementation.tile.cluster,
         )
 
     def _step_kernel(self, file: str, name: str) -> Callable[[tuple[Any, ...], int], None]:

@@ -4,7 +4,7 @@
 
 struct Cell {
     static constexpr int GATES = 4, SAVED = 4;
-    static constexpr bool HAS_C = true, TWO_GRADIENTS = false;
+    static constexpr bool HAS_C = true, RECURRENT_BIAS = false;
 
     static __device__ __forceinline__ Real value(
         const Real* z, const Real* y, Real h_before, Real c_before, Real& c, Real* saved) {

@@ -116,7 +116,7 @@ class Tile:
         places = 1 if not self.cluster else self.tiles if published else 2 * self.tiles
         gathered = sum(places * self.batch * self.padded(columns) for _, columns in products)
         part = max(self.split * rows * self.pairs for rows, _ in products)
-        values = (4 if self.cluster else 1) if published else 2  # that a pair keeps from one product to the next
+        values = 4 if published else 2  # that a pair keeps from one product to the next
         carried = values * self.tiles * self.pairs
         resident = 0 if self.registers else sum(rows * self.units * self.padded(columns) for rows, columns in products)
         return shape.itemsize * (gathered + part + carried + resident)

@@ -4,7 +4,7 @@
 
 struct Cell {
     static constexpr int GATES = 1, SAVED = 0;
-    static constexpr bool HAS_C = false, TWO_GRADIENTS = false;
+    static constexpr bool HAS_C = false, RECURRENT_BIAS = false;
 
     static __device__ __forceinline__ Real value(
         const Real* z, const Real* y, Real h_before, Real c_before, Real& c, Real* saved) {

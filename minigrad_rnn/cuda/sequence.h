@@ -9,14 +9,23 @@ struct Order {
     int T, B;
     bool backward;
 
-    __device__ __forceinline__ int length(int b) const { return lengths ? lengths[b] : T; }
-    __device__ __forceinline__ bool padding(int s, int b) const { return s >= length(b); }
-    // Padding stays where it is.
-    __device__ __forceinline__ int time(int s, int b) const {
-        const int steps = length(b);
-        return backward && s < steps ? steps - 1 - s : s;
-    }
+    __device__ __forceinline__ struct Example example(int b) const;
 };
+
+// The steps of one example. What a thread knows of it stays in registers while it waits for others.
+struct Example {
+    int b, length;
+    bool backward;
+
+    __device__ __forceinline__ bool padding(int s) const { return s >= length; }
+    // Padding stays where it is.
+    __device__ __forceinline__ int time(int s) const { return backward && s < length ? length - 1 - s : s; }
+};
+
+__device__ __forceinline__ Example Order::example(int b) const {
+    b = min(b, B - 1);  // a thread beyond the last example has nothing to do, and asks all the same
+    return {b, lengths ? lengths[b] : T, backward};
+}
 
 __device__ __forceinline__ bool read_backward(int direction, int backward) { return backward || direction == 1; }
 
@@ -33,31 +42,51 @@ struct Forward {
     __device__ __forceinline__ Real* h(int s, int b) const { return X + row(s + 1, b) * K_H; }
 };
 
+// Wc x(t), without its bias: nothing waits for it before the product is there.
 template <int GATES>
-__device__ __forceinline__ void load_input(const Forward& f, int s, int b, int unit, Real* z) {
-    const Real* from = f.Z + f.row(f.order.time(s, b), b) * GATES * K_H + unit;
+__device__ __forceinline__ void load_input(const Forward& f, Example e, int s, int unit, Real* z) {
+    const Real* const from = f.Z + f.row(e.time(s), e.b) * GATES * K_H + unit;
 #pragma unroll
-    for (int g = 0; g < GATES; ++g) z[g] = from[g * K_H] + (f.b ? f.b[g * K_H + unit] : Real(0));
+    for (int g = 0; g < GATES; ++g) z[g] = from[g * K_H];
 }
 
-__device__ __forceinline__ Real recurrent_bias(const Forward& f, int gate, int unit) {
-    return f.br ? f.br[gate * K_H + unit] : Real(0);
+template <int GATES>
+__device__ __forceinline__ void prefetch_input(const Forward& f, Example e, int s, int unit) {
+    if (s >= f.order.T) return;
+    const Real* const from = f.Z + f.row(e.time(s), e.b) * GATES * K_H + unit;
+#pragma unroll
+    for (int g = 0; g < GATES; ++g) prefetch(from + g * K_H);
 }
+
+// The biases of one unit.
+template <int GATES, bool RECURRENT>
+struct Biases {
+    Real b[GATES], br[GATES];
+
+    __device__ __forceinline__ Biases(const Forward& f, int unit) {
+#pragma unroll
+        for (int g = 0; g < GATES; ++g) {
+            const int at = g * K_H + min(unit, K_H - 1);
+            b[g] = f.b ? f.b[at] : Real(0);
+            br[g] = RECURRENT && f.br ? f.br[at] : Real(0);
+        }
+    }
+};
 
 // Beyond a sequence's length the state stays as it was, and the output is zero.
-__device__ __forceinline__ void store_state(const Forward& f, int s, int b, int unit, Real h) {
-    publish(f.h(s, b) + unit, h);
-    if (f.Y) f.Y[f.row(f.order.time(s, b), b) * K_H + unit] = f.order.padding(s, b) ? Real(0) : h;
+__device__ __forceinline__ void store_output(const Forward& f, Example e, int s, int unit, Real h) {
+    if (f.Y) f.Y[f.row(e.time(s), e.b) * K_H + unit] = e.padding(s) ? Real(0) : h;
 }
 
 // A block that gave up waiting at step s writes NaN wherever it would have written, so that no earlier contents pass
 // for a result. What other blocks poll for stays unwritten.
 __device__ __forceinline__ void abandon(const Forward& f, int s, int b, int unit, int saved, bool has_c) {
     const Real nan = value_of(UNWRITTEN);
+    const Example e = f.order.example(b);
 #pragma unroll 1
     for (; s < f.order.T; ++s) {
         const long long at = f.row(s, b) * K_H + unit;
-        if (f.Y) f.Y[f.row(f.order.time(s, b), b) * K_H + unit] = nan;
+        if (f.Y) f.Y[f.row(e.time(s), b) * K_H + unit] = nan;
         if (has_c) f.C[f.row(s + 1, b) * K_H + unit] = nan;
         for (int k = 0; k < saved; ++k) f.S[k * f.plane + at] = nan;
     }
@@ -75,15 +104,15 @@ struct Backward {
     long long plane;
 
     __device__ __forceinline__ long long row(int s, int b) const { return (long long)s * order.B + b; }
-    __device__ __forceinline__ Real arriving(int s, int b, int unit) const {
-        return dY[row(order.time(s, b), b) * K_H + unit];
+    __device__ __forceinline__ const Real* arriving(Example e, int s, int unit) const {
+        return dY + row(e.time(s), e.b) * K_H + unit;
     }
 };
 
 template <int GATES>
-__device__ __forceinline__ void store_input_gradient(const Backward& k, int s, int b, int unit, const Real* dz) {
+__device__ __forceinline__ void store_input_gradient(const Backward& k, Example e, int s, int unit, const Real* dz) {
     if (!k.dZ) return;
-    Real* to = k.dZ + k.row(k.order.time(s, b), b) * GATES * K_H + unit;
+    Real* to = k.dZ + k.row(e.time(s), e.b) * GATES * K_H + unit;
 #pragma unroll
     for (int g = 0; g < GATES; ++g) to[g * K_H] = dz[g];
 }
@@ -91,9 +120,10 @@ __device__ __forceinline__ void store_input_gradient(const Backward& k, int s, i
 template <int GATES>
 __device__ __forceinline__ void abandon(const Backward& k, int s, int b, int unit) {
     const Real nan = value_of(UNWRITTEN);
+    const Example e = k.order.example(b);
 #pragma unroll 1
     for (; k.dZ && s >= 0; --s) {
-        Real* const to = k.dZ + k.row(k.order.time(s, b), b) * GATES * K_H + unit;
+        Real* const to = k.dZ + k.row(e.time(s), b) * GATES * K_H + unit;
         for (int g = 0; g < GATES; ++g) to[g * K_H] = nan;
     }
     k.dh0[(long long)b * K_H + unit] = nan;

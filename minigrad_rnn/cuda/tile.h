@@ -10,9 +10,9 @@ constexpr int H = K_H;
 constexpr int VEC = K_VECTOR;  // values that one load from shared memory brings
 constexpr int WARP_UNITS = K_WARP_UNITS, UNIT_WARPS = K_UNIT_WARPS, SPLIT = K_SPLIT, BATCH = K_BATCH, TILES = K_TILES;
 constexpr int UNITS = WARP_UNITS * UNIT_WARPS, THREADS = 32 * UNIT_WARPS * SPLIT;
+constexpr int BLOCKS = (H + UNITS - 1) / UNITS;  // that have all units of an example
 constexpr int PAIRS = UNITS * BATCH;  // (example, unit), unit fastest: what one thread each works on between products
 constexpr bool IN_REGISTERS = K_REGISTERS;
-constexpr int MOST_AT_ONCE = 8;  // loads of one thread that are under way together
 static_assert(PAIRS <= THREADS, "a thread has one pair of a tile");
 static_assert(((WARP_UNITS * BATCH) & (WARP_UNITS * BATCH - 1)) == 0, "halving needs a power of two");
 
@@ -28,61 +28,27 @@ __device__ constexpr int padded(int columns) {
     return (columns + SPLIT * STRIDE - 1) / (SPLIT * STRIDE) * (SPLIT * STRIDE);
 }
 
-// x[b][k], from a buffer (rows, COLUMNS) in which others publish. False if they did not in time.
-template <int COLUMNS>
-__device__ __forceinline__ bool gather(const Real* from, int rows, Real* x, bool wait, int* flag) {
-    constexpr int PER_ROW = COLUMNS / WIDE, SHARE = (BATCH * PER_ROW + THREADS - 1) / THREADS;
-    constexpr int AT_ONCE = SHARE < MOST_AT_ONCE ? SHARE : MOST_AT_ONCE;
-    const int n = rows * PER_ROW;
-    for (int first = threadIdx.x; first < n; first += THREADS * AT_ONCE) {
-        Words w[AT_ONCE];
-        for (int tries = 0;; ++tries) {
-#pragma unroll
-            for (int i = 0; i < AT_ONCE; ++i)  // issue all loads before the first is checked
-                load_relaxed(from + min(first + i * THREADS, n - 1) * WIDE, w[i]);
-            bool there = true;
-#pragma unroll
-            for (int i = 0; i < AT_ONCE; ++i) there &= is_written(w[i]);
-            if (there || !wait) break;
-            if (give_up(tries, flag)) return false;
-        }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
-            const int k = first + i * THREADS;
-            if (k >= n) break;
-            Values<WIDE> v;
-#pragma unroll
-            for (int e = 0; e < WIDE; ++e) v.of[e] = value_of(w[i].of[e]);
-            *reinterpret_cast<Values<WIDE>*>(x + k / PER_ROW * padded(COLUMNS) + k % PER_ROW * WIDE) = v;
-        }
-    }
-    return true;
-}
-
 // v[0 … N − 1] of 32 lanes, added over the lanes: each lane is left with sums of its own, the first max(1, N / 32) of v.
-// Returns which of the N the first is.
+//
+// Half of what is left goes to another lane, whose other half comes. Which half a lane gives would depend on the lane,
+// and take two selections a value: so a lane's v[i] is the summand of sum i ^ order<N>(), and all give their upper half.
 template <int N>
-__device__ __forceinline__ int add_over_lanes(Real (&v)[N]) {
-    const int lane = threadIdx.x % 32;
-    int first = 0;
+__device__ __forceinline__ void add_over_lanes(Real (&v)[N]) {
     int width = N;
 #pragma unroll
     for (int bit = 16; bit > 0; bit /= 2) {
-        if (width > 1) {  // half of what is left goes to the other lane, its other half comes
-            width /= 2;
-            const bool upper = lane & bit;
+        const int given = width > 1 ? width / 2 : 0;  // the first that is given; a last sum goes both ways
+        width = width > 1 ? width / 2 : 1;
 #pragma unroll
-            for (int i = 0; i < N / 2; ++i)
-                if (i < width) {
-                    const Real keep = upper ? v[i + width] : v[i], give = upper ? v[i] : v[i + width];
-                    v[i] = keep + __shfl_xor_sync(0xFFFFFFFFu, give, bit);
-                }
-            first += upper ? width : 0;
-        } else {
-            v[0] += __shfl_xor_sync(0xFFFFFFFFu, v[0], bit);
-        }
+        for (int i = 0; i < (N + 1) / 2; ++i)
+            if (i < width) v[i] += __shfl_xor_sync(0xFFFFFFFFu, v[i + given], bit);
     }
-    return first;
+}
+
+// The first of the sums that this lane is left with, and what its summands' places differ by from their sums'.
+template <int N>
+__device__ __forceinline__ int order() {
+    return threadIdx.x % 32 * N / 32;
 }
 
 // left(b, unit) for every pair of this thread; for a block that gave up waiting.
@@ -95,12 +61,28 @@ __device__ __forceinline__ void for_each_pair(int B, Left left) {
     }
 }
 
+// N values of each pair that a thread carries from step to step: in registers, or in shared memory if it has many tiles.
+template <int N>
+struct Carried {
+    Real own[N];
+    Real* const shared;
+
+    __device__ __forceinline__ explicit Carried(Real* memory) : shared(memory + threadIdx.x) {}
+    __device__ __forceinline__ Real& operator()(int tile, int k) {
+        if constexpr (TILES == 1)
+            return own[k];
+        else
+            return shared[(N * tile + k) * PAIRS];
+    }
+};
+
 // ROWS rows for each unit of the block, of a matrix with COLUMNS columns: in registers, or in shared memory.
 template <int ROWS, int COLUMNS>
 struct Resident {
     static constexpr int MINE = ROWS * WARP_UNITS, TIMES = padded(COLUMNS) / (SPLIT * STRIDE);
     static constexpr int SHARED = IN_REGISTERS ? 0 : MINE * UNIT_WARPS * padded(COLUMNS);
     static constexpr int PART = SPLIT * ROWS * PAIRS;
+    static constexpr int SUMS = WARP_UNITS * BATCH;  // of a row that a warp's lanes have shares of
     Vec kept[IN_REGISTERS ? MINE : 1][IN_REGISTERS ? TIMES : 1];
     Real* shared;
 
@@ -115,7 +97,7 @@ struct Resident {
         shared = memory;
 #pragma unroll
         for (int r = 0; r < MINE; ++r) {
-            const int unit = first_unit + group() * WARP_UNITS + r % WARP_UNITS;
+            const int unit = first_unit + group() * WARP_UNITS + (r % WARP_UNITS ^ order<SUMS>() % WARP_UNITS);
 #pragma unroll
             for (int i = 0; i < TIMES; ++i) {
                 Vec v;
@@ -127,7 +109,7 @@ struct Resident {
                 }
                 if constexpr (IN_REGISTERS)
                     kept[r][i] = v;
-                else
+                else  // read again by this lane alone
                     *reinterpret_cast<Vec*>(shared + (group() * MINE + r) * padded(COLUMNS) + column(i)) = v;
             }
         }
@@ -140,12 +122,15 @@ struct Resident {
         for (int r = 0; r < MINE; ++r)
 #pragma unroll
             for (int b = 0; b < BATCH; ++b) sum[r][b] = 0;
+        const Real* of_example[BATCH];  // in this lane's order
+#pragma unroll
+        for (int b = 0; b < BATCH; ++b) of_example[b] = x + (b ^ order<SUMS>() / WARP_UNITS) * padded(COLUMNS);
         if constexpr (IN_REGISTERS) {
 #pragma unroll
             for (int i = 0; i < TIMES; ++i)
 #pragma unroll
                 for (int b = 0; b < BATCH; ++b) {
-                    const Vec v = *reinterpret_cast<const Vec*>(x + b * padded(COLUMNS) + column(i));
+                    const Vec v = *reinterpret_cast<const Vec*>(of_example[b] + column(i));
 #pragma unroll
                     for (int r = 0; r < MINE; ++r)
 #pragma unroll
@@ -160,7 +145,7 @@ struct Resident {
                     w[r] = *reinterpret_cast<const Vec*>(shared + (group() * MINE + r) * padded(COLUMNS) + column(i));
 #pragma unroll
                 for (int b = 0; b < BATCH; ++b) {
-                    const Vec v = *reinterpret_cast<const Vec*>(x + b * padded(COLUMNS) + column(i));
+                    const Vec v = *reinterpret_cast<const Vec*>(of_example[b] + column(i));
 #pragma unroll
                     for (int r = 0; r < MINE; ++r)
 #pragma unroll
@@ -168,20 +153,20 @@ struct Resident {
                 }
             }
         }
-        constexpr int N = WARP_UNITS * BATCH, LEFT = N > 32 ? N / 32 : 1, SAME = N > 32 ? 1 : 32 / N;
+        constexpr int LEFT = SUMS > 32 ? SUMS / 32 : 1, SAME = SUMS > 32 ? 1 : 32 / SUMS;
         const int split = threadIdx.x / 32 % SPLIT;
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) {
-            Real v[N];
+            Real v[SUMS];
 #pragma unroll
             for (int b = 0; b < BATCH; ++b)
 #pragma unroll
                 for (int u = 0; u < WARP_UNITS; ++u) v[b * WARP_UNITS + u] = sum[row * WARP_UNITS + u][b];
-            const int first = add_over_lanes<N>(v);
+            add_over_lanes<SUMS>(v);
             if (threadIdx.x % SAME == 0)
 #pragma unroll
                 for (int i = 0; i < LEFT; ++i) {
-                    const int b = (first + i) / WARP_UNITS, u = (first + i) % WARP_UNITS;
+                    const int b = (order<SUMS>() + i) / WARP_UNITS, u = (order<SUMS>() + i) % WARP_UNITS;
                     part[(split * ROWS + row) * PAIRS + b * UNITS + group() * WARP_UNITS + u] = v[i];
                 }
         }

@@ -198,7 +198,10 @@ def test_a_cluster_starts_as_a_whole(
         out,
         grid=(2, 4, 1),
     )
-    assert list(out.get()) == [0, together]
+    left, most = out.get()
+    assert left == 0
+    assert most <= together  # with a seed blocks pause, so that fewer may run at the same time
+    assert launch_settings.seed or most == together
 
 
 FAULTS = {

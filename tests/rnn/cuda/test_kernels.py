@@ -145,7 +145,7 @@ def without(text: str) -> Callable[[str], str]:
 FAULTS = {
     "no barrier before the product": without("__syncthreads();  // x is whole"),
     "no barrier after the product": without("__syncthreads();  // part is whole, and x free again"),
-    "no wait": lambda source: source.replace("if (there || !wait) break;", "break;"),
+    "no wait": lambda source: source.replace("if (there) break;", "break;"),
     "a wait for the first value only": lambda source: source.replace(
         "written &= w.of[e] != UNWRITTEN", "written &= w.of[0] != UNWRITTEN"
     ),

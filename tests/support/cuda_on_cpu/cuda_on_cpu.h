@@ -136,6 +136,11 @@ inline double value_of(unsigned long long word) {
 inline int load_flag(const int* flag) { return *reinterpret_cast<const volatile int*>(flag); }
 inline void store_flag(int* flag, int value) { *reinterpret_cast<volatile int*>(flag) = value; }
 inline void wait_a_little() { on_cpu::yield(); }
+// Reads what it asks for, so that an address beyond an array is found.
+template <class R>
+inline void prefetch(const R* from) {
+    static_cast<void>(*static_cast<const volatile R*>(from));
+}
 
 // From the addresses of the arguments, as a driver is given them, to a call.
 namespace on_cpu {

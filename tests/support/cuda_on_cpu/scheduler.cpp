@@ -38,6 +38,7 @@ constexpr size_t STACK = 1 << 18, GUARD = 0;  // the sanitizer guards what lies 
 #else
 constexpr size_t STACK = 1 << 17, GUARD = 64;
 #endif
+constexpr unsigned LONGEST_PAUSE = 64;
 constexpr unsigned char FRESH = 0xFF;  // memory that nobody wrote reads as NaN
 
 struct Warp {
@@ -62,6 +63,7 @@ struct Cluster {
 struct Block {
     Cluster* cluster;
     unsigned rank;            // its place in the cluster
+    unsigned pause = 0;       // rounds that its threads sit out, so that blocks are not all at the same place
     bool met = false;         // one of its threads has waited at a cluster barrier, so every block has started
     unsigned stores_due = 0;  // the generation at which all stores into it are there
     std::unique_ptr<unsigned char[]> dynamic;
@@ -342,10 +344,17 @@ int run(const Launch& launch, void (*kernel)(void*), void* arguments) {
         }
         if (fibers.empty()) break;
         if (launch.seed) std::shuffle(fibers.begin(), fibers.end(), chance);
+        if (launch.seed)
+            for (auto& block : running)
+                if (block->pause)
+                    --block->pause;
+                else if (chance() % 32 == 0)
+                    block->pause = chance() % LONGEST_PAUSE;
         bool somebody = false;
         for (auto& fiber : fibers) {
             if (fiber->waits_for && *fiber->waits_for == fiber->since) continue;
             somebody = true;
+            if (fiber->block->pause) continue;
             go_on_with(*fiber);
         }
         if (!somebody) note(DEADLOCK);
