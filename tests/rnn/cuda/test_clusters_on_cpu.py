@@ -200,7 +200,7 @@ def test_a_cluster_starts_as_a_whole(
     )
     left, most = out.get()
     assert left == 0
-    assert most <= together  # with a seed blocks pause, so that fewer may run at the same time
+    assert most <= (resident or together)  # with a seed blocks pause, so that others run at the same time
     assert launch_settings.seed or most == together
 
 
