@@ -16,13 +16,14 @@ import gc
 import itertools
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+
+from minigrad_rnn.cuda.probe import Clock, EventClock, wall_clock
 
 from . import fused, machine
 from .page import milliseconds, replace_block, table
@@ -41,39 +42,6 @@ PARTS = (*CELLS, STEP)
 """The blocks of gpu.md: a table for each cell, and the character model's step."""
 TOLERANCE = 1e-3
 Call = Callable[[], Any]
-
-
-class Clock(Protocol):
-    """Measures the seconds that a batch of calls takes on the device."""
-
-    def __call__(self, work: Call, calls: int) -> float: ...
-
-
-class CudaClock:
-    """Measures with two events around the calls, on the stream that CuPy and torch share."""
-
-    def __init__(self) -> None:
-        import cupy
-
-        self._event, self._stream = cupy.cuda.Event, cupy.cuda.get_current_stream()
-        self._between = cupy.cuda.get_elapsed_time
-
-    def __call__(self, work: Call, calls: int) -> float:
-        begin, end = self._event(), self._event()
-        begin.record(self._stream)
-        for _ in range(calls):
-            work()
-        end.record(self._stream)
-        end.synchronize()
-        return float(self._between(begin, end)) / 1e3
-
-
-def wall_clock(work: Call, calls: int) -> float:
-    """Measure on the host, for a dry run."""
-    begin = time.perf_counter()
-    for _ in range(calls):
-        work()
-    return time.perf_counter() - begin
 
 
 @lru_cache(maxsize=1)
@@ -360,7 +328,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = part(name, grid, "numpy", "cpu", wall_clock, plan, not arguments.without_graph)
             text += "\n\nA dry run on the host: these times say nothing."
         else:
-            text = part(name, grid, "cupy", "cuda", CudaClock(), plan, not arguments.without_graph)
+            from minigrad.backend import get_backend
+
+            text = part(
+                name, grid, "cupy", "cuda", EventClock(get_backend("cupy").xp), plan, not arguments.without_graph
+            )
             text += f"\n\n{measured_on()}"
         print(text, end="\n\n", flush=True)
         if arguments.write and (not small or arguments.write != PAGE):

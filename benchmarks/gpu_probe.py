@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -23,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from .gpu import Clock, CudaClock, wall_clock
-from .sizes import numbers
+from minigrad_rnn.cuda.costs import costs_for
+from minigrad_rnn.cuda.planner import PERSISTENT, Plan, Shape, cost, persistent, plan, tilings
+from minigrad_rnn.cuda.probe import EventClock, Probe, wall_clock
+from minigrad_rnn.cuda.source import options, program
 
 CELLS = ("lstm", "gru", "gru_reset_first", "rnn_tanh")
-GATES = {"lstm": 4, "gru": 3, "gru_reset_first": 3}
 SHAPES = ((1, 64), (1, 128), (16, 256), (64, 512), (64, 1024))
 """B and H."""
 STEPS = (100, 1000)
@@ -36,129 +36,64 @@ BEST, OTHERS = 6, 4
 Row = dict[str, Any]
 
 
-class Probe:
-    """Runs passes of a sequence on a backend with kernels and times them."""
+def sequence_shape(cell: str, B: int, H: int, directions: int) -> Shape:
+    return Shape(cell, B, H, np.dtype(np.float32), directions)
 
-    def __init__(self, backend: Any, clock: Clock, rounds: int = 5) -> None:
-        self.backend, self.kernels, self.clock, self.rounds = backend, backend.kernels(), clock, rounds
 
-    def shape(self, cell: str, B: int, H: int, directions: int) -> Any:
-        from minigrad_rnn.cuda.planner import Shape
-
-        return Shape(cell, B, H, np.dtype(np.float32), directions)
-
-    def sequences(self, plan: Any, T: int) -> Any:
-        """Return a call of `plan`, whose input has as many features as it has units."""
-        from minigrad_rnn.cuda.launches import Inputs, Sequences
-
-        shape = plan.shape
-        rows = GATES.get(shape.cell, 1)
-        arrays = {
-            name: self.backend.from_numpy(value)
-            for name, value in numbers(T, shape.B, shape.H, shape.H, gates=rows).items()
-        }
-        c0 = arrays["c0"] if shape.cell == "lstm" else None
-        inputs = Inputs(arrays["xs"], arrays["h0"], c0, arrays["Wc"], arrays["Wr"], arrays["b"])
-        return Sequences(self.backend.xp, self.kernels, plan, [inputs] * shape.directions, None, False)
-
-    def passes(self, plan: Any, T: int) -> dict[str, Any]:
-        """Return functions that run the forward pass, and BPTT after it."""
-        from minigrad_rnn.cuda.launches import OutputGradients
-
-        run, shape = self.sequences(plan, T), plan.shape
-        ones = (np.ones(s, np.float32) for s in ((T, shape.B, shape.H), (shape.B, shape.H)))
-        dhs, last = map(self.backend.from_numpy, ones)
-        arriving = OutputGradients(dhs, last, last if shape.cell == "lstm" else None)
-        run.forward()
-        return {"forward": run.forward, "backward": lambda: run.bptt([arriving] * shape.directions)}
-
-    def launch_seconds(self, work: Any, name: str) -> list[float]:
-        """Return the seconds of each persistent launch `name` while `work` runs: the product Wc x(t) left out."""
-        from minigrad_rnn.cuda import launches
-
-        original, seconds = launches.compiled, []
-
-        def compiled(*what: Any) -> Any:
-            launch = original(*what)
-
-            def timed(*args: Any, **options: Any) -> None:
-                seconds.append(self.clock(lambda: launch(*args, **options), 1))
-
-            return timed if what[2] == name else launch
-
-        launches.compiled = compiled  # type: ignore[assignment]
-        try:
-            work()
-        finally:
-            launches.compiled = original
-        return seconds
-
-    def row(self, plan: Any, T: int, name: str) -> Row:
-        """Return the median µs of a step, of the launch alone and of the pass with all that it asks of the host."""
-        work = self.passes(plan, T)[name]
-        work()
-        whole = statistics.median(self.clock(work, 1) for _ in range(self.rounds))
-        alone = [s for _ in range(self.rounds) for s in self.launch_seconds(work, name)]
-        chosen, shape = getattr(plan, name), plan.shape
-        return {
-            "cell": shape.cell,
-            "T": T,
-            "B": shape.B,
-            "H": shape.H,
-            "directions": shape.directions,
-            "pass": name,
-            "implementation": str(chosen),
-            "tile": None if chosen.tile is None else asdict(chosen.tile),
-            "pass_us": round(1e6 * whole / T, 3),
-            "launch_us": round(1e6 * statistics.median(alone) / T, 3) if alone else None,
-        }
+def row(probe: Probe, plan: Plan, T: int, name: str) -> Row:
+    """Return the median µs of a step, of the launch alone and of the pass with all that it asks of the host."""
+    chosen, shape = getattr(plan, name), plan.shape
+    timing = probe.time(plan, T, name, features=shape.H)
+    return {
+        "cell": shape.cell,
+        "T": T,
+        "B": shape.B,
+        "H": shape.H,
+        "directions": shape.directions,
+        "pass": name,
+        "implementation": str(chosen),
+        "tile": None if chosen.tile is None else asdict(chosen.tile),
+        "pass_us": round(1e6 * timing.whole / T, 3),
+        "launch_us": None if timing.launch is None else round(1e6 * timing.launch / T, 3),
+    }
 
 
 def steps(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
     """Yield the planned passes' times, the most wanted first."""
-    from minigrad_rnn.cuda.planner import plan
-
     for directions, T, cell, (B, H) in itertools.product((1, 2), lengths, CELLS, shapes):
-        planned = plan(probe.kernels.device, probe.shape(cell, B, H, directions))
+        planned = plan(probe.kernels.device, sequence_shape(cell, B, H, directions))
         for name in ("forward", "backward"):
-            yield probe.row(planned, T, name)
+            yield row(probe, planned, T, name)
 
 
 def tiles(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
     """Yield times of several tilings of an LSTM beside the clocks that the planner predicts for them."""
-    from minigrad_rnn.cuda.planner import PERSISTENT, PassPlan, cost, plan, tilings
-
     device = probe.kernels.device
+    costs = costs_for(device.name)
     for (B, H), name in itertools.product(shapes, ("forward", "backward")):
-        shape, backward = probe.shape("lstm", B, H, 1), name == "backward"
-        ranked = sorted(tilings(device, shape, backward), key=lambda tile: cost(device, shape, backward, tile))
+        shape, backward = sequence_shape("lstm", B, H, 1), name == "backward"
+        ranked = sorted(tilings(device, shape, backward), key=lambda tile: cost(device, shape, backward, tile, costs))
         rest = ranked[BEST:]
         for tile in [*ranked[:BEST], *rest[:: max(1, len(rest) // OTHERS)][:OTHERS]]:
-            chosen = PassPlan(PERSISTENT, "probed", tile, tile.grid(shape), tile.shared_memory(shape, backward))
-            planned = replace(plan(device, shape), **{name: chosen})
-            predicted = round(cost(device, shape, backward, tile))
-            yield {**probe.row(planned, lengths[0], name), "rank": ranked.index(tile), "predicted_clocks": predicted}
+            planned = replace(plan(device, shape), **{name: persistent(shape, backward, tile, "probed")})
+            predicted = round(cost(device, shape, backward, tile, costs))
+            yield {**row(probe, planned, lengths[0], name), "rank": ranked.index(tile), "predicted_clocks": predicted}
 
 
 def once(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
     """Run an LSTM forward and backward at the middle shape, for a profiler."""
-    from minigrad_rnn.cuda.planner import plan
-
     B, H = shapes[len(shapes) // 2]
-    planned = plan(probe.kernels.device, probe.shape("lstm", B, H, 1))
-    probe.passes(planned, min(50, lengths[0]))["backward"]()
+    planned = plan(probe.kernels.device, sequence_shape("lstm", B, H, 1))
+    probe.passes(planned, min(50, lengths[0]), features=H)["backward"]()
     probe.backend.synchronize()
     yield {"cell": "lstm", "B": B, "H": H, "implementation": str(planned)}
 
 
 def facts(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
     """Yield the device, and the compiler's figures of every planned persistent kernel; on a GPU alone those."""
-    from minigrad_rnn.cuda.planner import PERSISTENT, plan
-    from minigrad_rnn.cuda.source import options, program
-
     yield {"device": asdict(probe.kernels.device)}
     for cell, (B, H), directions in itertools.product(CELLS, shapes, (1, 2)):
-        shape = probe.shape(cell, B, H, directions)
+        shape = sequence_shape(cell, B, H, directions)
         planned = plan(probe.kernels.device, shape)
         for name in ("forward", "backward"):
             chosen = getattr(planned, name)
@@ -199,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
                 probe, shapes, lengths = Probe(kernels_as_cpp(folder), wall_clock, 1), [(2, 12)], [3]
             else:
-                probe, shapes, lengths = Probe(get_backend("cupy"), CudaClock()), list(SHAPES), list(STEPS)
+                backend = get_backend("cupy")
+                probe, shapes, lengths = Probe(backend, EventClock(backend.xp)), list(SHAPES), list(STEPS)
         except BackendError as error:
             print(f"benchmarks.gpu_probe: not measured: {error}", file=sys.stderr)
             return 2

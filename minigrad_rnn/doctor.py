@@ -17,6 +17,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.backend import get_backend
 
+from .cuda.costs import costs_for
 from .cuda.launches import check
 from .native.errors import NativeError
 from .native.shared_library import load_library, origin
@@ -96,7 +97,11 @@ def _device(backend: Any) -> str:
         return ""
     device = backend.kernels().device
     major, minor = device.compute_capability
-    return f", {device.name}, {device.multiprocessors} multiprocessors, compute capability {major}.{minor}"
+    try:
+        costs = str(costs_for(device.name))
+    except ValueError as error:  # a damaged table
+        costs = str(error)
+    return f", {device.name}, {device.multiprocessors} multiprocessors, compute capability {major}.{minor}, {costs}"
 
 
 def _print_indented(print_fn: Callable[[str], None], text: str, indent: str = "  ") -> None:

@@ -2,13 +2,13 @@
 
 A persistent kernel keeps Wr in the multiprocessors for the whole sequence. All of its blocks have to run at the same
 time, so there is at most one block for each multiprocessor, and what a block keeps must fit its registers or shared
-memory. Of the tilings that fit, the planner takes the one with the least estimated time. The estimate is a model that
-was never measured.
+memory. Of the tilings that fit, the planner takes the one with the least estimated time. The estimate's constants are
+`Costs`: the defaults were never measured, a table that `tune` wrote was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -19,6 +19,11 @@ import numpy as np
 
 from minigrad.backend import Device
 from minigrad.validation import check_choice, check_integer
+
+from .costs import DEFAULT, Costs, costs_for
+
+Terms = dict[str, float]
+"""Clocks as factors of the `Costs` of these names; "" stands for 1."""
 
 PERSISTENT, TWO_LAUNCHES, OP_BY_OP = "persistent", "two launches a step", "op by op"
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_first")
@@ -33,13 +38,10 @@ OTHER_REGISTERS = 104
 """Registers of a thread beside resident weights and running sums; tests compile every tiling without spills."""
 RESERVED = 16
 """Bytes of shared memory that a kernel declares itself."""
-EXCHANGE, TILE = 1800.0, 900.0
-"""Clocks from one block's store to another block's load of it, with the barriers and shuffles between; and the part of
-that which remains for a tile whose data arrived while the block worked on another one."""
-LATENCY, AT_ONCE = 600.0, 8
-"""Clocks until a load of another multiprocessor's store completes, and how many loads a thread has in flight."""
-LAUNCH = 20_000.0
-"""Clocks of a launch where the host cannot run ahead."""
+CLUSTERS_ARE_OFFERED = False
+"""Until their kernels are there."""
+GPC = 16
+"""Multiprocessors of a group that a cluster must fit; the largest devices have some groups of 18."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,9 @@ class Tile:
         stride = 32 * self.vector * self.split
         return -(-columns // stride) * stride
 
-    def blocks(self, shape: Shape) -> int:
-        """The number of blocks that exchange values: those of one group of examples in one direction."""
-        return -(-shape.H // self.units)
-
     def grid(self, shape: Shape) -> tuple[int, int, int]:
-        return self.blocks(shape), -(-shape.B // (self.batch * self.tiles)), shape.directions
+        """Blocks that exchange values: those of one group of examples in one direction; groups; directions."""
+        return -(-shape.H // self.units), -(-shape.B // (self.batch * self.tiles)), shape.directions
 
     def shared_memory(self, shape: Shape, backward: bool) -> int:
         """Bytes of shared memory per block."""
@@ -147,6 +146,8 @@ class PassPlan:
     tile: Tile | None = None
     grid: tuple[int, int, int] = (0, 0, 0)
     shared_memory: int = 0
+    estimated: bool = False
+    """Whether the costs decided."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
@@ -154,35 +155,41 @@ class PassPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """How both passes of a shape run on a device."""
+    """How both passes of a shape run on a device, and the costs that decided, None where nothing depended on them."""
 
     shape: Shape
     forward: PassPlan
     backward: PassPlan
+    costs: Costs | None = None
 
     @property
     def runs_kernels(self) -> bool:
         return self.forward.name != OP_BY_OP
 
     def __str__(self) -> str:
-        if self.forward == self.backward:
-            return str(self.forward)
-        return f"forward {self.forward}, backward {self.backward}"
+        same = self.forward == self.backward
+        passes = str(self.forward) if same else f"forward {self.forward}, backward {self.backward}"
+        return passes if self.costs is None else f"{passes}, {self.costs}"
+
+
+def plan(device: Device, shape: Shape, costs: Costs | None = None) -> Plan:
+    """Plan both passes of a shape on a device, by these costs or else the device's own: see `costs`.
+
+    Raises:
+        ValueError: the cell is none of `CELLS`, or B, H or directions is less than 1, or the table of costs is damaged.
+    """
+    return _plan(device, shape, costs_for(device.name) if costs is None else costs)
 
 
 @lru_cache(maxsize=1024)
-def plan(device: Device, shape: Shape) -> Plan:
-    """Plan both passes of a shape on a device.
-
-    Raises:
-        ValueError: the cell is none of `CELLS`, or B, H or directions is less than 1.
-    """
+def _plan(device: Device, shape: Shape, costs: Costs) -> Plan:
     check_choice("plan", CELLS, cell=shape.cell)
     check_integer("plan", B=shape.B, H=shape.H, directions=shape.directions)
-    return Plan(shape, plan_pass(device, shape, backward=False), plan_pass(device, shape, backward=True))
+    forward, backward = (plan_pass(device, shape, backward, costs) for backward in (False, True))
+    return Plan(shape, forward, backward, costs if forward.estimated or backward.estimated else None)
 
 
-def plan_pass(device: Device, shape: Shape, backward: bool) -> PassPlan:
+def plan_pass(device: Device, shape: Shape, backward: bool, costs: Costs = DEFAULT) -> PassPlan:
     """Plan one pass."""
     if shape.dtype not in (np.float32, np.float64):
         return PassPlan(OP_BY_OP, f"dtype {shape.dtype}: kernels are written for float32 and float64")
@@ -193,29 +200,34 @@ def plan_pass(device: Device, shape: Shape, backward: bool) -> PassPlan:
         return PassPlan(TWO_LAUNCHES, "the device has no cooperative launches")
     if shape.B > LARGEST_BATCH:
         return PassPlan(TWO_LAUNCHES, f"B = {shape.B}: one launch takes at most {LARGEST_BATCH} examples")
-    tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward)
+    tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward, costs)
     if tile is None:
         size = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
         reason = f"{size * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors"
         return PassPlan(TWO_LAUNCHES, reason)
-    if estimated > cost_of_launches(device, shape, backward):
+    if estimated > cost_of_launches(device, shape, backward, costs):
         reason = f"B = {shape.B}, H = {shape.H}: the array library's products are faster at this size"
-        return PassPlan(TWO_LAUNCHES, reason)
+        return PassPlan(TWO_LAUNCHES, reason, estimated=True)
     grid, place = tile.grid(shape), "registers" if tile.registers else "shared memory"
     blocks, exchange = prod(grid), ""
     if tile.cluster:
         exchange = ", no exchange" if grid[0] == 1 else f" in clusters of {grid[0]}"
     count = "one block" if blocks == 1 else f"{blocks} blocks"
     reason = f"{count} of {tile.threads} threads{exchange}, Wr in {place}"
-    return PassPlan(PERSISTENT, reason, tile, grid, tile.shared_memory(shape, backward))
+    return replace(persistent(shape, backward, tile, reason), estimated=True)
+
+
+def persistent(shape: Shape, backward: bool, tile: Tile, reason: str) -> PassPlan:
+    """The plan of a pass in one launch with this tile."""
+    return PassPlan(PERSISTENT, reason, tile, tile.grid(shape), tile.shared_memory(shape, backward))
 
 
 @lru_cache(maxsize=256)
-def best_tile(device: Device, shape: Shape, backward: bool) -> tuple[Tile | None, float]:
+def best_tile(device: Device, shape: Shape, backward: bool, costs: Costs = DEFAULT) -> tuple[Tile | None, float]:
     """The tiling of the least estimated cost, and that cost. B is rounded up to a power of two by the caller, so that
     batches of similar size share a compiled kernel."""
-    costs = [(cost(device, shape, backward, tile), tile) for tile in tilings(device, shape, backward)]
-    least, tile = min(costs, key=lambda pair: pair[0], default=(inf, None))
+    estimated = [(cost(device, shape, backward, tile, costs), tile) for tile in tilings(device, shape, backward)]
+    least, tile = min(estimated, key=lambda pair: pair[0], default=(inf, None))
     return tile, least
 
 
@@ -228,28 +240,45 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
         if not 64 <= threads <= min(512, device.threads) or units >= 2 * max(shape.H, 2):
             continue
         # A block works on as many tiles, one after the other, as it takes for the grid to fit.
-        groups = device.multiprocessors // (ceil(shape.H / units) * shape.directions)
-        if not groups:
-            continue
+        blocks = ceil(shape.H / units)
+        groups = {False: device.multiprocessors // (blocks * shape.directions)}
+        if CLUSTERS_ARE_OFFERED and device.compute_capability >= CLUSTERS and blocks <= LARGEST_CLUSTER:
+            groups[True] = clusters_at_once(device, blocks) // shape.directions
         padded = {v: Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in (4, 2, 1) if v * shape.itemsize <= 16}
         vectors = [v for v in padded if padded[v] == min(padded.values())]
         for batch in batches:
             if warp_units * batch > min(64, 32 * split):
                 continue
-            tiles = ceil(ceil(shape.B / batch) / groups)
             for vector, registers in [(vectors[0], True), *((v, False) for v in vectors)]:
-                tile = Tile(warp_units, unit_warps, split, batch, tiles, vector, registers)
-                if fits(device, shape, backward, tile):
-                    yield tile
+                for cluster in (kind for kind, n in groups.items() if n):
+                    tiles = ceil(ceil(shape.B / batch) / groups[cluster])
+                    tile = Tile(warp_units, unit_warps, split, batch, tiles, vector, registers, cluster)
+                    if fits(device, shape, backward, tile):
+                        yield tile
+
+
+def clusters_at_once(device: Device, blocks: int) -> int:
+    """Clusters of so many blocks that run at the same time, one block on each multiprocessor.
+
+    An estimate from below: `cuOccupancyMaxActiveClusters` knows. More of them would wait for each other's end.
+    """
+    return max(device.multiprocessors // GPC, 1) * (min(device.multiprocessors, GPC) // blocks)
 
 
 def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
-    """Whether a block fits into a multiprocessor, and there are at least as many multiprocessors as blocks."""
+    """Whether a block fits into a multiprocessor, and there are at least as many multiprocessors as blocks; of clusters
+    as many as run at the same time."""
+    blocks, *groups = tile.grid(shape)
+    if tile.cluster and (
+        device.compute_capability < CLUSTERS
+        or blocks > LARGEST_CLUSTER
+        or prod(groups) > clusters_at_once(device, blocks)
+    ):
+        return False
     return (
         tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
         and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory
         and prod(tile.grid(shape)) <= device.multiprocessors
-        and (not tile.cluster or (device.compute_capability >= CLUSTERS and tile.blocks(shape) <= LARGEST_CLUSTER))
     )
 
 
@@ -260,27 +289,56 @@ def multiply_adds(device: Device, itemsize: int) -> int:
     return {(7, 0): 32, (8, 0): 32, (9, 0): 64, (10, 0): 64}.get(device.compute_capability, 2)
 
 
-def cost(device: Device, shape: Shape, backward: bool, tile: Tile) -> float:
+def cost(device: Device, shape: Shape, backward: bool, tile: Tile, costs: Costs = DEFAULT) -> float:
     """Estimated clocks of one step."""
+    return clocks(terms(device, shape, backward, tile, costs), costs)
+
+
+def clocks(alternatives: Iterable[Terms], costs: Costs) -> float:
+    """The largest of the alternatives."""
+    return max(
+        sum(factor * (getattr(costs, name) if name else 1.0) for name, factor in t.items()) for t in alternatives
+    )
+
+
+def terms(device: Device, shape: Shape, backward: bool, tile: Tile, costs: Costs) -> tuple[Terms, ...]:
+    """The estimate of one step: what follows from one step to the next, and what a block has to do for all its tiles.
+
+    `costs` gives what is no factor in it: loads at once, and rates.
+    """
     size, warps = shape.itemsize, tile.threads // 32
-    blocks, products, work = prod(tile.grid(shape)), shape.products(backward), 0.0
+    grid, products = tile.grid(shape), shape.products(backward)
     rate = multiply_adds(device, size) * min(1.0, warps / 4)
+    counted = fixed = late = 0.0
     for rows, columns in products:
         wide = tile.padded(columns)
         multiplied = rows * tile.units * tile.batch * wide / rate
         # Every group of warps reads all gathered values, and the weights if they are not in registers.
         read = size * wide * (tile.unit_warps * tile.batch + (0 if tile.registers else rows * tile.units)) / 128
         shuffled = warps * rows * tile.warp_units * tile.batch * size / 4
-        gathered = size * tile.batch * columns * max(1 / 48, blocks / 2600)
-        loads = ceil(tile.batch * columns / (shape.wide * tile.threads))  # loads of one thread
-        gathered += LATENCY * (ceil(loads / AT_ONCE) - 1)
-        work += max(multiplied, read) + shuffled + gathered + 10 * tile.split
-    return max(EXCHANGE * len(products) + work, tile.tiles * (TILE * len(products) + work))
+        counted += max(multiplied, read) + shuffled + 10 * tile.split
+        if not tile.cluster:
+            fixed += size * tile.batch * columns * max(1 / costs.l2_port, prod(grid) / costs.l2)
+            loads = ceil(tile.batch * columns / (shape.wide * tile.threads))  # loads of one thread
+            late += ceil(loads / costs.at_once) - 1
+        elif grid[0] > 1:
+            fixed += size * tile.batch * columns / costs.cluster_port
+    work = {"product": counted, "": fixed, "latency": late}
+    exchange, overhead = ("cluster", "cluster_tile") if tile.cluster else ("exchange", "tile")
+    chain = {exchange: float(len(products)), **work}
+    all_tiles = {overhead: float(len(products)), **work}
+    all_tiles = {name: tile.tiles * factor for name, factor in all_tiles.items()}
+    return (all_tiles,) if tile.cluster and grid[0] == 1 else (chain, all_tiles)
 
 
-def cost_of_launches(device: Device, shape: Shape, backward: bool) -> float:
+def cost_of_launches(device: Device, shape: Shape, backward: bool, costs: Costs = DEFAULT) -> float:
     """Estimated clocks of one step with the array library's products."""
+    return clocks([terms_of_launches(device, shape, backward)], costs)
+
+
+def terms_of_launches(device: Device, shape: Shape, backward: bool) -> Terms:
+    """The estimate of one step with the array library's products."""
     products = shape.products(backward)
     multiplied = sum(rows * columns for rows, columns in products) * shape.H * shape.B * shape.directions
     whole_device = multiply_adds(device, shape.itemsize) * device.multiprocessors
-    return len(products) * (shape.directions + 1) * LAUNCH / 2 + multiplied / (0.6 * whole_device)
+    return {"launch": len(products) * (shape.directions + 1) / 2, "library_product": multiplied / whole_device}

@@ -19,9 +19,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .. import user_cache
+from ..user_cache import VARIABLE
 from .errors import NativeError, TimeLimitError
 
-VARIABLE = "MINIGRAD_CACHE"
 HOUR, DAY = 3600.0, 86_400.0
 KEPT_DAYS, KEPT_FILES = 90, 64
 """When a file is written, others that were not loaded for so long are removed, and the oldest beyond this number."""
@@ -34,24 +35,15 @@ POSIX = os.name == "posix"
 
 
 def cache_folder() -> Path:
-    """Return the folder, which may not be there yet: MINIGRAD_CACHE, or `minigrad` where this system has its caches.
+    """Return the folder, which may not be there yet: see `user_cache`.
 
     Raises:
         NativeError: the user has no home folder.
     """
-    if named := os.environ.get(VARIABLE):
-        return Path(os.path.realpath(os.path.expanduser(named)))
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.join("~", "AppData", "Local")
-    elif sys.platform == "darwin":
-        base = os.path.join("~", "Library", "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        base = base if os.path.isabs(base) else os.path.join("~", ".cache")  # the standard: others are ignored
-    base = os.path.expanduser(base)
-    if not os.path.isabs(base):
+    folder = user_cache.cache_folder()
+    if folder is None:
         raise NativeError(f"no cache folder: there is no home folder; {VARIABLE} can name another")
-    return Path(os.path.realpath(os.path.join(base, "minigrad")))
+    return folder
 
 
 def refuse_shared(folder: Path) -> None:

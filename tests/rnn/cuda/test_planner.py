@@ -13,7 +13,8 @@ import pytest
 from minigrad.backend import Device
 from minigrad_rnn import gates
 from minigrad_rnn.cuda import planner
-from minigrad_rnn.cuda.planner import CELLS, OP_BY_OP, PERSISTENT, TWO_LAUNCHES, Plan, Shape, Tile, plan
+from minigrad_rnn.cuda.costs import DEFAULT
+from minigrad_rnn.cuda.planner import CELLS, OP_BY_OP, PERSISTENT, TWO_LAUNCHES, PassPlan, Plan, Shape, Tile, plan
 from minigrad_rnn.cuda.source import options, program
 from tests.support.cuda_on_cpu.devices import A100, DEVICES, H100, H200, RTX_3060, RTX_3090, RTX_4090
 
@@ -53,7 +54,8 @@ def test_what_is_offered_fits(device: Device) -> None:
     [
         (H200, "lstm", 32, 512, (PERSISTENT, PERSISTENT)),
         (H100, "lstm", 1, 1024, (PERSISTENT, PERSISTENT)),
-        (H100, "lstm", 32, 1024, (PERSISTENT, TWO_LAUNCHES)),
+        (H100, "lstm", 32, 1024, (PERSISTENT, PERSISTENT)),
+        (H100, "lstm", 64, 1024, (PERSISTENT, TWO_LAUNCHES)),
         (A100, "lstm", 64, 512, (PERSISTENT, PERSISTENT)),
         (A100, "lstm", 1, 1024, (TWO_LAUNCHES, TWO_LAUNCHES)),
         (RTX_3090, "gru", 64, 256, (PERSISTENT, PERSISTENT)),
@@ -79,7 +81,7 @@ def test_implementations_of_known_devices(device: Device, cell: str, B: int, H: 
         ({}, {"dtype": np.dtype("float16")}, OP_BY_OP, "dtype float16"),
         ({}, {"H": 4096}, TWO_LAUNCHES, "262144 KiB of Wr do not stay in 132 multiprocessors"),
         ({"multiprocessors": 1}, {"H": 256}, TWO_LAUNCHES, "1024 KiB of Wr do not stay in 1 multiprocessors"),
-        ({}, {"H": 1024, "B": 128}, TWO_LAUNCHES, "faster at this size"),
+        ({}, {"H": 768, "B": 128, "dtype": F64}, TWO_LAUNCHES, "faster at this size"),
     ],
 )
 def test_what_is_not_offered_has_a_reason(
@@ -144,13 +146,36 @@ def test_two_directions_need_twice_the_room() -> None:
     assert two.forward.name == TWO_LAUNCHES
 
 
+def in_the_record(implementation: PassPlan) -> str:
+    tile = implementation.tile
+    if tile is None:
+        assert implementation.name == TWO_LAUNCHES
+        return "-"
+    numbers = (tile.warp_units, tile.unit_warps, tile.split, tile.batch, tile.tiles, tile.vector)
+    assert not tile.cluster
+    return " ".join([*map(str, numbers), "registers" if tile.registers else "shared"])
+
+
+@pytest.mark.parametrize("device", [A100, RTX_3060, RTX_3090, RTX_4090], ids=lambda device: device.name)
+def test_plans_of_devices_without_clusters_are_the_recorded_ones(device: Device) -> None:
+    """Over the benchmark's grid, by the default costs."""
+    record = Path(__file__).with_name("plans_of_older_devices.txt").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in record if row.startswith(f"{device.name}, ")]
+    assert len(rows) == 128
+    for row in rows:
+        _, cell, directions, H, B = row.partition(":")[0].split(", ")
+        made = plan(device, Shape(cell, int(B), int(H), F32, int(directions)), DEFAULT)
+        what = row.partition(":")[0]
+        assert f"{what}: {in_the_record(made.forward)}, {in_the_record(made.backward)}" == row
+
+
 def test_batches_of_nearly_one_size_share_a_kernel() -> None:
     tiles = {plan(H100, Shape("lstm", B, 256, F32, 1)).forward.tile for B in range(17, 33)}
     assert len(tiles) == 1
 
 
 def test_a_plan_says_both_passes_where_they_differ() -> None:
-    made = plan(H100, Shape("lstm", 32, 1024, F32, 1))
+    made = plan(H100, Shape("lstm", 64, 1024, F32, 1))
     assert str(made).startswith("forward persistent (")
     assert ", backward two launches a step (" in str(made)
     same = Plan(made.shape, made.backward, made.backward)
@@ -161,7 +186,7 @@ def test_the_least_estimate_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = Shape("lstm", 8, 64, F32, 1)
     wanted = Tile(1, 4, 1, 8, 1, 2, True)
     planner.best_tile.cache_clear()
-    monkeypatch.setattr(planner, "cost", lambda device, shape, backward, tile: float(tile != wanted))
+    monkeypatch.setattr(planner, "cost", lambda device, shape, backward, tile, costs: float(tile != wanted))
     assert planner.best_tile(H100, shape, False) == (wanted, 0.0)
     planner.best_tile.cache_clear()
 
