@@ -58,9 +58,15 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             Past<Cell> past;
             Real dz[Cell::GATES], dy[Cell::GATES];
             Real* const to = k.dY_rows + k.row(s, e.b) * ROW + unit;
-            if (mine && s >= 0) {
-                past.load(k, e, s, unit);  // on its way while the block waits
-                past.prefetch_to_l2(k, e, s - 2, unit);
+            Real dh = 0, dc = 0;
+            if (mine) {
+                dh = carried(tile, 0);
+                if (Cell::HAS_C) dc = carried(tile, 1);
+                if (s >= 0) {
+                    past.load(k, e, s, unit);
+                    past.prefetch_to_l2(k, e, s - 2, unit);
+                    dh += past.dY, dc += past.dC;
+                }
             }
             if (s < T - 1) {
                 if (s > 0) exchange.prefetch_row(k.dY_rows + k.row(s - 1, first_b) * ROW, n);
@@ -70,7 +76,6 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 __syncthreads();  // part is whole, and x free again
             }
             if (mine) {
-                Real dh = carried(tile, 0), dc = Cell::HAS_C ? carried(tile, 1) : Real(0);
                 if (s < T - 1) dh += Product::total(part, 0);
                 if (s >= 0) {
                     step_backward<Cell>(past, e.padding(s), dh, dc, dz, dy);

@@ -30,20 +30,24 @@ __device__ __forceinline__ void store_step(
     store_output(f, e, s, unit, h);
 }
 
-// What the step saved, loaded before the wait for dy(s + 1).
+// What BPTT needs of a step that no other block has to say: made from what the step saved before the wait for dy(s + 1).
 template <class Cell>
 struct Past {
-    Real saved[Cell::SAVED + 1], h_before, h, c_before, c, dY, dC;
+    typename Cell::Factors factors;
+    Real dY, dC;
 
     __device__ __forceinline__ void load(const Backward& k, Example e, int s, int unit) {
+        dY = dC = 0;
         if (e.padding(s)) return;
         const long long before = k.row(s, e.b) * K_H + unit, after = k.row(s + 1, e.b) * K_H + unit;
+        Real saved[Cell::SAVED + 1];
 #pragma unroll
         for (int i = 0; i < Cell::SAVED; ++i) saved[i] = k.S[i * k.plane + before];
-        h_before = k.X[before], h = k.X[after];
-        c_before = Cell::HAS_C ? k.C[before] : Real(0), c = Cell::HAS_C ? k.C[after] : Real(0);
+        const Real h_before = k.X[before], h = k.X[after];
+        const Real c_before = Cell::HAS_C ? k.C[before] : Real(0), c = Cell::HAS_C ? k.C[after] : Real(0);
         dY = *k.arriving(e, s, unit);
-        dC = Cell::HAS_C && k.dCs ? k.dCs[before] : Real(0);
+        if (Cell::HAS_C && k.dCs) dC = k.dCs[before];
+        factors = Cell::factors(saved, h_before, h, c_before, c);
     }
 
     static __device__ __forceinline__ void prefetch_to_l2(const Backward& k, Example e, int s, int unit) {
@@ -57,8 +61,7 @@ struct Past {
     }
 };
 
-// From dh(t), which is Wrᵀ dy(s + 1) plus what bypassed that product: dz and dy, and dh and dc of the step before, as far
-// as they bypass dy(s).
+// From dh(t) and dc(t) in full, dz and dy, and dh and dc of the step before, as far as they bypass dy(s).
 template <class Cell>
 __device__ __forceinline__ void step_backward(
     const Past<Cell>& past, bool padding, Real& dh, Real& dc, Real* dz, Real* dy) {
@@ -66,7 +69,6 @@ __device__ __forceinline__ void step_backward(
     for (int g = 0; g < Cell::GATES; ++g) dz[g] = dy[g] = 0;
     if (padding) return;
     Real leak;
-    dc += past.dC;
-    Cell::derivative(past.saved, past.h_before, past.h, past.c_before, past.c, dh + past.dY, dc, dz, dy, leak);
+    Cell::derivative(past.factors, dh, dc, dz, dy, leak);
     dh = leak;
 }

@@ -125,7 +125,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
     const typename Products::OfA of_n{x, &stopped, flag};
     const typename Products::OfB of_gates{x + Products::OfA::SHARED, &stopped, flag};
     Real *const resident = x + Products::X, *const part = resident + Products::SHARED;
-    Carried<4> carried(part + Products::PART);  // dh, and within a step r, h(t−1) and the gradient of z's argument
+    Carried<4> carried(part + Products::PART);  // dh, and within a step r, h(t−1) σ'(z_r), and the gradient of z's argument
 
     const int d = blockIdx.z, first_unit = blockIdx.x * UNITS, pair = threadIdx.x, unit = first_unit + pair % UNITS;
     const int group = blockIdx.y * TILES * BATCH;
@@ -160,9 +160,14 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             const Example e = TILES == 1 ? only : k.order.example(b);
             PublishedPast past;
             Real* const to = arriving_at_n + k.row(s, e.b) * H + unit;
-            if (mine && s >= 0) {
-                past.load(k, e, s, unit);  // on its way while the block waits
-                past.prefetch_to_l2(k, e, s - 2, unit);
+            Real dh = 0, da_n = 0, da_z = 0;
+            if (mine) {
+                dh = carried(tile, 0);
+                if (s >= 0) {
+                    past.load(k, e, s, unit);
+                    past.prefetch_to_l2(k, e, s - 2, unit);
+                    dh += past.dY;
+                }
             }
             if (s < T - 1) {
                 if (s > 0) of_gates.prefetch_row(k.dY_rows + k.row(s - 1, first_b) * 2 * H, n);
@@ -171,9 +176,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 through_gates.multiply(of_gates.values(s + 1, tile), part);
                 __syncthreads();  // part is whole, and x free again
             }
-            Real dh = 0, da_n = 0, da_z = 0;
             if (mine) {
-                dh = carried(tile, 0);
                 if (s < T - 1) dh += Products::B::total(part, 0);
                 if (s >= 0) {
                     candidate_backward(past, e.padding(s), dh, da_n, da_z);
@@ -186,7 +189,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 k.dh0[(long long)b * H + unit] = dh;
                 continue;
             }
-            carried(tile, 0) = dh, carried(tile, 1) = past.r, carried(tile, 2) = past.h_before, carried(tile, 3) = da_z;
+            carried(tile, 0) = dh, carried(tile, 1) = past.r, carried(tile, 2) = past.of_r, carried(tile, 3) = da_z;
             of_n.keep(to, da_n);
             if (k.dZ) k.dZ[(k.row(e.time(s), e.b) * 3 + 2) * H + unit] = da_n;
         }
@@ -201,7 +204,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             Real da[2] = {0, 0};
             if (mine) {
                 const Real dq = Products::A::total(part, 0);
-                da[0] = gates_backward(carried(tile, 1), carried(tile, 2), e.padding(s), dq, carried(tile, 0));
+                carried(tile, 0) += reset_first_gates_derivative(carried(tile, 1), carried(tile, 2), dq, &da[0]);
                 da[1] = carried(tile, 3);
                 of_gates.send(s, tile, pair / UNITS, unit, da[0], to);
                 of_gates.send(s, tile, pair / UNITS, H + unit, da[1], to + H);

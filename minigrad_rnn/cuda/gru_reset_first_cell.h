@@ -2,15 +2,19 @@
 #pragma once
 #include "../gates/gru_reset_first.h"
 
-// What the step saved, loaded before the wait for the gradients of step s + 1.
+// What BPTT needs of a step that no other block has to say. At padding r and of_r are zero: no gradient goes through.
 struct PublishedPast {
-    Real r, z, n, h_before, dY;
+    CandidateFactors factors;
+    Real r, of_r, dY;
 
     __device__ __forceinline__ void load(const Backward& k, Example e, int s, int unit) {
+        r = of_r = dY = 0;
         if (e.padding(s)) return;
         const long long at = k.row(s, e.b) * K_H + unit;
-        r = k.S[at], z = k.S[k.plane + at], n = k.S[2 * k.plane + at];
-        h_before = k.X[at];
+        const Real h_before = k.X[at];
+        r = k.S[at];
+        of_r = h_before * sigmoid_slope(r);
+        factors = candidate_factors(k.S[k.plane + at], k.S[2 * k.plane + at], h_before);
         dY = *k.arriving(e, s, unit);
     }
 
@@ -34,19 +38,12 @@ __device__ __forceinline__ void store_candidate(const Forward& f, Example e, int
     store_output(f, e, s, unit, h);
 }
 
-// From dh(s) the gradients of the arguments of n and z; dh leaves as the part that bypasses the products.
+// From dh(s) in full the gradients of the arguments of n and z; dh leaves as the part that bypasses the products.
 __device__ __forceinline__ void candidate_backward(
     const PublishedPast& past, bool padding, Real& dh, Real& da_n, Real& da_z) {
     da_n = da_z = 0;
     if (padding) return;
     Real leak;
-    reset_first_derivative(past.z, past.n, past.h_before, dh + past.dY, &da_n, &da_z, &leak);
+    candidate_derivative(past.factors, dh, &da_n, &da_z, &leak);
     dh = leak;
-}
-
-// From dq the gradient of the argument of r.
-__device__ __forceinline__ Real gates_backward(Real r, Real h_before, bool padding, Real dq, Real& dh) {
-    Real da_r = 0;
-    if (!padding) dh += reset_first_gates_derivative(r, h_before, dq, &da_r);
-    return da_r;
 }

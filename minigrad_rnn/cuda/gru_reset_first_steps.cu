@@ -77,7 +77,7 @@ extern "C" __global__ void candidate_step_backward(
     PublishedPast past;
     past.load(k, e, s, p.unit);
     const long long at = (long long)p.d * B * K_H + p.i, place = k.row(s, p.b);
-    Real now = dh[at] + (s < T - 1 ? products[at] : Real(0)), da_n, da_z;
+    Real now = dh[at] + past.dY + (s < T - 1 ? products[at] : Real(0)), da_n, da_z;
     candidate_backward(past, e.padding(s), now, da_n, da_z);
     dh[at] = now;
     publish(dN + p.d * p.steps + place * K_H + p.unit, da_n);
@@ -93,11 +93,11 @@ extern "C" __global__ void gates_step_backward(
     const Backward k = backward_of(p, lengths, X, S, dY0, dY1, dRZ, dZ0, dZ1, T, B, backward);
     const Example e = k.order.example(p.b);
     const long long at = (long long)p.d * B * K_H + p.i, place = k.row(s, p.b);
-    const bool padding = e.padding(s);
-    const Real r = padding ? Real(0) : k.S[place * K_H + p.unit], h_before = padding ? Real(0) : k.X[place * K_H + p.unit];
+    PublishedPast past;
+    past.load(k, e, s, p.unit);
     Real* const to = k.dY_rows + place * 2 * K_H + p.unit;
-    const Real da[3] = {
-        gates_backward(r, h_before, padding, products[at], dh[at]), to[K_H], (dN + p.d * p.steps)[place * K_H + p.unit]};
+    Real da[3] = {0, to[K_H], (dN + p.d * p.steps)[place * K_H + p.unit]};
+    dh[at] += reset_first_gates_derivative(past.r, past.of_r, products[at], &da[0]);
     publish(to, da[0]);
     store_input_gradient<3>(k, e, s, p.unit, da);
 }

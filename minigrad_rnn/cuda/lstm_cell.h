@@ -12,10 +12,15 @@ struct Cell {
         return lstm_value(sum, nullptr, c_before, &c, saved);
     }
 
+    using Factors = LSTMFactors;
+    static __device__ __forceinline__ Factors factors(
+        const Real* saved, Real h_before, Real h, Real c_before, Real c) {
+        return lstm_factors(saved, c_before, c);
+    }
+
     static __device__ __forceinline__ void derivative(
-        const Real* saved, Real h_before, Real h, Real c_before, Real c, Real dh, Real& dc, Real* dz, Real* dy,
-        Real& leak) {
-        lstm_derivative(saved, nullptr, c_before, c, dh, &dc, dz);
+        const Factors& k, Real dh, Real& dc, Real* dz, Real* dy, Real& leak) {
+        lstm_derivative(k, nullptr, dh, &dc, dz);
 #pragma unroll
         for (int g = 0; g < GATES; ++g) dy[g] = dz[g];
         leak = 0;

@@ -45,7 +45,7 @@ extern "C" __global__ void backward_step(
     Past<Cell> past;
     past.load(k, e, s, unit);
     Real dz[Cell::GATES], dy[Cell::GATES];
-    Real h_now = dh[at] + (s < T - 1 ? products[at] : Real(0)), c_now = Cell::HAS_C ? dc[at] : Real(0);
+    Real h_now = dh[at] + past.dY + (s < T - 1 ? products[at] : Real(0)), c_now = Cell::HAS_C ? dc[at] + past.dC : Real(0);
     step_backward<Cell>(past, e.padding(s), h_now, c_now, dz, dy);
 #pragma unroll
     for (int g = 0; g < Cell::GATES; ++g) publish(k.dY_rows + k.row(s, b) * Cell::GATES * K_H + g * K_H + unit, dy[g]);

@@ -46,6 +46,7 @@ __device__ __forceinline__ void add_over_lanes(Real (&v)[N]) {
 }
 
 // The first of the sums that this lane is left with, and what its summands' places differ by from their sums'.
+// order<N>() / 2 is order<N / 2>(): sums that are added to the end of each leave the order of the others.
 template <int N>
 __device__ __forceinline__ int order() {
     return threadIdx.x % 32 * N / 32;
@@ -83,6 +84,8 @@ struct Resident {
     static constexpr int SHARED = IN_REGISTERS ? 0 : MINE * UNIT_WARPS * padded(COLUMNS);
     static constexpr int PART = SPLIT * ROWS * PAIRS;
     static constexpr int SUMS = WARP_UNITS * BATCH;  // of a row that a warp's lanes have shares of
+    // Rows whose sums are added together, as long as there are no more of them than lanes.
+    static constexpr int TOGETHER = ROWS % 4 == 0 && SUMS <= 8 ? 4 : ROWS >= 2 && SUMS <= 16 ? 2 : 1;
     Vec kept[IN_REGISTERS ? MINE : 1][IN_REGISTERS ? TIMES : 1];
     Real* shared;
 
@@ -98,13 +101,14 @@ struct Resident {
 #pragma unroll
         for (int r = 0; r < MINE; ++r) {
             const int unit = first_unit + group() * WARP_UNITS + (r % WARP_UNITS ^ order<SUMS>() % WARP_UNITS);
+            const int row = row_of(r / WARP_UNITS);
 #pragma unroll
             for (int i = 0; i < TIMES; ++i) {
                 Vec v;
 #pragma unroll
                 for (int e = 0; e < VEC; ++e) {
                     const int k = column(i) + e;
-                    const long long at = r / WARP_UNITS * row_step + (long long)unit * unit_step + (long long)k * column_step;
+                    const long long at = row * row_step + (long long)unit * unit_step + (long long)k * column_step;
                     v.of[e] = unit < H && k < COLUMNS ? W[at] : Real(0);
                 }
                 if constexpr (IN_REGISTERS)
@@ -153,23 +157,37 @@ struct Resident {
                 }
             }
         }
-        constexpr int LEFT = SUMS > 32 ? SUMS / 32 : 1, SAME = SUMS > 32 ? 1 : 32 / SUMS;
-        const int split = threadIdx.x / 32 % SPLIT;
+        add_rows<0, TOGETHER>(sum, part);
+    }
+
+    // The sums of N rows from the first one on, and then those of the rest.
+    template <int FIRST, int N>
+    static __device__ __forceinline__ void add_rows(const Real (&sum)[MINE][BATCH], Real* part) {
+        constexpr int ALL = SUMS * N, LEFT = ALL > 32 ? ALL / 32 : 1, SAME = ALL > 32 ? 1 : 32 / ALL;
+        Real v[ALL];
 #pragma unroll
-        for (int row = 0; row < ROWS; ++row) {
-            Real v[SUMS];
+        for (int b = 0; b < BATCH; ++b)
 #pragma unroll
-            for (int b = 0; b < BATCH; ++b)
+            for (int u = 0; u < WARP_UNITS; ++u)
 #pragma unroll
-                for (int u = 0; u < WARP_UNITS; ++u) v[b * WARP_UNITS + u] = sum[row * WARP_UNITS + u][b];
-            add_over_lanes<SUMS>(v);
-            if (threadIdx.x % SAME == 0)
+                for (int row = 0; row < N; ++row)
+                    v[(b * WARP_UNITS + u) * N + row] = sum[(FIRST + row) * WARP_UNITS + u][b];
+        add_over_lanes<ALL>(v);
+        if (threadIdx.x % SAME == 0)
 #pragma unroll
-                for (int i = 0; i < LEFT; ++i) {
-                    const int b = (order<SUMS>() + i) / WARP_UNITS, u = (order<SUMS>() + i) % WARP_UNITS;
-                    part[(split * ROWS + row) * PAIRS + b * UNITS + group() * WARP_UNITS + u] = v[i];
-                }
-        }
+            for (int i = 0; i < LEFT; ++i) {
+                const int place = order<ALL>() + i, row = FIRST + place % N, of_row = place / N;
+                const int b = of_row / WARP_UNITS, u = of_row % WARP_UNITS, split = threadIdx.x / 32 % SPLIT;
+                part[(split * ROWS + row) * PAIRS + b * UNITS + group() * WARP_UNITS + u] = v[i];
+            }
+        constexpr int NEXT = FIRST + N;
+        if constexpr (NEXT < ROWS) add_rows<NEXT, (ROWS - NEXT < N ? 1 : N)>(sum, part);
+    }
+
+    // The row of W that this lane keeps as its `row`.
+    static __device__ __forceinline__ int row_of(int row) {
+        const int first = row / TOGETHER * TOGETHER;
+        return ROWS - first < TOGETHER ? row : row ^ order<SUMS * TOGETHER>() % TOGETHER;
     }
 
     // The whole sum of a row for this thread's pair.

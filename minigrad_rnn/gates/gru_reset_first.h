@@ -18,16 +18,28 @@ EQUATION Real reset_first_value(Real z_n, Real kept_z, Real h_before, Real* kept
     return n + sigmoid_value(kept_z) * (h_before - n);
 }
 
-// From dh(t) the gradients of the arguments of n and z, and the part of dh(t−1) that bypasses the products.
-EQUATION void reset_first_derivative(
-    Real kept_z, Real kept_n, Real h_before, Real dh, Real* da_n, Real* da_z, Real* leak) {
-    *da_n = dh * sigmoid_value_of_minus(kept_z) * tanh_slope(kept_n);
-    *da_z = dh * (h_before - tanh_value(kept_n)) * sigmoid_slope(kept_z);
-    *leak = dh * sigmoid_value(kept_z);
+// What the gradients are multiples of: known before dh(t) is.
+typedef struct {
+    Real of_z, of_n, z;
+} CandidateFactors;
+
+EQUATION CandidateFactors candidate_factors(Real kept_z, Real kept_n, Real h_before) {
+    CandidateFactors k;
+    k.z = sigmoid_value(kept_z);
+    k.of_z = (h_before - tanh_value(kept_n)) * sigmoid_slope(kept_z);
+    k.of_n = sigmoid_value_of_minus(kept_z) * tanh_slope(kept_n);
+    return k;
 }
 
-// From dq = Wr_nᵀ da_n the gradient of r's argument. Returns what q passes on to h(t−1).
-EQUATION Real reset_first_gates_derivative(Real kept_r, Real h_before, Real dq, Real* da_r) {
-    *da_r = dq * h_before * sigmoid_slope(kept_r);
+// From dh(t) the gradients of the arguments of n and z, and the part of dh(t−1) that bypasses the products.
+EQUATION void candidate_derivative(CandidateFactors k, Real dh, Real* da_n, Real* da_z, Real* leak) {
+    *da_n = dh * k.of_n;
+    *da_z = dh * k.of_z;
+    *leak = dh * k.z;
+}
+
+// From dq = Wr_nᵀ da_n the gradient of r's argument, with of_r = h(t−1) σ'(z_r). Returns what q passes on to h(t−1).
+EQUATION Real reset_first_gates_derivative(Real kept_r, Real of_r, Real dq, Real* da_r) {
+    *da_r = dq * of_r;
     return dq * sigmoid_value(kept_r);
 }

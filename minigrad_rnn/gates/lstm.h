@@ -14,21 +14,35 @@ EQUATION Real lstm_value(const Real* z, const Real* p, Real c_before, Real* c, R
     return sigmoid_value(kept[3]) * tanh_value(tanh_kept(*c));
 }
 
-// dc(t) in full: what arrived from later steps, and through m(t) and a peephole. Leaves dz[3] on its way.
-EQUATION Real lstm_dc(const Real* kept, const Real* p, Real c, Real dm, Real dc, Real* dz) {
+// What the gradients of the arguments, and of c, are multiples of: known before dm(t) and dc(t) are.
+typedef struct {
+    Real of_i, of_f, of_g, of_o, of_c, f;
+} LSTMFactors;
+
+EQUATION LSTMFactors lstm_factors(const Real* kept, Real c_before, Real c) {
     const Real kept_of_c = tanh_kept(c);
-    dz[3] = dm * tanh_value(kept_of_c) * sigmoid_slope(kept[3]);
-    const Real d = dc + dm * sigmoid_value(kept[3]) * tanh_slope(kept_of_c);
+    LSTMFactors k;
+    k.f = sigmoid_value(kept[1]);
+    k.of_i = tanh_value(kept[2]) * sigmoid_slope(kept[0]);
+    k.of_f = c_before * sigmoid_slope(kept[1]);
+    k.of_g = sigmoid_value(kept[0]) * tanh_slope(kept[2]);
+    k.of_o = tanh_value(kept_of_c) * sigmoid_slope(kept[3]);
+    k.of_c = sigmoid_value(kept[3]) * tanh_slope(kept_of_c);
+    return k;
+}
+
+// dc(t) in full: what arrived from later steps, and through m(t) and a peephole. Leaves dz[3] on its way.
+EQUATION Real lstm_dc(LSTMFactors k, const Real* p, Real dm, Real dc, Real* dz) {
+    dz[3] = dm * k.of_o;
+    const Real d = dc + dm * k.of_c;
     return p ? d + p[2] * dz[3] : d;
 }
 
 // dm is the gradient of m(t); dc arrives as that of c(t) from later steps and leaves as that of c(t−1).
-EQUATION void lstm_derivative(
-    const Real* kept, const Real* p, Real c_before, Real c, Real dm, Real* dc, Real* dz) {
-    const Real i = sigmoid_value(kept[0]), f = sigmoid_value(kept[1]), g = tanh_value(kept[2]);
-    const Real d = lstm_dc(kept, p, c, dm, *dc, dz);
-    dz[0] = d * g * sigmoid_slope(kept[0]);
-    dz[1] = d * c_before * sigmoid_slope(kept[1]);
-    dz[2] = d * i * tanh_slope(kept[2]);
-    *dc = p ? d * f + p[0] * dz[0] + p[1] * dz[1] : d * f;
+EQUATION void lstm_derivative(LSTMFactors k, const Real* p, Real dm, Real* dc, Real* dz) {
+    const Real d = lstm_dc(k, p, dm, *dc, dz);
+    dz[0] = d * k.of_i;
+    dz[1] = d * k.of_f;
+    dz[2] = d * k.of_g;
+    *dc = p ? d * k.f + p[0] * dz[0] + p[1] * dz[1] : d * k.f;
 }

@@ -52,11 +52,12 @@ NEVER_INLINE void lstm_gates_backward(
         for (int k = 0; k < 4; ++k) kept[k] = load(z + k * LANES);
         if (now->dcs) dc += load_up_to(now->dcs[j] + unit, lanes);
         const Real dm = arriving(s, now, j, unit, lanes);
+        const LSTMFactors factors = lstm_factors(kept, load(c_before + j * LANES), load(c + j * LANES));
         if (now->dc_steps) {
-            const Real dc_t = lstm_dc(kept, s->p ? p : 0, load(c + j * LANES), dm, dc, dz);
+            const Real dc_t = lstm_dc(factors, s->p ? p : 0, dm, dc, dz);
             store_up_to(now->dc_steps[j] + unit, dc_t, lanes);
         }
-        lstm_derivative(kept, s->p ? p : 0, load(c_before + j * LANES), load(c + j * LANES), dm, &dc, dz);
+        lstm_derivative(factors, s->p ? p : 0, dm, &dc, dz);
         for (int k = 0; k < 4; ++k) store(z + k * LANES, keep(units, dz[k]));
         store(dc_at, dc);
         store(now->dh + j * now->width + unit, (Real){0});
@@ -71,7 +72,7 @@ NEVER_INLINE void gru_gates_backward(const Sequence* s, const Carried* now, scal
         for (int k = 0; k < 3; ++k) kept[k] = load(z + (k + 1) * LANES);
         kept[3] = load(z);
         const Real h_before = load_up_to(now->h_before[j] + unit, lanes);
-        gru_derivative(kept, h_before, arriving(s, now, j, unit, lanes), da, &dy_n, &leak);
+        gru_derivative(gru_factors(kept, h_before), arriving(s, now, j, unit, lanes), da, &dy_n, &leak);
         store(z, keep(units, dy_n));
         for (int k = 0; k < 3; ++k) store(z + (k + 1) * LANES, keep(units, da[k]));
         store(now->dh + j * now->width + unit, leak);
@@ -85,8 +86,8 @@ NEVER_INLINE void reset_first_candidate_backward(const Sequence* s, const Carrie
     for (long j = 0; j < now->count; ++j, z += 4 * LANES) {
         Real da_n, da_z, leak;
         const Real h_before = load_up_to(now->h_before[j] + unit, lanes);
-        reset_first_derivative(
-            load(z + 2 * LANES), load(z + 3 * LANES), h_before, arriving(s, now, j, unit, lanes), &da_n, &da_z, &leak);
+        const CandidateFactors factors = candidate_factors(load(z + 2 * LANES), load(z + 3 * LANES), h_before);
+        candidate_derivative(factors, arriving(s, now, j, unit, lanes), &da_n, &da_z, &leak);
         store(z + 2 * LANES, keep(units, da_z));
         store(z + 3 * LANES, keep(units, da_n));
         store(now->dh + j * now->width + unit, leak);
@@ -101,7 +102,8 @@ NEVER_INLINE void reset_first_gates_backward(const Sequence* s, const Carried* n
         Real da_r;
         scalar* const dh = now->dh + j * now->width + unit;
         const Real h_before = load_up_to(now->h_before[j] + unit, lanes), dq = load(now->dq + j * now->width + unit);
-        const Real passed = reset_first_gates_derivative(load(z + LANES), h_before, dq, &da_r);
+        const Real kept = load(z + LANES);
+        const Real passed = reset_first_gates_derivative(kept, h_before * sigmoid_slope(kept), dq, &da_r);
         store(z + LANES, keep(units, da_r));
         store(dh, load(dh) + passed);
     }

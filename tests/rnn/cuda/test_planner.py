@@ -213,7 +213,7 @@ def test_a_program_is_one_text(cell: str) -> None:
         ("backward.cu", "rnn_relu", "rnn.h", "rnn_relu_derivative("),
         ("steps.cu", "lstm", "lstm.h", "lstm_derivative("),
         ("forward.cu", "gru", "gru.h", "gru_value("),
-        ("gru_reset_first.cu", "gru_reset_first", "gru_reset_first.h", "reset_first_derivative("),
+        ("gru_reset_first.cu", "gru_reset_first", "gru_reset_first.h", "candidate_derivative("),
     ],
 )
 def test_a_program_has_the_shared_equations(name: str, cell: str, header: str, equation: str) -> None:

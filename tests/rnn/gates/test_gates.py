@@ -57,7 +57,7 @@ void lstm_back(const Real* x, const Real* dy, Real* dx) {
     Real kept[4], c;
     lstm_value(x, 0, x[4], &c, kept);
     dx[4] = dy[1];
-    lstm_derivative(kept, 0, x[4], c, dy[0], &dx[4], dx);
+    lstm_derivative(lstm_factors(kept, x[4], c), 0, dy[0], &dx[4], dx);
 }
 
 // x: also p_i, p_f, p_o, whose gradients are the callers' to form
@@ -66,7 +66,7 @@ void lstm_peephole_back(const Real* x, const Real* dy, Real* dx) {
     Real kept[4], c;
     lstm_value(x, x + 5, x[4], &c, kept);
     dx[4] = dy[1];
-    lstm_derivative(kept, x + 5, x[4], c, dy[0], &dx[4], dx);
+    lstm_derivative(lstm_factors(kept, x[4], c), x + 5, dy[0], &dx[4], dx);
     dx[5] = dx[0] * x[4], dx[6] = dx[1] * x[4], dx[7] = dx[3] * c;
 }
 
@@ -75,7 +75,7 @@ void gru(const Real* x, Real* y) { Real kept[4]; y[0] = gru_value(x[0] + x[3], x
 void gru_back(const Real* x, const Real* dy, Real* dx) {
     Real kept[4];
     gru_value(x[0] + x[3], x[1] + x[4], x[2], x[5], x[6], kept);
-    gru_derivative(kept, x[6], dy[0], dx, &dx[5], &dx[6]);
+    gru_derivative(gru_factors(kept, x[6]), dy[0], dx, &dx[5], &dx[6]);
     dx[3] = dx[0], dx[4] = dx[1];
 }
 
@@ -89,8 +89,8 @@ void gru_reset_first_back(const Real* x, const Real* dy, Real* dx) {
     Real kept[3];
     const Real q = reset_first_gates(x[0], x[1], x[3], kept);
     reset_first_value(x[2] + 3 * q, kept[1], x[3], &kept[2]);
-    reset_first_derivative(kept[1], kept[2], x[3], dy[0], &dx[2], &dx[1], &dx[3]);
-    dx[3] += reset_first_gates_derivative(kept[0], x[3], 3 * dx[2], &dx[0]);
+    candidate_derivative(candidate_factors(kept[1], kept[2], x[3]), dy[0], &dx[2], &dx[1], &dx[3]);
+    dx[3] += reset_first_gates_derivative(kept[0], x[3] * sigmoid_slope(kept[0]), 3 * dx[2], &dx[0]);
 }
 """
 SIZES = {
@@ -105,9 +105,9 @@ SIZES = {
 FAULTS = {
     "rnn_relu": ("relu_gradient(h, dh)", "relu_gradient(h + 1, dh)"),
     "rnn_tanh": ("dh * tanh_slope(kept)", "dh"),
-    "lstm": (": d * f;", ": d;"),
+    "lstm": (": d * k.f;", ": d;"),
     "lstm_peephole": ("return p ? d + p[2] * dz[3] : d;", "return d;"),
-    "gru": ("*dy_n = da[2] * r;", "*dy_n = da[2] + r;"),
+    "gru": ("*dy_n = da[2] * k.r;", "*dy_n = da[2] + k.r;"),
     "gru_reset_first": ("return dq * sigmoid_value(kept_r);", "return dq;"),
 }
 

@@ -42,11 +42,11 @@ FAULTS: dict[str, Fault] = {
     "d relu": Fault(
         "rnn.h", "return relu_gradient(h, dh)", "return SCALAR(1.001) * relu_gradient(h, dh)", ("rnn_relu",)
     ),
-    "d i": Fault("lstm.h", "dz[0] = d * g", "dz[0] = SCALAR(1.001) * d * g", LSTMS),
+    "d i": Fault("lstm.h", "dz[0] = d", "dz[0] = SCALAR(1.001) * d", LSTMS),
     "d f": Fault("lstm.h", "dz[1] = d", "dz[1] = SCALAR(1.001) * d", LSTMS),
     "d g": Fault("lstm.h", "dz[2] = d", "dz[2] = SCALAR(1.001) * d", LSTMS),
     "d o": Fault("lstm.h", "dz[3] = dm", "dz[3] = SCALAR(1.001) * dm", LSTMS),
-    "d c": Fault("lstm.h", ": d * f;", ": SCALAR(1.001) * d * f;", ("lstm",)),
+    "d c": Fault("lstm.h", ": d * k.f;", ": SCALAR(1.001) * d * k.f;", ("lstm",)),
     "a peephole's part in d c": Fault("lstm.h", "+ p[1] * dz[1]", "", ("lstm_both",)),
     "a peephole's gradient": Fault(
         "weight_gradients.h", "load(z + LANES) * before", "load(z + LANES) * after", ("lstm_both",)
