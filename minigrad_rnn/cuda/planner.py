@@ -38,8 +38,6 @@ OTHER_REGISTERS = 104
 """Registers of a thread beside resident weights and running sums; tests compile every tiling without spills."""
 RESERVED = 16
 """Bytes of shared memory that a kernel declares itself."""
-CLUSTERS_ARE_OFFERED = False
-"""Until their kernels are there."""
 GPC = 16
 """Multiprocessors of a group that a cluster must fit; the largest devices have some groups of 18."""
 
@@ -242,7 +240,7 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
         # A block works on as many tiles, one after the other, as it takes for the grid to fit.
         blocks = ceil(shape.H / units)
         groups = {False: device.multiprocessors // (blocks * shape.directions)}
-        if CLUSTERS_ARE_OFFERED and device.compute_capability >= CLUSTERS and blocks <= LARGEST_CLUSTER:
+        if device.compute_capability >= CLUSTERS and blocks <= LARGEST_CLUSTER:
             groups[True] = clusters_at_once(device, blocks) // shape.directions
         padded = {v: Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in (4, 2, 1) if v * shape.itemsize <= 16}
         vectors = [v for v in padded if padded[v] == min(padded.values())]
@@ -302,9 +300,10 @@ def clocks(alternatives: Iterable[Terms], costs: Costs) -> float:
 
 
 def terms(device: Device, shape: Shape, backward: bool, tile: Tile, costs: Costs) -> tuple[Terms, ...]:
-    """The estimate of one step: what follows from one step to the next, and what a block has to do for all its tiles.
+    """The estimate of one step: what one tile's values wait for from step to step, and what a block does for all tiles.
 
-    `costs` gives what is no factor in it: loads at once, and rates.
+    In a cluster both are one: all tiles of a step wait at one barrier. `costs` gives what is no factor in it: loads at
+    once, and rates.
     """
     size, warps = shape.itemsize, tile.threads // 32
     grid, products = tile.grid(shape), shape.products(backward)
@@ -323,12 +322,13 @@ def terms(device: Device, shape: Shape, backward: bool, tile: Tile, costs: Costs
             late += ceil(loads / costs.at_once) - 1
         elif grid[0] > 1:
             fixed += size * tile.batch * columns / costs.cluster_port
-    work = {"product": counted, "": fixed, "latency": late}
-    exchange, overhead = ("cluster", "cluster_tile") if tile.cluster else ("exchange", "tile")
-    chain = {exchange: float(len(products)), **work}
-    all_tiles = {overhead: float(len(products)), **work}
-    all_tiles = {name: tile.tiles * factor for name, factor in all_tiles.items()}
-    return (all_tiles,) if tile.cluster and grid[0] == 1 else (chain, all_tiles)
+    steps, work = float(len(products)), {"product": counted, "": fixed, "latency": late}
+    all_work = {name: tile.tiles * factor for name, factor in work.items()}
+    if not tile.cluster:  # a tile's values arrive while the block works on others
+        return {"exchange": steps, **work}, {"tile": tile.tiles * steps, **all_work}
+    if grid[0] == 1:
+        return ({"cluster_tile": tile.tiles * steps, **all_work},)
+    return ({"cluster": steps, "cluster_tile": (tile.tiles - 1) * steps, **all_work},)
 
 
 def cost_of_launches(device: Device, shape: Shape, backward: bool, costs: Costs = DEFAULT) -> float:

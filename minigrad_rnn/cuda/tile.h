@@ -98,12 +98,13 @@ struct Resident {
     __device__ __forceinline__ void load(
         const Real* W, long long row_step, int unit_step, int column_step, int first_unit, Real* memory) {
         shared = memory;
+        // Into shared memory MINE vectors at a time: the registers for more would be spilled.
+#pragma unroll (IN_REGISTERS ? TIMES : 1)
+        for (int i = 0; i < TIMES; ++i)
 #pragma unroll
-        for (int r = 0; r < MINE; ++r) {
-            const int unit = first_unit + group() * WARP_UNITS + (r % WARP_UNITS ^ order<SUMS>() % WARP_UNITS);
-            const int row = row_of(r / WARP_UNITS);
-#pragma unroll
-            for (int i = 0; i < TIMES; ++i) {
+            for (int r = 0; r < MINE; ++r) {
+                const int unit = first_unit + group() * WARP_UNITS + (r % WARP_UNITS ^ order<SUMS>() % WARP_UNITS);
+                const int row = row_of(r / WARP_UNITS);
                 Vec v;
 #pragma unroll
                 for (int e = 0; e < VEC; ++e) {
@@ -116,7 +117,6 @@ struct Resident {
                 else  // read again by this lane alone
                     *reinterpret_cast<Vec*>(shared + (group() * MINE + r) * padded(COLUMNS) + column(i)) = v;
             }
-        }
     }
 
     // part[split][row][pair] = the share of the sums that this warp's columns have.

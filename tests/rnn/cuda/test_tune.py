@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad.backend import Backend
-from minigrad_rnn.cuda import fit, planner, tune
+from minigrad_rnn.cuda import fit, tune
 from minigrad_rnn.cuda.costs import DEFAULT, Costs, read_costs
 from minigrad_rnn.cuda.fit import FITTED, Sample
 from minigrad_rnn.cuda.planner import clocks
@@ -45,8 +45,7 @@ def planted_clock(device: Any, costs: Costs, noise: float = 0.0) -> Callable[[tu
 
 @pytest.mark.parametrize("device", [A100, H200, RTX_3060], ids=lambda device: device.name)
 @pytest.mark.parametrize("planted", [PLANTED, replace(DEFAULT, exchange=3600.0, tile=1000.0, cluster=1500.0)])
-def test_planted_costs_are_recovered(device: Any, planted: Costs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "CLUSTERS_ARE_OFFERED", True)
+def test_planted_costs_are_recovered(device: Any, planted: Costs) -> None:
     lines: list[str] = []
     result = tune.tune(device, tune.trials(device), planted_clock(device, planted), 60.0, lines.append)
     wanted = FITTED if device is H200 else ON_OLDER
@@ -60,8 +59,7 @@ def test_planted_costs_are_recovered(device: Any, planted: Costs, monkeypatch: p
         assert ("not measured" in line) == (name in result.kept)
 
 
-def test_noise_of_some_percent_moves_no_large_cost_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "CLUSTERS_ARE_OFFERED", True)
+def test_noise_of_some_percent_moves_no_large_cost_far() -> None:
     clock = planted_clock(H200, PLANTED, noise=0.03)
     result = tune.tune(H200, tune.trials(H200), clock, 60.0, lambda line: None)
     for name in ("exchange", "tile", "cluster", "launch"):
@@ -80,7 +78,7 @@ def test_no_cost_is_below_zero() -> None:
         assert slope[x == 0].min(initial=0) > -1e-10
 
 
-def test_too_few_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_measurements() -> None:
     with pytest.raises(ValueError, match="too few measurements: got 0, want at least 12"):
         tune.tune(A100, tune.trials(A100), planted_clock(A100, DEFAULT), -1.0)
     with pytest.raises(ValueError, match="too few measurements: got 0"):  # a clock that stands still
