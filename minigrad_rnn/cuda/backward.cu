@@ -50,14 +50,15 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
         for_each_pair(B, [&](int b, int unit) { abandon<Cell::GATES>(k, s, b, unit); });
     };
 
-    for (int s = T - 1; s >= -1; --s)
+    Real* row_to = k.dY_rows + k.row(T - 1, group + pair / UNITS) * ROW + unit;  // of dy(s) of the first tile
+    for (int s = T - 1; s >= -1; --s, row_to -= (long long)B * ROW)
         for (int tile = 0; tile < tiles; ++tile) {
             const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : k.order.example(b);
             Past<Cell> past;
             Real dz[Cell::GATES], dy[Cell::GATES];
-            Real* const to = k.dY_rows + k.row(s, e.b) * ROW + unit;
+            Real* const to = row_to + tile * BATCH * ROW;
             Real dh = 0, dc = 0;
             if (mine) {
                 dh = carried(tile, 0);
@@ -76,7 +77,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 __syncthreads();  // part is whole, and x free again
             }
             if (mine) {
-                if (s < T - 1) dh += Product::total(part, 0);
+                if (s < T - 1) dh += Product::total(part + pair, 0);
                 if (s >= 0) {
                     step_backward<Cell>(past, e.padding(s), dh, dc, dz, dy);
 #pragma unroll

@@ -8,13 +8,15 @@ using BiasesOf = Biases<Cell::GATES, Cell::RECURRENT_BIAS>;
 template <class Cell>
 __device__ __forceinline__ Real next_h(
     const BiasesOf<Cell>& bias, bool padding, Real* z, Real* y, Real h, Real& c, Real* saved) {
-    if (padding) return h;
+    const Real c_before = c;
 #pragma unroll
     for (int g = 0; g < Cell::GATES; ++g) {
         z[g] += bias.b[g];
         if (Cell::RECURRENT_BIAS) y[g] += bias.br[g];
     }
-    return Cell::value(z, y, h, c, c, saved);
+    const Real next = Cell::value(z, y, h, c_before, c, saved);
+    c = padding ? c_before : c;
+    return padding ? h : next;
 }
 
 // All that a step leaves but h, which others wait for.
@@ -31,6 +33,7 @@ __device__ __forceinline__ void store_step(
 }
 
 // What BPTT needs of a step that no other block has to say: made from what the step saved before the wait for dy(s + 1).
+// At padding the factors are zero, and so are dz and dy.
 template <class Cell>
 struct Past {
     typename Cell::Factors factors;
@@ -38,6 +41,7 @@ struct Past {
 
     __device__ __forceinline__ void load(const Backward& k, Example e, int s, int unit) {
         dY = dC = 0;
+        factors = {};
         if (e.padding(s)) return;
         const long long before = k.row(s, e.b) * K_H + unit, after = k.row(s + 1, e.b) * K_H + unit;
         Real saved[Cell::SAVED + 1];
@@ -65,10 +69,9 @@ struct Past {
 template <class Cell>
 __device__ __forceinline__ void step_backward(
     const Past<Cell>& past, bool padding, Real& dh, Real& dc, Real* dz, Real* dy) {
-#pragma unroll
-    for (int g = 0; g < Cell::GATES; ++g) dz[g] = dy[g] = 0;
-    if (padding) return;
+    const Real dc_now = dc;
     Real leak;
     Cell::derivative(past.factors, dh, dc, dz, dy, leak);
-    dh = leak;
+    dh = padding ? dh : leak;
+    dc = padding ? dc_now : dc;
 }

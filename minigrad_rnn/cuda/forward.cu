@@ -50,13 +50,14 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
         for_each_pair(B, [&](int b, int unit) { abandon(f, s, b, unit, Cell::SAVED, Cell::HAS_C); });
     };
 
-    for (int s = 0; s < T; ++s)
+    Real* row_to = f.h(0, group + pair / UNITS) + unit;  // of h(s) of the first tile
+    for (int s = 0; s < T; ++s, row_to += (long long)B * H)
         for (int tile = 0; tile < tiles; ++tile) {
             const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : f.order.example(b);
             Real z[Cell::GATES], y[Cell::GATES], saved[Cell::SAVED + 1], h, c;
-            Real* const to = f.h(s, e.b) + unit;
+            Real* const to = row_to + tile * BATCH * H;
             if (mine) {
                 load_input<Cell::GATES>(f, e, s, unit, z);  // on its way while the block waits
                 prefetch_input<Cell::GATES>(f, e, s + 2, unit);
@@ -67,7 +68,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
             __syncthreads();  // part is whole, and x free again
             if (mine) {
 #pragma unroll
-                for (int g = 0; g < Cell::GATES; ++g) y[g] = Product::total(part, g);
+                for (int g = 0; g < Cell::GATES; ++g) y[g] = Product::total(part + pair, g);
                 c = Cell::HAS_C ? carried(tile, 1) : Real(0);
                 h = next_h<Cell>(bias, e.padding(s), z, y, carried(tile, 0), c, saved);
                 if (!K_CLUSTER || s + 1 < T) exchange.send(s + 1, tile, pair / UNITS, unit, h, to);

@@ -61,13 +61,14 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
         for_each_pair(B, [&](int b, int unit) { abandon(f, s, b, unit, 3, false); });
     };
 
-    for (int s = 0; s < T; ++s) {
+    Real *q_to = f.C + f.row(0, group + pair / UNITS) * H + unit, *h_to = f.h(0, group + pair / UNITS) + unit;
+    for (int s = 0; s < T; ++s, q_to += (long long)B * H, h_to += (long long)B * H) {
         for (int tile = 0; tile < tiles; ++tile) {
             const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : f.order.example(b);
             Real a[3], kept[2];
-            Real* const to = f.C + f.row(s, e.b) * H + unit;
+            Real* const to = q_to + tile * BATCH * H;
             if (mine) {
                 load_input<3>(f, e, s, unit, a);  // on its way while the block waits
                 prefetch_input<3>(f, e, s + 2, unit);
@@ -79,7 +80,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
             Real q = 0;
             if (mine) {
                 q = reset_first_gates(
-                    a[0] + bias.b[0] + Products::A::total(part, 0), a[1] + bias.b[1] + Products::A::total(part, 1),
+                    a[0] + bias.b[0] + Products::A::total(part + pair, 0), a[1] + bias.b[1] + Products::A::total(part + pair, 1),
                     carried(tile, 0), kept);
                 if (e.padding(s)) q = 0;  // it is not used
                 of_q.send(s, tile, pair / UNITS, unit, q, to);
@@ -94,15 +95,16 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
             const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : f.order.example(b);
-            Real* const to = f.h(s, e.b) + unit;
+            Real* const to = h_to + tile * BATCH * H;
             if (!of_q.receive(f.C + f.row(s, first_b) * H, n, s, tile, false)) return abandoned(s);
             candidate.multiply(of_q.values(s, tile), part);
             __syncthreads();  // part is whole, and x free again
             Real h = 0, n_kept = 0;
             if (mine) {
                 h = carried(tile, 0);
-                const Real z_n = carried(tile, 3) + Products::B::total(part, 0);
-                if (!e.padding(s)) h = reset_first_value(z_n, carried(tile, 2), h, &n_kept);
+                const Real z_n = carried(tile, 3) + Products::B::total(part + pair, 0);
+                const Real next = reset_first_value(z_n, carried(tile, 2), h, &n_kept);
+                h = e.padding(s) ? h : next;
                 if (!K_CLUSTER || s + 1 < T) of_h.send(s + 1, tile, pair / UNITS, unit, h, to);
             }
             if (tile == tiles - 1 && s + 1 < T) all_sent();
@@ -153,13 +155,15 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
 
     const auto abandoned = [&](int s) { for_each_pair(B, [&](int b, int unit) { abandon<3>(k, s, b, unit); }); };
 
-    for (int s = T - 1; s >= -1; --s) {
+    Real* n_to = arriving_at_n + k.row(T - 1, group + pair / UNITS) * H + unit;
+    Real* gates_to = k.dY_rows + k.row(T - 1, group + pair / UNITS) * 2 * H + unit;
+    for (int s = T - 1; s >= -1; --s, n_to -= (long long)B * H, gates_to -= (long long)B * 2 * H) {
         for (int tile = 0; tile < tiles; ++tile) {
             const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : k.order.example(b);
             PublishedPast past;
-            Real* const to = arriving_at_n + k.row(s, e.b) * H + unit;
+            Real* const to = n_to + tile * BATCH * H;
             Real dh = 0, da_n = 0, da_z = 0;
             if (mine) {
                 dh = carried(tile, 0);
@@ -177,7 +181,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 __syncthreads();  // part is whole, and x free again
             }
             if (mine) {
-                if (s < T - 1) dh += Products::B::total(part, 0);
+                if (s < T - 1) dh += Products::B::total(part + pair, 0);
                 if (s >= 0) {
                     candidate_backward(past, e.padding(s), dh, da_n, da_z);
                     of_n.send(s, tile, pair / UNITS, unit, da_n, to);
@@ -197,13 +201,13 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             const int first_b = group + tile * BATCH, b = first_b + pair / UNITS, n = min(BATCH, B - first_b);
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : k.order.example(b);
-            Real* const to = k.dY_rows + k.row(s, e.b) * 2 * H + unit;
+            Real* const to = gates_to + tile * BATCH * 2 * H;
             if (!of_n.receive(arriving_at_n + k.row(s, first_b) * H, n, s, tile, false)) return abandoned(s);
             through_n.multiply(of_n.values(s, tile), part);
             __syncthreads();  // part is whole, and x free again
             Real da[2] = {0, 0};
             if (mine) {
-                const Real dq = Products::A::total(part, 0);
+                const Real dq = Products::A::total(part + pair, 0);
                 carried(tile, 0) += reset_first_gates_derivative(carried(tile, 1), carried(tile, 2), dq, &da[0]);
                 da[1] = carried(tile, 3);
                 of_gates.send(s, tile, pair / UNITS, unit, da[0], to);

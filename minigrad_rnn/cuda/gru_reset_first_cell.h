@@ -2,13 +2,14 @@
 #pragma once
 #include "../gates/gru_reset_first.h"
 
-// What BPTT needs of a step that no other block has to say. At padding r and of_r are zero: no gradient goes through.
+// What BPTT needs of a step that no other block has to say. At padding all are zero.
 struct PublishedPast {
     CandidateFactors factors;
     Real r, of_r, dY;
 
     __device__ __forceinline__ void load(const Backward& k, Example e, int s, int unit) {
         r = of_r = dY = 0;
+        factors = {};
         if (e.padding(s)) return;
         const long long at = k.row(s, e.b) * K_H + unit;
         const Real h_before = k.X[at];
@@ -41,9 +42,7 @@ __device__ __forceinline__ void store_candidate(const Forward& f, Example e, int
 // From dh(s) in full the gradients of the arguments of n and z; dh leaves as the part that bypasses the products.
 __device__ __forceinline__ void candidate_backward(
     const PublishedPast& past, bool padding, Real& dh, Real& da_n, Real& da_z) {
-    da_n = da_z = 0;
-    if (padding) return;
     Real leak;
     candidate_derivative(past.factors, dh, &da_n, &da_z, &leak);
-    dh = leak;
+    dh = padding ? dh : leak;
 }

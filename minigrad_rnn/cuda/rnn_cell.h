@@ -18,15 +18,19 @@ struct Cell {
     using Factors = Real;
     static __device__ __forceinline__ Factors factors(
         const Real* saved, Real h_before, Real h, Real c_before, Real c) {
+#ifdef K_RELU
         return h;
+#else
+        return rnn_tanh_factor(h);
+#endif
     }
 
     static __device__ __forceinline__ void derivative(
-        const Factors& h, Real dh, Real& dc, Real* dz, Real* dy, Real& leak) {
+        const Factors& k, Real dh, Real& dc, Real* dz, Real* dy, Real& leak) {
 #ifdef K_RELU
-        dy[0] = dz[0] = rnn_relu_derivative(h, dh);
+        dy[0] = dz[0] = rnn_relu_derivative(k, dh);
 #else
-        dy[0] = dz[0] = rnn_tanh_derivative(h, dh);
+        dy[0] = dz[0] = rnn_tanh_derivative(k, dh);
 #endif
         leak = 0;
     }

@@ -190,11 +190,11 @@ struct Resident {
         return ROWS - first < TOGETHER ? row : row ^ order<SUMS * TOGETHER>() % TOGETHER;
     }
 
-    // The whole sum of a row for this thread's pair.
-    static __device__ __forceinline__ Real total(const Real* part, int row) {
-        Real sum = part[row * PAIRS + threadIdx.x];
+    // The whole sum of a row for one pair: `of_pair` is part + pair.
+    static __device__ __forceinline__ Real total(const Real* of_pair, int row) {
+        Real sum = of_pair[row * PAIRS];
 #pragma unroll
-        for (int split = 1; split < SPLIT; ++split) sum += part[(split * ROWS + row) * PAIRS + threadIdx.x];
+        for (int split = 1; split < SPLIT; ++split) sum += of_pair[(split * ROWS + row) * PAIRS];
         return sum;
     }
 };

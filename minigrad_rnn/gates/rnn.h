@@ -13,7 +13,9 @@ EQUATION Real rnn_tanh_value(Real z, Real* kept) {
     return tanh_value(*kept);
 }
 
-EQUATION Real rnn_tanh_derivative(Real kept, Real dh) { return dh * tanh_slope(kept); }
+EQUATION Real rnn_tanh_factor(Real kept) { return tanh_slope(kept); }
+
+EQUATION Real rnn_tanh_derivative(Real factor, Real dh) { return dh * factor; }
 
 EQUATION Real rnn_relu_value(Real z) { return relu(z); }
 

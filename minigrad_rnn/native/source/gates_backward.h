@@ -30,7 +30,7 @@ NEVER_INLINE void rnn_gates_backward(const Sequence* s, const Carried* now, scal
             Real dz = {0};
             if (lanes > 0) {
                 const Real dh = arriving(s, now, j, unit, lanes);
-                if (s->kind == RNN_TANH) dz = rnn_tanh_derivative(load(z), dh);
+                if (s->kind == RNN_TANH) dz = rnn_tanh_derivative(rnn_tanh_factor(load(z)), dh);
                 else dz = rnn_relu_derivative(load_up_to(now->h[j] + unit, lanes), dh);
                 store(now->dh + j * now->width + unit, (Real){0});
             }

@@ -43,7 +43,7 @@ void rnn_tanh(const Real* x, Real* y) { Real kept; y[0] = rnn_tanh_value(x[0], &
 void rnn_tanh_back(const Real* x, const Real* dy, Real* dx) {
     Real kept;
     rnn_tanh_value(x[0], &kept);
-    dx[0] = rnn_tanh_derivative(kept, dy[0]);
+    dx[0] = rnn_tanh_derivative(rnn_tanh_factor(kept), dy[0]);
 }
 
 void rnn_relu(const Real* x, Real* y) { y[0] = rnn_relu_value(x[0]); }
@@ -104,7 +104,7 @@ SIZES = {
 """How many inputs and outputs a cell has."""
 FAULTS = {
     "rnn_relu": ("relu_gradient(h, dh)", "relu_gradient(h + 1, dh)"),
-    "rnn_tanh": ("dh * tanh_slope(kept)", "dh"),
+    "rnn_tanh": ("dh * factor", "dh"),
     "lstm": (": d * k.f;", ": d;"),
     "lstm_peephole": ("return p ? d + p[2] * dz[3] : d;", "return d;"),
     "gru": ("*dy_n = da[2] * k.r;", "*dy_n = da[2] + k.r;"),

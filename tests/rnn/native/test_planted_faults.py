@@ -38,7 +38,7 @@ LSTMS = ("lstm", "lstm_both")
 FAULTS: dict[str, Fault] = {
     "a dropped step of BPTT": Fault("backward.h", "if (now.from < now.to) backward", "if (k != 1) backward", EVERY),
     "a dropped step of a weight's gradient": Fault("tile.h", "for (; n > 0; --n)", "for (; n > 1; --n)", EVERY),
-    "d tanh": Fault("rnn.h", "dh * tanh_slope(kept)", "dh * tanh_slope(kept) * SCALAR(1.001)", ("rnn_tanh",)),
+    "d tanh": Fault("rnn.h", "dh * factor", "dh * factor * SCALAR(1.001)", ("rnn_tanh",)),
     "d relu": Fault(
         "rnn.h", "return relu_gradient(h, dh)", "return SCALAR(1.001) * relu_gradient(h, dh)", ("rnn_relu",)
     ),
