@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
+from minigrad import backend as backend_module
 from minigrad.backend import NUMPY, Backend, BackendError
+from minigrad_rnn import GRU, LSTM, RNN
 from minigrad_rnn.cuda.planner import Tile
 from tests.rnn.cuda.test_kernels import kinds, of_a_wrong_example, spans, unwritten
 from tests.support.cuda_on_cpu.cells import DIRECTIONS, farthest, results
-from tests.support.cuda_on_cpu.device import KernelFault, Settings
+from tests.support.cuda_on_cpu.device import KernelFault, Settings, make_backend
+from tests.support.cuda_on_cpu.devices import H100
+from tests.support.strict_device import StrictArray
 
 # H and its tiling: 2 blocks of 2 tiles; 4 and 5 blocks that split columns; 3 blocks; 1 block of 3 tiles; 1 of 1
 TILES = [
@@ -106,6 +112,26 @@ def test_clusters_need_not_run_together(kernels_on_cpu: Backend, launch_settings
     assert launch_settings.launched == [("forward", (4, 2, 1), 192), ("backward", (4, 2, 1), 192)]
     with pytest.raises(KernelFault, match="more blocks than run together"):
         results(*row, tile)
+
+
+@pytest.mark.parametrize("H", [12, 40])
+@pytest.mark.parametrize("network", [RNN, LSTM, GRU])
+def test_the_planner_takes_clusters_and_a_model_runs_in_them(
+    launch_settings: Settings, monkeypatch: pytest.MonkeyPatch, network: Any, H: int
+) -> None:
+    """On a device that has them; nothing else about the model is other."""
+    backend = make_backend(launch_settings, H100)
+    monkeypatch.setitem(backend_module._by_name, "strict", backend)
+    monkeypatch.setitem(backend_module.BY_ARRAY_TYPE, StrictArray, backend)
+    xs = np.random.default_rng(0).standard_normal((5, 3, 4))
+    found = []
+    for name in ("numpy", "strict"):
+        model = network(4, H, bidirectional=True, dtype="float64", rng=np.random.default_rng(1)).to(name)
+        output, _ = model(mg.tensor(xs, backend=name), lengths=[5, 2, 4])
+        found.append([a.numpy() for a in (output, *mg.gradients((output * output).sum(), list(model.parameters())))])
+    assert re.search("no exchange|in clusters of", str(model.implementation)), model.implementation
+    for ours, expected in zip(*found):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
 
 
 def replaced(old: str, new: str) -> Callable[[str], str]:

@@ -18,7 +18,7 @@ from minigrad_rnn import GRU, LSTM, RNN, Recurrence
 from minigrad_rnn.cells import Lengths
 from minigrad_rnn.cuda import sequence
 from minigrad_rnn.cuda.launches import Inputs, OutputGradients, Sequences, check
-from minigrad_rnn.cuda.planner import Tile
+from minigrad_rnn.cuda.planner import CLUSTERS, Tile
 from minigrad_rnn.text.model import CharacterModel
 from tests.support import cuda_on_gpu
 from tests.support.cuda_on_cpu.cells import KINDS, drawn, farthest, made_cell, planned, results
@@ -34,7 +34,14 @@ SMALL = [(7, 3, 12)]
 TRAINED = [(100, 1, 64), (100, 16, 256), (100, 64, 512), (100, 128, 128), (1000, 16, 256), (30, 32, 1024), (9, 5, 333)]
 """T, B, H on a GPU."""
 TILE = Tile(1, 3, 2, 4, 1, 2, True)
+CLUSTER, ONE_BLOCK = Tile(1, 3, 2, 2, 2, 2, True, cluster=True), Tile(4, 3, 1, 4, 1, 2, True, cluster=True)
 kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def has_clusters(backend: Backend) -> bool:
+    """Whether kernels in clusters run: on a device from compute capability 9.0, and always as C++."""
+    assert backend.kernels is not None
+    return backend.name == "strict" or backend.kernels().device.compute_capability >= CLUSTERS
 
 
 def trained(kind: str, backend: str, dtype: str, T: int, B: int, H: int) -> tuple[list[Any], str]:
@@ -64,7 +71,10 @@ def test_float32_beside_float64_on_the_host_and_twice_the_same(kernels_anywhere:
 
 @kinds
 def test_float64_on_every_implementation(kernels_anywhere: Backend, kind: str) -> None:
-    for tile in (TILE, dataclasses.replace(TILE, registers=False), None):
+    tiles = [TILE, dataclasses.replace(TILE, registers=False), None]
+    if has_clusters(kernels_anywhere):
+        tiles += [CLUSTER, dataclasses.replace(CLUSTER, registers=False), ONE_BLOCK]
+    for tile in tiles:
         for direction, steps in (("both", None), ("backward", [6, 2, 5])):
             want = results(kind, 12, 6, 3, direction, steps, np.float64, NUMPY)
             got = results(kind, 12, 6, 3, direction, steps, np.float64, kernels_anywhere, tile)
@@ -87,9 +97,11 @@ def test_the_sanitizer_is_given_arrays_in_memory_of_their_own(monkeypatch: pytes
 
 
 @kinds
-@pytest.mark.parametrize("tile", [TILE, None], ids=["one launch", "two launches"])
+@pytest.mark.parametrize("tile", [TILE, None, CLUSTER], ids=["one launch", "two launches", "cluster"])
 def test_biases_with_gaps_between_their_numbers(kernels_anywhere: Backend, kind: str, tile: Tile | None) -> None:
     """A kernel has their address alone."""
+    if tile is CLUSTER and not has_clusters(kernels_anywhere):
+        pytest.skip("clusters: the device has none")
     backend, result = kernels_anywhere, []
     for gaps in (False, True):
         cell = made_cell(kind, 12, 3, np.float64, backend.name)

@@ -29,8 +29,10 @@ def main(folder: str, shift: int) -> None:
     backend = make_backend(settings)
     backend_module._by_name["strict"] = backend_module.BY_ARRAY_TYPE[StrictArray] = backend
     in_shared, in_registers = Tile(2, 1, 2, 1, 3, 4, False), Tile(1, 3, 1, 4, 1, 1, True)
+    clusters = Tile(1, 3, 2, 1, 2, 2, True, cluster=True)
     for kind in ["rnn_tanh"] if shift else KINDS:
         results(kind, 12, 5, 3, "both", [5, 2, 3], np.float32, backend, in_shared)
+        results(kind, 12, 4, 3, "both", [4, 2, 3], np.float32, backend, clusters)
         if kind in ("lstm", "gru_reset_first"):
             results(kind, 5, 3, 2, "both", None, np.float64, backend, in_registers)
             results(kind, 5, 3, 2, "backward", [1, 3], np.float32, backend, None)
