@@ -41,7 +41,7 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 
-DEMO = {"seconds": 120.0, "learning_rate": 8e-3, "vocabulary_size": 128, "sample_every": 10**9, "temperature": 0.8}
+DEMO = {"seconds": 120.0, "vocabulary_size": 128, "sample_every": 10**9, "temperature": 0.8}
 """What `--demo` sets: the settings that learnt most in two minutes on two cores."""
 
 

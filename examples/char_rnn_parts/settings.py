@@ -50,7 +50,7 @@ class Settings:
     )
     seed: int = option(0, "random seed of weights, dropout, where epochs begin, and samples", fixed=True, least=0)
     learning_rate: float = option(
-        4e-3, "Adam's learning rate after a warm-up of 50 chunks; cosine ends at 2 %% of it", above=0
+        8e-3, "Adam's learning rate after a warm-up of 50 chunks; cosine ends at 2 %% of it", above=0
     )
     schedule: str = option("cosine", "learning rate over the budget", choices=("cosine", "constant"))
     clip: float = option(1.0, "largest norm of the gradients; larger ones are scaled down", fixed=True, above=0)
