@@ -43,6 +43,7 @@ from .probe import EventClock, Probe, wall_clock
 SHAPES = (
     ("lstm", 16, 256),
     ("lstm", 64, 512),
+    ("lstm", 16, 64),
     ("lstm", 1, 128),
     ("gru_reset_first", 16, 256),
     ("lstm", 64, 256),
@@ -50,7 +51,6 @@ SHAPES = (
     ("gru_reset_first", 64, 128),
     ("lstm", 64, 1024),
     ("rnn_tanh", 128, 512),
-    ("lstm", 16, 64),
     ("gru", 128, 256),
 )
 """Cell, B and H, those first that tell the most."""

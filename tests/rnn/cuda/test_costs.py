@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad.backend import Device
+from minigrad.backend import Backend
+from minigrad_rnn import doctor
 from minigrad_rnn.cuda import costs as costs_module
 from minigrad_rnn.cuda.costs import DEFAULT, INTEGERS, NUMBERS, POSITIVE, Costs, costs_for, read_costs, write_costs
 from minigrad_rnn.cuda.planner import PERSISTENT, TWO_LAUNCHES, Shape, plan
@@ -152,6 +153,18 @@ def test_a_damaged_table_is_not_written_over(table: Path) -> None:
     assert table.read_text(encoding="utf-8") == "{}"
 
 
+def test_the_doctor_says_which_costs_count(table: Path, kernels_on_cpu: Backend) -> None:
+    device = kernels_on_cpu.kernels().device
+    write_costs(table, "another", DEFAULT)
+    assert doctor._device(kernels_on_cpu).endswith(", default costs")
+    write_costs(table, device.name, DEFAULT)
+    costs_module._tables.cache_clear()
+    assert doctor._device(kernels_on_cpu).endswith(f", costs of {table}")
+    table.write_text("{}", encoding="utf-8")
+    costs_module._tables.cache_clear()
+    assert f"cuda.costs: {table}: the table: got 'no version'" in doctor._device(kernels_on_cpu)
+
+
 def test_each_cost_has_a_meaning_and_a_unit() -> None:
     text = Path(costs_module.__file__).read_text(encoding="utf-8")
     for name in NUMBERS:
@@ -159,4 +172,3 @@ def test_each_cost_has_a_meaning_and_a_unit() -> None:
         assert any(unit in meaning for unit in ("Clocks", "Bytes per clock", "Loads")), name
     assert isinstance(DEFAULT, Costs)
     assert set(POSITIVE) < set(NUMBERS)
-    assert Device.__name__ == "Device"

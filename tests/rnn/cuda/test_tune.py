@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,14 @@ def test_noise_of_some_percent_moves_no_large_cost_far() -> None:
     result = tune.tune(H200, tune.trials(H200), clock, 60.0, lambda line: None)
     for name in ("exchange", "tile", "cluster", "launch"):
         assert getattr(result.costs, name) == pytest.approx(getattr(PLANTED, name), rel=0.2), name
+
+
+def test_a_short_time_is_enough_for_every_cost() -> None:
+    """The first thirty trials, in which an H200 may be lent for a minute."""
+    few = itertools.islice(tune.trials(H200), 30)
+    result = tune.tune(H200, few, planted_clock(H200, PLANTED), 60.0, lambda line: None)
+    assert result.kept == ()
+    assert result.costs.cluster_tile == pytest.approx(PLANTED.cluster_tile, rel=0.01)
 
 
 def test_no_cost_is_below_zero() -> None:
