@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from math import isfinite
@@ -81,7 +80,15 @@ def costs_for(device: str) -> Costs:
     Raises:
         ValueError: the table cannot be read, or is damaged.
     """
-    return _tables(table_path(), bool(os.environ.get(VARIABLE))).get(device, DEFAULT)
+    return _costs_for(device, os.environ.get(VARIABLE))
+
+
+@lru_cache(maxsize=64)
+def _costs_for(device: str, named: str | None) -> Costs:
+    path = table_path()
+    if path is None or not (named or path.exists()):
+        return DEFAULT
+    return read_costs(path).get(device, DEFAULT)
 
 
 def table_path() -> Path | None:
@@ -90,13 +97,6 @@ def table_path() -> Path | None:
         return Path(os.path.realpath(os.path.expanduser(named)))
     folder = cache_folder()
     return None if folder is None else folder / FILE
-
-
-@lru_cache(maxsize=16)
-def _tables(path: Path | None, required: bool) -> Mapping[str, Costs]:
-    if path is None or not (required or path.exists()):
-        return {}
-    return read_costs(path)
 
 
 def read_costs(path: Path) -> dict[str, Costs]:

@@ -27,7 +27,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path that MINIGRAD_GPU_COSTS names; nothing is there yet."""
     path = tmp_path / "table.json"
     monkeypatch.setenv(costs_module.VARIABLE, str(path))
-    costs_module._tables.cache_clear()
+    costs_module._costs_for.cache_clear()
     return path
 
 
@@ -69,11 +69,11 @@ def test_what_no_cost_decided_names_none() -> None:
 def test_a_table_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(costs_module.VARIABLE, raising=False)
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
-    costs_module._tables.cache_clear()
+    costs_module._costs_for.cache_clear()
     assert costs_for(H100.name) == DEFAULT
     write_costs(tmp_path / costs_module.FILE, H100.name, CHEAP_LAUNCHES)
     assert costs_for(H100.name) == DEFAULT  # read once: a plan stays as it is while a program runs
-    costs_module._tables.cache_clear()
+    costs_module._costs_for.cache_clear()
     assert costs_for(H100.name).launch == 1.0
 
 
@@ -158,10 +158,10 @@ def test_the_doctor_says_which_costs_count(table: Path, kernels_on_cpu: Backend)
     write_costs(table, "another", DEFAULT)
     assert doctor._device(kernels_on_cpu).endswith(", default costs")
     write_costs(table, device.name, DEFAULT)
-    costs_module._tables.cache_clear()
+    costs_module._costs_for.cache_clear()
     assert doctor._device(kernels_on_cpu).endswith(f", costs of {table}")
     table.write_text("{}", encoding="utf-8")
-    costs_module._tables.cache_clear()
+    costs_module._costs_for.cache_clear()
     assert f"cuda.costs: {table}: the table: got 'no version'" in doctor._device(kernels_on_cpu)
 
 
