@@ -162,6 +162,27 @@ def test_a_thread_stores_in_order(any_order: Backend) -> None:
     assert set(out.get()) == {4}
 
 
+def test_vectors_go_round_a_cluster(any_order: Backend) -> None:
+    """Of four values; a single value that the same thread stores into one of them later is the last."""
+    out = xp.zeros(4 * 64, np.float32)
+    launched(
+        any_order,
+        f"""Real* out) {{
+            struct alignas(16) Vector {{ Real of[4]; }};
+            {START}
+            const Real k = Real(4 * i);
+            if (i < 16) store_to_block((Vector*)x + i, next, {{k, k + 1, k + 2, k + 3}});
+            if (i < 16) store_to_block(x + 4 * i + 2, next, Real(-5));
+            {BARRIER}
+            out[64 * me + i] = x[i];
+        }}""",
+        out,
+    )
+    values = np.arange(64.0)
+    values[2::4] = -5
+    np.testing.assert_array_equal(out.get(), np.tile(values, 4))
+
+
 def test_a_store_into_the_own_block_is_a_store(any_order: Backend) -> None:
     """Also in a cluster of one block, and before the first barrier; its threads meet as ever."""
     for grid in (1, 4):
@@ -254,6 +275,10 @@ FAULTS = {
     "a place before the shared memory": (
         f"{START} store_to_block(x - 1, next, Real(1)); {BARRIER}",
         "from outside the dynamic shared memory",
+    ),
+    "a vector across two places": (
+        f"struct Vector {{ Real of[4]; }}; {START} store_to_block((Vector*)(x + 1), next, {{0, 0, 0, 0}}); {BARRIER}",
+        "at a place that is no multiple of its size",
     ),
     "a variable of the block": (
         f"__shared__ Real declared; {START} store_to_block(&declared, next, Real(1)); {BARRIER}",

@@ -100,14 +100,15 @@ inline void store_relaxed(R* to, W word) {
     on_cpu::store_later(to, &word, sizeof word);
 }
 
-// What cluster.h has in PTX. A store into another block may arrive late, but not later than the cluster barrier at which
-// the storing thread arrives next.
+// What cluster.h has in PTX. A store into another block, of a number or of a vector up to 16 bytes, may arrive late, but
+// not later than the cluster barrier at which the storing thread arrives next.
 template <class R>
 struct Same {
     using type = R;
 };
 template <class R>
 inline void store_to_block(R* here, unsigned block, typename Same<R>::type x) {
+    static_assert(sizeof x <= 16, "a store has at most 16 bytes");
     on_cpu::store_remote(here, block, &x, sizeof x);
 }
 inline void cluster_arrive() { on_cpu::arrive_at_cluster(); }

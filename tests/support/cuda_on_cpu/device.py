@@ -44,6 +44,7 @@ OUTCOMES = {
     13: "a thread arrived at a cluster barrier again before it waited",
     14: "a thread waited at a cluster barrier without arriving",
     15: "a thread left while others wait for the cluster, or before it waited itself",
+    16: "a store into another block at a place that is no multiple of its size",
 }
 SMALL = Device("a small stand-in", 6, 99 << 10, 1 << 16, 1024, (8, 0), True)
 

@@ -30,7 +30,8 @@ enum Outcome {
     STORED_FROM_ELSEWHERE = 12,
     ARRIVED_TWICE = 13,
     WAITED_WITHOUT_ARRIVING = 14,
-    LEFT_A_CLUSTER = 15
+    LEFT_A_CLUSTER = 15,
+    STORED_UNALIGNED = 16
 };
 constexpr unsigned LARGEST_CLUSTER = 8;
 #ifdef __SANITIZE_ADDRESS__
@@ -47,8 +48,8 @@ struct Warp {
 };
 
 struct Store {
-    void* to;
-    uint64_t word;
+    unsigned char* to;
+    unsigned char value[16];
     size_t bytes;
     unsigned due = 0;  // of a store into another block: the generation of its cluster at which it is there
 };
@@ -202,7 +203,7 @@ void meet(unsigned& arrived, unsigned alive, unsigned& generation) {
     ++generation;
 }
 
-void arrive(const Store& store) { memcpy(store.to, &store.word, store.bytes); }
+void arrive(const Store& store) { memcpy(store.to, store.value, store.bytes); }
 
 template <class There>
 void take_out(std::vector<Store>& stores, There there) {
@@ -248,9 +249,14 @@ void wait_for_warp() { meet(current->warp->arrived, current->warp->alive, curren
 unsigned warp_side() { return current->warp->generation % 2; }
 void* warp_slot(unsigned side, unsigned lane) { return &current->warp->slots[side][lane]; }
 
+Store made_store(void* to, const void* from, size_t bytes) {
+    Store store{static_cast<unsigned char*>(to), {}, bytes};
+    memcpy(store.value, from, bytes);
+    return store;
+}
+
 void store_later(void* to, const void* from, size_t bytes) {
-    Store store{to, 0, bytes};
-    memcpy(&store.word, from, bytes);
+    const Store store = made_store(to, from, bytes);
     if (now.seed && chance() % 2)
         under_way.push_back(store);
     else
@@ -262,23 +268,21 @@ void store_remote(void* here, unsigned block, const void* from, size_t bytes) {
     Cluster& cluster = *mine.cluster;
     const uintptr_t offset = reinterpret_cast<uintptr_t>(here) - reinterpret_cast<uintptr_t>(mine.dynamic.get());
     if (offset > now.shared_bytes || bytes > now.shared_bytes - offset) stop(STORED_FROM_ELSEWHERE);
+    if (offset % bytes) stop(STORED_UNALIGNED);
     if (block >= now.cluster) stop(STORED_BEYOND_CLUSTER);
-    Store store{here, 0, bytes};
-    memcpy(&store.word, from, bytes);
-    if (block == mine.rank) return arrive(store);
+    if (block == mine.rank) return arrive(made_store(here, from, bytes));
     if (!mine.met) stop(STORED_BEFORE_START);
     Block* const other = cluster.blocks[block];
     if (!other || !other->alive) stop(STORED_AFTER_END);
-    store.to = other->dynamic.get() + offset;
+    Store store = made_store(other->dynamic.get() + offset, from, bytes);
     store.due = current->arrived ? current->arrived_in + 2 : cluster.generation + 1;
     other->stores_due = std::max(other->stores_due, store.due);
     auto& earlier = cluster.under_way[mine.rank * now.threads + current->where.thread.x];
-    for (Store& one : earlier)  // a thread's stores to one place keep their order
-        if (one.to == store.to) {
-            arrive(one);
-            one = store;
-            return;
-        }
+    const size_t before = earlier.size();
+    take_out(earlier, [&](const Store& one) {  // a thread's stores to one place keep their order
+        return one.to < store.to + bytes && store.to < one.to + one.bytes;
+    });
+    remote_under_way -= before - earlier.size();
     if (now.seed && chance() % 2) {
         earlier.push_back(store);
         ++remote_under_way;
