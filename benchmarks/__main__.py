@@ -32,7 +32,6 @@ MODULES = (
     op_by_op,
     mlp,
     chain,
-    distributed,
     fused,
     short_calls,
     auto_choice,

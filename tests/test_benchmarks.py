@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import chain, fused, gpu, import_time, memory, mlp, op_by_op
-from benchmarks.__main__ import ALL
+from benchmarks.__main__ import ALL, MODULES
 from benchmarks.contestant import Contestant, OwnProcess, Work
 from benchmarks.page import README, Target, milliseconds, replace_block, timing_tables
 from benchmarks.timing import Plan, Result, contest, largest_difference, ratio
@@ -297,6 +297,13 @@ def test_the_other_sizes_are_unlike_those_that_are_tuned_at() -> None:
     assert {size["B"] for size in others} >= {1, 3, 8, 20}
     assert all(size["H"] % 16 for size in others)
     assert not {size["H"] for size in others} & {size["H"] for size in fused.SIZES}
+
+
+def test_every_benchmark_is_listed_once() -> None:
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in README.parent.glob("*.py")}
+    files = sorted(stem for stem, text in texts.items() if "\nBENCHMARK = " in text)
+    assert sorted(module.__name__.removeprefix("benchmarks.") for module in MODULES) == files
+    assert len(ALL) == len(MODULES)
 
 
 def test_every_benchmark_has_its_block_in_the_page() -> None:
