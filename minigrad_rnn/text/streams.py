@@ -8,16 +8,16 @@ effectiveness of recurrent neural networks").
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad.backend import fingerprint
-from minigrad.validation import as_array, check_flag, check_integer, check_type, is_integer, shown
+from minigrad.validation import as_array, check_flag, check_integer
+
+from ..data.resumable_stream import ResumableStream
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -40,7 +40,7 @@ def check_ids(caller: str, ids: IntArray) -> IntArray:
     return array
 
 
-class Streams:
+class Streams(ResumableStream[Chunk]):
     """`batch_size` streams of one text, read `steps` characters at a time.
 
     With L = (len(ids) - 1) // B, stream b predicts ids[b·L + 1], …, ids[b·L + L], each from the character before it.
@@ -69,7 +69,16 @@ class Streams:
     ...     print(inputs.T.tolist(), targets.T.tolist(), fresh)
     [[0, 1, 2], [4, 5, 6]] [[1, 2, 3], [5, 6, 7]] True
     [[3], [7]] [[4], [8]] False
+
+    A part (`shard`) has some of the streams:
+
+    >>> whole = Streams(np.arange(9), batch_size=2, steps=4)
+    >>> [whole.shard(rank, 2).next_chunk().inputs.T.tolist() for rank in (0, 1)]
+    [[[0, 1, 2, 3]], [[4, 5, 6, 7]]]
     """
+
+    unit = "chunk"
+    chunk: int
 
     def __init__(
         self,
@@ -81,6 +90,7 @@ class Streams:
         rotate: bool = False,
         seed: int = 0,
     ) -> None:
+        super().__init__()
         ids = check_ids("Streams", ids)
         check_integer("Streams", batch_size=batch_size)
         check_integer("Streams", most=math.inf, steps=steps)
@@ -91,8 +101,6 @@ class Streams:
             raise ValueError(f"Streams: ids: got {ids.size} characters for batch_size {batch_size}, want {want}")
         self.ids, self.batch_size, self.steps = ids, int(batch_size), int(steps)
         self.drop_last, self.rotate, self.seed = drop_last, rotate, seed
-        self.epoch, self.chunk = 0, 0
-        self._part = slice(0, self.batch_size)
         self._length = (ids.size - 1) // self.batch_size
         self._cut: tuple[int, IntArray, IntArray] | None = None
         if len(self) == 0:
@@ -108,78 +116,29 @@ class Streams:
         """The number of characters that an epoch predicts."""
         return self.batch_size * min(self._length, len(self) * self.steps)
 
-    def __iter__(self) -> Iterator[Chunk]:
-        epoch = self.epoch
-        while self.epoch == epoch:
-            yield self.next_chunk()
-
     def next_chunk(self) -> Chunk:
         """Return the chunk at the current position and advance it; after the last chunk the next epoch begins."""
+        return self._advance()
+
+    def _read(self) -> Chunk:
+        """Return the chunk at the position, which stays."""
         inputs, targets = self._rows()
         window = slice(self.chunk * self.steps, (self.chunk + 1) * self.steps)
-        inputs, targets = inputs[self._part], targets[self._part]
-        chunk = Chunk(inputs[:, window].T.copy(), targets[:, window].T.copy(), fresh=self.chunk == 0)
-        self.chunk += 1
-        if self.chunk == len(self):
-            self.epoch, self.chunk = self.epoch + 1, 0
-        return chunk
+        if self._part is not None:
+            rank, size = self._part
+            streams = slice(self.batch_size * rank // size, self.batch_size * (rank + 1) // size)
+            inputs, targets = inputs[streams], targets[streams]
+        return Chunk(inputs[:, window].T.copy(), targets[:, window].T.copy(), fresh=self.chunk == 0)
 
-    def state_dict(self) -> dict[str, int | bool]:
-        """Return the position and the layout that it belongs to; only numbers, for JSON."""
-        return {"epoch": self.epoch, "chunk": self.chunk, **self._layout()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a saved position, the `state` that `state_dict` returned.
-
-        Raises:
-            ValueError: a key is missing, the position belongs to another text or layout, or there is no such chunk.
-        """
-        check_type("Streams.load_state_dict", dict, "what state_dict returned", state=state)
-        for name, expected in {"epoch": None, "chunk": None, **self._layout()}.items():
-            if name not in state:
-                raise ValueError(f"Streams.load_state_dict: state: got {sorted(state)}, want {name} too")
-            if expected is not None and state[name] != expected:
-                raise ValueError(f"Streams.load_state_dict: {name}: got {state[name]}, want {expected} as here")
-        epoch, chunk = state["epoch"], state["chunk"]
-        if not is_integer(epoch) or not is_integer(chunk) or epoch < 0 or not 0 <= chunk < len(self):
-            want = f"a chunk of 0 to {len(self) - 1} and an epoch of at least 0"
-            raise ValueError(
-                f"Streams.load_state_dict: state: got chunk {shown(chunk)} of epoch {shown(epoch)}, want {want}"
-            )
-        self.epoch, self.chunk = int(epoch), int(chunk)
-
-    def shard(self, rank: int, size: int) -> Streams:
-        """Return the `rank`-th of `size` parts: the same chunks, with the streams of that part alone.
-
-        The parts have as many streams as each other, or one more. The position is that of all streams together, and so
-        are `state_dict()`, `batch_size` and `characters_per_epoch`; each part keeps its own.
-
-        >>> whole = Streams(np.arange(9), batch_size=2, steps=4)
-        >>> [whole.shard(rank, 2).next_chunk().inputs.T.tolist() for rank in (0, 1)]
-        [[[0, 1, 2, 3]], [[4, 5, 6, 7]]]
-
-        Args:
-            rank: the part's number, from 0 on.
-            size: the number of parts.
-
-        Raises:
-            ValueError: there are fewer streams than parts, no part of that number, or this is a part already.
-        """
-        check_integer("Streams.shard", size=size)
-        check_integer("Streams.shard", 0, size - 1, rank=rank)
-        if self._part != slice(0, self.batch_size):
-            raise ValueError("Streams.shard: this is a part already; want the whole stream")
+    def _check_parts(self, caller: str, size: int) -> None:
         if size > self.batch_size:
-            raise ValueError(f"Streams.shard: size: got {size} parts for {self.batch_size} streams, want at most that")
-        part = copy.copy(self)
-        part._part = slice(self.batch_size * rank // size, self.batch_size * (rank + 1) // size)
-        return part
+            raise ValueError(f"{caller}: size: got {size} parts for {self.batch_size} streams, want at most that")
 
     def fingerprint(self) -> str:
         """Return a checksum of the text's ids."""
         return f"{fingerprint(self.ids)}"
 
-    def _layout(self) -> dict[str, int | bool]:
+    def layout(self) -> dict[str, int | bool]:
         names = ("batch_size", "steps", "drop_last", "rotate", "seed")
         return {"characters": int(self.ids.size), **{name: getattr(self, name) for name in names}}
 
