@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 import minigrad as mg
 from minigrad.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from minigrad.optim.base import BLOCK
-from minigrad.serialize import flatten
+from minigrad.serialize import flatten, unflatten
 
 SHAPES = [(3, 4), (5,), ()]
 CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
@@ -192,6 +193,22 @@ def test_parameters_without_a_gradient_are_passed_over(xp: Any) -> None:
     other = Adam(start())
     other.load_state_dict(optimizer.state_dict())
     assert [entry["step"] for entry in other.state_dict()["state"]] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, NAdam, RAdam])
+def test_betas_may_be_a_list_as_json_makes_of_them(kind: Any) -> None:
+    params = start()
+    groups: Any = [{"params": params[:1]}, {"params": params[1:], "betas": [0.5, 0.75]}]
+    optimizer = kind(groups, betas=[0.25, 0.5])
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.25, 0.5), (0.5, 0.75)]
+    give(params, 0)
+    optimizer.step()
+    again = kind([{"params": params[:1]}, {"params": params[1:]}])
+    arrays, plain = flatten(optimizer.state_dict())
+    again.load_state_dict(unflatten(arrays, json.loads(json.dumps(plain))))
+    assert [group["betas"] for group in again.param_groups] == [(0.25, 0.5), (0.5, 0.75)]
+    with pytest.raises(ValueError, match=f"{kind.__name__}: betas: got .*, want two numbers"):
+        kind(start(), betas=[0.5])
 
 
 def test_groups_have_options_of_their_own(xp: Any) -> None:

@@ -94,7 +94,7 @@ class Optimizer:
             raise ValueError(f"{self._name}: got options {sorted(unknown, key=str)}, {want}")
         group = {**self.defaults, **group, "params": members}
         self._check(group)
-        self.param_groups.append(group)
+        self.param_groups.append({**_options(group), "params": members})
 
     def _parameters(self) -> Iterator[Tensor]:
         return (p for group in self.param_groups for p in group["params"])
@@ -255,7 +255,7 @@ class Optimizer:
                 like = own.get(name, own.get("lr"))  # "initial_lr" is there once a schedule was made
                 if name != "params" and _kind(value) != _kind(like):
                     raise ValueError(f"{wrong}group {k}: {name}: got {value!r}, want {_kind(like)}")
-            options.append({n: tuple(v) if isinstance(v, list) else v for n, v in group.items() if n != "params"})
+            options.append(_options(group))
             self._check(options[-1])
             members += [(p, options[-1]) for p in own["params"]]
         pairs = enumerate(zip(members, state))
@@ -299,6 +299,11 @@ class Optimizer:
             options = ", ".join(f"{name}={value!r}" for name, value in group.items() if name != "params")
             lines += f"  group {k}: {len(group['params'])} parameters, {options}\n"
         return f"{self._name}(\n{lines})"
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's options without its parameters, lists as tuples: JSON makes a list of a tuple."""
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in group.items() if n != "params"}
 
 
 def _kind(value: Any) -> str:
