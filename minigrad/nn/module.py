@@ -17,7 +17,7 @@ from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor, tensor as new_tensor
 from ..validation import as_array, as_dictionary, check_dtype, check_flag, check_function, check_text
 from .module_hooks import ModuleHooks, call_with_hooks
-from .module_state import IncompatibleKeys, check_buffer, fresh_leaf, load_state, move, named_state
+from .module_state import IncompatibleKeys, check_buffer, freeze, load_state, move, named_state
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
@@ -309,16 +309,8 @@ class Module:
         """
         check_flag(f"{type(self).__name__}.requires_grad_", requires_grad=requires_grad)
         for module in self.modules():
-            for name, parameter in module._own_parameters().items():
-                if not requires_grad and type(parameter.node) is Leaf:
-                    module._frozen()[name] = parameter.frozen_leaf = parameter.node
-                    parameter.node = None
-                elif requires_grad and parameter.node is None:
-                    leaf = module._frozen().pop(name, None)
-                    array = parameter._array
-                    fits = leaf is not None and leaf.shape == array.shape and leaf.dtype == array.dtype
-                    parameter.node = leaf if fits else fresh_leaf(array)
-                    parameter.frozen_leaf = None
+            for name in module._own_parameters():
+                freeze(module, name, not requires_grad)
         return self
 
     def _frozen(self) -> dict[str, Leaf]:

@@ -1,9 +1,12 @@
-"""`named_state`, `load_state` and `move`: a module's parameters and buffers go out, come in, and change their place."""
+"""`named_state`, `load_state` and `move`: a module's parameters and buffers go out, come in, and change their place.
+
+`freeze`, `frozen_names` and `freeze_only`: which of its parameters are constants.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backend import Backend, backend_of, is_array
@@ -105,6 +108,32 @@ def move(module: Module, target: Backend | None, dtype: Any) -> None:
     if moves:
         for part in module.modules():
             part._frozen().clear()
+
+
+def freeze(module: Module, name: str, frozen: bool) -> None:
+    """Freeze or unfreeze a module's own parameter of that name; see `Module.requires_grad_`."""
+    parameter = module._own_parameters()[name]
+    if frozen and type(parameter.node) is Leaf:
+        module._frozen()[name] = parameter.frozen_leaf = parameter.node
+        parameter.node = None
+    elif not frozen and parameter.node is None:
+        leaf, array = module._frozen().pop(name, None), parameter._array
+        fits = leaf is not None and leaf.shape == array.shape and leaf.dtype == array.dtype
+        parameter.node = leaf if fits else fresh_leaf(array)
+        parameter.frozen_leaf = None
+
+
+def frozen_names(module: Module) -> list[str]:
+    """Return the names of the parameters that are frozen, of a module and all below it."""
+    return [name for name, parameter in module.named_parameters() if parameter.node is None]
+
+
+def freeze_only(module: Module, names: Collection[str]) -> None:
+    """Freeze the parameters of these names, of a module and all below it, and unfreeze all others."""
+    chosen = {id(parameter) for name, parameter in module.named_parameters() if name in names}
+    for part in module.modules():
+        for name, parameter in part._own_parameters().items():
+            freeze(part, name, id(parameter) in chosen)
 
 
 def fresh_leaf(array: Array, grad: Tensor | None = None) -> Leaf:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import optim, serialize
+from minigrad import serialize
+from minigrad.nn.module_state import freeze_only
 from minigrad.option_checks import check_path, is_integer, is_number
 from minigrad.serialize import CheckpointError
 from minigrad.serialize.header import in_one_line
@@ -21,6 +21,15 @@ from .arithmetic import arithmetic_of, differences
 from .carried_state import from_plain, to_plain
 from .generator_states import load_states, states_of
 from .parallel import on_rank_0
+from .resumed_options import (
+    check_dtypes,
+    check_parameters,
+    other_average,
+    other_frozen,
+    other_options,
+    other_schedule,
+    parameters_of,
+)
 from .run_folder import PREVIOUS
 
 if TYPE_CHECKING:
@@ -47,10 +56,8 @@ def write(trainer: Trainer, path: str) -> None:
         "tokens": trainer.tokens_read,
     }
     ranks = trainer.parallel.gather(here)  # None but on rank 0
-    weights = trainer.model.state_dict()
-    require_finite_weights(trainer, weights)
     tree = {
-        "model": weights,
+        "model": finite_weights(trainer),
         "optimizer": trainer.optimizer.state_dict(),
         "schedule": None if trainer.schedule_wants in (None, "trainer") else trainer.schedule.state_dict(),
         "ema": None if trainer.ema is None else trainer.ema.state_dict(),
@@ -60,6 +67,7 @@ def write(trainer: Trainer, path: str) -> None:
         **_kind(trainer),
         "settings": settings_of(trainer),
         "options": trainer.options,
+        "parameters": parameters_of(trainer.model, trainer.optimizer),
         "counters": _counters(trainer),
         "reader": reader,
         "losses": trainer.losses,
@@ -75,7 +83,6 @@ def write(trainer: Trainer, path: str) -> None:
 
 def write_best(trainer: Trainer, path: str, weights: dict[str, Any], numbers: dict[str, float]) -> None:
     """Write the weights of the best evaluation, and its numbers."""
-    require_finite_weights(trainer, weights)
     metadata = {**_kind(trainer), "update": trainer.updates, "evaluation": numbers}
     on_rank_0(trainer.parallel, lambda: _save(trainer, path, weights, metadata))
     trainer.owned.add(os.path.realpath(path))
@@ -117,26 +124,6 @@ def settings_of(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def options_of(optimizer: optim.Optimizer, *, with_rate: bool) -> list[dict[str, Any]]:
-    """Return the options of each group of parameters as JSON has them, with or without the learning rate."""
-    groups, left_out = optimizer.state_dict()["param_groups"], ("params",) if with_rate else ("params", "lr")
-    options = [{name: value for name, value in group.items() if name not in left_out} for group in groups]
-    return list(json.loads(json.dumps(options, default=float)))
-
-
-def other_options(saved: Any, here: list[dict[str, Any]]) -> str:
-    """Return one sentence if the optimizer was made with other options than the checkpoint's, which count, else ""."""
-    if not isinstance(saved, list) or not all(isinstance(group, dict) for group in saved):
-        raise ValueError("options: they are not those of a run")
-    changed = {
-        name: f"{name} {value} (the checkpoint's run began with {str(old[name])[:40]})"
-        for old, new in zip(saved, here)
-        for name, value in new.items()
-        if name in old and old[name] != value
-    }
-    return f"not used here, since the checkpoint's optimizer goes on: {', '.join(changed.values())}" if changed else ""
-
-
 def _name_of(schedule: Any) -> str:
     return type(schedule).__name__ if hasattr(schedule, "state_dict") else "function"
 
@@ -150,8 +137,13 @@ def _counters(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def require_finite_weights(trainer: Trainer, weights: Mapping[str, Any]) -> None:
-    """Raise FloatingPointError for a parameter that is not finite, or NaN in a buffer: what is of use stays saved."""
+def finite_weights(trainer: Trainer) -> dict[str, Any]:
+    """Return the model's weights and buffers, to be saved, or to be the best ones.
+
+    Raises:
+        FloatingPointError: a parameter is not finite, or NaN is in a buffer: what is of use stays saved.
+    """
+    weights = trainer.model.state_dict()
     usable = {name: bool(np.isfinite(weights[name]).all()) for name, _ in trainer.model.named_parameters()}
     for name, _ in trainer.model.named_buffers():  # where infinity may be meant
         usable[name] = name not in weights or not np.isnan(weights[name]).any()
@@ -161,6 +153,7 @@ def require_finite_weights(trainer: Trainer, weights: Mapping[str, Any]) -> None
             raise FloatingPointError(
                 f"Trainer: update {trainer.updates:,}: {name} has NaN or infinite entries, so nothing is saved{kept}"
             )
+    return weights
 
 
 # Reading
@@ -177,8 +170,8 @@ def read(trainer: Trainer, path: str) -> list[str]:
     arrays, metadata = _open(path)
     with content_errors(path):
         _check(trainer, arrays, metadata)
-        unused = other_options(metadata["options"], trainer.options)
-        warnings = [unused, differences(metadata["arithmetic"], arithmetic_of(trainer.model))]
+        warnings = [*_not_used(trainer, arrays, metadata)]
+        warnings.append(differences(metadata["arithmetic"], arithmetic_of(trainer.model)))
         before = _snapshot(trainer)
         try:
             _restore(trainer, arrays, metadata)
@@ -250,6 +243,9 @@ def _check(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -
     for name, want in settings_of(trainer).items():
         if (saved := metadata["settings"][name]) != want:
             raise ValueError(f"{name}: got {want} here, want {str(saved)[:60]} as in the checkpoint")
+    check_dtypes(arrays["model"], trainer.model.state_dict())
+    if "parameters" in metadata:  # not in the files of earlier versions
+        check_parameters(metadata["parameters"], parameters_of(trainer.model, trainer.optimizer))
     counters = metadata["counters"]
     for name in ("updates", "without_better"):
         if not is_integer(counters[name]) or counters[name] < 0:
@@ -275,6 +271,17 @@ def _check(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -
         raise ValueError(f"it is of a run on {got} ranks, and this one has {trainer.parallel.size}")
     if not all(is_number(rank["tokens"]) and 0 <= rank["tokens"] < math.inf for rank in arrays["ranks"]):
         raise ValueError("tokens: it is not a number that a run saves")
+
+
+def _not_used(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence, or "", for each part of which the checkpoint's options count, not those that it has here."""
+    yield other_options(metadata["options"], trainer.options)
+    if trainer.schedule_wants not in (None, "trainer"):
+        yield other_schedule(arrays["schedule"], trainer.schedule)
+    if trainer.ema is not None:
+        yield other_average(arrays["ema"], trainer.ema)
+    if "parameters" in metadata:
+        yield other_frozen(metadata["parameters"]["frozen"], parameters_of(trainer.model, trainer.optimizer)["frozen"])
 
 
 def _is_line(line: Any) -> bool:
@@ -303,6 +310,7 @@ def _snapshot(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     metadata = {
         "counters": _counters(trainer), "reader": trainer.reader.state_dict(), "losses": list(trainer.losses),
+        "parameters": parameters_of(trainer.model, trainer.optimizer),
         "best": trainer.evaluations.best, "best_counted": trainer.evaluations.best_counted,
         "kept state": trainer.state,
     }  # fmt: skip
@@ -315,6 +323,8 @@ def _restore(trainer: Trainer, arrays: dict[str, Any], metadata: dict[str, Any],
     backend = next(iter(trainer.model.parameters())).backend
     state = metadata["kept state"] if "kept state" in metadata else from_plain(here["state"], backend)
     trainer.model.load_state_dict(arrays["model"])
+    if "parameters" in metadata:
+        freeze_only(trainer.model, metadata["parameters"]["frozen"])
     trainer.optimizer.load_state_dict(arrays["optimizer"])
     if trainer.schedule_wants not in (None, "trainer"):
         trainer.schedule.load_state_dict(arrays["schedule"])

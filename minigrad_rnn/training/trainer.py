@@ -38,6 +38,7 @@ from .options import (
 from .parallel import Parallel, Solo, on_rank_0
 from .progress import Progress
 from .reports import Reports
+from .resumed_options import options_of
 from .run_folder import BEST, CHECKPOINT, CURVES, METRICS, PREVIOUS, alone_in, make_folder
 from .stop import StopSignals
 from .stream_position import stream_of
@@ -167,7 +168,7 @@ class Trainer(Reports):
         if folder is not None and self.parallel.rank == 0:
             paths = [self.path_of(name) for name in (METRICS, PREVIOUS[METRICS], "tensorboard")]
         self.metrics = MetricsFile(paths[0], paths[1], paths[2] if tensorboard else None)
-        self.options = checkpoint_file.options_of(optimizer, with_rate=self.schedule_wants != "trainer")
+        self.options = options_of(optimizer, with_rate=self.schedule_wants != "trainer")
         """What the optimizer was made with, by group; without a rate that a function sets."""
         self.parallel.spread_generators(self.generators)
         same = {**checkpoint_file.settings_of(self), "metadata": described, "model": repr(model)}
@@ -308,7 +309,7 @@ class Trainer(Reports):
             numbers = numbers_of(self.parallel.broadcast(numbers_of(self.evaluate_with(self.model))))
             value = next(iter(numbers.values()))
             if better := self.evaluations.is_best(value):
-                self._new_best = self.model.state_dict(), numbers
+                self._new_best = checkpoint_file.finite_weights(self), numbers
         self.evaluations.add({"update": self.updates, "value": value, **numbers}, better, counts=not last)
         if self.schedule_wants == "value" and not last:
             self.schedule.step(value)
@@ -389,10 +390,10 @@ class Trainer(Reports):
         """Load the weights of the best evaluation into the model.
 
         Raises:
-            ValueError: there was no evaluation. minigrad.CheckpointError: the run's `best.npz` cannot be read.
+            ValueError: no evaluation gave a number. minigrad.CheckpointError: the run's `best.npz` cannot be read.
         """
         if self.best is None:
-            raise ValueError("Trainer.load_best: there was no evaluation, want one")
+            raise ValueError("Trainer.load_best: no evaluation gave a number, want one that did")
         if self._new_best is None and self.folder is None:
             raise ValueError("Trainer.load_best: the run was resumed and has no folder with its best.npz")
         weights = self._new_best[0] if self._new_best else checkpoint_file.load_weights(self.path_of(BEST))[0]

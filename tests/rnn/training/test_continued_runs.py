@@ -74,6 +74,48 @@ def test_other_options_than_the_checkpoints_are_told(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err == ""
 
 
+def test_other_schedules_averages_and_frozen_parameters_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(size: int, decay: float, **options: Any) -> Trainer:
+        def schedule(by: optim.Optimizer) -> optim.LRScheduler:
+            return optim.SequentialLR(by, [optim.LinearLR(by, total_iters=size), optim.StepLR(by, size)], [2])
+
+        options |= {"make_schedule": schedule, "make_ema": lambda model: optim.EMA(model, decay)}
+        return small_run(tmp_path, **options)
+
+    run(3, 0.9).fit(updates=4)
+    other = run(5, 0.5, progress=True)
+    other.model.readout.requires_grad_(False)
+    other.resume()
+    assert other.ema.decay == 0.9
+    assert other.schedule.schedulers[1].step_size == 3
+    assert other.model.readout.bias.node is not None
+    told = capsys.readouterr().err.splitlines()
+    goes_on = "not used here, since the checkpoint's"
+    assert [line.partition(": ")[2] for line in told] == [
+        f"{goes_on} schedule goes on: total_iters 5 (the checkpoint's 3), step_size 5 (the checkpoint's 3)",
+        f"{goes_on} average goes on: decay 0.5 (the checkpoint's 0.9)",
+        f"{goes_on} run goes on: readout.weight frozen (it is trained there), "
+        "readout.bias frozen (it is trained there)",
+    ]
+    run(3, 0.9, progress=True).resume()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_checkpoint_of_before_does_not_name_its_parameters(tmp_path: Path) -> None:
+    whole = small_run()
+    whole.fit(updates=6)
+    small_run(tmp_path).fit(updates=4)
+    arrays, metadata = serialize.load(tmp_path / "checkpoint.npz")
+    del metadata["parameters"]
+    serialize.save(tmp_path / "checkpoint.npz", arrays, metadata)
+    run = small_run(tmp_path)
+    run.resume()
+    run.fit(updates=6)
+    assert content(run)["weights"] == content(whole)["weights"]
+
+
 def test_nothing_changes_where_a_checkpoint_does_not_tell_its_options_or_arithmetic(tmp_path: Path) -> None:
     run = small_run(tmp_path)
     run.fit(updates=2)

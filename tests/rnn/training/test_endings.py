@@ -141,6 +141,46 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize("in_a_folder", [True, False])
+def test_weights_that_are_not_finite_are_never_the_best(in_a_folder: bool, tmp_path: Path) -> None:
+    """The better number comes from weights that a step has spoilt, as an accuracy of NaN may be."""
+    values = iter([3.0, 1.0])
+
+    def spoil(trainer: Trainer) -> None:
+        if trainer.updates == 2:
+            with mg.no_grad():
+                trainer.model.readout.bias -= math.inf
+
+    folder = tmp_path if in_a_folder else None
+    run = small_run(folder, evaluate=lambda model: next(values), evaluate_every=1, after_update=spoil)
+    with pytest.raises(FloatingPointError, match=r"update 2: readout.bias has NaN or infinite entries"):
+        run.fit(updates=4)
+    assert run.best == {"update": 1, "value": 3.0, "evaluation": 3.0}
+    run.load_best()
+    assert all(np.isfinite(array).all() for array in run.model.state_dict().values())
+
+
+@pytest.mark.parametrize(("values", "best"), [([math.nan] * 3, None), ([math.nan, 2.0, math.nan], 2.0)])
+def test_nan_is_never_the_best(values: list[float], best: float | None, tmp_path: Path) -> None:
+    def run() -> Trainer:
+        numbers = iter(values)
+        options: dict[str, Any] = {"make_schedule": lambda by: optim.ReduceLROnPlateau(by, patience=0)}
+        return small_run(tmp_path, evaluate=lambda model: next(numbers), evaluate_every=1, **options)
+
+    first, again = run(), run()
+    first.fit(updates=3)
+    again.resume()
+    for trainer in (first, again):
+        if best is None:
+            assert trainer.best is None
+            with pytest.raises(ValueError, match=r"Trainer\.load_best: no evaluation gave a number"):
+                trainer.load_best()
+        else:
+            assert trainer.best == {"update": 2, "value": best, "evaluation": best}
+            trainer.load_best()
+    assert (tmp_path / "best.npz").exists() == (best is not None)
+
+
 # A full disk
 
 

@@ -106,6 +106,11 @@ def test_a_budget_is_needed(budget: dict[str, Any]) -> None:
 # Checkpoints of other runs
 
 
+def converted(trainer: Trainer, dtype: str) -> Trainer:
+    trainer.model.to(dtype=dtype)
+    return trainer
+
+
 OTHERS: dict[str, tuple[Callable[[], Trainer], str]] = {
     "cell": (lambda: small_run(cell="lstm"), r"it is of another model: \(recurrence\): GRU\(.*, and here .*LSTM"),
     "size": (lambda: small_run(hidden_size=4), r"it is of another model: .*GRU\(2, 3.*, and here .*GRU\(2, 4"),
@@ -117,6 +122,19 @@ OTHERS: dict[str, tuple[Callable[[], Trainer], str]] = {
     "other data": (
         lambda: small_run(batches=Streams(IDS[::-1].copy(), 4, 5, rotate=True, seed=3)),
         "batches: got other data than the checkpoint's run was trained on",
+    ),
+    "order of parameters": (
+        lambda: small_run(optimizer=lambda p: optim.Adam(list(p)[::-1], 0.01)),
+        "optimizer: parameter 0: got readout.bias here, want embedding.weight as in the checkpoint",
+    ),
+    "groups": (
+        lambda: small_run(optimizer=lambda p: optim.Adam([{"params": [q]} for q in p], 0.01)),
+        r"got groups of \[7\] parameters and 7 entries, want groups of \[1, 1, 1, 1, 1, 1, 1\]",
+    ),
+    "kind of Adam": (lambda: small_run(optimizer=lambda p: optim.AdamW(p, 0.01)), "optimizer: got AdamW here, want Ad"),
+    "dtype": (
+        lambda: converted(small_run(), "float64"),
+        "it is of another model: embedding.weight: got float64 here, want float32 as there",
     ),
     "generators": (lambda: small_run(generators=[np.random.default_rng(1)]), "got the states of 2, want those of 3"),
 }
@@ -135,6 +153,41 @@ def test_another_runs_checkpoint_is_refused_and_changes_nothing(case: str, tmp_p
         other.resume(path)
     assert content(other) == before
     other.fit(updates=4)
+
+
+def sequence(*makes: Any, milestone: int = 4) -> Any:
+    return lambda by: optim.SequentialLR(by, [make(by) for make in makes], [milestone])
+
+
+def cosine(by: optim.Optimizer) -> optim.LRScheduler:
+    return optim.CosineAnnealingLR(by, 12)
+
+
+def steps(by: optim.Optimizer) -> optim.LRScheduler:
+    return optim.StepLR(by, 3)
+
+
+@pytest.mark.parametrize(
+    ("saved", "here", "message"),
+    [
+        (steps, cosine, "schedule: got CosineAnnealingLR here, want StepLR as in the checkpoint"),
+        (steps, None, "schedule: got None here, want StepLR as in the checkpoint"),
+        (None, steps, "schedule: got StepLR here, want None as in the checkpoint"),
+        (sequence(steps, cosine), sequence(steps, steps), "StepLR.load_state_dict: state_dict: got .*T_max"),
+    ],
+)
+def test_another_schedules_checkpoint_is_refused_and_changes_nothing(
+    saved: Any, here: Any, message: str, tmp_path: Path
+) -> None:
+    def run(make: Any) -> Trainer:
+        return small_run(tmp_path) if make is None else small_run(tmp_path, make_schedule=make)
+
+    run(saved).fit(updates=5)
+    other = run(here)
+    before = content(other)
+    with pytest.raises(CheckpointError, match=f"does not fit this run: {message}"):
+        other.resume()
+    assert content(other) == before
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
