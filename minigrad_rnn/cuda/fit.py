@@ -43,24 +43,27 @@ def fit(samples: Sequence[Sample], start: Costs = DEFAULT) -> Fit:
     """Fit costs to samples.
 
     The estimate of a sample is the largest of its alternatives. Which one that is depends on the costs, so the linear
-    problem is solved again until nothing changes; of all costs on the way the best are returned.
+    problem is solved again until nothing changes, from several first guesses; of all costs on the way the best are
+    returned.
 
     Raises:
         ValueError: there are fewer samples than `FEWEST`, or they do not tell the costs apart.
     """
     if len(samples) < FEWEST:
         raise ValueError(f"tune: too few measurements: got {len(samples)}, want at least {FEWEST}")
-    best, costs, seen = Fit(start, FITTED), start, set[Costs]()
-    for _ in range(ROUNDS):
-        largest = [max(s.alternatives, key=lambda terms: clocks([terms], costs)) for s in samples]
-        made = _fit_linear(largest, np.array([s.measured for s in samples]), start)
-        if squared_error(samples, made.costs) < squared_error(samples, best.costs) or not seen:
-            best = made
-        if made.costs in seen:
-            break
-        costs = made.costs
+    # From where blocks wait for each other, and from where they always have another tile to work on.
+    found = [_from(samples, start, first) for first in (start, replace(start, tile=0.0), replace(start, exchange=0.0))]
+    return min(found, key=lambda made: squared_error(samples, made.costs))
+
+
+def _from(samples: Sequence[Sample], start: Costs, costs: Costs) -> Fit:
+    found, seen = list[Fit](), set[Costs]()
+    while costs not in seen and len(found) < ROUNDS:
         seen.add(costs)
-    return best
+        largest = [max(s.alternatives, key=lambda terms: clocks([terms], costs)) for s in samples]
+        found.append(_fit_linear(largest, np.array([s.measured for s in samples]), start))
+        costs = found[-1].costs
+    return min(found, key=lambda made: squared_error(samples, made.costs))
 
 
 def squared_error(samples: Sequence[Sample], costs: Costs) -> float:

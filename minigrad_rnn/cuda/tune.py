@@ -125,14 +125,14 @@ def tune(
     seconds: float,
     print_fn: Callable[[str], None] = print,
 ) -> Fit:
-    """Measure trials for some seconds, fit the costs, and print both beside each other.
+    """Measure trials for some seconds, fit the costs, and print both beside each other. A trial that fails is left out.
 
     Args:
         device: the one that is measured.
         candidates: what to measure.
         measure: returns the seconds of a step.
         seconds: no trial begins after this time.
-        print_fn: gets the report, line by line.
+        print_fn: gets each time as soon as it is measured, and the report.
 
     Raises:
         ValueError: there are too few measurements.
@@ -142,7 +142,12 @@ def tune(
     for trial in candidates:
         if time.monotonic() - begun > seconds:
             break
-        took = measure(trial) * DEFAULT.clock_rate
+        try:
+            took = measure(trial) * DEFAULT.clock_rate
+        except Exception as error:  # whatever a device and its libraries raise: the other trials go on
+            print_fn(f"failed: {trial}: {type(error).__name__}: {error}")
+            continue
+        print_fn(f"{1e6 * took / DEFAULT.clock_rate:.2f} µs: {trial}")
         if took > 0:  # a difference of two times, and a machine may be busy
             measured.append((trial, Sample(trial.alternatives(device), took)))
     samples = [sample for _, sample in measured]

@@ -18,6 +18,7 @@ from minigrad_rnn.cuda.fit import FITTED, Sample
 from minigrad_rnn.cuda.planner import clocks
 from minigrad_rnn.cuda.probe import Probe, wall_clock
 from tests.support import cuda_on_gpu
+from tests.support.cuda_on_cpu.device import SMALL, Settings, make_backend
 from tests.support.cuda_on_cpu.devices import A100, H200, RTX_3060
 
 PLANTED = replace(
@@ -97,15 +98,37 @@ def test_too_few_measurements() -> None:
         fit.fit(twins)
 
 
-def test_what_is_timed_on_a_backend(kernels_on_cpu: Backend) -> None:
+def test_a_trial_that_fails_stops_no_other() -> None:
+    clock, lines = planted_clock(H200, PLANTED), list[str]()
+
+    def measure(trial: tune.Trial) -> float:
+        if trial.shape.H == 64 and trial.tile is not None:
+            raise MemoryError("no room")
+        return clock(trial)
+
+    result = tune.tune(H200, tune.trials(H200), measure, 60.0, lines.append)
+    assert result.costs.exchange == pytest.approx(PLANTED.exchange, rel=0.01)
+    failed = [line for line in lines if line.startswith("failed: ")]
+    assert len(failed) > 3
+    assert all(line.endswith(": MemoryError: no room") and ", 64 " in line for line in failed)
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)], ids=["blocks that poll", "and clusters"])
+def test_what_is_timed_on_a_backend(launch_settings: Settings, capability: tuple[int, int]) -> None:
     """Every kind of trial runs, and as it says."""
-    probe = Probe(kernels_on_cpu, wall_clock, 1)
-    device = probe.kernels.device
-    shape = ("lstm", 5, 12)
-    for trial in tune.trials(device, [shape]):
+    backend = make_backend(launch_settings, replace(SMALL, compute_capability=capability))
+    probe = Probe(backend, wall_clock, 1)
+    kinds = set()
+    for trial in tune.trials(probe.kernels.device, [("lstm", 5, 12)]):
         made = trial.plan()
         assert getattr(made, trial.name).tile == trial.tile
+        launch_settings.launched.clear()
         assert np.isfinite(tune.seconds_of_a_step(probe, trial, (1, 2)))
+        if trial.tile is not None:
+            assert (trial.name, trial.tile.grid(trial.shape), trial.tile.threads) in launch_settings.launched
+            kinds.add((trial.tile.cluster, trial.tile.grid(trial.shape)[0] > 1))
+    assert (False, True) in kinds
+    assert ((True, True) in kinds) == (capability == (9, 0))
 
 
 def test_the_command_writes_a_table(
