@@ -90,8 +90,8 @@ def test_links_lead_to_the_sites_pages() -> None:
     assert stubs[readme] == DOCS / "pages" / "benchmarks.md"
     page = DOCS / "guide.md"
     code = "```\n[d](../benchmarks/README.md)\n```"
-    links = "[a](../benchmarks/README.md#x) [b](numerics.md) [c](../minigrad/backend.py)\n"
-    rewritten = "[a](pages/benchmarks.md#x) [b](numerics.md) [c](source/minigrad/backend.py.md)\n"
+    links = "[a](../benchmarks/README.md#x) [b](numerics.md) [c](../minigrad/pytree.py)\n"
+    rewritten = "[a](pages/benchmarks.md#x) [b](numerics.md) [c](source/minigrad/pytree.py.md)\n"
     assert page_links.rewritten(links + code, page, page, stubs) == rewritten + code
     back = page_links.rewritten("[e](../docs/guide.md#x)", readme, stubs[readme], stubs)
     assert back == "[e](../guide.md#x)"

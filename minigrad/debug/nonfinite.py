@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, is_array, to_numpy
+from ..backend import backend_of, is_array, scalar, to_numpy
 from ..engine.gradient_pool import IndexedSlice, OuterProduct, PerStepSum, RowSum
 from ..engine.primitive import FUNCTION_OF, REGISTRY
 from ..engine.tensor import Tensor
@@ -42,7 +42,7 @@ def arrays_in(value: Any) -> list[Any]:
 
 def all_finite(array: Any) -> bool:
     """Return whether the array holds neither NaN nor Inf. Synchronises with the device."""
-    return array.dtype.kind not in "fc" or bool(backend_of(array).xp.isfinite(array).all())
+    return array.dtype.kind not in "fc" or bool(scalar(backend_of(array).xp.isfinite(array).all()))
 
 
 def first_nonfinite(outputs: Sequence[Any], inputs: Any) -> tuple[str, str] | None:
@@ -72,7 +72,7 @@ def nonfinite_kind(value: Any) -> str:
 
 
 def _has(array: Any, predicate: str) -> bool:
-    return array.dtype.kind in "fc" and bool(getattr(backend_of(array).xp, predicate)(array).any())
+    return array.dtype.kind in "fc" and bool(scalar(getattr(backend_of(array).xp, predicate)(array).any()))
 
 
 def sequences_in(

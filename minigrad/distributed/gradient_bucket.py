@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..backend import Array, Backend, backend_of
+from ..backend import Array, Backend, backend_of, scalar
 from ..engine.tape import Leaf
 from ..engine.tensor import Parameter, Tensor
 
@@ -67,7 +67,7 @@ class GradientBucket:
         """Whether all values are finite. The sum tells, unless it leaves the dtype's range."""
         xp = self.backend.xp
         with np.errstate(all="ignore"):
-            return bool(xp.isfinite(xp.sum(self.array))) or bool(xp.all(xp.isfinite(self.array)))
+            return bool(scalar(xp.isfinite(xp.sum(self.array)))) or bool(scalar(xp.all(xp.isfinite(self.array))))
 
     def take_out(self) -> None:
         """Write the values into the gradients and buffers; a gradient that no rank has stays None."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import to_numpy
+from ..backend import scalar, to_numpy
 from .tape import Leaf, is_traced
 
 GRADIENT_LOST = (
@@ -100,7 +100,8 @@ class Conversions:
     def __bool__(self: Any) -> bool:
         if self.size != 1:
             raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
-        return bool(self._array.item())
+        array = self._array
+        return bool(array.item() if type(array) is np.ndarray else scalar(array))
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if callers := _callers_in_sparse():

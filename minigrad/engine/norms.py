@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, to_numpy
+from ..backend import backend_of, scalar, to_numpy
 from .summation import half_to_single
 
 Array = Any
@@ -57,7 +57,7 @@ def _squares(flat: Array) -> float:
 
 
 def _number(value: Any) -> float:
-    return float(value if isinstance(value, np.generic) else to_numpy(value))
+    return float(scalar(value))
 
 
 def norm_of_product(left: Array, right: Array) -> float:

@@ -19,6 +19,7 @@ from ..backend import (
     fingerprint,
     get_backend,
     is_array,
+    scalar,
     to_numpy,
 )
 from ..foreign_arrays import import_array, type_name
@@ -240,7 +241,8 @@ class Tensor(Conversions, TensorMethods):
         if self.size != 1:
             raise ValueError(f"Tensor.item: got a tensor of shape {self.shape}, want one with a single value")
         self._note_taken_off("item")
-        return self._array.item()
+        array = self._array
+        return array.item() if type(array) is np.ndarray else scalar(array)
 
     def tolist(self) -> Any:
         """Return the values as nested Python lists."""

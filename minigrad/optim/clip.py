@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, default_backend
+from ..backend import backend_of, default_backend, scalar
 from ..engine.summation import half_to_single
 from ..engine.tensor import Tensor
 from ..ops.linalg.norms import root_of_powers, root_of_squares
@@ -49,8 +49,8 @@ def clip_grad_norm(
         return Tensor(default_backend().xp.zeros((), "float32"))
     xp = backend_of(gradients[0][1]).xp
     total = _norm(xp, xp.stack([_norm(xp, g, float(norm_type)) for _, g in gradients]), float(norm_type))
-    if error_if_nonfinite and not math.isfinite(float(total)):
-        raise ValueError(f"clip_grad_norm: the gradients' norm is {float(total)}, want a finite one")
+    if error_if_nonfinite and not math.isfinite(norm := float(scalar(total))):
+        raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}, want a finite one")
     factor = xp.minimum(float(max_norm) / (total + 1e-6), 1.0)
     if xp is not np or factor != 1.0:  # a device is not asked
         for p, g in gradients:

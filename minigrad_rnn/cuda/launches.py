@@ -61,6 +61,7 @@ class Sequences:
 
     Raises:
         TypeError: inputs of several dtypes.
+        BackendError: an array is on another device than the kernels.
     """
 
     xp: Any
@@ -87,9 +88,18 @@ class Sequences:
             for name, a in vars(inputs).items():
                 if a is not None and a.dtype != self.dtype:
                     raise TypeError(f"kernels: {name}: got dtype {a.dtype}, want {self.dtype} for all of a layer")
+            self._require_here(inputs)
         self.weights = [self.xp.ascontiguousarray(inputs.Wr) for inputs in self.inputs]
         self._steps = NOTHING if self.lengths is None else self.lengths
         self._sizes = np.int32(self.T), np.int32(self.B), np.int32(self.backward)
+
+    def _require_here(self, arrays: Inputs | OutputGradients) -> None:
+        for name, a in vars(arrays).items():
+            if a is not None and a.device != (place := self.kernels.place):
+                raise BackendError(
+                    f"kernels: {name}: got an array on {a.device}, want all of a layer on {place}; enter that device "
+                    "around what makes its arrays and around the backward pass"
+                )
 
     def reads_backward(self, direction: int) -> bool:
         return self.backward or direction == 1
@@ -166,6 +176,8 @@ class Sequences:
         self, gradients: Sequence[OutputGradients]
     ) -> tuple[Array, Array, list[Array], list[list[tuple[Array, Array]]]]:
         """Return dh(−1) and dc(−1) (D, B, H), and dZ and dY of each direction (see the class)."""
+        for arriving in gradients:
+            self._require_here(arriving)
         T, B, H, D = self.T, self.B, self.H, self.D
         rows, reset_first = self.inputs[0].Wc.shape[0], self.cell == "gru_reset_first"
         dY = self.published(self.plan.backward, D, T, B, 2 * H if reset_first else rows)
@@ -258,7 +270,7 @@ class Sequences:
     def _compiled(self, file: str, name: str, macros: dict[str, int]) -> Launch:
         flags = options(self.cell, self.H, self.plan.shape.itemsize, macros)
         launch = compiled(self.kernels, file, name, self.cell, flags)
-        check(self.kernels)
+        self.kernels.check()
         return launch
 
 
@@ -271,14 +283,3 @@ def compiled(kernels: Kernels, file: str, name: str, cell: str, options: tuple[s
 @cache
 def _module(kernels: Kernels, file: str, cell: str, options: tuple[str, ...]) -> Callable[[str], Launch]:
     return kernels.compile(program(file, cell), options)
-
-
-def check(kernels: Kernels) -> None:
-    """Raise BackendError if an earlier kernel gave up waiting; its results are NaN from that step on."""
-    if kernels.flags[0]:
-        kernels.synchronize()  # blocks that are still waiting would report it again
-        kernels.flags[0] = 0
-        raise BackendError(
-            f"{kernels.device.name}: a recurrent kernel gave up waiting for values of another block and left NaN in "
-            "their place; is the device shared with a program that stops it, such as a debugger?"
-        )

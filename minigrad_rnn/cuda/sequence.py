@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.backend import Backend
+from minigrad.backend import Backend, BackendError, Kernels
 from minigrad.engine.gradient_pool import PerStepSum
 from minigrad.engine.norms import StepRows, norms_of_products
 
@@ -42,24 +43,39 @@ def planned(backend: Backend, cells: Sequence[Cell], B: int, directions: int) ->
     shape = Shape(kind, B, first.state_sizes[-1], np.dtype(first.reference_parameter().dtype), directions)
     if refused:
         return Plan(shape, PassPlan(OP_BY_OP, refused), PassPlan(OP_BY_OP, refused))
-    return plan(backend.kernels().device, shape)
+    return plan(backend.kernels(first.reference_parameter()._array).device, shape)
 
 
 class Call(Directions):
     """A call of one cell or two in kernels.
 
     Args:
-        backend: the arrays'.
+        backend, kernels: the arrays', of their device.
         plan: how the kernels run.
         The others: see `Directions`.
     """
 
-    def __init__(self, backend: Backend, plan: Plan, *options: Any) -> None:
+    def __init__(self, backend: Backend, kernels: Kernels, plan: Plan, *options: Any) -> None:
         super().__init__(*options)
-        assert backend.kernels is not None
-        self.plan, self.kernels = plan, backend.kernels()
-        self.steps = None if self.lengths is None else backend.from_numpy(self.lengths.host.astype(np.int32))
+        self.plan, self.kernels = plan, kernels
+        with kernels.entered():
+            self.steps = None if self.lengths is None else backend.from_numpy(self.lengths.host.astype(np.int32))
         """The lengths on the device, in 32 bits; None where there is no padding."""
+
+    @contextmanager
+    def on_its_device(self) -> Iterator[None]:
+        """Make the arrays' device the current one, whichever was.
+
+        Raises:
+            BackendError: its current stream records a CUDA graph.
+        """
+        with self.kernels.entered():
+            if self.kernels.capturing():
+                raise BackendError(
+                    "recurrent layer: stream: got one that captures a CUDA graph, want one that does not: the products "
+                    "around its kernels are CuPy's, which cannot be captured"
+                )
+            yield
 
     def order(self, T: int, direction: int) -> ReadOrder:
         """The order in which a direction reads its T steps."""
@@ -73,7 +89,21 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
 
     Inputs, for each direction: xs (T, B, I), the initial state's arrays (B, H), and the weights of its `KernelSpec`.
     The rule is BPTT in kernels; in a recorded backward pass (`create_graph`) it runs the sequences op by op instead.
+    Both passes run on the arrays' device, whichever is the current one.
     """
+    with call.on_its_device():
+        value, run = _forward(xp, inputs, call)
+
+    def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
+        with call.on_its_device():
+            if isinstance(gs[0], Tensor):
+                return call.through_graph(inputs, gs, needs)
+            return _through_kernels(run, call, gs, needs)
+
+    return tuple(value), inputs, mg.JointRule(rule)
+
+
+def _forward(xp: Any, inputs: Sequence[Any], call: Call) -> tuple[list[Array], Sequences]:
     n = 1 + call.states
     directions = []
     for row in call.split(inputs):
@@ -90,13 +120,7 @@ def kernel_sequences(xp: Any, *inputs: Any, call: Call) -> Any:
                 cs = run.C[d, 1:]
                 clean = cs.copy() if call.lengths is None else call.lengths.without_padding(xp, cs)
                 value.append(xp.ascontiguousarray(call.order(run.T, d).turn(clean)))
-
-    def rule(xp: Any, gs: Any, needs: Any, *inputs: Any) -> Any:
-        if isinstance(gs[0], Tensor):
-            return call.through_graph(inputs, gs, needs)
-        return _through_kernels(run, call, gs, needs)
-
-    return tuple(value), inputs, mg.JointRule(rule)
+    return value, run
 
 
 def _through_kernels(run: Sequences, call: Call, gs: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, ...]:
@@ -172,6 +196,8 @@ def run(
     With two cells the second reads backward; with one `backward` decides.
     """
     specs = tuple(spec for cell in cells if (spec := cell.kernel_spec()) is not None)
-    call = Call(backend, plan, specs, len(inputs[0][1]), backward, lengths, every_state, step_gradients)
+    assert backend.kernels is not None
+    kernels = backend.kernels(inputs[0][0]._array)
+    call = Call(backend, kernels, plan, specs, len(inputs[0][1]), backward, lengths, every_state, step_gradients)
     row = [part for (xs, state), spec in zip(inputs, specs) for part in (xs, *state, *spec.weights())]
     return call.split(kernel_sequences(*row, call=call))

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from minigrad import backend
-from minigrad.backend import BackendError
+from minigrad.backend import BackendError, cupy_backend
 
 
 def library(devices: int) -> tuple[Any, list[int]]:
@@ -35,7 +34,7 @@ def test_ranks_that_share_a_gpu_go_by_way_of_the_host() -> None:
     cupy, taken = library(2)
     for k in range(3):
         with pytest.raises(BackendError, match=r"backend 'cupy': 3 processes share 2 GPUs"):
-            backend._join_cupy_devices(cupy, k, 3)
+            cupy_backend.join_cupy_devices(cupy, k, 3)
     assert taken == [0, 1, 0]
 
 
@@ -43,7 +42,7 @@ def test_without_the_library_there_is_no_group(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(nccl(), "available", False)
     cupy, taken = library(2)
     with pytest.raises(BackendError, match="the library NCCL is missing: pip install nvidia-nccl-cu13"):
-        backend._join_cupy_devices(cupy, 1, 2)
+        cupy_backend.join_cupy_devices(cupy, 1, 2)
     assert taken == [1]
 
 
@@ -65,7 +64,7 @@ def test_a_group_is_joined_through_mpi_and_sums_in_place(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(cupyx, "NCCLBackend", Recorder)
     cupy, _ = library(2)
-    group = backend._join_cupy_devices(cupy, 0, 2)(5, 8)
+    group = cupy_backend.join_cupy_devices(cupy, 0, 2)(5, 8)
     array = object()
     group.all_reduce(array)
     joined, summed = calls

@@ -11,6 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import backend
+from minigrad.backend import cupy_backend
 from minigrad_rnn import doctor
 from minigrad_rnn.__main__ import main
 from minigrad_rnn.cells import activations
@@ -138,9 +139,9 @@ def test_a_problem_with_cupy_is_one_error(
     cupy = pytest.importorskip("cupy")
     monkeypatch.setattr(cupy.cuda, "runtime", Runtime(devices))
     monkeypatch.setattr(cupy.cuda, "Device", lambda: type("Device", (), {"compute_capability": capability})())
-    monkeypatch.setattr(backend, "_cupy_packages", lambda: packages)
+    monkeypatch.setattr(cupy_backend, "cupy_packages", lambda: packages)
     with pytest.raises(mg.BackendError, match=words):
-        backend._load_cupy()
+        cupy_backend.load_cupy()
 
 
 @pytest.mark.parametrize(("library", "error"), [("nvrtc", RuntimeError), ("cublas", ImportError)])
@@ -166,9 +167,9 @@ def test_missing_cuda_libraries_are_one_error(
     else:
         monkeypatch.setattr(Cuda, "cublas", property(missing))
     monkeypatch.setattr(cupy, "cuda", Cuda())
-    monkeypatch.setattr(backend, "_cupy_packages", lambda: ["cupy-cuda12x"])
+    monkeypatch.setattr(cupy_backend, "cupy_packages", lambda: ["cupy-cuda12x"])
     with pytest.raises(mg.BackendError, match=r"not the CUDA libraries .*'cupy-cuda12x\[ctk\]'.*no such file"):
-        backend._load_cupy()
+        cupy_backend.load_cupy()
 
 
 @pytest.mark.parametrize(
@@ -182,18 +183,18 @@ def test_missing_cuda_libraries_are_one_error(
     ],
 )
 def test_libraries_are_offered_where_the_index_has_them(installed: list[str], hint: str) -> None:
-    assert backend._with_libraries(installed) == hint
+    assert cupy_backend.library_hint(installed) == hint
 
 
 def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # an import raises ImportError
-    monkeypatch.setattr(backend, "_cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
+    monkeypatch.setattr(cupy_backend, "cupy_packages", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
     with pytest.raises(mg.BackendError, match="cupy-cuda12x and cupy-cuda13x are installed at once"):
-        backend._load_cupy()
+        cupy_backend.load_cupy()
 
 
 def test_one_package_of_cupy_at_most_is_found_here() -> None:
-    assert len(backend._cupy_packages()) <= 1
+    assert len(cupy_backend.cupy_packages()) <= 1
 
 
 def test_ctrl_c_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

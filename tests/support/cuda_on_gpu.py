@@ -1,15 +1,20 @@
 """Run every kernel at small sizes on the GPU against NumPy in float64; a program for compute-sanitizer.
 
-`--dry-run` runs them as C++ on the host.
+`--only TEXT` runs the cases whose name contains it. `--narrow` runs them again with one block and two, one step and
+two, and says which array is wrong. `--reruns N` runs each kernel N times and compares the bits. `--dry-run` runs them
+as C++ on the host.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +30,78 @@ TILES = {
     "in shared memory": Tile(2, 1, 2, 1, 3, 2, False),
     "two launches": None,
 }
-TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+SIZES = {np.dtype(np.float32): 12, np.dtype(np.float64): 5}
+"""H by dtype; no tile fits them."""
+TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
+T, B, STEPS = 5, 3, [5, 2, 3]
+SEVERAL_BLOCKS = 24
 
 
-def checked(backend: Backend) -> Iterator[tuple[str, bool]]:
-    """Yield each run and whether it was right: both directions, with lengths, at sizes that fit no tile."""
-    for kind in KINDS:
-        for H, (dtype, tolerance) in zip((12, 5), TOLERANCE.items()):
-            expected = results(kind, H, 5, 3, "both", [5, 2, 3], np.float64, NUMPY)
-            for implementation, tile in TILES.items():
-                actual = results(kind, H, 5, 3, "both", [5, 2, 3], dtype, backend, tile)
-                yield f"{kind}, H = {H}, {np.dtype(dtype)}, {implementation}", farthest(actual, expected) < tolerance
+@dataclass(frozen=True)
+class Case:
+    """Sequences through one cell, one tile and one dtype."""
+
+    kind: str
+    dtype: np.dtype[Any]
+    implementation: str
+    H: int
+    T: int = T
+    B: int = B
+    direction: str = "both"
+
+    def __str__(self) -> str:
+        size = f"T = {self.T}, B = {self.B}, H = {self.H}"
+        return f"{self.kind}, {size}, {self.direction}, {self.dtype}, {self.implementation}"
+
+    def run(self, backend: Backend, dtype: Any) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the outputs and gradients by name."""
+        steps = STEPS if (self.T, self.B) == (T, B) else None
+        tile = TILES[self.implementation]
+        return results(self.kind, self.H, self.T, self.B, self.direction, steps, dtype, backend, tile)
+
+    def trouble(self, backend: Backend) -> str:
+        """Return what is wrong, or "": an error, or the array that is farthest from NumPy's in float64."""
+        try:
+            expected, actual = self.run(NUMPY, np.float64), self.run(backend, self.dtype)
+        except Exception as error:  # a device that failed once fails from then on; every case says so
+            return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if farthest(actual, expected) < TOLERANCE[self.dtype]:
+            return ""
+        errors = {name: farthest({name: actual[name]}, {name: expected[name]}) for name in expected}
+        wrong = sorted((name for name in errors if not errors[name] < TOLERANCE[self.dtype]), key=lambda n: -errors[n])
+        return "; ".join(f"{name} by {errors[name]:.1e}" for name in wrong)
+
+    def narrowed(self) -> list[Case]:
+        """Return the same kernel with one block and two, for one step and two, from the simplest on."""
+        tile = TILES[self.implementation]
+        sizes = (1, self.H) if tile is None else (tile.units, 2 * tile.units)
+        return [
+            Case(self.kind, self.dtype, self.implementation, H, steps, examples, direction)
+            for direction, examples in (("forward", 1), ("both", self.B))
+            for H, steps in itertools.product(sizes, (1, 2))
+        ]
+
+
+def cases(only: str = "") -> list[Case]:
+    """Return all cases, both directions with lengths, whose name contains a text."""
+    every = itertools.product(KINDS, SIZES.items(), TILES)
+    return [case for kind, (dtype, H), tile in every if only in str(case := Case(kind, dtype, tile, H))]
+
+
+def checked(backend: Backend, what: Sequence[Case]) -> Iterator[tuple[Case, str]]:
+    """Yield each case and what is wrong with it, or ""."""
+    for case in what:
+        yield case, case.trouble(backend)
+
+
+def rerun(backend: Backend, what: Sequence[Case], times: int) -> Iterator[tuple[Case, str]]:
+    """Yield each case, with more blocks, and how many of its runs differ from the first one in any bit, or ""."""
+    for case in what:
+        case = Case(case.kind, case.dtype, case.implementation, SEVERAL_BLOCKS)
+        first, differ = {name: a.tobytes() for name, a in case.run(backend, case.dtype).items()}, 0
+        for _ in range(times - 1):
+            differ += first != {name: a.tobytes() for name, a in case.run(backend, case.dtype).items()}
+        yield case, f"{differ} of {times} runs differ" if differ else ""
 
 
 def kernels_as_cpp(folder: str) -> Backend:
@@ -49,24 +115,34 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     result = argparse.ArgumentParser(description=__doc__)
     result.add_argument("--dry-run", action="store_true", help="run the kernels as C++, without a GPU")
+    result.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains this")
+    result.add_argument("--narrow", action="store_true", help="each case with one block and two, one step and two")
+    result.add_argument("--reruns", type=int, default=0, metavar="N", help="run each N times and compare the bits")
     return result
 
 
 def main(argv: Sequence[str] = ()) -> int:
-    if parser().parse_args(argv).dry_run:
+    command = parser()
+    arguments = command.parse_args(argv)
+    chosen = cases(arguments.only)
+    if not chosen:
+        command.error(f"--only: got {arguments.only!r}, want a part of a name such as {str(cases()[0])!r}")
+    if arguments.narrow:
+        chosen = list(dict.fromkeys(smaller for case in chosen for smaller in case.narrowed()))
+    if arguments.dry_run:
         with tempfile.TemporaryDirectory() as folder:
-            return report(kernels_as_cpp(folder))
+            return report(kernels_as_cpp(folder), chosen, arguments.reruns)
     backend = get_backend("cupy")
     backend.xp.cuda.set_allocator(None)  # without the pool, whose blocks are larger than the arrays in them
-    return report(backend)
+    return report(backend, chosen, arguments.reruns)
 
 
-def report(backend: Backend) -> int:
+def report(backend: Backend, what: Sequence[Case], reruns: int = 0) -> int:
     """Print a line for each run; return 1 if one was wrong."""
     passed = True
-    for what, right in checked(backend):
-        print(f"{'right' if right else 'WRONG'}: {what}", flush=True)
-        passed = passed and right
+    for case, trouble in rerun(backend, what, reruns) if reruns else checked(backend, what):
+        print(f"WRONG: {case}: {trouble}" if trouble else f"right: {case}", flush=True)
+        passed = passed and not trouble
     return 0 if passed else 1
 
 

@@ -1,13 +1,15 @@
 """A stand-in for a GPU: it computes with NumPy and rejects what CuPy would reject.
 
 Its arrays are not `numpy.ndarray`s. It rejects implicit conversion to NumPy, operands on the host, NumPy scalars that
-would turn float32 into float64, names that CuPy does not have, and, inside `no_sync`, everything that synchronises with
-the device. Code that passes here follows CuPy's rules; the numbers that a GPU computes are not checked.
+would turn float32 into float64, names that CuPy does not have, what the sources read past their backend, and, inside
+`no_sync`, everything that synchronises with the device. Code that passes here follows CuPy's rules; the numbers that a
+GPU computes are not checked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -52,6 +54,14 @@ def no_sync() -> Iterator[None]:
 def _wait(why: str) -> None:
     if _rule.forbidden:
         raise SyncError(f"{why} waits for the device inside no_sync")
+
+
+def _read(why: str) -> None:
+    """Wait for a value; the sources do it through their backend alone, which tells what a kernel reported."""
+    _wait(why)
+    module = sys._getframe(2).f_globals.get("__name__", "")
+    if module.partition(".")[0] in ("minigrad", "minigrad_rnn") and not module.startswith("minigrad.backend"):
+        raise AssertionError(f"{module}: {why} of an array of the device, want backend.scalar or backend.to_numpy")
 
 
 def _to_host(value: Any) -> Any:
@@ -154,27 +164,27 @@ class StrictArray:
     # Explicit conversions, which synchronise
 
     def get(self) -> np.ndarray[Any, Any]:
-        _wait(".get()")
+        _read(".get()")
         return self._host.copy()
 
     def item(self, *args: int) -> Any:
-        _wait(".item()")
+        _read(".item()")
         return self._host.item(*args)
 
     def tolist(self) -> Any:
-        _wait(".tolist()")
+        _read(".tolist()")
         return self._host.tolist()
 
     def __float__(self) -> float:
-        _wait("float()")
+        _read("float()")
         return float(self._host)
 
     def __int__(self) -> int:
-        _wait("int()")
+        _read("int()")
         return int(self._host)
 
     def __bool__(self) -> bool:
-        _wait("bool()")
+        _read("bool()")
         return bool(self._host)
 
     # Array attributes

@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ...backend import backend_of, is_array
+from ...backend import is_array, nonzero
 from ...engine.primitive import composed, primitive
 from ...engine.slope import slope_at_kinks
 from ...engine.tensor import Tensor
@@ -229,7 +229,7 @@ def where(condition: Any, /, *choices: Any) -> Any:
     if choices:
         return _where(condition, *choices)
     array = condition._array if isinstance(condition, Tensor) else condition
-    return tuple(Tensor(index) for index in (backend_of(array).xp if is_array(array) else np).nonzero(array))
+    return tuple(Tensor(index) for index in (nonzero if is_array(array) else np.nonzero)(array))
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:

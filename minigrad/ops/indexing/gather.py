@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import BY_ARRAY_TYPE, backend_of, is_array
+from ...backend import BY_ARRAY_TYPE, backend_of, is_array, nonzero
 from ...engine.gradient_pool import IndexedSlice
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.summation import half_to_single
@@ -74,7 +74,10 @@ def _getitem(xp: Any, x: Array, index: Any) -> Any:
     if type(index) in BY_ARRAY_TYPE and index.dtype != bool and shape:
         return x.take(index, axis=0), (), (lambda xp, g: call_in(xp, sum_rows, g, index, n=shape[0]), None)
     if not is_basic(index):
-        return x[index], (), (lambda xp, g: call_in(xp, put, g, index=index, shape=shape), None)
+        y = x[index]
+        if xp is not np:
+            backend_of(x).check()  # a mask was waited for
+        return y, (), (lambda xp, g: call_in(xp, put, g, index=index, shape=shape), None)
 
     def by_x(xp: Any, g: Array) -> Any:  # of arrays: the gradient pool adds the slice itself
         return put(g, index=index, shape=shape) if isinstance(g, Tensor) else IndexedSlice(xp, g, index, shape)
@@ -88,6 +91,8 @@ def put(xp: Any, g: Array, index: Any, shape: Any) -> Any:
     if is_unique(index):
         y = xp.zeros(shape, dtype=g.dtype)
         y[index] = g
+        if xp is not np:
+            backend_of(g).check()
     else:
         y = put_repeated(xp, g, index, shape)
     return y, (), lambda xp, g: g[index]
@@ -260,6 +265,8 @@ def add_along_axis(xp: Any, g: Array, indices: Array, axis: int, shape: Any, uni
     if unique:
         y = xp.zeros(shape, dtype=g.dtype)
         y[index] = g
+        if xp is not np:
+            backend_of(g).check()
     elif xp is np and g.size < FEW:
         y = np.zeros(shape, g.dtype)
         np.add.at(y, index, g)
@@ -313,8 +320,7 @@ def extract(condition: Any, x: Any) -> Tensor:
 
 
 def _true_positions(x: Any, condition: Any) -> Array:
-    condition = to_array(condition, x)
-    return backend_of(condition).xp.nonzero(condition)[0]
+    return nonzero(to_array(condition, x))[0]
 
 
 @primitive

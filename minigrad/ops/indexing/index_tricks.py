@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import backend_of, default_backend, is_array
+from ...backend import backend_of, default_backend, is_array, nonzero as nonzero_of
 from ...engine.primitive import COMPOSED, nondifferentiable
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_array, to_tensor
@@ -27,15 +27,16 @@ def _tensors(arrays: Any) -> tuple[Tensor, ...]:
 @nondifferentiable
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The indices of all elements that are not zero, one vector per axis. Synchronises with the device."""
-    x = to_array(x)
-    return _tensors(backend_of(x).xp.nonzero(x))
+    return _tensors(nonzero_of(to_array(x)))
 
 
 @nondifferentiable
 def argwhere(x: Any) -> Tensor:
     """The indices of all elements that are not zero, one row for each. Synchronises with the device."""
     x = to_array(x)
-    return Tensor(backend_of(x).xp.argwhere(x))
+    y = Tensor(backend_of(x).xp.argwhere(x))
+    backend_of(x).check()
+    return y
 
 
 @nondifferentiable
@@ -64,7 +65,7 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
         if a.ndim != 1:
             raise ValueError(f"ix_: argument {k}: got shape {tuple(a.shape)}, want one axis")
         if a.dtype == bool:
-            a = backend_of(a).xp.nonzero(a)[0]
+            a = nonzero_of(a)[0]
         elif not a.shape[0]:
             a = a.astype(np.intp)
         vectors.append(a.reshape(vector_shape(k, len(args))))

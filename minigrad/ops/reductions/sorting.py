@@ -119,11 +119,12 @@ def unique(
     value for each element, and the count of each. The gradient of a value flows to its first position. Synchronises
     with the device."""
     x = to_tensor(x)
-    unique_of = backend_of(x._array).xp.unique
+    backend, wants_index = backend_of(x._array), return_index or x.requires_grad
+    y = backend.xp.unique(x._array, wants_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
+    backend.check()
     if not x.requires_grad:
-        y = unique_of(x._array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
         return tuple(map(Tensor, y)) if isinstance(y, tuple) else Tensor(y)
-    _, index, *rest = unique_of(x._array, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
+    _, index, *rest = y
     values = take(ravel(x) if axis is None else x, index, axis=0 if axis is None else axis)
     y = (values, *([Tensor(index)] if return_index else []), *map(Tensor, rest))
     return y if len(y) > 1 else values

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from ...backend import backend_of
+from ...backend import backend_of, scalar
 from ...engine.primitive import composed, primitive
 from ...engine.slope import slope_at_kinks
 from ...engine.summation import half_to_single
@@ -219,13 +219,16 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     result's length depends on the largest number.
     """
     ids = to_tensor(x)._array
-    xp = backend_of(ids).xp
+    backend = backend_of(ids)
+    xp = backend.xp
     if weights is None:
-        return Tensor(xp.bincount(ids, minlength=minlength))
+        counts = xp.bincount(ids, minlength=minlength)
+        backend.check()
+        return Tensor(counts)
     weights = to_tensor(weights)
     if ids.ndim != 1 or weights.shape != ids.shape:
         raise ValueError(f"bincount: got shapes {tuple(ids.shape)} and {weights.shape}, want two rows of one length")
-    low, high = (int(xp.min(ids)), int(xp.max(ids))) if ids.size else (0, -1)
+    low, high = (int(scalar(xp.min(ids))), int(scalar(xp.max(ids)))) if ids.size else (0, -1)
     if low < 0:
         raise ValueError("bincount: x: got a negative number, want at least 0")
     return sum_rows(weights, ids, n=high + 1 if high >= minlength else minlength)

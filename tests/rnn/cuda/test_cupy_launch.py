@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minigrad import backend
-from minigrad.backend import BackendError
+from minigrad.backend import BackendError, Device, Kernels
+from minigrad.backend.cupy_backend import KernelsOfDevices
 
 
 class Function:
@@ -24,13 +25,46 @@ class Function:
         self.calls.append((args, options))
 
 
+class Kernel:
+    """A `cupy.RawKernel`: its function and that function's limit are those of the current device."""
+
+    def __init__(self, functions: Sequence[Function], current: list[int]) -> None:
+        self._functions, self._current, self.limits = functions, current, [None] * len(functions)
+
+    @property
+    def kernel(self) -> Function:
+        return self._functions[self._current[-1]]
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> Any:
+        return self.limits[self._current[-1]]
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: Any) -> None:
+        self.limits[self._current[-1]] = size
+
+
 class Pinned(bytearray):
     ptr = 4096
 
 
-def package(function: Function, together: int = 2) -> Any:
-    kernel = SimpleNamespace(kernel=function, max_dynamic_shared_size_bytes=None)
-    modules: list[dict[str, Any]] = []
+def package(*functions: Function, together: int = 2) -> Any:
+    """A stand-in for CuPy on a machine with as many devices as functions; `current` is a stack of their numbers."""
+    current, modules, synchronized = [0], [], []
+    kernel = Kernel(functions, current)
+
+    class OnDevice:
+        def __init__(self, id: int) -> None:
+            self.id = id
+
+        def __enter__(self) -> None:
+            current.append(self.id)
+
+        def __exit__(self, *error: Any) -> None:
+            current.pop()
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, OnDevice) and self.id == other.id
 
     def raw_module(**options: Any) -> Any:
         modules.append(options)
@@ -47,22 +81,30 @@ def package(function: Function, together: int = 2) -> Any:
         "cooperativeLaunch": 1,
     }
     cuda = SimpleNamespace(
-        runtime=SimpleNamespace(getDeviceProperties=lambda device: limits, deviceSynchronize=lambda: None),
+        runtime=SimpleNamespace(
+            getDevice=lambda: current[-1],
+            getDeviceProperties=lambda device: {**limits, "multiProcessorCount": 3 + device},
+            deviceSynchronize=lambda: synchronized.append(current[-1]),
+        ),
+        Device=OnDevice,
+        get_current_stream=lambda: SimpleNamespace(is_capturing=lambda: current[-1] == 1),
         driver=SimpleNamespace(
             occupancyMaxActiveBlocksPerMultiprocessor=lambda pointer, threads, shared: together if pointer == 77 else 0
         ),
         alloc_pinned_memory=Pinned,
     )
-    return SimpleNamespace(RawModule=raw_module, cuda=cuda, modules=modules, kernel=kernel)
+    return SimpleNamespace(
+        RawModule=raw_module, cuda=cuda, modules=modules, kernel=kernel, current=current, synchronized=synchronized
+    )
 
 
-def kernels(cupy: Any) -> backend.Kernels:
-    return backend._cupy_kernels.__wrapped__(cupy, 0)
+def kernels(cupy: Any) -> Kernels:
+    return KernelsOfDevices(cupy)()
 
 
 def test_a_device_is_described() -> None:
     made = kernels(package(Function()))
-    assert made.device == backend.Device("stand-in", 3, 99 << 10, 65536, 1024, (8, 6), True)
+    assert made.device == Device("stand-in", 3, 99 << 10, 65536, 1024, (8, 6), True)
     assert (made.flags.tolist(), made.flags_pointer) == ([0] * 64, 4096)
 
 
@@ -115,6 +157,58 @@ def test_an_oversized_cooperative_grid_is_an_error() -> None:
     assert len(function.calls) == 1
 
 
+def array_on(device: int) -> Any:
+    return SimpleNamespace(device=SimpleNamespace(id=device))
+
+
+def test_each_device_has_kernels_of_its_own() -> None:
+    """An array's device has them, whichever is the current one, and they are made once."""
+    cupy = package(Function(), Function())
+    every = KernelsOfDevices(cupy)
+    assert [every(array_on(d)).device.multiprocessors for d in (1, 0, 1)] == [4, 3, 4]
+    assert every() is every(array_on(0))
+    cupy.current.append(1)
+    assert every() is every(array_on(1)) is not every(array_on(0))
+    for d in (0, 1):
+        assert every(array_on(d)).place == cupy.cuda.Device(d)
+
+
+def test_a_kernel_runs_on_its_device_with_that_ones_limits() -> None:
+    functions = Function(), Function()
+    cupy = package(*functions)
+    every = KernelsOfDevices(cupy)
+    launches = [every(array_on(d)).compile("source", ())("forward") for d in (0, 1)]
+    for d, size in ((0, 60 << 10), (1, 60 << 10), (1, 70 << 10), (0, 64 << 10)):
+        with every(array_on(d)).entered():
+            launches[d]((1, 1, 1), 128, (), shared_memory=size)
+    assert cupy.kernel.limits == [64 << 10, 70 << 10]
+    assert [len(f.calls) for f in functions] == [2, 2]
+    assert cupy.current == [0]
+    with pytest.raises(BackendError, match="forward: the current device is 0, want 1, where its arrays are"):
+        launches[1]((1, 1, 1), 128, ())
+    assert [len(f.calls) for f in functions] == [2, 2]
+
+
+def test_what_a_kernel_reported_is_told_of_every_device() -> None:
+    """And the device that reported it is waited for, not the current one."""
+    cupy = package(Function(), Function())
+    every = KernelsOfDevices(cupy)
+    flags = [every(array_on(d)).flags for d in (0, 1)]
+    every.check()
+    flags[1][0] = 1
+    with pytest.raises(BackendError, match="gave up waiting"):
+        every.check()
+    assert cupy.synchronized == [1]
+    every.check()
+
+
+def test_a_stream_that_captures_is_known() -> None:
+    every = KernelsOfDevices(package(Function(), Function()))
+    for d in (0, 1):
+        with every(array_on(d)).entered():
+            assert every(array_on(d)).capturing() == (d == 1)
+
+
 def test_the_names_exist_in_cupy() -> None:
     cupy = pytest.importorskip("cupy")
     for name in (
@@ -122,6 +216,9 @@ def test_the_names_exist_in_cupy() -> None:
         "runtime.getDevice",
         "runtime.deviceSynchronize",
         "alloc_pinned_memory",
+        "Device",
+        "get_current_stream",
+        "Stream.is_capturing",
     ):
         result = cupy.cuda
         for part in name.split("."):

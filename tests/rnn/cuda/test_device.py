@@ -17,7 +17,7 @@ from minigrad.backend import NUMPY, Backend, BackendError
 from minigrad_rnn import GRU, LSTM, RNN, Recurrence
 from minigrad_rnn.cells import Lengths
 from minigrad_rnn.cuda import sequence
-from minigrad_rnn.cuda.launches import Inputs, OutputGradients, Sequences, check
+from minigrad_rnn.cuda.launches import Inputs, OutputGradients, Sequences
 from minigrad_rnn.cuda.planner import CLUSTERS, Tile
 from minigrad_rnn.text.model import CharacterModel
 from tests.support import cuda_on_gpu
@@ -82,16 +82,16 @@ def test_float64_on_every_implementation(kernels_anywhere: Backend, kind: str) -
 
 
 def test_what_the_sanitizer_is_given(kernels_anywhere: Backend) -> None:
-    result = dict(cuda_on_gpu.checked(kernels_anywhere))
-    assert len(result) == 6 * len(KINDS)
-    assert all(result.values()), result
+    result = dict(cuda_on_gpu.checked(kernels_anywhere, cuda_on_gpu.cases()))
+    assert len(result) == 2 * len(KINDS) * len(cuda_on_gpu.TILES)
+    assert not any(result.values()), result
 
 
 def test_the_sanitizer_is_given_arrays_in_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     allocators: list[Any] = ["a pool"]
     stand_in = SimpleNamespace(xp=SimpleNamespace(cuda=SimpleNamespace(set_allocator=allocators.append)))
     monkeypatch.setattr(cuda_on_gpu, "get_backend", lambda name: stand_in)
-    monkeypatch.setattr(cuda_on_gpu, "checked", lambda backend: [("one", True), ("another", False)])
+    monkeypatch.setattr(cuda_on_gpu, "checked", lambda backend, what: [(what[0], ""), (what[1], "xs by 1.0e+00")])
     assert cuda_on_gpu.main() == 1
     assert allocators[-1] is None
 
@@ -190,7 +190,7 @@ def test_what_was_given_up_is_nan_and_is_reported(
         backend.synchronize()
         assert kernels.flags[0] == 1
         with pytest.raises(BackendError, match="gave up waiting"):
-            check(kernels)
+            kernels.check()
         assert any(np.isnan(a).any() for a in got)
         for a, b in zip(got, want):
             there = np.isfinite(a)

@@ -15,7 +15,6 @@ import minigrad as mg
 from minigrad.backend import NUMPY, Backend, BackendError
 from minigrad_rnn.cells import Lengths
 from minigrad_rnn.cuda import sequence
-from minigrad_rnn.cuda.launches import check
 from minigrad_rnn.cuda.planner import Tile
 from tests.support.cuda_on_cpu.cells import DIRECTIONS, KINDS, farthest, made_cell, planned, results
 from tests.support.cuda_on_cpu.device import KernelFault, Settings
@@ -187,8 +186,8 @@ def test_a_wait_that_never_ends_is_given_up_and_reported(kernels_on_cpu: Backend
     assert kernels_on_cpu.kernels is not None
     kernels_on_cpu.kernels().flags[0] = 1
     with pytest.raises(BackendError, match="gave up waiting"):
-        check(kernels_on_cpu.kernels())
-    check(kernels_on_cpu.kernels())  # it is said once
+        kernels_on_cpu.kernels().check()
+    kernels_on_cpu.kernels().check()  # it is said once
 
 
 def test_what_late_blocks_report_is_the_same_trouble(kernels_on_cpu: Backend) -> None:
@@ -201,5 +200,5 @@ def test_what_late_blocks_report_is_the_same_trouble(kernels_on_cpu: Backend) ->
 
     result.flags[0] = 1
     with pytest.raises(BackendError, match="gave up waiting"):
-        check(dataclasses.replace(result, synchronize=late))
-    check(result)
+        dataclasses.replace(result, synchronize=late).check()
+    result.check()

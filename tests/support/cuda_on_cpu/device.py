@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Backend, Device, Kernels, Launch
+from minigrad.backend import Backend, Device, Kernels, Launch, checked
 from tests.support.strict_device import STRICT, StrictArray
 
 HERE = Path(__file__).parent
@@ -98,7 +98,13 @@ def make_backend(settings: Settings, device: Device = SMALL) -> Backend:
         return lambda name: launcher(settings, library, name, CLUSTERED in options)
 
     kernels = Kernels(device, compiled, flags, flags.ctypes.data, lambda: None)
-    return dataclasses.replace(STRICT, kernels=lambda: kernels)
+    return dataclasses.replace(
+        STRICT,
+        to_numpy=checked(STRICT.to_numpy, kernels.check),
+        synchronize=checked(STRICT.synchronize, kernels.check),
+        kernels=lambda array=None: kernels,
+        check=kernels.check,
+    )
 
 
 def _build_once(target: Path, command: list[str]) -> Path:
