@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ from minigrad_rnn.cuda.costs import costs_for
 from minigrad_rnn.cuda.planner import PERSISTENT, Plan, Shape, cost, persistent, plan, tilings
 from minigrad_rnn.cuda.probe import EventClock, Probe, wall_clock
 from minigrad_rnn.cuda.source import options, program
+
+from . import clusters
 
 CELLS = ("lstm", "gru", "gru_reset_first", "rnn_tanh")
 SHAPES = ((1, 64), (1, 128), (16, 256), (64, 512), (64, 1024))
@@ -90,20 +93,36 @@ def once(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]
 
 
 def facts(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
-    """Yield the device, and the compiler's figures of every planned persistent kernel; on a GPU alone those."""
-    yield {"device": asdict(probe.kernels.device)}
+    """Yield what the driver and the device say, the clusters that fit, and every planned kernel's figures.
+
+    The figures of the compiler and the clusters are known on a GPU alone.
+    """
+    device, xp = probe.kernels.device, probe.backend.xp
+    yield {"device": asdict(device)}
+    yield {"nvidia-smi": nvidia_smi()}
+    if hasattr(xp, "RawModule"):
+        yield from clusters.rows(xp, device.compute_capability, device.shared_memory)
     for cell, (B, H), directions in itertools.product(CELLS, shapes, (1, 2)):
         shape = sequence_shape(cell, B, H, directions)
         planned = plan(probe.kernels.device, shape)
         for name in ("forward", "backward"):
             chosen = getattr(planned, name)
             row = {"cell": cell, "B": B, "H": H, "directions": directions, "pass": name, "implementation": str(chosen)}
-            if chosen.name == PERSISTENT and hasattr(probe.backend.xp, "RawModule"):
+            if chosen.name == PERSISTENT and hasattr(xp, "RawModule"):
                 source = program("gru_reset_first.cu" if cell == "gru_reset_first" else f"{name}.cu", cell)
                 flags = ("-std=c++17", *options(cell, H, 4, chosen.tile.macros()))
-                kernel = probe.backend.xp.RawModule(code=source, options=flags).get_function(name)
+                kernel = xp.RawModule(code=source, options=flags).get_function(name)
                 row |= {"registers": kernel.num_regs, "spilled_bytes": kernel.local_size_bytes}
             yield row
+
+
+def nvidia_smi() -> list[str]:
+    """Return the lines of the driver's own table, or why there are none."""
+    try:
+        said = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"{type(error).__name__}: {error}"]
+    return (said.stdout or said.stderr).splitlines()
 
 
 ROWS = {"facts": facts, "steps": steps, "tiles": tiles, "once": once}
