@@ -16,14 +16,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import gpu, gpu_probe
+from benchmarks import gpu, gpu_predictions, gpu_probe
 from minigrad.backend import Backend
 from minigrad_rnn import doctor
-from tests.support import cuda_on_gpu
+from tests.support import cuda_on_gpu, cupy_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "tests" / "on_a_gpu.sh"
-PARSERS = {"benchmarks.gpu": gpu.parser, "benchmarks.gpu_probe": gpu_probe.parser}
+PARSERS = {
+    "benchmarks.gpu": gpu.parser,
+    "benchmarks.gpu_probe": gpu_probe.parser,
+    "benchmarks.gpu_predictions": gpu_predictions.parser,
+    "tests/support/cuda_on_gpu.py": cuda_on_gpu.parser,
+    "tests/support/cupy_cache.py": cupy_cache.parser,
+}
 IN_FRONT = ("compute-sanitizer", "ncu")
 
 
@@ -43,21 +49,22 @@ def script(*arguments: str, out: Path, **variables: str) -> subprocess.Completed
 @pytest.fixture(scope="module", params=[[], ["--dry-run"]], ids=["on a GPU", "dry run"])
 def commands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """The words of each stage's command."""
-    groups = ("first", "second", "test", "bench")
-    listing = script(*request.param, "--list", *groups, out=tmp_path_factory.mktemp("listing"))
+    return {name: words for name, (_, _, words) in listed(*request.param, out=tmp_path_factory.mktemp("a")).items()}
+
+
+def listed(*words: str, out: Path) -> dict[str, tuple[int, int, list[str]]]:
+    """Return the expected seconds, the limit and the command of each stage; without groups of all."""
+    groups = () if {"first", "second"} & set(words) else ("first", "narrow", "second", "test", "bench")
+    listing = script("--list", *words, *groups, out=out)
     assert listing.returncode == 0, listing.stderr
     split = (shlex.split(line) for line in listing.stdout.splitlines())
-    return {name: words for name, _, *words in split}
+    return {name: (int(expected), int(limit), command) for name, expected, limit, *command in split}
 
 
 def test_the_commands_exist_and_know_their_options(commands: dict[str, list[str]]) -> None:
-    assert {"facts", "smoke", "kernels", "probe", "racecheck", "lstm", "ncu", "rest", "verify", "page-rnn"} <= set(
-        commands
-    )
-    for name, words in commands.items():
-        if name == "cache":
-            assert words[0] == "tar"
-            continue
+    wanted = "facts smoke narrow kernels reruns probe racecheck predictions lstm ncu rest cache verify page-rnn"
+    assert set(wanted.split()) <= set(commands)
+    for words in commands.values():
         start = words.index(sys.executable)
         assert start == 0 or words[0] in IN_FRONT
         what, *options = words[start + 1 :]
@@ -75,8 +82,38 @@ def test_the_commands_exist_and_know_their_options(commands: dict[str, list[str]
             for path in (word for word in options if word.startswith("tests")):
                 assert (ROOT / path).exists(), path
         else:
-            assert (ROOT / what).samefile(cuda_on_gpu.__file__)
-            cuda_on_gpu.parser().parse_args(options)
+            assert (ROOT / what).exists()
+            PARSERS[what]().parse_args(options)
+
+
+@pytest.mark.parametrize("name", ["kernels", "rest"])
+def test_the_tests_are_there_that_are_chosen(commands: dict[str, list[str]], name: str) -> None:
+    """pytest takes the options, and the words after -k name tests: on a machine without a GPU those are counted."""
+    words = [word for word in commands[name] if not word.startswith("--junitxml")]
+    if "--junitxml" in commands[name]:
+        at = commands[name].index("--junitxml")
+        words = commands[name][:at] + commands[name][at + 2 :]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    collected = subprocess.run(
+        [*words, "--collect-only"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    said = collected.stdout
+    left_out = sum(int(n) for n in re.findall(r"^cupy: (\d+) tests? skipped", said, re.MULTILINE))
+    chosen = len(re.findall(r"^tests/.*::", said, re.MULTILINE))
+    assert collected.returncode in ((0, 5) if left_out else (0,)), said[-2000:] + collected.stderr[-2000:]
+    assert chosen + (left_out if "cupy" in words else 0) > {"kernels": 5, "rest": 30}[name]
+
+
+def test_the_expected_seconds_fit_where_a_command_has_ten_minutes(tmp_path: Path) -> None:
+    """A machine is lent for a quarter of an hour, of which it needs some to start, and a command is cut at ten."""
+    total = 0
+    for group in ("first", "second"):
+        stages = listed(group, out=tmp_path)
+        assert all(0 < expected <= limit for expected, limit, _ in stages.values())
+        seconds = sum(expected for expected, _, _ in stages.values())
+        assert seconds <= 420
+        total += seconds
+    assert total <= 720
 
 
 def test_what_the_probe_is_asked_for_exists(commands: dict[str, list[str]]) -> None:
@@ -109,8 +146,10 @@ def test_every_stage_runs_and_shows_how_it_ended(tmp_path: Path) -> None:
     assert re.search(r"rc 3 .* all bad$", lines["doctor"])
     assert "cut after 600 s" in lines["verify"]
     assert re.search(r"rc 0 .* fine$", lines["facts"])
+    assert "(10 expected)" in lines["doctor"]
     assert (tmp_path / "out/summary").read_text(encoding="utf-8").splitlines() == done.stdout.splitlines()[:-1]
-    assert (tmp_path / "out/doctor.log").read_text(encoding="utf-8") == "all bad\n"
+    log = (tmp_path / "out/log").read_text(encoding="utf-8")
+    assert " ".join(log.split()) == "== doctor all bad == verify == facts fine"
 
 
 def test_the_time_is_limited(tmp_path: Path) -> None:
@@ -124,12 +163,32 @@ def test_the_time_is_limited(tmp_path: Path) -> None:
     assert "not run: 1 s are over" in lines["facts"]
 
 
-def test_nothing_is_timed_where_kernels_are_wrong(tmp_path: Path) -> None:
-    python = python_that('case "$*" in *cuda_on_gpu*) echo WRONG; exit 1;; esac', tmp_path)
-    done = script("--dry-run", "smoke", "probe", "lstm", "memcheck", "facts", out=tmp_path / "out", PY=python)
+def test_a_wrong_case_is_narrowed_and_nothing_else_runs(tmp_path: Path) -> None:
+    """Its name goes to the narrowing and to memcheck."""
+    does = f"""echo "$@" >> {tmp_path}/calls
+case "$*" in *--narrow*|*--only*) echo narrowed;; *cuda_on_gpu*)
+echo right: lstm, T = 5; echo "WRONG: gru, T = 5, float32: xs by 1.0e+00; 0 h: 2"; echo WRONG: rnn: y; exit 1;; esac"""
+    python = python_that(does, tmp_path)
+    done = script("--dry-run", "facts", "smoke", "probe", "lstm", "rest", out=tmp_path / "out", PY=python)
     lines = summary(done.stdout)
-    assert [name for name, line in lines.items() if "not run" in line] == ["probe", "lstm"]
-    assert "rc 0" in lines["facts"]
+    assert done.returncode == 1
+    assert [name for name in lines if name != "not"] == ["facts", "smoke", "narrow", "memcheck"]
+    assert "not run, since the smoke test failed: probe lstm rest" in done.stdout
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    given = [call for call in calls if "--only" in call]
+    assert [call.endswith("--narrow") for call in given] == [True, False]
+    assert all("--only gru, T = 5, float32" in call for call in given)
+
+
+def test_a_cache_that_was_carried_is_unpacked_first(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/kernel.cubin").write_bytes(b"compiled")
+    cupy_cache.pack(tmp_path / "old", tmp_path / "cache.tar.gz", 10**6)
+    done = script("predictions", "cache", out=tmp_path / "out", CACHE=str(tmp_path / "cache.tar.gz"))
+    assert done.returncode == 0, done.stdout
+    assert summary(done.stdout)["cache"].endswith("1 of 1 compiled kernels in " + done.stdout.split()[-4] + " bytes")
+    assert done.stdout.startswith("cache       1 compiled kernels unpacked\n")
+    assert (tmp_path / "out/cache/kernel.cubin").read_bytes() == b"compiled"
 
 
 @pytest.mark.parametrize("word", ["--quick", "no-such-stage"])
@@ -179,8 +238,9 @@ def test_the_probe_times_launches(kernels_on_cpu: Backend, monkeypatch: pytest.M
     assert rows[2]["tile"] == rows[0]["tile"]
     assert rows[2]["rank"] == 0
     assert rows[2]["predicted_clocks"] > 0
-    device, *listed = itertools.islice(gpu_probe.facts(probe, [(2, 12)], [3]), 3)
+    device, driver, *listed = itertools.islice(gpu_probe.facts(probe, [(2, 12)], [3]), 4)
     assert device["device"]["multiprocessors"] == 6
+    assert driver["nvidia-smi"]
     assert [row["pass"] for row in listed] == ["forward", "backward"]
     assert json.loads(json.dumps(rows)) == rows
 
@@ -189,5 +249,9 @@ def test_the_probe_times_launches(kernels_on_cpu: Backend, monkeypatch: pytest.M
 def test_a_dry_run_of_all_stages(tmp_path: Path) -> None:
     done = script("--dry-run", out=tmp_path / "out", BUDGET="3600", PATIENCE="20", WORKERS="2")
     assert done.returncode == 0, done.stdout
+    assert len(done.stdout.splitlines()) <= 48  # one screen
+    files = [path for path in (tmp_path / "out").iterdir() if path.is_file()]
+    assert len(files) <= 8  # as many come back from a machine that is lent
+    assert all(path.stat().st_size < 16 << 20 for path in files)
     kinds = {json.loads(row)["kind"] for row in (tmp_path / "out/probe.jsonl").read_text(encoding="utf-8").splitlines()}
     assert kinds == {"steps", "tiles"}

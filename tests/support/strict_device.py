@@ -349,7 +349,7 @@ STRICT = Backend(
     "strict",
     xp,
     StrictArray,
-    to_numpy=StrictArray.get,
+    to_numpy=lambda array: array.get(),
     from_numpy=StrictNamespace.array,
     synchronize=lambda: _wait("synchronize"),
 )

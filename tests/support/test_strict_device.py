@@ -74,6 +74,17 @@ def test_waiting_is_seen_only_inside_no_sync(wait: Any) -> None:
     wait(device())
 
 
+@pytest.mark.parametrize("read", ["float(a)", "bool(a)", "int(a)", "a.item()", "a.get()", "a.tolist()"])
+@pytest.mark.parametrize("module", ["minigrad.optim.clip", "minigrad_rnn.doctor"])
+def test_the_sources_read_values_through_their_backend_alone(read: str, module: str) -> None:
+    """Only there it is told what a kernel reported. A test, or a user, may read them as he likes."""
+    a = xp.asarray(HOST)[0, 0]
+    with pytest.raises(AssertionError, match=f"{module}: .* want backend.scalar or backend.to_numpy"):
+        eval(read, {"__name__": module, "a": a})
+    for other in ("minigrad.backend", "tests.test_x", "minigrad_of_another"):
+        assert eval(read, {"__name__": other, "a": a}) == 0
+
+
 def test_work_on_the_device_neither_waits_nor_promotes() -> None:
     with no_sync():
         a = device()
