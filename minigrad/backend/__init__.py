@@ -141,8 +141,9 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
 
 
 def scalar(value: Any) -> Any:
-    """Return the single value of an array, or a NumPy scalar, as a Python number. Synchronises with the device."""
-    return value.item() if isinstance(value, (np.ndarray, np.generic)) else to_numpy(value).item()
+    """Return the single value of an array, or a number, as a Python number. Synchronises with the device."""
+    host = to_numpy(value) if type(value) in BY_ARRAY_TYPE else value
+    return host.item() if hasattr(host, "item") else host
 
 
 def nonzero(array: Array) -> tuple[Array, ...]:

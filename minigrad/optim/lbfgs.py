@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments_of import arguments_of
-from ..backend import backend_of, to_numpy
+from ..backend import backend_of, scalar, to_numpy
 from ..engine.modes import enable_grad
 from ..engine.tensor import Tensor
 from ..validation import (
@@ -145,7 +145,7 @@ class LBFGS(Optimizer):
                     scale = product / _dot(y, y)
             d = _direction(g, history, scale)
             s["prev_flat_grad"], s["prev_loss"] = g, f
-            t = group["lr"] * (min(1.0, 1 / float(abs(g).sum())) if s["n_iter"] == 1 else 1.0)
+            t = group["lr"] * (min(1.0, 1 / float(scalar(abs(g).sum()))) if s["n_iter"] == 1 else 1.0)
             slope, tried = _dot(g, d), 0
             if slope > -group["tolerance_change"]:
                 break
@@ -259,8 +259,8 @@ def _direction(g: Array, history: list[tuple[Array, Array, float]], scale: float
 
 
 def _dot(a: Array, b: Array) -> float:
-    return float(a @ b)
+    return float(scalar(a @ b))
 
 
 def _largest(a: Array) -> float:
-    return float(abs(a).max()) if a.size else 0.0
+    return float(scalar(abs(a).max())) if a.size else 0.0

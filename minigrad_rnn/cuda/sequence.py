@@ -197,7 +197,7 @@ def run(
     """
     specs = tuple(spec for cell in cells if (spec := cell.kernel_spec()) is not None)
     assert backend.kernels is not None
-    kernels = backend.kernels(inputs[0][0]._array)
+    kernels = backend.kernels(cells[0].reference_parameter()._array)
     call = Call(backend, kernels, plan, specs, len(inputs[0][1]), backward, lengths, every_state, step_gradients)
     row = [part for (xs, state), spec in zip(inputs, specs) for part in (xs, *state, *spec.weights())]
     return call.split(kernel_sequences(*row, call=call))

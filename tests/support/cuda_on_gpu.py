@@ -65,10 +65,11 @@ class Case:
             expected, actual = self.run(NUMPY, np.float64), self.run(backend, self.dtype)
         except Exception as error:  # a device that failed once fails from then on; every case says so
             return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        if farthest(actual, expected) < TOLERANCE[self.dtype]:
+        tolerance = TOLERANCE[self.dtype] * (1 if self.T == T else 10)  # one sum alone may cancel
+        if farthest(actual, expected) < tolerance:
             return ""
         errors = {name: farthest({name: actual[name]}, {name: expected[name]}) for name in expected}
-        wrong = sorted((name for name in errors if not errors[name] < TOLERANCE[self.dtype]), key=lambda n: -errors[n])
+        wrong = sorted((name for name in errors if not errors[name] < tolerance), key=lambda n: -errors[n])
         return "; ".join(f"{name} by {errors[name]:.1e}" for name in wrong)
 
     def narrowed(self) -> list[Case]:

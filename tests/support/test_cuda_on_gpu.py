@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad.backend import Backend
+from minigrad.backend import NUMPY, Backend
 from tests.support import cuda_on_gpu
 from tests.support.cuda_on_cpu.device import Settings
 
@@ -23,12 +23,19 @@ def test_the_names_choose_cases() -> None:
 
 
 def test_a_wrong_kernel_is_told_with_the_arrays_that_are_wrong(
-    kernels_on_cpu: Backend, launch_settings: Settings, capsys: pytest.CaptureFixture[str]
+    kernels_on_cpu: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    case = cuda_on_gpu.cases("rnn_tanh")[0]
-    launch_settings.change = lambda source: source.replace("tanh(", "sin(") if "tanh(" in source else source + "\n"
+    case, right = cuda_on_gpu.cases("rnn_tanh")[0], cuda_on_gpu.results
+
+    def wrong(*args: Any) -> dict[str, Any]:
+        found = right(*args)
+        return (
+            found if NUMPY in args else {**found, "0 Wr": found["0 Wr"] * 1.5, "xs": np.full_like(found["xs"], np.nan)}
+        )
+
+    monkeypatch.setattr(cuda_on_gpu, "results", wrong)
     assert cuda_on_gpu.report(kernels_on_cpu, [case]) == 1
-    assert capsys.readouterr().out.startswith(f"WRONG: {case}: ")
+    assert capsys.readouterr().out == f"WRONG: {case}: xs by inf; 0 Wr by 5.0e-01\n"
 
 
 def test_an_error_is_told_and_the_next_case_runs(kernels_on_cpu: Backend, launch_settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import scalar
 from ...engine.gradient_pool import unbroadcast
 from ...engine.primitive import composed, nondifferentiable, primitive
 from ...engine.tensor import Tensor
@@ -44,7 +45,7 @@ def as_int(value: Any) -> int:
     Raises:
         TypeError: `value` is not of an integer type, even if it is equal to an integer.
     """
-    return operator.index(value.item() if hasattr(value, "item") else value)
+    return operator.index(scalar(value))
 
 
 def axes_in(axis: Any, n: int, name: str = "axis") -> tuple[int, ...]:
@@ -256,10 +257,12 @@ def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
 @primitive
 def roll(xp: Any, x: Array, shift: Any, axis: Any = None) -> Any:
     """Shift the elements by `shift` positions (one shift per axis), from the end of an axis round to its start."""
-    shifts = tuple(int(n) for n in (shift if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,)))
+    shifts = tuple(
+        int(scalar(n)) for n in (shift if isinstance(shift, (tuple, list)) or ndim(shift) == 1 else (shift,))
+    )
     if axis is None:
         total = sum(shifts)
         return xp.roll(x, total), (), (lambda xp, g: xp.roll(g, -total), None, None)
-    axes = tuple(map(int, axis)) if isinstance(axis, (tuple, list)) else (int(axis),)
+    axes = tuple(int(scalar(k)) for k in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     axes, shifts = axes * (len(shifts) if len(axes) == 1 else 1), shifts * (len(axes) if len(shifts) == 1 else 1)
     return xp.roll(x, shifts, axes), (), (lambda xp, g: xp.roll(g, tuple(-n for n in shifts), axes), None, None)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend import scalar
 from ...engine.primitive import call_in, composed, primitive
 from ...engine.summation import half_to_single
 from ...engine.tensor import Tensor
@@ -142,7 +143,7 @@ def polygamma(xp: Any, n: int, x: Array) -> Any:
     For n > 0 it is (−1)ⁿ⁺¹ n! Σ (x + k)⁻ⁿ⁻¹, summed by Euler-Maclaurin (Abramowitz & Stegun 23.1.30), below zero with
     the reflection ψ⁽ⁿ⁾(x) = (−1)ⁿ ψ⁽ⁿ⁾(1 − x) − π dⁿ/dxⁿ cot πx.
     """
-    n = int(n)
+    n = int(scalar(n))
     if n < 0:
         raise ValueError(f"n: got {n}, want 0 or more")
     rules = (None, lambda xp, g, x: g * call_in(xp, polygamma, n + 1, x))

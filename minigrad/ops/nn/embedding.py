@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import backend_of
+from ...backend import backend_of, scalar
 from ...engine.primitive import composed, nondifferentiable
 from ...engine.tensor import Tensor
 from ..arrays.conversion import to_array
@@ -42,5 +42,5 @@ def one_hot(input: Any, num_classes: int = -1) -> Tensor:
     ids = to_array(input)
     xp = backend_of(ids).xp
     if num_classes == -1:
-        num_classes = int(ids.max()) + 1 if ids.size else 0
+        num_classes = int(scalar(ids.max())) + 1 if ids.size else 0
     return Tensor((ids[..., None] == xp.arange(num_classes)).astype(np.int64))

@@ -167,9 +167,9 @@ def test_arrays_of_two_devices_are_refused_by_name(devices: TwoDevices) -> None:
         model, _ = model_and_inputs(devices, "lstm")
     with devices.on(1):
         _, xs = model_and_inputs(devices, "lstm")
-    with pytest.raises(BackendError, match="kernels: h0: got an array on device 0, want all of a layer on device 1"):
+    with pytest.raises(BackendError, match="kernels: xs: got an array on device 1, want all of a layer on device 0"):
         model(xs)
-    with devices.on(1), pytest.raises(BackendError, match=r"kernels: Wc: got an array on device 0, want .* device 1"):
+    with devices.on(1), pytest.raises(BackendError, match=r"kernels: xs: got an array on device 1, want .* device 0"):
         model(xs)
     assert devices.launched == []
 
