@@ -35,6 +35,7 @@ from translate_parts.pairs import Batch, Pair, batch_of, groups_of, references_o
 import minigrad as mg
 import minigrad_rnn as mr
 from minigrad import losses, optim
+from minigrad.nn.inference import inference
 from minigrad_rnn.data import BucketedBatches, hold_out
 from minigrad_rnn.text import SubwordVocabulary, Vocabulary
 from minigrad_rnn.training import Trainer
@@ -86,7 +87,7 @@ class Translator:
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
             batch = batch_of([(encoded[k], encoded[k][:0]) for k in rows], self.end)
-            with mg.no_grad():
+            with inference(self.model):
                 state = self.model.start(batch.source, batch.source_lengths)
             longest = 10 + 2 * batch.source.shape[0]
             found = mr.beam_search(self.model, state, len(rows), self.end, self.end, longest, beam, alpha=1.0)
@@ -100,7 +101,7 @@ class Translator:
     def read(self, source: str, target: str) -> Read:
         """Return what is read of the source while the target is written."""
         batch = batch_of([self.encode((source, target))], self.end)
-        with mg.no_grad():
+        with inference(self.model):
             _, weights = self.model(batch.source, batch.fed)
         assert weights is not None
         pieces = [[self.vocabulary.decode([k]) for k in ids] for ids in self.encode((source, target))]

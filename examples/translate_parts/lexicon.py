@@ -55,14 +55,20 @@ class LexicalModel(nn.Module):
     Args:
         model: with attention.
         lexicon: e, f and t(f | e).
+
+    Buffers: `table`, t(f | e) in row e, (V, V). It is learned from the training pairs again, and not saved.
     """
+
+    table: mg.Tensor
 
     def __init__(self, model: mr.EncoderDecoder, lexicon: tuple[Array, Array, Array]) -> None:
         super().__init__()
         e, f, t = lexicon
         V = model.decoder.readout.out_features
-        self.model, self._table = model, np.zeros((V, V), np.float32)
-        self._table[e, f] = t
+        table = np.zeros((V, V), np.float32)
+        table[e, f] = t
+        self.model = model
+        self.register_buffer("table", mg.tensor(table, backend=next(model.parameters()).backend), persistent=False)
 
     def forward(
         self, source: Array, fed: Array, source_lengths: Any = None, target_lengths: Any = None
@@ -74,7 +80,7 @@ class LexicalModel(nn.Module):
         """(T, B, V) from the weights (T, B, S) and the source's ids (S, B)."""
         if weights is None:
             raise ValueError("LexicalModel: model: got one without attention, want one with")
-        rows = mg.tensor(self._table[source.T], backend=weights.backend)
+        rows = mg.embedding(mg.tensor(source.T, backend=weights.backend), self.table)
         return mg.swapaxes(mg.log(mg.swapaxes(weights, 0, 1) @ rows + LEAST), 0, 1)
 
     # For decoding: a state is that of the decoder, and the source.

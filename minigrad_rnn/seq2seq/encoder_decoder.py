@@ -76,7 +76,8 @@ class EncoderDecoder(nn.Module):
         source_lengths, target_lengths: (B,). forced, draws: as in `Decoder`, (T, B), or (B, T) with batch_first.
         logits: (T, B, V). weights: (T, B, S), or None.
 
-    For decoding: `state = model.start(source, source_lengths)`, then `model.step` and `model.select`.
+    For decoding: `state = model.start(source, source_lengths)`, then `model.step` and `model.select`. `start` drops out
+    what the encoder was told to in training mode: call `model.eval()` before.
     """
 
     @nn.init.undo_draws

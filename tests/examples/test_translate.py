@@ -148,6 +148,27 @@ def test_without_sacrebleu_it_says_so_before_training(
     assert "scores need sacrebleu: pip install sacrebleu" in capsys.readouterr().err
 
 
+def test_the_encoder_drops_nothing_out_while_a_model_in_training_translates() -> None:
+    script: dict[str, Any] = runpy.run_path(str(EXAMPLE))
+    settings = script["TASKS"]["software"]._replace(embedding_size=8, hidden_size=8, dropout=0.9)
+    vocabulary = script["learn_vocabulary"](PAIRS, "characters", 0)
+    translator = script["Translator"](vocabulary, settings, PAIRS, 0, "numpy")
+    with mg.no_grad():
+        translator.model.model.decoder.readout.weight *= 9.0
+    sources = [source for source, _ in PAIRS]
+
+    def results() -> list[Any]:
+        return [*translator.translate(sources, beam=2), translator.read(*PAIRS[0]).weights.tobytes()]
+
+    translator.model.eval()
+    want = results()
+    translator.model.train()
+    assert results() == want
+    assert translator.model.model.encoder.training
+    _, weights = translator.model(np.array([[1], [2]]), np.array([[3]]))
+    assert translator.model(np.array([[1], [2]]), np.array([[3]]))[1].tolist() != weights.tolist()
+
+
 def test_a_short_run_on_real_dates(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
