@@ -41,7 +41,7 @@ class Configuration(ctypes.Structure):
     ]
 
 
-def active_clusters(driver: Any, function: int, size: int, shared_memory: int) -> int:
+def active_clusters(driver: Any, function: int, size: int, shared_memory: int, threads: int = THREADS) -> int:
     """Return how many clusters of `size` blocks of a kernel fit the current device.
 
     Args:
@@ -49,6 +49,7 @@ def active_clusters(driver: Any, function: int, size: int, shared_memory: int) -
         function: the address of the kernel's CUfunction.
         size: blocks of a cluster.
         shared_memory: dynamic shared memory of a block in bytes.
+        threads: of a block.
 
     Raises:
         RuntimeError: the driver refuses.
@@ -60,7 +61,7 @@ def active_clusters(driver: Any, function: int, size: int, shared_memory: int) -
     attribute = Attribute(CLUSTER_DIMENSION, b"", (ctypes.c_uint * 16)(size, 1, 1))
     configuration = Configuration(
         (ctypes.c_uint * 3)(size, 1, 1),
-        (ctypes.c_uint * 3)(THREADS, 1, 1),
+        (ctypes.c_uint * 3)(threads, 1, 1),
         shared_memory,
         None,
         ctypes.pointer(attribute),
@@ -68,6 +69,14 @@ def active_clusters(driver: Any, function: int, size: int, shared_memory: int) -
     )
     _call(driver, "cuOccupancyMaxActiveClusters", ctypes.byref(number), handle, ctypes.byref(configuration))
     return number.value
+
+
+def asked(function: int, size: int, shared_memory: int, threads: int) -> int | str:
+    """Return the active clusters of a kernel, or why the driver does not say."""
+    try:
+        return active_clusters(ctypes.CDLL("libcuda.so.1"), function, size, shared_memory, threads)
+    except (OSError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _call(driver: Any, name: str, *args: Any) -> None:
@@ -80,16 +89,8 @@ def rows(cupy: Any, capability: tuple[int, int], most_shared: int) -> Iterator[d
     if capability < (9, 0):
         yield {"clusters": "none before compute capability 9.0"}
         return
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-        function = cupy.RawModule(code=SOURCE).get_function("empty").kernel.ptr
-    except Exception as error:
-        yield {"clusters": f"{type(error).__name__}: {error}"}
-        return
+    function = cupy.RawModule(code=SOURCE).get_function("empty").kernel.ptr
     for size in SIZES:
         for shared in (0, most_shared):
-            try:
-                active: Any = active_clusters(driver, function, size, shared)
-            except RuntimeError as error:
-                active = str(error)
+            active = asked(function, size, shared, THREADS)
             yield {"cluster_size": size, "threads": THREADS, "shared_memory": shared, "active_clusters": active}

@@ -31,11 +31,11 @@ from minigrad_rnn.cuda.source import options, program
 from . import clusters
 
 CELLS = ("lstm", "gru", "gru_reset_first", "rnn_tanh")
-SHAPES = ((1, 64), (1, 128), (16, 256), (64, 512), (64, 1024))
-"""B and H."""
+SHAPES = ((1, 128), (16, 256), (64, 512), (1, 64), (64, 1024))
+"""B and H, those first of which most was predicted."""
 STEPS = (100, 1000)
-BEST, OTHERS = 6, 4
-"""Tilings that are timed: the planner's first ones, and others spread over the rest of its list."""
+BEST, OTHERS = 4, 3
+"""Tilings that are timed: the planner's first ones that poll and those in clusters, and others spread over the rest."""
 Row = dict[str, Any]
 
 
@@ -63,7 +63,7 @@ def row(probe: Probe, plan: Plan, T: int, name: str) -> Row:
 
 def steps(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
     """Yield the planned passes' times, the most wanted first."""
-    for directions, T, cell, (B, H) in itertools.product((1, 2), lengths, CELLS, shapes):
+    for cell, directions, T, (B, H) in itertools.product(CELLS, (1, 2), lengths, shapes):
         planned = plan(probe.kernels.device, sequence_shape(cell, B, H, directions))
         for name in ("forward", "backward"):
             yield row(probe, planned, T, name)
@@ -76,20 +76,21 @@ def tiles(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int
     for (B, H), name in itertools.product(shapes, ("forward", "backward")):
         shape, backward = sequence_shape("lstm", B, H, 1), name == "backward"
         ranked = sorted(tilings(device, shape, backward), key=lambda tile: cost(device, shape, backward, tile, costs))
-        rest = ranked[BEST:]
-        for tile in [*ranked[:BEST], *rest[:: max(1, len(rest) // OTHERS)][:OTHERS]]:
+        best = [tile for cluster in (False, True) for tile in [t for t in ranked if t.cluster == cluster][:BEST]]
+        rest = [tile for tile in ranked if tile not in best]
+        for tile in [*best, *rest[:: max(1, len(rest) // OTHERS)][:OTHERS]]:
             planned = replace(plan(device, shape), **{name: persistent(shape, backward, tile, "probed")})
             predicted = round(cost(device, shape, backward, tile, costs))
             yield {**row(probe, planned, lengths[0], name), "rank": ranked.index(tile), "predicted_clocks": predicted}
 
 
 def once(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
-    """Run an LSTM forward and backward at the middle shape, for a profiler."""
-    B, H = shapes[len(shapes) // 2]
-    planned = plan(probe.kernels.device, sequence_shape("lstm", B, H, 1))
-    probe.passes(planned, min(50, lengths[0]), features=H)["backward"]()
-    probe.backend.synchronize()
-    yield {"cell": "lstm", "B": B, "H": H, "implementation": str(planned)}
+    """Run an LSTM forward and backward at two shapes, for a profiler."""
+    for B, H in shapes[1:3] or shapes:
+        planned = plan(probe.kernels.device, sequence_shape("lstm", B, H, 1))
+        probe.passes(planned, min(50, lengths[0]), features=H)["backward"]()
+        probe.backend.synchronize()
+        yield {"cell": "lstm", "B": B, "H": H, "implementation": str(planned)}
 
 
 def facts(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Iterator[Row]:
@@ -113,6 +114,9 @@ def facts(probe: Probe, shapes: Sequence[tuple[int, int]], lengths: Sequence[int
                 flags = ("-std=c++17", *options(cell, H, 4, chosen.tile.macros()))
                 kernel = xp.RawModule(code=source, options=flags).get_function(name)
                 row |= {"registers": kernel.num_regs, "spilled_bytes": kernel.local_size_bytes}
+                if chosen.tile.cluster and (size := chosen.grid[0]) > 1:
+                    what = (kernel.kernel.ptr, size, chosen.shared_memory, chosen.tile.threads)
+                    row |= {"clusters": chosen.grid[1] * chosen.grid[2], "active_clusters": clusters.asked(*what)}
             yield row
 
 

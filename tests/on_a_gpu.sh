@@ -6,14 +6,14 @@
 #
 # Groups: first, second (the default is both, in at most $BUDGET seconds), test, bench. --list prints the stages: name,
 # expected seconds, limit, command. --dry-run runs the same stages without a device: kernels as C++, NumPy in CuPy's
-# place, and no sanitizer. Where a command may take ten minutes, `first` and `second` are two: 4 and 7 minutes.
+# place, and no sanitizer. Where a command may take ten minutes, `first` and `second` are two: 5 minutes each.
 #
 # If the smoke test fails, nothing after it is run: its first wrong case is narrowed to one block and two, one step and
 # two, and memcheck runs that case alone.
 #
 # $OUT holds at most eight files: summary (one screen, with the predictions that held or did not), log (what all stages
-# printed), facts.jsonl, probe.jsonl, gpu.md, rest.xml, and cupy_cache.tar.gz: CuPy's compiled kernels, below 16 MB. Given
-# as $CACHE (build/cupy_cache.tar.gz) to the next run, it is unpacked first.
+# printed), facts.jsonl, probe.jsonl, gpu_costs.json, gpu.md, rest.xml, and cupy_cache.tar.gz: CuPy's compiled kernels,
+# below 16 MB. Given as $CACHE (build/cupy_cache.tar.gz) to the next run, it is unpacked first.
 #
 # Environment: PY (python3), OUT (build/on_a_gpu), BUDGET (720), WORKERS (12), CACHE, and PATIENCE, a factor on limits.
 set -u
@@ -22,7 +22,7 @@ PY=${PY:-python3} OUT=${OUT:-build/on_a_gpu} BUDGET=${BUDGET:-720} WORKERS=${WOR
 CACHE=${CACHE:-build/cupy_cache.tar.gz}
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=2 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 export CUPY_CACHE_DIR=${CUPY_CACHE_DIR:-build/cupy_cache}
-FIRST="facts smoke kernels reruns probe memcheck racecheck predictions"
+FIRST="facts smoke kernels reruns probe tune memcheck racecheck predictions"
 SECOND="lstm step rnn gru graph ncu doctor rest predictions cache"
 TEST="facts smoke kernels reruns memcheck racecheck doctor verify rest"
 BENCH="page-rnn page-lstm page-gru page-step"
@@ -52,7 +52,7 @@ else
   CUPY=cupy ON= WHICH=cupy REST=cupy RERUNS=50
   MEMCHECK="compute-sanitizer --tool memcheck --error-exitcode 1"
   RACECHECK="compute-sanitizer --tool racecheck --error-exitcode 1"
-  NCU="ncu --clock-control none --set full -c 2 -k regex:^(forward|backward)$"
+  NCU="ncu --clock-control none --set full -c 4 -k regex:^(forward|backward)$"
 fi
 have() { "$PY" -c "import $1" > /dev/null 2>&1; }
 pytest=("$PY" -m pytest -q -p no:cacheprovider -W default)
@@ -72,14 +72,16 @@ stage() {
   local ours=(tests/rnn/cuda/test_device.py tests/rnn/cuda/test_reported_errors.py)
   case $1 in
     facts) expect=10 limit=30 command=("$PY" -m benchmarks.gpu_probe facts $ON --out "$OUT/facts.jsonl") ;;
-    smoke) expect=25 limit=90 command=("${smoke[@]}") ;;
+    smoke) expect=35 limit=90 command=("${smoke[@]}") ;;
     narrow) expect=10 limit=60 command=("${smoke[@]}" --narrow) ;;
     kernels) expect=45 limit=120 command=("${pytest[@]}" $(workers 6) -k "$WHICH" "${ours[@]}") ;;
-    reruns) expect=20 limit=60 command=("${smoke[@]}" --reruns $RERUNS) ;;
+    reruns) expect=30 limit=60 command=("${smoke[@]}" --reruns $RERUNS) ;;
     probe) expect=80 limit=90
       command=("$PY" -m benchmarks.gpu_probe steps tiles $ON --seconds 80 --out "$OUT/probe.jsonl") ;;
-    memcheck) expect=35 limit=70 command=($MEMCHECK "${smoke[@]}") ;;
-    racecheck) expect=35 limit=70 command=($RACECHECK "${smoke[@]}") ;;
+    tune) expect=65 limit=90
+      command=("$PY" -m minigrad_rnn.cuda.tune $ON --seconds 60 --out "$OUT/gpu_costs.json") ;;
+    memcheck) expect=40 limit=80 command=($MEMCHECK "${smoke[@]}") ;;
+    racecheck) expect=40 limit=80 command=($RACECHECK "${smoke[@]}") ;;
     lstm) expect=45 limit=90 command=("${bench[@]}" LSTM --sizes $SIZES) ;;
     step) expect=12 limit=40 command=("${bench[@]}" step) ;;
     rnn) expect=15 limit=45 command=("${bench[@]}" RNN --sizes $FEW) ;;

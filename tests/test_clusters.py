@@ -59,17 +59,22 @@ def test_the_structures_are_those_of_cuda_h(tmp_path: Path) -> None:
     ]
 
 
-def test_what_the_driver_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def package() -> Any:
+    """A stand-in for CuPy, whose kernels have the address 7."""
+    function = SimpleNamespace(kernel=SimpleNamespace(ptr=7))
+    return SimpleNamespace(RawModule=lambda code: SimpleNamespace(get_function=lambda name: function))
+
+
+def test_what_the_driver_says_or_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = SimpleNamespace(cuFuncSetAttribute=lambda *a: 0, cuOccupancyMaxActiveClusters=lambda *a: 912)
     with pytest.raises(RuntimeError, match="cuOccupancyMaxActiveClusters: the driver says CUresult 912"):
         clusters.active_clusters(driver, 7, 8, 0)
-    cupy: Any = SimpleNamespace(
-        RawModule=lambda code: SimpleNamespace(get_function=lambda name: SimpleNamespace(kernel=SimpleNamespace(ptr=7)))
-    )
     monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
-    rows = list(clusters.rows(cupy, (9, 0), 227 << 10))
+    rows = list(clusters.rows(package(), (9, 0), 227 << 10))
     assert len(rows) == 2 * len(clusters.SIZES)
     assert all("CUresult 912" in row["active_clusters"] for row in rows)
+    driver.cuOccupancyMaxActiveClusters = lambda *a: 0
+    assert [row["active_clusters"] for row in clusters.rows(package(), (9, 0), 0)] == [0] * len(rows)
 
 
 def test_where_there_are_no_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,4 +84,4 @@ def test_where_there_are_no_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no such file")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    assert list(clusters.rows(None, (9, 0), 227 << 10)) == [{"clusters": "OSError: no such file"}]
+    assert {row["active_clusters"] for row in clusters.rows(package(), (9, 0), 0)} == {"OSError: no such file"}

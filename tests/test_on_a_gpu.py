@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import gpu, gpu_predictions, gpu_probe
 from minigrad.backend import Backend
 from minigrad_rnn import doctor
+from minigrad_rnn.cuda import tune
 from tests.support import cuda_on_gpu, cupy_cache
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,7 @@ PARSERS = {
     "benchmarks.gpu": gpu.parser,
     "benchmarks.gpu_probe": gpu_probe.parser,
     "benchmarks.gpu_predictions": gpu_predictions.parser,
+    "minigrad_rnn.cuda.tune": tune.parser,
     "tests/support/cuda_on_gpu.py": cuda_on_gpu.parser,
     "tests/support/cupy_cache.py": cupy_cache.parser,
 }
@@ -62,7 +64,7 @@ def listed(*words: str, out: Path) -> dict[str, tuple[int, int, list[str]]]:
 
 
 def test_the_commands_exist_and_know_their_options(commands: dict[str, list[str]]) -> None:
-    wanted = "facts smoke narrow kernels reruns probe racecheck predictions lstm ncu rest cache verify page-rnn"
+    wanted = "facts smoke narrow kernels reruns probe tune racecheck predictions lstm ncu rest cache verify page-rnn"
     assert set(wanted.split()) <= set(commands)
     for words in commands.values():
         start = words.index(sys.executable)

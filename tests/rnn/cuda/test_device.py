@@ -18,7 +18,7 @@ from minigrad_rnn import GRU, LSTM, RNN, Recurrence
 from minigrad_rnn.cells import Lengths
 from minigrad_rnn.cuda import sequence
 from minigrad_rnn.cuda.launches import Inputs, OutputGradients, Sequences
-from minigrad_rnn.cuda.planner import CLUSTERS, Tile
+from minigrad_rnn.cuda.planner import Tile
 from minigrad_rnn.text.model import CharacterModel
 from tests.support import cuda_on_gpu
 from tests.support.cuda_on_cpu.cells import KINDS, drawn, farthest, made_cell, planned, results
@@ -36,12 +36,6 @@ TRAINED = [(100, 1, 64), (100, 16, 256), (100, 64, 512), (100, 128, 128), (1000,
 TILE = Tile(1, 3, 2, 4, 1, 2, True)
 CLUSTER, ONE_BLOCK = Tile(1, 3, 2, 2, 2, 2, True, cluster=True), Tile(4, 3, 1, 4, 1, 2, True, cluster=True)
 kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-def has_clusters(backend: Backend) -> bool:
-    """Whether kernels in clusters run: on a device from compute capability 9.0, and always as C++."""
-    assert backend.kernels is not None
-    return backend.name == "strict" or backend.kernels().device.compute_capability >= CLUSTERS
 
 
 def trained(kind: str, backend: str, dtype: str, T: int, B: int, H: int) -> tuple[list[Any], str]:
@@ -72,7 +66,7 @@ def test_float32_beside_float64_on_the_host_and_twice_the_same(kernels_anywhere:
 @kinds
 def test_float64_on_every_implementation(kernels_anywhere: Backend, kind: str) -> None:
     tiles = [TILE, dataclasses.replace(TILE, registers=False), None]
-    if has_clusters(kernels_anywhere):
+    if cuda_on_gpu.has_clusters(kernels_anywhere):
         tiles += [CLUSTER, dataclasses.replace(CLUSTER, registers=False), ONE_BLOCK]
     for tile in tiles:
         for direction, steps in (("both", None), ("backward", [6, 2, 5])):
@@ -82,25 +76,36 @@ def test_float64_on_every_implementation(kernels_anywhere: Backend, kind: str) -
 
 
 def test_what_the_sanitizer_is_given(kernels_anywhere: Backend) -> None:
-    result = dict(cuda_on_gpu.checked(kernels_anywhere, cuda_on_gpu.cases()))
-    assert len(result) == 2 * len(KINDS) * len(cuda_on_gpu.TILES)
+    every = [case for case in cuda_on_gpu.cases() if case.runs_on(kernels_anywhere)]
+    assert len(every) == 2 * len(KINDS) * (5 if cuda_on_gpu.has_clusters(kernels_anywhere) else 3)
+    result = dict(cuda_on_gpu.checked(kernels_anywhere, every))
     assert not any(result.values()), result
 
 
 def test_the_sanitizer_is_given_arrays_in_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     allocators: list[Any] = ["a pool"]
-    stand_in = SimpleNamespace(xp=SimpleNamespace(cuda=SimpleNamespace(set_allocator=allocators.append)))
-    monkeypatch.setattr(cuda_on_gpu, "get_backend", lambda name: stand_in)
-    monkeypatch.setattr(cuda_on_gpu, "checked", lambda backend, what: [(what[0], ""), (what[1], "xs by 1.0e+00")])
+    xp = SimpleNamespace(cuda=SimpleNamespace(set_allocator=allocators.append))
+    kernels = SimpleNamespace(device=SimpleNamespace(compute_capability=(8, 6)))
+    monkeypatch.setattr(
+        cuda_on_gpu, "get_backend", lambda name: SimpleNamespace(name=name, xp=xp, kernels=lambda: kernels)
+    )
+    given: list[cuda_on_gpu.Case] = []
+
+    def checked(backend: Any, what: list[cuda_on_gpu.Case]) -> list[tuple[cuda_on_gpu.Case, str]]:
+        given.extend(what)
+        return [(what[0], ""), (what[1], "xs by 1.0e+00")]
+
+    monkeypatch.setattr(cuda_on_gpu, "checked", checked)
     assert cuda_on_gpu.main() == 1
     assert allocators[-1] is None
+    assert {case.implementation for case in given} == {"in registers", "in shared memory", "two launches"}
 
 
 @kinds
 @pytest.mark.parametrize("tile", [TILE, None, CLUSTER], ids=["one launch", "two launches", "cluster"])
 def test_biases_with_gaps_between_their_numbers(kernels_anywhere: Backend, kind: str, tile: Tile | None) -> None:
     """A kernel has their address alone."""
-    if tile is CLUSTER and not has_clusters(kernels_anywhere):
+    if tile is CLUSTER and not cuda_on_gpu.has_clusters(kernels_anywhere):
         pytest.skip("clusters: the device has none")
     backend, result = kernels_anywhere, []
     for gaps in (False, True):
