@@ -9,7 +9,8 @@
 # place, and no sanitizer. Where a command may take ten minutes, `first` and `second` are two: 5 minutes each.
 #
 # If the smoke test fails, nothing after it is run: its first wrong case is narrowed to one block and two, one step and
-# two, and memcheck runs that case alone.
+# two, and memcheck runs that case alone. If memcheck fails it runs again without what it reports of calls of the driver,
+# which may be CuPy's.
 #
 # $OUT holds at most eight files: summary (one screen, with the predictions that held or did not), log (what all stages
 # printed), facts.jsonl, probe.jsonl, gpu_costs.json, gpu.md, rest.xml, and cupy_cache.tar.gz: CuPy's compiled kernels,
@@ -21,7 +22,7 @@ cd "$(dirname "$0")/.." || exit 2
 PY=${PY:-python3} OUT=${OUT:-build/on_a_gpu} BUDGET=${BUDGET:-720} WORKERS=${WORKERS:-12} PATIENCE=${PATIENCE:-1}
 CACHE=${CACHE:-build/cupy_cache.tar.gz}
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=2 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-export CUPY_CACHE_DIR=${CUPY_CACHE_DIR:-build/cupy_cache}
+export CUPY_CACHE_DIR=${CUPY_CACHE_DIR:-$PWD/build/cupy_cache}
 FIRST="facts smoke kernels reruns probe tune memcheck racecheck predictions"
 SECOND="lstm step rnn gru graph ncu doctor rest predictions cache"
 TEST="facts smoke kernels reruns memcheck racecheck doctor verify rest"
@@ -47,10 +48,11 @@ wanted=${wanted:-$FIRST $SECOND}
 # What a command is without a device.
 if [ -n "$dry" ]; then
   CUPY=numpy ON=--dry-run WHICH="shim and (float32 or sanitizer or gave_up)" REST="strict and tanh" RERUNS=3
-  MEMCHECK= RACECHECK= NCU=
+  MEMCHECK= QUIET= RACECHECK= NCU=
 else
   CUPY=cupy ON= WHICH=cupy REST=cupy RERUNS=50
   MEMCHECK="compute-sanitizer --tool memcheck --error-exitcode 1"
+  QUIET="$MEMCHECK --report-api-errors no"
   RACECHECK="compute-sanitizer --tool racecheck --error-exitcode 1"
   NCU="ncu --clock-control none --set full -c 4 -k regex:^(forward|backward)$"
 fi
@@ -81,6 +83,7 @@ stage() {
     tune) expect=65 limit=90
       command=("$PY" -m minigrad_rnn.cuda.tune $ON --seconds 60 --out "$OUT/gpu_costs.json") ;;
     memcheck) expect=40 limit=80 command=($MEMCHECK "${smoke[@]}") ;;
+    quiet) expect=40 limit=80 command=($QUIET "${smoke[@]}") ;;
     racecheck) expect=40 limit=80 command=($RACECHECK "${smoke[@]}") ;;
     lstm) expect=45 limit=90 command=("${bench[@]}" LSTM --sizes $SIZES) ;;
     step) expect=12 limit=40 command=("${bench[@]}" step) ;;
@@ -100,7 +103,7 @@ stage() {
     page-lstm) expect=240 limit=400 command=("${page[@]}" LSTM) ;;
     page-gru) expect=240 limit=400 command=("${page[@]}" GRU) ;;
     page-step) expect=20 limit=60 command=("${page[@]}" step) ;;
-    *) echo "on_a_gpu.sh: got the stage $1, want one of: $FIRST narrow $SECOND verify $BENCH" >&2; return 2 ;;
+    *) echo "on_a_gpu.sh: got the stage $1, want one of: $FIRST narrow quiet $SECOND verify $BENCH" >&2; return 2 ;;
   esac
 }
 
@@ -140,6 +143,7 @@ while [ ${#queue[@]} -gt 0 ]; do
   [ "$rc" -eq 124 ] && why="cut after $limit s; $why"
   say '%-11s rc %-3s %4s s (%s expected)  %s\n' "$name" "$rc" "$((SECONDS - begun))" "$expect" "$why"
   [ "$rc" -eq 0 ] || failed=1
+  [ "$name" = memcheck ] && [ "$rc" -ne 0 ] && queue=(quiet "${queue[@]}")
   if [ "$name" = smoke ] && [ "$rc" -ne 0 ]; then
     [ ${#queue[@]} -gt 0 ] && say 'not run, since the smoke test failed: %s\n' "${queue[*]}"
     wrong_case=$(sed -n 's/^WRONG: \([^:]*\):.*/\1/p' "$OUT/log" | head -n 1)

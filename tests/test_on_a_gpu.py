@@ -56,7 +56,7 @@ def commands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def listed(*words: str, out: Path) -> dict[str, tuple[int, int, list[str]]]:
     """Return the expected seconds, the limit and the command of each stage; without groups of all."""
-    groups = () if {"first", "second"} & set(words) else ("first", "narrow", "second", "test", "bench")
+    groups = () if {"first", "second"} & set(words) else ("first", "narrow", "quiet", "second", "test", "bench")
     listing = script("--list", *words, *groups, out=out)
     assert listing.returncode == 0, listing.stderr
     split = (shlex.split(line) for line in listing.stdout.splitlines())
@@ -180,6 +180,18 @@ echo right: lstm, T = 5; echo "WRONG: gru, T = 5, float32: xs by 1.0e+00; 0 h: 2
     given = [call for call in calls if "--only" in call]
     assert [call.endswith("--narrow") for call in given] == [True, False]
     assert all("--only gru, T = 5, float32" in call for call in given)
+
+
+def test_a_memcheck_that_fails_is_run_again_without_the_drivers_calls(tmp_path: Path) -> None:
+    mark = tmp_path / "called"
+    does = f'[ -e {mark} ] || case "$*" in *cuda_on_gpu*) touch {mark}; exit 1;; esac'
+    python = python_that(does, tmp_path)
+    done = script("--dry-run", "memcheck", "facts", out=tmp_path / "out", PY=python)
+    assert list(summary(done.stdout)) == ["memcheck", "quiet", "facts"]
+    assert done.returncode == 1
+    (command,) = (words for name, (_, _, words) in listed("quiet", out=tmp_path).items() if name == "quiet")
+    at = command.index("--report-api-errors")
+    assert command[at + 1] == "no"
 
 
 def test_a_cache_that_was_carried_is_unpacked_first(tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ class Conversions:
         return int(self.item())
 
     def __bool__(self: Any) -> bool:
-        if self.size != 1:
-            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
         array = self._array
+        if array.size != 1:
+            raise ValueError(f"bool(Tensor): a tensor of shape {self.shape} has no single truth value; reduce it first")
         return bool(array.item() if type(array) is np.ndarray else scalar(array))
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:

@@ -238,10 +238,10 @@ class Tensor(Conversions, TensorMethods):
         Raises:
             ValueError: the tensor holds more or fewer than one value.
         """
-        if self.size != 1:
+        array = self._array
+        if array.size != 1:
             raise ValueError(f"Tensor.item: got a tensor of shape {self.shape}, want one with a single value")
         self._note_taken_off("item")
-        array = self._array
         return array.item() if type(array) is np.ndarray else scalar(array)
 
     def tolist(self) -> Any:
