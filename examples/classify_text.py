@@ -224,7 +224,7 @@ def classify_one(arguments: argparse.Namespace) -> None:
 
 
 parser = example_parser(__doc__, "classify_text", epochs=TASKS["names"].epochs)
-parser.add_argument("--task", choices=TASKS, default="names", help="names (%(default)s), or reviews: 3 epochs")
+parser.add_argument("--task", choices=TASKS, default="names", help="names (%(default)s), or reviews: 10 epochs")
 parser.add_argument("--classify", metavar="TEXT", help="print the classes of this text by a trained net, and end")
 parser.add_argument(
     "--texts", type=whole(10), metavar="N", help="only so many texts, drawn at random, for a quick look"

@@ -56,7 +56,7 @@ TASKS = {
         {"cell": "gru", "embedding_size": 32, "hidden_size": 128, "dropout": 0.3, "longest": 80, "batch_size": 64},
     ),
     "reviews": Task(
-        reviews, WordVocabulary, 20_000, lambda text: [token.strip() for token in tokenize(text)], 2, 60_000, 3,
+        reviews, WordVocabulary, 20_000, lambda text: [token.strip() for token in tokenize(text)], 2, 60_000, 10,
         {"cell": "lstm", "embedding_size": 64, "hidden_size": 64, "dropout": 0.5, "longest": 200, "batch_size": 64},
     ),
 }  # fmt: skip
