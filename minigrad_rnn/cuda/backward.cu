@@ -59,6 +59,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             Past<Cell> past;
             Real dz[Cell::GATES], dy[Cell::GATES];
             Real* const to = row_to + tile * BATCH * ROW;
+            typename Exchange<ROW, 2>::Target target;
             Real dh = 0, dc = 0;
             if (mine) {
                 dh = carried(tile, 0);
@@ -67,6 +68,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                     past.load(k, e, s, unit);
                     past.prefetch_to_l2(k, e, s - 2, unit);
                     dh += past.dY, dc += past.dC;
+                    target = exchange.aim(s, tile, pair / UNITS, unit, to);
                 }
             }
             if (s < T - 1) {
@@ -81,8 +83,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 if (s >= 0) {
                     step_backward<Cell>(past, e.padding(s), dh, dc, dz, dy);
 #pragma unroll
-                    for (int g = 0; g < Cell::GATES; ++g)
-                        exchange.send(s, tile, pair / UNITS, g * H + unit, dy[g], to + g * H);
+                    for (int g = 0; g < Cell::GATES; ++g) exchange.send(target, g * H, dy[g]);
                 }
                 carried(tile, 0) = dh;
                 if (Cell::HAS_C) carried(tile, 1) = dc;

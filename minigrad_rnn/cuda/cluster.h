@@ -5,24 +5,28 @@
 
 static_assert(!K_CLUSTER || BLOCKS <= 8, "a portable cluster has at most eight blocks");
 
-#ifndef CUDA_ON_CPU  // there the same functions are plain C++
+#ifdef CUDA_ON_CPU  // there the same functions are plain C++
+using PlaceInBlock = Place<Real>;
+#else
 #if K_CLUSTER
 #define CLUSTER_DIMS __cluster_dims__(BLOCKS, 1, 1)
 #else
 #define CLUSTER_DIMS
 #endif
 
-// x to the place in a block's dynamic shared memory that `here` is in ours.
-__device__ __forceinline__ void store_to_block(Real* here, unsigned block, Real x) {
-    const unsigned own = static_cast<unsigned>(__cvta_generic_to_shared(here));
-    unsigned there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(own), "r"(block));
-#ifdef K_DOUBLE
-    asm volatile("st.shared::cluster.u64 [%0], %1;" ::"r"(there), "l"(bits(x)) : "memory");
-#else
-    asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(there), "r"(bits(x)) : "memory");
-#endif
+// The place in a block's dynamic shared memory that `here` is in ours. Made before a wait, so that nothing but stores is left
+// when the values are there.
+struct PlaceInBlock {
+    Real* there;
+};
+
+__device__ __forceinline__ PlaceInBlock place_in_block(Real* here, unsigned block) {
+    unsigned long long there;
+    asm volatile("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(here), "r"(block));
+    return {reinterpret_cast<Real*>(there)};
 }
+
+__device__ __forceinline__ void store_at(PlaceInBlock place, int offset, Real x) { place.there[offset] = x; }
 
 // Whoever waits sees what a thread stored before it arrived. Every thread of the cluster does both, in turn.
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }

@@ -77,16 +77,23 @@ struct Exchange {
         return true;
     }
     __device__ __forceinline__ void prefetch_row(const Real*, int) const {}
-    // `to` is where BPTT will read the value; it is stored there by keep, after the values that others wait for.
-    __device__ __forceinline__ void send(int step, int tile, int example, int column, Real value, Real*) const {
-        Real* const here = values(step, tile) + example * ROW + column;
-        const Real sent = value_of(published(value));
+    // Where values go: to every block. BPTT will read them in the row; keep stores them there, after what others wait for.
+    struct Target {
+        Real* here;
+        PlaceInBlock of[BLOCKS];
+    };
+    __device__ __forceinline__ Target aim(int step, int tile, int example, int column, Real*) const {
+        Target target{values(step, tile) + example * ROW + column};
+        if constexpr (BLOCKS > 1)
 #pragma unroll
-        for (int block = 0; block < BLOCKS; ++block)
-            if constexpr (BLOCKS == 1)
-                *here = sent;
-            else
-                store_to_block(here, block, sent);
+            for (int block = 0; block < BLOCKS; ++block) target.of[block] = place_in_block(target.here, block);
+        return target;
+    }
+    static __device__ __forceinline__ void send(const Target& target, int offset, Real value) {
+        const Real sent = value_of(published(value));
+        if constexpr (BLOCKS == 1) target.here[offset] = sent;
+#pragma unroll
+        for (int block = 0; block < BLOCKS && BLOCKS > 1; ++block) store_at(target.of[block], offset, sent);
     }
     static __device__ __forceinline__ void keep(Real* to, Real value) { *to = value_of(published(value)); }
 #else
@@ -99,7 +106,13 @@ struct Exchange {
     __device__ __forceinline__ void prefetch_row(const Real* from, int rows) const {
         if (threadIdx.x * WIDE < rows * COLUMNS) prefetch(from + threadIdx.x * WIDE);
     }
-    __device__ __forceinline__ void send(int, int, int, int, Real value, Real* to) const { publish(to, value); }
+    struct Target {
+        Real* row;
+    };
+    __device__ __forceinline__ Target aim(int, int, int, int, Real* row) const { return {row}; }
+    static __device__ __forceinline__ void send(const Target& target, int offset, Real value) {
+        publish(target.row + offset, value);
+    }
     static __device__ __forceinline__ void keep(Real*, Real) {}
 #endif
 };

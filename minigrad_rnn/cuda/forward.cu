@@ -58,9 +58,11 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
             const Example e = TILES == 1 ? only : f.order.example(b);
             Real z[Cell::GATES], y[Cell::GATES], saved[Cell::SAVED + 1], h, c;
             Real* const to = row_to + tile * BATCH * H;
+            typename Exchange<H, 2>::Target target;
             if (mine) {
                 load_input<Cell::GATES>(f, e, s, unit, z);  // on its way while the block waits
                 prefetch_input<Cell::GATES>(f, e, s + 2, unit);
+                target = exchange.aim(s + 1, tile, pair / UNITS, unit, to);
             }
             if (s + 2 < T) exchange.prefetch_row(f.h_before(s + 2, first_b), n);
             if (!exchange.receive(f.h_before(s, first_b), n, s, tile, s == 0)) return abandoned(s);
@@ -71,7 +73,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
                 for (int g = 0; g < Cell::GATES; ++g) y[g] = Product::total(part + pair, g);
                 c = Cell::HAS_C ? carried(tile, 1) : Real(0);
                 h = next_h<Cell>(bias, e.padding(s), z, y, carried(tile, 0), c, saved);
-                if (!K_CLUSTER || s + 1 < T) exchange.send(s + 1, tile, pair / UNITS, unit, h, to);
+                if (!K_CLUSTER || s + 1 < T) exchange.send(target, 0, h);
             }
             if (tile == tiles - 1 && s + 1 < T) all_sent();
             if (!mine) continue;

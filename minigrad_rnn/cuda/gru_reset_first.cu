@@ -69,9 +69,11 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
             const Example e = TILES == 1 ? only : f.order.example(b);
             Real a[3], kept[2];
             Real* const to = q_to + tile * BATCH * H;
+            typename Products::OfB::Target target;
             if (mine) {
                 load_input<3>(f, e, s, unit, a);  // on its way while the block waits
                 prefetch_input<3>(f, e, s + 2, unit);
+                target = of_q.aim(s, tile, pair / UNITS, unit, to);
             }
             if (s + 2 < T) of_h.prefetch_row(f.h_before(s + 2, first_b), n);
             if (!of_h.receive(f.h_before(s, first_b), n, s, tile, s == 0)) return abandoned(s);
@@ -83,7 +85,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
                     a[0] + bias.b[0] + Products::A::total(part + pair, 0), a[1] + bias.b[1] + Products::A::total(part + pair, 1),
                     carried(tile, 0), kept);
                 if (e.padding(s)) q = 0;  // it is not used
-                of_q.send(s, tile, pair / UNITS, unit, q, to);
+                of_q.send(target, 0, q);
             }
             if (tile == tiles - 1) all_sent();
             if (!mine) continue;
@@ -96,6 +98,8 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : f.order.example(b);
             Real* const to = h_to + tile * BATCH * H;
+            typename Products::OfA::Target target;
+            if (mine) target = of_h.aim(s + 1, tile, pair / UNITS, unit, to);
             if (!of_q.receive(f.C + f.row(s, first_b) * H, n, s, tile, false)) return abandoned(s);
             candidate.multiply(of_q.values(s, tile), part);
             __syncthreads();  // part is whole, and x free again
@@ -105,7 +109,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) forward(
                 const Real z_n = carried(tile, 3) + Products::B::total(part + pair, 0);
                 const Real next = reset_first_value(z_n, carried(tile, 2), h, &n_kept);
                 h = e.padding(s) ? h : next;
-                if (!K_CLUSTER || s + 1 < T) of_h.send(s + 1, tile, pair / UNITS, unit, h, to);
+                if (!K_CLUSTER || s + 1 < T) of_h.send(target, 0, h);
             }
             if (tile == tiles - 1 && s + 1 < T) all_sent();
             if (!mine) continue;
@@ -164,6 +168,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             const Example e = TILES == 1 ? only : k.order.example(b);
             PublishedPast past;
             Real* const to = n_to + tile * BATCH * H;
+            typename Products::OfA::Target target;
             Real dh = 0, da_n = 0, da_z = 0;
             if (mine) {
                 dh = carried(tile, 0);
@@ -171,6 +176,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                     past.load(k, e, s, unit);
                     past.prefetch_to_l2(k, e, s - 2, unit);
                     dh += past.dY;
+                    target = of_n.aim(s, tile, pair / UNITS, unit, to);
                 }
             }
             if (s < T - 1) {
@@ -184,7 +190,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 if (s < T - 1) dh += Products::B::total(part + pair, 0);
                 if (s >= 0) {
                     candidate_backward(past, e.padding(s), dh, da_n, da_z);
-                    of_n.send(s, tile, pair / UNITS, unit, da_n, to);
+                    of_n.send(target, 0, da_n);
                 }
             }
             if (tile == tiles - 1 && s >= 0) all_sent();
@@ -202,6 +208,8 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
             const bool mine = pair < PAIRS && b < B && unit < H;
             const Example e = TILES == 1 ? only : k.order.example(b);
             Real* const to = gates_to + tile * BATCH * 2 * H;
+            typename Products::OfB::Target target;
+            if (mine) target = of_gates.aim(s, tile, pair / UNITS, unit, to);
             if (!of_n.receive(arriving_at_n + k.row(s, first_b) * H, n, s, tile, false)) return abandoned(s);
             through_n.multiply(of_n.values(s, tile), part);
             __syncthreads();  // part is whole, and x free again
@@ -210,8 +218,7 @@ extern "C" __global__ void CLUSTER_DIMS __launch_bounds__(THREADS, 1) backward(
                 const Real dq = Products::A::total(part + pair, 0);
                 carried(tile, 0) += reset_first_gates_derivative(carried(tile, 1), carried(tile, 2), dq, &da[0]);
                 da[1] = carried(tile, 3);
-                of_gates.send(s, tile, pair / UNITS, unit, da[0], to);
-                of_gates.send(s, tile, pair / UNITS, H + unit, da[1], to + H);
+                of_gates.send(target, 0, da[0]), of_gates.send(target, H, da[1]);
             }
             if (tile == tiles - 1) all_sent();
             if (!mine) continue;

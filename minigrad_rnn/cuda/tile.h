@@ -28,7 +28,8 @@ __device__ constexpr int padded(int columns) {
     return (columns + SPLIT * STRIDE - 1) / (SPLIT * STRIDE) * (SPLIT * STRIDE);
 }
 
-// v[0 … N − 1] of 32 lanes, added over the lanes: each lane is left with sums of its own, the first max(1, N / 32) of v.
+// v[0 … N − 1] of 32 lanes, added over the lanes: each lane is left with the first max(1, N / 32) of v. Of fewer than 32
+// sums, 32 / N lanes have the same one.
 //
 // Half of what is left goes to another lane, whose other half comes. Which half a lane gives would depend on the lane,
 // and take two selections a value: so a lane's v[i] is the summand of sum i ^ order<N>(), and all give their upper half.

@@ -80,6 +80,7 @@ __device__ __forceinline__ void store_flag(int* flag, int value) {
     asm volatile("st.release.sys.global.s32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 
+// A device need not wait: its threads go on by themselves. As C++ another one runs.
 __device__ __forceinline__ void wait_a_little() {}
 
 // Asks for the line of an address, which the L2 cache then has when it is read.

@@ -147,9 +147,9 @@ FAULTS = {
         "cluster_arrive();", ";"
     ),
     "a store to the wrong block": replaced(
-        "store_to_block(here, block, sent)", "store_to_block(here, block ^ 1, sent)"
+        "place_in_block(target.here, block)", "place_in_block(target.here, block ^ 1)"
     ),
-    "a store to all blocks but the last": replaced("block < BLOCKS", "block < BLOCKS - 1"),
+    "a store to all blocks but the last": replaced("block < BLOCKS && BLOCKS > 1", "block < BLOCKS - 1"),
     "a store into the values that are being read": replaced("(step & 1) * TILES", "0"),
     "a barrier that only the block's own threads pass": lambda source: source.replace(
         "cluster_wait();", "__syncthreads();"
