@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import clusters
 from minigrad_rnn.cuda.costs import costs_for
 from minigrad_rnn.cuda.planner import PERSISTENT, Plan, Shape, cost, persistent, plan, tilings
 from minigrad_rnn.cuda.probe import EventClock, Probe, wall_clock
 from minigrad_rnn.cuda.source import options, program
-
-from . import clusters
 
 CELLS = ("lstm", "gru", "gru_reset_first", "rnn_tanh")
 SHAPES = ((1, 128), (16, 256), (64, 512), (1, 64), (64, 1024))

@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import clusters
+from minigrad.backend import clusters
 
 DRIVER = r"""
 #include <cuda.h>
@@ -85,3 +85,22 @@ def test_where_there_are_no_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     assert {row["active_clusters"] for row in clusters.rows(package(), (9, 0), 0)} == {"OSError: no such file"}
+
+
+def test_the_clusters_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight counts, or none where one of them, or the kernel that is asked about, cannot be had."""
+    package_there, counts = package(), dict(enumerate(range(100, 108), 1))
+
+    def active(driver: Any, function: int, size: int, shared_memory: int, threads: int) -> int:
+        assert (function, shared_memory) == (7, 227 << 10)
+        if counts[size] < 0:
+            raise RuntimeError("refused")
+        return counts[size]
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(clusters, "active_clusters", active)
+    assert clusters.clusters_at_once(package_there, (9, 0), 227 << 10) == tuple(range(100, 108))
+    assert clusters.clusters_at_once(package_there, (8, 9), 227 << 10) == ()
+    counts[3] = -1
+    assert clusters.clusters_at_once(package_there, (9, 0), 227 << 10) == ()
+    assert clusters.clusters_at_once(SimpleNamespace(), (9, 0), 227 << 10) == ()

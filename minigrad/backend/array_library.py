@@ -34,6 +34,8 @@ class Device:
     compute_capability: tuple[int, int]
     cooperative: bool
     """Whether a launch can guarantee that all its blocks run at the same time."""
+    clusters: tuple[int, ...] = ()
+    """How many clusters of 1, 2, … 8 blocks run at the same time, one block on a multiprocessor; () if nobody says."""
 
 
 class Launch(Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .array_library import Array, Backend, BackendError, Device, DeviceGroup, Kernels, Launch, checked
+from .clusters import clusters_at_once
 
 MIN_CAPABILITY = 60
 """The least compute capability, times ten, that supports cooperative launches."""
@@ -131,14 +132,18 @@ class KernelsOfDevices:
 
 def _kernels(cupy: Any, device: int) -> Kernels:
     limits = cupy.cuda.runtime.getDeviceProperties(device)
+    capability, most_shared = (limits["major"], limits["minor"]), limits["sharedMemPerBlockOptin"]
+    with cupy.cuda.Device(device):
+        clusters = clusters_at_once(cupy, capability, most_shared)
     properties = Device(
         name=limits["name"].decode(),
         multiprocessors=limits["multiProcessorCount"],
-        shared_memory=limits["sharedMemPerBlockOptin"],
+        shared_memory=most_shared,
         registers=limits["regsPerMultiprocessor"],
         threads=limits["maxThreadsPerBlock"],
-        compute_capability=(limits["major"], limits["minor"]),
+        compute_capability=capability,
         cooperative=bool(limits["cooperativeLaunch"]),
+        clusters=clusters,
     )
 
     def compile_source(source: str, options: tuple[str, ...]) -> Callable[[str], Launch]:

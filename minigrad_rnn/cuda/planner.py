@@ -1,9 +1,9 @@
 """Choose how a sequence runs on a device: "persistent" (one launch), "two launches a step", or "op by op".
 
-A persistent kernel keeps Wr in the multiprocessors for the whole sequence. All of its blocks have to run at the same
-time, so there is at most one block for each multiprocessor, and what a block keeps must fit its registers or shared
-memory. Of the tilings that fit, the planner takes the one with the least estimated time. The estimate's constants are
-`Costs`: the defaults were never measured, a table that `tune` wrote was.
+A persistent kernel keeps Wr in the multiprocessors for the whole sequence. All of its blocks (in clusters, those of
+a cluster) have to run at the same time, so there is at most one block for each multiprocessor, and what a block keeps
+must fit its registers or shared memory. Of the tilings that fit, the planner takes the one with the least estimated
+time. The estimate's constants are `Costs`: the defaults were never measured, a table that `tune` wrote was.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ OTHER_REGISTERS = 104
 """Registers of a thread beside resident weights and running sums; tests compile every tiling without spills."""
 RESERVED = 16
 """Bytes of shared memory that a kernel declares itself."""
-GPC = 16
-"""Multiprocessors of a group that a cluster must fit; the largest devices have some groups of 18."""
 
 
 @dataclass(frozen=True)
@@ -256,11 +254,15 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
 
 
 def clusters_at_once(device: Device, blocks: int) -> int:
-    """Clusters of so many blocks that run at the same time, one block on each multiprocessor.
-
-    An estimate from below: `cuOccupancyMaxActiveClusters` knows. More of them would wait for each other's end.
+    """Clusters of so many blocks that run at the same time, a block on each multiprocessor: what the driver said, or a
+    cautious guess. A cluster stays within a group of multiprocessors, and groups differ from one specimen to the next.
+    One cluster too many would wait for another's end, and the pass take twice as long.
     """
-    return max(device.multiprocessors // GPC, 1) * (min(device.multiprocessors, GPC) // blocks)
+    if blocks == 1:
+        return device.multiprocessors
+    if device.clusters:
+        return device.clusters[blocks - 1]
+    return device.multiprocessors * 4 // 5 // blocks
 
 
 def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:

@@ -156,6 +156,20 @@ def in_the_record(implementation: PassPlan) -> str:
     return " ".join([*map(str, numbers), "registers" if tile.registers else "shared"])
 
 
+def test_no_more_clusters_than_the_driver_says() -> None:
+    """16 clusters of 8 that fit are planned for; where 15 fit, groups are larger, in place of one too many."""
+    shape = Shape("lstm", 16, 256, F32, 1)
+    for most in (16, 15):
+        device = replace(H200, clusters=(132, 66, 44, 33, 24, 20, 16, most))
+        made = plan(device, shape)
+        for implementation in (made.forward, made.backward):
+            tile, (blocks, groups, _) = implementation.tile, implementation.grid
+            assert tile is not None
+            assert not tile.cluster or groups <= device.clusters[blocks - 1]
+    assert planner.clusters_at_once(H200, 8) == 13  # a guess, below what any such device was seen to have
+    assert planner.clusters_at_once(H200, 1) == 132
+
+
 @pytest.mark.parametrize("device", [A100, RTX_3060, RTX_3090, RTX_4090], ids=lambda device: device.name)
 def test_plans_of_devices_without_clusters_are_the_recorded_ones(device: Device) -> None:
     """Over the benchmark's grid, by the default costs."""

@@ -84,6 +84,26 @@ def _call(driver: Any, name: str, *args: Any) -> None:
         raise RuntimeError(f"{name}: the driver says CUresult {code}")
 
 
+def clusters_at_once(cupy: Any, capability: tuple[int, int], most_shared: int) -> tuple[int, ...]:
+    """Return how many clusters of 1, 2, … 8 blocks run at the same time on the current device, with one block on a
+    multiprocessor; () where there are no clusters, or the driver does not say.
+
+    Args:
+        cupy: the package.
+        capability: the device's compute capability.
+        most_shared: the most bytes of shared memory that a block may have, which leave no room for a second one.
+    """
+    if capability < (9, 0):
+        return ()
+    try:
+        function = cupy.RawModule(code=SOURCE).get_function("empty").kernel.ptr
+    except (RuntimeError, AttributeError):
+        return ()
+    counts = [asked(function, size, most_shared, THREADS) for size in range(1, PORTABLE + 1)]
+    said = tuple(count for count in counts if isinstance(count, int))
+    return said if len(said) == PORTABLE else ()
+
+
 def rows(cupy: Any, capability: tuple[int, int], most_shared: int) -> Iterator[dict[str, Any]]:
     """Yield the active clusters of each size, with little shared memory and with all of it; or why there are none."""
     if capability < (9, 0):
