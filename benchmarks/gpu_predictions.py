@@ -2,14 +2,15 @@
 
     python -m benchmarks.gpu_predictions FOLDER
 
-FOLDER is where `tests/on_a_gpu.sh` wrote: `probe.jsonl` of `benchmarks.gpu_probe`, `summary`, and `rest.xml` of pytest.
-What was not measured has no number.
+FOLDER is where `tests/on_a_gpu.sh` wrote: `probe.jsonl` of `benchmarks.gpu_probe`, the page `gpu.md` of
+`benchmarks.gpu`, `summary`, and `rest.xml` of pytest. What was not measured has no number.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +23,18 @@ Row = dict[str, Any]
 
 @dataclass
 class Measured:
-    """What a run left: the probe's rows, the summary of its stages, and pytest's report."""
+    """What a run left: the probe's rows, the summary of its stages, pytest's report, and the page of tables."""
 
     rows: list[Row]
     summary: str = ""
     report: str = ""
+    page: str = ""
+
+    def over_ours(self, T: int, B: int, H: int) -> float | None:
+        """Return cuDNN's time in IEEE arithmetic over ours, of an LSTM forward and backward."""
+        block = self.page.partition("<!-- begin --only LSTM")[2].partition("<!-- end")[0]
+        row = re.search(rf"^\| {T}, {B}, {H}, {H} +\|[^|]*\|[^|]*\| *([\d.]+) *\|", block, re.MULTILINE)
+        return float(row[1]) if row else None
 
     def fastest(self, pass_name: str, B: int, H: int, T: int = 100, directions: int = 1, **wanted: Any) -> float | None:
         """Return the fewest µs of a step of an LSTM's launch, of a pass without one, among the rows that fit.
@@ -70,6 +78,12 @@ def ratio(what: str, low: float, high: float, over: dict[str, Any], under: dict[
     return Prediction(what, low, high, measure)
 
 
+def over_ours(T: int, B: int, H: int, low: float, high: float = math.inf) -> Prediction:
+    """Return what is wanted, or predicted, of cuDNN's time over ours."""
+    what = f"LSTM ({T}, {B}, {H}, {H}), cuDNN IEEE over ours"
+    return Prediction(what, low, high, lambda m: m.over_ours(T, B, H))
+
+
 def share_of_first_tiles(m: Measured) -> float | None:
     """Return the share of shapes whose fastest tile is the planner's first one."""
     by_shape: dict[Any, list[Row]] = {}
@@ -107,6 +121,10 @@ PREDICTIONS = (
     ratio(
         "LSTM (64, 512), two directions over one", 1.6, 2.0, {"B": 64, "H": 512, "directions": 2}, {"B": 64, "H": 512}
     ),
+    over_ours(1000, 1, 64, 1.5),
+    over_ours(1000, 16, 256, 1.5),
+    over_ours(100, 64, 512, 1.0),
+    over_ours(100, 64, 1024, 0.8, 1.0),
     Prediction("shapes whose fastest tile is the planner's first", 0.2, 0.5, share_of_first_tiles),
     Prediction("red tests of ops, CuPy's or a tolerance's", 1, 10, red_tests),
 )
@@ -117,7 +135,9 @@ def lines(m: Measured, predictions: Iterable[Prediction] = PREDICTIONS) -> list[
     result = [f"{'predicted':<52}{'range':>12}{'measured':>10}"]
     for p in predictions:
         measured = p.measure(m)
-        span = f"{p.low:g}" if p.low == p.high else f"{p.low:g}–{p.high:g}"
+        span = f"{p.low:g}–{p.high:g}"
+        if p.low == p.high or p.high == math.inf:
+            span = f"{p.low:g}" if p.low == p.high else f"≥ {p.low:g}"
         number = "–" if measured is None else f"{measured:.2f}"
         held = "" if measured is None else "  held" if p.low <= measured <= p.high else "  NOT HELD"
         result.append(f"{p.what:<52}{span:>12}{number:>10}{held}")
@@ -139,7 +159,7 @@ def read(folder: Path) -> Measured:
             continue
         if "pass" in row:
             rows.append(row)
-    return Measured(rows, text("summary"), text("rest.xml"))
+    return Measured(rows, text("summary"), text("rest.xml"), text("gpu.md"))
 
 
 def parser() -> argparse.ArgumentParser:

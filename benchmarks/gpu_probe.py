@@ -128,6 +128,18 @@ def nvidia_smi() -> list[str]:
     return (said.stdout or said.stderr).splitlines()
 
 
+def in_short(rows: Sequence[Row], seconds: float) -> str:
+    """Return one line on what was measured: how many rows, and of the facts the device, its clusters, and spills."""
+    parts = [f"{len(rows)} rows in {seconds:.0f} s"]
+    parts += [f"failed: {row['failed']}" for row in rows if "failed" in row]
+    parts += [row["device"]["name"] for row in rows if "device" in row]
+    active = {row["cluster_size"]: row["active_clusters"] for row in rows if row.get("shared_memory")}
+    parts += [f"clusters of {size}: {active[size]}" for size in (8, 16) if size in active]
+    if spilled := [row["spilled_bytes"] for row in rows if "spilled_bytes" in row]:
+        parts.append(f"{sum(n > 0 for n in spilled)} of {len(spilled)} kernels spill")
+    return "; ".join(parts)
+
+
 ROWS = {"facts": facts, "steps": steps, "tiles": tiles, "once": once}
 
 
@@ -162,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"benchmarks.gpu_probe: not measured: {error}", file=sys.stderr)
             return 2
         written = [None, arguments.out.open("w", encoding="utf-8")] if arguments.out else [None]
-        failed, begun = False, time.monotonic()
+        seen, begun = list[Row](), time.monotonic()
         for k, name in enumerate(wanted):
             share = begun + arguments.seconds * (k + 1) / len(wanted)
             rows = ROWS[name](probe, shapes, lengths)
@@ -172,10 +184,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 except StopIteration:
                     break
                 except Exception as error:  # the rows of a generator end with an error; the next kind goes on
-                    row, failed = {"failed": f"{type(error).__name__}: {error}"}, True
+                    row = {"failed": f"{type(error).__name__}: {error}"}
+                seen.append(row)
                 for file in written:
                     print(json.dumps({"kind": name, **row}), file=file, flush=True)
-    return 1 if failed else 0
+    print(in_short(seen, time.monotonic() - begun))
+    return 1 if any("failed" in row for row in seen) else 0
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ while [ ${#queue[@]} -gt 0 ]; do
   timeout -k 5 "$limit" "${command[@]}" >> "$OUT/log" 2>&1 < /dev/null
   rc=$?
   if [ "$name" = predictions ]; then tail -n +$((from + 1)) "$OUT/log" | tee -a "$OUT/summary"; continue; fi
-  why=$(tail -n 1 "$OUT/log" | cut -c -80)
+  why=$(grep . "$OUT/log" | tail -n 1 | cut -c -100)
   [ "$rc" -eq 124 ] && why="cut after $limit s; $why"
   say '%-11s rc %-3s %4s s (%s expected)  %s\n' "$name" "$rc" "$((SECONDS - begun))" "$expect" "$why"
   [ "$rc" -eq 0 ] || failed=1

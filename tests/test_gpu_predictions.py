@@ -62,6 +62,19 @@ def test_stages_and_red_tests(summary: str, number: list[str]) -> None:
     assert line(Measured([], "", report), "red tests of ops, CuPy's or a tolerance's") == ["3.00", "held"]
 
 
+def test_cudnns_times_are_read_from_the_page() -> None:
+    rows = [[gpu.label({"T": T, "B": B, "I": H, "H": H}), "persistent (8 blocks)", "2.51", ratio, "1.1", "–", "1e-7"]
+            for T, B, H, ratio in ((1000, 1, 64, "1.20"), (1000, 16, 256, "4.80"), (100, 64, 512, "–"))]  # fmt: skip
+    page = gpu.PAGE.read_text(encoding="utf-8")
+    for part in ("RNN", "LSTM"):
+        text = gpu.table(gpu.HEAD, rows if part == "LSTM" else [[*rows[2][:3], "9.00", *rows[2][4:]]])
+        page = gpu.replace_block(page, f"--only {part}", text, "benchmarks.gpu")
+    m = Measured([], page=page)
+    assert line(m, "LSTM (1000, 1, 64, 64), cuDNN IEEE over ours") == ["1.5", "1.20", "NOT", "HELD"]
+    assert line(m, "LSTM (1000, 16, 256, 256), cuDNN IEEE over ours") == ["1.5", "4.80", "held"]
+    assert line(m, "LSTM (100, 64, 512, 512), cuDNN IEEE over ours") == ["1", "–"]
+
+
 def test_a_folder_is_read_though_a_file_was_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = json.dumps(row(1, 128, 1.0)) + '\n{"kind": "steps", "failed": "x"}\n{"kind": "st'
     (tmp_path / "probe.jsonl").write_text(text, encoding="utf-8")
@@ -74,7 +87,7 @@ def test_a_folder_is_read_though_a_file_was_cut(tmp_path: Path, capsys: pytest.C
 
 def test_the_page_says_what_is_held_against_measurements() -> None:
     """A number of the page's table lies in the range that the run is judged by."""
-    page = gpu.PAGE.read_text(encoding="utf-8")
+    page = gpu.PAGE.read_text(encoding="utf-8").partition("## Predicted, not measured")[2].partition("\n## ")[0]
     names = {p.what: (p.low, p.high) for p in gpu_predictions.PREDICTIONS}
     checked = 0
     for B, H, cells in re.findall(r"^\| (\d+), (\d+) +\|(.*)\|$", page, re.MULTILINE):

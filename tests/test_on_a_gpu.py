@@ -259,6 +259,18 @@ def test_the_probe_times_launches(kernels_on_cpu: Backend, monkeypatch: pytest.M
     assert json.loads(json.dumps(rows)) == rows
 
 
+def test_the_probes_last_line() -> None:
+    rows = [{"device": {"name": "H200"}}, {"cluster_size": 1, "shared_memory": 9, "active_clusters": 132}]
+    rows += [{"cluster_size": n, "shared_memory": s, "active_clusters": 90 // n - s} for n in (8, 16) for s in (0, 1)]
+    rows += [{"spilled_bytes": 0}, {"spilled_bytes": 8}, {"failed": "ValueError: x"}]
+    line = gpu_probe.in_short(rows, 9.6)
+    assert (
+        line
+        == "9 rows in 10 s; failed: ValueError: x; H200; clusters of 8: 10; clusters of 16: 4; 1 of 2 kernels spill"
+    )
+    assert gpu_probe.in_short([{"pass": "forward"}], 1.0) == "1 rows in 1 s"
+
+
 @pytest.mark.soak
 def test_a_dry_run_of_all_stages(tmp_path: Path) -> None:
     done = script("--dry-run", out=tmp_path / "out", BUDGET="3600", PATIENCE="20", WORKERS="2")

@@ -154,11 +154,12 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def report(backend: Backend, what: Sequence[Case], reruns: int = 0) -> int:
     """Print a line for each run; return 1 if one was wrong. Cases in clusters are left out where there are none."""
-    passed, what = True, [case for case in what if case.runs_on(backend)]
+    wrong, what = 0, [case for case in what if case.runs_on(backend)]
     for case, trouble in rerun(backend, what, reruns) if reruns else checked(backend, what):
         print(f"WRONG: {case}: {trouble}" if trouble else f"right: {case}", flush=True)
-        passed = passed and not trouble
-    return 0 if passed else 1
+        wrong += bool(trouble)
+    print(f"{len(what) - wrong} right, {wrong} wrong")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

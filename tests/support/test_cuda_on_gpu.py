@@ -35,7 +35,7 @@ def test_a_wrong_kernel_is_told_with_the_arrays_that_are_wrong(
 
     monkeypatch.setattr(cuda_on_gpu, "results", wrong)
     assert cuda_on_gpu.report(kernels_on_cpu, [case]) == 1
-    assert capsys.readouterr().out == f"WRONG: {case}: xs by inf; 0 Wr by 5.0e-01\n"
+    assert capsys.readouterr().out == f"WRONG: {case}: xs by inf; 0 Wr by 5.0e-01\n0 right, 1 wrong\n"
 
 
 def test_an_error_is_told_and_the_next_case_runs(kernels_on_cpu: Backend, launch_settings: Settings) -> None:
