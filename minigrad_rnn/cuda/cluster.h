@@ -6,7 +6,7 @@
 static_assert(!K_CLUSTER || BLOCKS <= 8, "a portable cluster has at most eight blocks");
 
 #ifdef CUDA_ON_CPU  // there the same functions are plain C++
-using PlaceInBlock = Place<Real>;
+using PlaceInBlock = RemotePlace<Real>;
 #else
 #if K_CLUSTER
 #define CLUSTER_DIMS __cluster_dims__(BLOCKS, 1, 1)

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import backend as backend_module
-from minigrad.backend import Backend
+from minigrad.backend import Backend, get_backend
 from minigrad_rnn import GRU, LSTM, RNN, IndRNN, Recurrence, Truncation, verify_bptt
 from tests.support.cuda_on_cpu.device import SMALL, Settings, make_backend
 from tests.support.native_library import fastest
@@ -20,6 +20,18 @@ ONES = [("rnn", RNN, {}), ("lstm", LSTM, {}), ("gru", GRU, {}), ("published", GR
 models = pytest.mark.parametrize(("kind", "options"), [(k, o) for _, k, o in ONES], ids=[name for name, _, _ in ONES])
 T, B, I, H = 4, 3, 2, 8
 STEPS = [2, 4, 3]
+
+
+@pytest.fixture(params=[(8, 0), (9, 0)], ids=["polled", "clusters"])
+def kernels_on_cpu(
+    request: pytest.FixtureRequest, launch_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Backend:
+    """Two devices, which differ in whether blocks poll or are clusters."""
+    get_backend("strict")
+    backend = make_backend(launch_settings, replace(SMALL, compute_capability=request.param))
+    monkeypatch.setitem(backend_module._by_name, "strict", backend)
+    monkeypatch.setitem(backend_module.BY_ARRAY_TYPE, StrictArray, backend)
+    return backend
 
 
 def made(kind: Any, options: dict[str, Any], dtype: str = "float64", **others: Any) -> Recurrence:
@@ -64,6 +76,9 @@ def test_a_model_is_what_it_is_on_numpy(
         how = {"lengths": lengths, "return_states": return_states}
         assert_same(gradients(on_device, kernels_on_cpu.from_numpy(xs), **how), gradients(on_numpy, xs, **how))
         assert "persistent (" in on_device.implementation
+        without_polls = "no exchange" in on_device.implementation or "in clusters of" in on_device.implementation
+        assert kernels_on_cpu.kernels is not None
+        assert without_polls == (kernels_on_cpu.kernels().device.compute_capability >= (9, 0))
         assert on_numpy.implementation == fastest()
 
 

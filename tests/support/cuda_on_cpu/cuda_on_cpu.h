@@ -112,16 +112,16 @@ inline void store_to_block(R* here, unsigned block, typename Same<R>::type x) {
     on_cpu::store_remote(here, block, &x, sizeof x);
 }
 template <class R>
-struct Place {
+struct RemotePlace {
     R* here;
     unsigned block;
 };
 template <class R>
-inline Place<R> place_in_block(R* here, unsigned block) {
+inline RemotePlace<R> place_in_block(R* here, unsigned block) {
     return {here, block};
 }
 template <class R>
-inline void store_at(Place<R> place, int offset, typename Same<R>::type x) {
+inline void store_at(RemotePlace<R> place, int offset, typename Same<R>::type x) {
     store_to_block(place.here + offset, place.block, x);
 }
 inline void cluster_arrive() { on_cpu::arrive_at_cluster(); }
