@@ -34,8 +34,9 @@ OLDEST = (7, 0)
 CLUSTERS, LARGEST_CLUSTER = (9, 0), 8
 """The first compute capability with clusters, and the most blocks that a cluster may have on every such device."""
 
-OTHER_REGISTERS = 104
-"""Registers of a thread beside resident weights and running sums; tests compile every tiling without spills."""
+OTHER_REGISTERS, OF_SECOND_PRODUCT = {4: 80, 8: 104}, 24
+"""Registers of a thread beside resident weights and running sums, by the size of a number, and more of them with two
+products a step. Fitted to 480 tilings near the limit that were compiled; tests compile what is offered."""
 RESERVED = 16
 """Bytes of shared memory that a kernel declares itself."""
 
@@ -126,7 +127,9 @@ class Tile:
             weights = sum(rows * self.warp_units * self.padded(columns) // per_warp for rows, columns in products)
         else:
             weights = max(rows * self.warp_units * self.vector for rows, _ in products)
-        return words * (weights + sums) + OTHER_REGISTERS
+        on_their_way = sums // 4 if words == 2 else 0  # from lane to lane, which takes doubles twice as long
+        other = OTHER_REGISTERS[shape.itemsize] + OF_SECOND_PRODUCT * (len(products) - 1)
+        return words * (weights + sums + on_their_way) + other
 
     def macros(self) -> dict[str, int]:
         """K_WARP_UNITS, K_UNIT_WARPS and so on: the fields as `tile.h` reads them."""
@@ -276,10 +279,16 @@ def fits(device: Device, shape: Shape, backward: bool, tile: Tile) -> bool:
     ):
         return False
     return (
-        tile.registers_needed(shape, backward) <= min(255, device.registers // tile.threads)
+        tile.registers_needed(shape, backward) <= registers_of_a_thread(device, tile.threads)
         and tile.shared_memory(shape, backward) + RESERVED <= device.shared_memory
         and prod(tile.grid(shape)) <= device.multiprocessors
     )
+
+
+def registers_of_a_thread(device: Device, threads: int) -> int:
+    """The most registers of a thread in blocks of this size: a compiler counts warps by four and registers by eight."""
+    four_warps = 128
+    return min(255, device.registers // (ceil(threads / four_warps) * four_warps) // 8 * 8)
 
 
 def multiply_adds(device: Device, itemsize: int) -> int:

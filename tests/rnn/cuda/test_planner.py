@@ -141,7 +141,7 @@ def test_a_shape_that_is_none_is_an_error(wrong: dict[str, Any], message: str) -
 
 
 def test_two_directions_need_twice_the_room() -> None:
-    one, two = (plan(RTX_3060, Shape("gru", 1, 384, F32, D)) for D in (1, 2))
+    one, two = (plan(RTX_3060, Shape("gru", 1, 448, F32, D)) for D in (1, 2))
     assert one.forward.name == PERSISTENT
     assert two.forward.name == TWO_LAUNCHES
 
