@@ -96,7 +96,7 @@ stage() {
     verify) expect=400 limit=600 command=("$PY" -m minigrad_rnn verify --backend "$CUPY") ;;
     rest) expect=170 limit=180 command=("${pytest[@]}" $(workers "$WORKERS") -m "not soak" -k "$REST" --maxfail 200
         --junitxml "$OUT/rest.xml" --ignore "${ours[0]}" --ignore "${ours[1]}" tests) ;;
-    predictions) expect=1 limit=10 command=("$PY" -m benchmarks.gpu_predictions "$OUT") ;;
+    predictions) expect=1 limit=10 command=("$PY" -m benchmarks.gpu_predictions $ON "$OUT") ;;
     cache) expect=5 limit=20
       command=("$PY" tests/support/cupy_cache.py pack "$CUPY_CACHE_DIR" "$OUT/cupy_cache.tar.gz") ;;
     page-rnn) expect=240 limit=400 command=("${page[@]}" RNN) ;;

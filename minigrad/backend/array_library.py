@@ -58,10 +58,6 @@ class Launch(Protocol):
     ) -> None: ...
 
 
-def _never() -> bool:
-    return False
-
-
 def _nothing() -> None:
     pass
 
@@ -73,8 +69,7 @@ class Kernels:
     `compile(source, options)` returns a function that looks up a kernel by name: a `Launch`. `flags` are integers that
     the host reads without synchronising; a kernel that gave up waiting for another block says so in the first of them,
     through `flags_pointer`. `synchronize` waits until the device has finished all its work, on any stream. `place` is
-    the `device` of its arrays; in a block of `entered()` it is the current one. `capturing()` says whether its current
-    stream records a CUDA graph.
+    the `device` of its arrays; in a block of `entered()` it is the current one.
     """
 
     device: Device
@@ -84,7 +79,6 @@ class Kernels:
     synchronize: Callable[[], None]
     place: Any = "cpu"
     entered: Callable[[], AbstractContextManager[Any]] = nullcontext
-    capturing: Callable[[], bool] = _never
 
     def check(self) -> None:
         """Tell once what a kernel reported. Waits for the device only if there is something to tell.
@@ -119,6 +113,10 @@ class DeviceGroup(Protocol):
         """Replace a contiguous array by the sum of those of all processes."""
 
 
+def _never() -> bool:
+    return False
+
+
 class KernelsOf(Protocol):
     """Returns the kernels of an array's device; without an array those of the current device."""
 
@@ -133,7 +131,8 @@ class Backend:
     to the device and `to_numpy` copies one back; both may return their argument if host and device are the same.
     `kernels` returns what compiles CUDA source for the device of an array; None if the backend has no CUDA. `check`
     raises BackendError if a kernel reported an error, and does not wait; `to_numpy` and `synchronize` end with it, and
-    so does whatever else waits for a device. `join_devices(k, n)` is called by process k of n on this machine: it takes
+    so does whatever else waits for a device. `capturing` says whether the current stream records a CUDA graph.
+    `join_devices(k, n)` is called by process k of n on this machine: it takes
     a device, and returns a function that, called on all processes of all machines with their number and the number of
     processes, returns their `DeviceGroup`. It raises BackendError, with a device taken, where there can be none; the
     field is None if the backend has no devices.
@@ -148,6 +147,7 @@ class Backend:
     kernels: KernelsOf | None = None
     join_devices: Callable[[int, int], Callable[[int, int], DeviceGroup]] | None = None
     check: Callable[[], None] = _nothing
+    capturing: Callable[[], bool] = _never
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"

@@ -72,6 +72,11 @@ def load_cupy() -> Backend:
             "backend 'cupy': cupy is installed, but not the CUDA libraries that it needs; install the CUDA toolkit"
             f"{library_hint(installed)}. CuPy said: {error}"
         ) from error
+    return backend_on(cupy)
+
+
+def backend_on(cupy: Any) -> Backend:
+    """Return the backend of the package."""
     kernels = KernelsOfDevices(cupy)
     return Backend(
         "cupy",
@@ -83,6 +88,7 @@ def load_cupy() -> Backend:
         kernels=kernels,
         join_devices=lambda k, n: join_cupy_devices(cupy, k, n),
         check=kernels.check,
+        capturing=lambda: bool(cupy.cuda.get_current_stream().is_capturing()),
     )
 
 
@@ -165,7 +171,6 @@ def _kernels(cupy: Any, device: int) -> Kernels:
         synchronize,
         place=cupy.cuda.Device(device),
         entered=lambda: cupy.cuda.Device(device),
-        capturing=lambda: bool(cupy.cuda.get_current_stream().is_capturing()),
     )
 
 

@@ -46,6 +46,15 @@ def planned(backend: Backend, cells: Sequence[Cell], B: int, directions: int) ->
     return plan(backend.kernels(first.reference_parameter()._array).device, shape)
 
 
+def refuse_capture(backend: Backend, caller: str) -> None:
+    """Raise BackendError where the current stream records a CUDA graph, in which CuPy's products cannot be."""
+    if backend.capturing():
+        raise BackendError(
+            f"{caller}: stream: got one that captures a CUDA graph, want one that does not: the products around a "
+            "layer's kernels are CuPy's, which cannot be captured"
+        )
+
+
 class Call(Directions):
     """A call of one cell or two in kernels.
 
@@ -57,7 +66,7 @@ class Call(Directions):
 
     def __init__(self, backend: Backend, kernels: Kernels, plan: Plan, *options: Any) -> None:
         super().__init__(*options)
-        self.plan, self.kernels = plan, kernels
+        self.backend, self.plan, self.kernels = backend, plan, kernels
         with kernels.entered():
             self.steps = None if self.lengths is None else backend.from_numpy(self.lengths.host.astype(np.int32))
         """The lengths on the device, in 32 bits; None where there is no padding."""
@@ -70,11 +79,7 @@ class Call(Directions):
             BackendError: its current stream records a CUDA graph.
         """
         with self.kernels.entered():
-            if self.kernels.capturing():
-                raise BackendError(
-                    "recurrent layer: stream: got one that captures a CUDA graph, want one that does not: the products "
-                    "around its kernels are CuPy's, which cannot be captured"
-                )
+            refuse_capture(self.backend, "recurrent layer")
             yield
 
     def order(self, T: int, direction: int) -> ReadOrder:

@@ -221,6 +221,8 @@ class Recurrence(nn.Module):
         cells = self.cells
         parameter = cells[0].reference_parameter()
         backend = backend_of(parameter._array)
+        if backend.kernels is not None:
+            cuda.refuse_capture(backend, name)
         xs, unbatched = check_series(name, "xs", xs, self.input_size, self.batch_first, parameter)
         T, B, _ = xs._array.shape if type(xs) is Tensor else xs.shape
         each_state = unstacked(name, self.cell_type.state_names, cells, state, B, unbatched, parameter)

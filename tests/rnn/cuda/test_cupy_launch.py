@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minigrad.backend import BackendError, Device, Kernels
-from minigrad.backend.cupy_backend import KernelsOfDevices
+from minigrad.backend.cupy_backend import KernelsOfDevices, backend_on
 
 
 class Function:
@@ -87,14 +87,24 @@ def package(*functions: Function, together: int = 2) -> Any:
             deviceSynchronize=lambda: synchronized.append(current[-1]),
         ),
         Device=OnDevice,
-        get_current_stream=lambda: SimpleNamespace(is_capturing=lambda: current[-1] == 1),
+        get_current_stream=lambda: SimpleNamespace(
+            is_capturing=lambda: current[-1] == 1, synchronize=lambda: synchronized.append("stream")
+        ),
         driver=SimpleNamespace(
             occupancyMaxActiveBlocksPerMultiprocessor=lambda pointer, threads, shared: together if pointer == 77 else 0
         ),
         alloc_pinned_memory=Pinned,
     )
     return SimpleNamespace(
-        RawModule=raw_module, cuda=cuda, modules=modules, kernel=kernel, current=current, synchronized=synchronized
+        RawModule=raw_module,
+        cuda=cuda,
+        ndarray=np.ndarray,
+        asarray=np.asarray,
+        asnumpy=np.array,
+        modules=modules,
+        kernel=kernel,
+        current=current,
+        synchronized=synchronized,
     )
 
 
@@ -202,11 +212,27 @@ def test_what_a_kernel_reported_is_told_of_every_device() -> None:
     every.check()
 
 
+@pytest.mark.parametrize("wait", ["to_numpy", "synchronize", "check"])
+def test_the_backend_tells_it_once_after_the_wait(wait: str) -> None:
+    cupy = package(Function())
+    backend = backend_on(cupy)
+    assert backend.kernels is not None
+    args = [np.ones(2)] if wait == "to_numpy" else []
+    getattr(backend, wait)(*args)
+    backend.kernels().flags[0] = 1
+    cupy.synchronized.clear()
+    with pytest.raises(BackendError, match="gave up waiting"):
+        getattr(backend, wait)(*args)
+    assert cupy.synchronized == (["stream", 0] if wait == "synchronize" else [0])
+    assert getattr(backend, wait)(*args) is None or wait == "to_numpy"
+
+
 def test_a_stream_that_captures_is_known() -> None:
-    every = KernelsOfDevices(package(Function(), Function()))
-    for d in (0, 1):
-        with every(array_on(d)).entered():
-            assert every(array_on(d)).capturing() == (d == 1)
+    cupy = package(Function(), Function())
+    backend = backend_on(cupy)
+    assert not backend.capturing()
+    with cupy.cuda.Device(1):
+        assert backend.capturing()
 
 
 def test_the_names_exist_in_cupy() -> None:
