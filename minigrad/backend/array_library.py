@@ -90,7 +90,7 @@ class Kernels:
             self.synchronize()  # blocks that are still waiting would report it again
             self.flags[0] = 0
             raise BackendError(
-                f"{self.device.name}: a recurrent kernel gave up waiting for values of another block and left NaN in "
+                f"{self.device.name}: a kernel gave up waiting for values of another block and left NaN in "
                 "their place; is the device shared with a program that stops it, such as a debugger?"
             )
 

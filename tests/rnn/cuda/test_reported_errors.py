@@ -17,18 +17,11 @@ from minigrad.debug.nonfinite import all_finite
 from minigrad_rnn.cuda import sequence
 from minigrad_rnn.cuda.planner import Tile
 from tests.support.cuda_on_cpu.cells import made_cell, planned
+from tests.support.silent_kernels import silent
 from tests.support.strict_device import no_sync
 
 TILE = Tile(1, 3, 2, 4, 1, 2, True)
 T, B, H = 5, 3, 12
-
-
-def silent(source: str) -> str:
-    """The source of a kernel whose blocks beside the first never publish, and which soon gives up."""
-    changed = source.replace("(1 << 23)", "(1 << 12)")
-    changed = changed.replace("    store_relaxed(to,", "    if (blockIdx.x) store_relaxed(to,")
-    assert changed.count("if (blockIdx.x)") == 1
-    return changed
 
 
 class Device:
@@ -111,7 +104,7 @@ def test_every_wait_tells(device: Device, way: str) -> None:
     device.broken = True
     device.forget()
     y = outputs(device)
-    with pytest.raises(BackendError, match="a recurrent kernel gave up waiting"):
+    with pytest.raises(BackendError, match="a kernel gave up waiting"):
         WAYS[way](y)
     got = y.numpy()  # told once, and the tensor is still there
     assert np.isnan(got).any()
