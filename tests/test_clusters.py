@@ -6,16 +6,14 @@ import ctypes
 import importlib.util
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from minigrad.backend import clusters
+from tests.support.cuda_on_cpu import compiler
 
 DRIVER = r"""
 #include <cuda.h>
@@ -63,6 +61,13 @@ def package() -> Any:
     """A stand-in for CuPy, whose kernels have the address 7."""
     function = SimpleNamespace(kernel=SimpleNamespace(ptr=7))
     return SimpleNamespace(RawModule=lambda code: SimpleNamespace(get_function=lambda name: function))
+
+
+def test_the_kernel_that_is_asked_about_compiles() -> None:
+    if compiler.load_nvrtc() is None:
+        pytest.skip("NVRTC: the package nvidia-cuda-nvrtc is missing")
+    result = compiler.compile_for("sm_90", clusters.SOURCE, ("-std=c++17",))["empty"]
+    assert (result.spilled, result.shared) == (0, 0)
 
 
 def test_what_the_driver_says_or_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
