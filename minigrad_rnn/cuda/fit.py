@@ -51,18 +51,21 @@ def fit(samples: Sequence[Sample], start: Costs = DEFAULT) -> Fit:
     """
     if len(samples) < FEWEST:
         raise ValueError(f"tune: too few measurements: got {len(samples)}, want at least {FEWEST}")
-    # From where blocks wait for each other, and from where they always have another tile to work on.
-    found = [_from(samples, start, first) for first in (start, replace(start, tile=0.0), replace(start, exchange=0.0))]
-    return min(found, key=lambda made: squared_error(samples, made.costs))
-
-
-def _from(samples: Sequence[Sample], start: Costs, costs: Costs) -> Fit:
-    found, seen = list[Fit](), set[Costs]()
-    while costs not in seen and len(found) < ROUNDS:
-        seen.add(costs)
-        largest = [max(s.alternatives, key=lambda terms: clocks([terms], costs)) for s in samples]
-        found.append(_fit_linear(largest, np.array([s.measured for s in samples]), start))
-        costs = found[-1].costs
+    # From these costs, from where blocks wait for each other, and from where they have another tile to work on.
+    found = list[Fit]()
+    for costs in (start, replace(start, tile=0.0), replace(start, exchange=0.0)):
+        seen = set[Costs]()
+        while costs not in seen and len(seen) < ROUNDS:
+            seen.add(costs)
+            largest = [max(s.alternatives, key=lambda terms: clocks([terms], costs)) for s in samples]
+            names = [name for name in FITTED if any(terms.get(name) for terms in largest)]
+            made = _fit_linear(largest, np.array([s.measured for s in samples]), start, names)
+            if made is None:
+                break
+            found.append(made)
+            costs = made.costs
+    if not found:
+        raise ValueError(f"tune: too few measurements: these {len(samples)} do not tell {', '.join(names)} apart")
     return min(found, key=lambda made: squared_error(samples, made.costs))
 
 
@@ -71,13 +74,12 @@ def squared_error(samples: Sequence[Sample], costs: Costs) -> float:
     return float(np.mean([s.error(costs) ** 2 for s in samples]))
 
 
-def _fit_linear(terms: Sequence[Terms], measured: Array, start: Costs) -> Fit:
-    names = [name for name in FITTED if any(t.get(name) for t in terms)]
+def _fit_linear(terms: Sequence[Terms], measured: Array, start: Costs, names: Sequence[str]) -> Fit | None:
     # In units of the first costs, so that the columns are of one size.
     units = np.array([getattr(start, name) for name in names])
     matrix = np.array([[t.get(name, 0.0) for name in names] for t in terms]) * units / measured[:, None]
     if np.linalg.matrix_rank(matrix, tol=1e-6 * len(terms) ** 0.5) < len(names):
-        raise ValueError(f"tune: too few measurements: these {len(terms)} do not tell {', '.join(names)} apart")
+        return None
     rest = 1 - np.array([t.get("", 0.0) for t in terms]) / measured
     found: dict[str, Any] = {name: float(value) for name, value in zip(names, non_negative(matrix, rest) * units)}
     return Fit(replace(start, **found), tuple(name for name in FITTED if name not in found))
