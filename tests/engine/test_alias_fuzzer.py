@@ -172,7 +172,7 @@ def wrong(program: Program) -> tuple[bool, bool]:
     return not same, False
 
 
-@pytest.mark.parametrize("block", range(5))
+@pytest.mark.parametrize("block", range(3))
 def test_no_write_makes_a_gradient_wrong(block: int) -> None:
     results = [wrong(Program(seed)) for seed in range(block * 1000, block * 1000 + 1000)]
     assert not [block * 1000 + k for k, (bad, _) in enumerate(results) if bad]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -112,20 +113,30 @@ def torch_answers(model: Any, xs: Any, start: list[Any], lengths: Any, second: b
     return {n: y.detach().numpy() for n, y in values.items()} | {f"d {n}": g.numpy() for n, g in zip(named, result)}
 
 
+@functools.cache
+def case_of(
+    kind: str, layers: int, both: bool, bias: bool, batch_first: bool, lengths: tuple[int, ...] | None
+) -> tuple[Any, list[Any], dict[str, Any]]:
+    """Inputs, initial states, and torch's answers, for each implementation to be compared with."""
+    options = {"num_layers": layers, "bidirectional": both, "bias": bias, "batch_first": batch_first}
+    model, B = made(kind, **options), 3 if lengths is None else len(lengths)
+    xs = np.random.default_rng(1).standard_normal((B, 5, I) if batch_first else (5, B, I))
+    start = states_of(model, B)
+    return xs, start, torch_answers(model, xs, start, lengths, False, pytest.importorskip("torch"))
+
+
 @pytest.mark.parametrize("implementation", ["graph", "fused", "native"])
 @pytest.mark.parametrize("kind", PLAIN)
 def test_equal_to_torch(kind: str, implementation: str) -> None:
     """Layers × directions × bias × batch_first × lengths or none, B = 1 and 3."""
-    torch = pytest.importorskip("torch")
-    grid = itertools.product((1, 2, 3), (False, True), (True, False), (False, True), (None, [3], [2, 5, 3]))
+    pytest.importorskip("torch")
+    grid = itertools.product((1, 2, 3), (False, True), (True, False), (False, True), (None, (3,), (2, 5, 3)))
     for layers, both, bias, batch_first, lengths in grid:
         if not bias and EVERY[kind][1].get("two_biases"):
             continue
         model = made(kind, implementation, num_layers=layers, bidirectional=both, bias=bias, batch_first=batch_first)
-        B = 3 if lengths is None else len(lengths)
-        xs = np.random.default_rng(1).standard_normal((B, 5, I) if batch_first else (5, B, I))
-        start = states_of(model, B)
-        agree(answers(model, xs, start, lengths), torch_answers(model, xs, start, lengths, False, torch))
+        xs, start, want = case_of(kind, layers, both, bias, batch_first, lengths)
+        agree(answers(model, xs, start, lengths), want)
         assert model.implementation == implementation
 
 
