@@ -104,7 +104,9 @@ struct Exchange {
         return !*stopped;
     }
     __device__ __forceinline__ void prefetch_row(const Real* from, int rows) const {
-        if (threadIdx.x * WIDE < rows * COLUMNS) prefetch(from + threadIdx.x * WIDE);
+        constexpr int LINE = 128 / sizeof(Real);
+#pragma unroll 1
+        for (int i = threadIdx.x * LINE; i < rows * COLUMNS; i += THREADS * LINE) prefetch(from + i);
     }
     struct Target {
         Real* row;
