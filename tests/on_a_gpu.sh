@@ -6,10 +6,11 @@
 #
 # Groups: first, second (the default is both, in at most $BUDGET seconds), test, bench. --list prints the stages: name,
 # expected seconds, limit, command. --dry-run runs the same stages without a device: kernels as C++, NumPy in CuPy's
-# place, and no sanitizer. Where a command may take ten minutes, `first` and `second` are two: 5 minutes each.
+# place, and no sanitizer. Where a command may take ten minutes, `first` and `second` are two of six minutes, each with
+# BUDGET=570.
 #
 # If the smoke test fails, nothing after it is run: its first wrong case is narrowed to one block and two, one step and
-# two, and memcheck runs that case alone. If memcheck fails it runs again without what it reports of calls of the driver,
+# two, and memcheck runs that case alone. If memcheck fails it runs again without what it says of calls of the driver,
 # which may be CuPy's.
 #
 # $OUT holds at most eight files: summary (one screen, with the predictions that held or did not), log (what all stages
