@@ -19,9 +19,9 @@ def options_of(optimizer: optim.Optimizer, *, with_rate: bool) -> list[dict[str,
 
 
 def parameters_of(model: nn.Module, optimizer: optim.Optimizer) -> dict[str, list[str]]:
-    """Return the names of the optimizer's parameters, in its order, and of those that are frozen."""
+    """Return the names of the optimizer's parameters, in its order ("" for another's), and of those that are frozen."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    optimized = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    optimized = [names.get(id(p), "") for group in optimizer.param_groups for p in group["params"]]
     return {"optimized": optimized, "frozen": frozen_names(model)}
 
 

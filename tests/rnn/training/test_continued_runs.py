@@ -103,6 +103,18 @@ def test_other_schedules_averages_and_frozen_parameters_are_told(
     assert capsys.readouterr().err == ""
 
 
+def test_an_optimizer_may_get_a_parameter_of_no_model_later(tmp_path: Path) -> None:
+    def run() -> Trainer:
+        trainer = small_run(tmp_path)
+        trainer.optimizer.add_param_group({"params": [nn.Parameter(np.ones(2, "float32"))]})
+        return trainer
+
+    run().fit(updates=2)
+    again = run()
+    again.resume()
+    assert again.updates == 2
+
+
 def test_a_checkpoint_of_before_does_not_name_its_parameters(tmp_path: Path) -> None:
     whole = small_run()
     whole.fit(updates=6)
