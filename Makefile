@@ -79,7 +79,8 @@ docs: $(VENV)/.stamp-docs                ## build the documentation site into bu
 	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d build/doctrees docs build/docs
 
 # On a GPU, with the python at hand (PY) and what is installed there: such machines often reach no package index. Each step
-# has a time limit and shows how it ended, and none stops another. tests/on_a_gpu.sh alone does both in twelve minutes.
+# has a time limit and shows how it ended, and only a failed smoke test stops the others. tests/on_a_gpu.sh alone does all
+# that matters in twelve minutes.
 test-gpu:                                ## on a GPU: run the CuPy tests, the sanitizer on small sizes, doctor and verify
 	OUT=build/test_gpu BUDGET=3600 PATIENCE=4 PY="$(PY)" tests/on_a_gpu.sh test
 
