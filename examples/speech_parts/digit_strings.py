@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .espeak import Espeak
+from .invented_voices import invented_voice
 from .log_mel import log_mel
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -70,20 +71,30 @@ def voices_of(split: str) -> list[str]:
     return [voice for k, family in enumerate(FAMILIES) if k % 8 in SPLITS[split] for voice in family]
 
 
-def spoken_digit_strings(count: int, split: str, seed: int, espeak: Espeak | None = None) -> list[Utterance]:
+def spoken_digit_strings(
+    count: int, split: str, seed: int, espeak: Espeak | None = None, invented: int = 0
+) -> list[Utterance]:
     """Return utterances of 1 to 5 digits: random accents, voices of the split, speeds, pitches, pauses and noise.
 
     Args:
         count: how many.
         split: "train", "validation" or "test"; each has voices that the others never hear.
         seed: what is said in utterance k, and how, follows from it, the split and k; but see `Espeak.say`.
+        invented: how many more to return, each by another voice that `invented_voice` draws.
 
     Raises:
         EspeakError: eSpeak NG cannot be had.
     """
     espeak = espeak or Espeak()
     voices, number = voices_of(split), list(SPLITS).index(split)
-    return [_utterance(espeak, voices, np.random.default_rng([seed, number, k])) for k in range(count)]
+    utterances = []
+    for k in range(count + invented):
+        rng = np.random.default_rng([seed, number, k])
+        if k >= count:
+            voices = ["invented"]
+            espeak.add_variant("invented", invented_voice(rng))
+        utterances.append(_utterance(espeak, voices, rng))
+    return utterances
 
 
 def _utterance(espeak: Espeak, voices: list[str], rng: np.random.Generator) -> Utterance:

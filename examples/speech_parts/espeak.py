@@ -6,6 +6,10 @@ The library is an optional package, espeakng-loader; nothing else of it is used 
 from __future__ import annotations
 
 import ctypes
+import functools
+import shutil
+import tempfile
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,14 +37,18 @@ class Espeak:
         loader = _loader()
         try:
             self._library: Any = ctypes.CDLL(loader.get_library_path())
-            data = loader.get_data_path()
+            self._data = Path(_english(str(loader.get_data_path())).name)
         except OSError as error:
             raise EspeakError(f"eSpeak NG: its library could not be loaded on this machine: {error}") from error
-        self.sample_rate: int = self._library.espeak_Initialize(SYNCHRONOUS, 500, str(data).encode(), 0)
+        self.sample_rate: int = self._library.espeak_Initialize(SYNCHRONOUS, 500, str(self._data).encode(), 0)
         if self.sample_rate <= 0:
-            raise EspeakError(f"eSpeak NG: it could not be started with the voices in {data}")
+            raise EspeakError(f"eSpeak NG: it could not be started with the voices in {loader.get_data_path()}")
         self._pieces: list[npt.NDArray[np.int16]] = []
         self._callback = Callback(self._receive)  # kept: C holds no reference to it
+
+    def add_variant(self, name: str, text: str) -> None:
+        """Have one more variant until the process ends: `text` is what eSpeak NG's voice files say."""
+        (self._data / "espeak-ng-data" / "voices" / "!v" / name).write_text(text, encoding="ascii")
 
     def _receive(self, waves: Any, count: int, events: Any) -> int:
         if waves and count > 0:
@@ -76,6 +84,15 @@ class Espeak:
         if not self._pieces:
             raise EspeakError(f"eSpeak NG: nothing was spoken for {text!r} by {voice!r}")
         return np.concatenate(self._pieces).astype(np.float32) / np.float32(32768)
+
+
+@functools.cache
+def _english(data: str) -> tempfile.TemporaryDirectory[str]:
+    """Copy the data that English needs, so that variants can be added; the folder lasts as long as the process."""
+    folder = tempfile.TemporaryDirectory(prefix="espeak-")
+    others = shutil.ignore_patterns("[!e]*_dict", "e[!n]*_dict")
+    shutil.copytree(data, Path(folder.name) / "espeak-ng-data", ignore=others)
+    return folder
 
 
 def _loader() -> ModuleType:

@@ -15,6 +15,7 @@ from datasets import DataError, japanese_vowels
 from speech_parts.augmentation import BandMask, BandWarp, Noise
 from speech_parts.digit_strings import FAMILIES, SPLITS, spoken_digit_strings, voices_of
 from speech_parts.espeak import Espeak, EspeakError
+from speech_parts.invented_voices import invented_voice
 from speech_parts.log_mel import centres, log_mel, mel_filters
 
 needs_espeak = pytest.mark.skipif(
@@ -56,6 +57,20 @@ def test_no_voice_is_in_two_splits_and_families_stay_together() -> None:
     assert sum(map(len, voices.values())) == len(set().union(*voices.values())) == sum(map(len, FAMILIES))
     for family in FAMILIES:
         assert sum(bool(voices[split] & set(family)) for split in SPLITS) == 1
+
+
+def test_invented_voices_differ_and_follow_from_their_generator() -> None:
+    texts = [invented_voice(np.random.default_rng(k)) for k in (*range(200), 7)]
+    assert texts[7] == texts[-1]
+    assert len(set(texts)) == 200
+    lines = [dict(line.split(" ", 1) for line in text.splitlines() if "formant" not in line) for text in texts]
+    share = {name: np.mean([name in voice for voice in lines]) for name in ("voicing", "echo", "breath", "pitch")}
+    assert share["pitch"] == 1
+    assert abs(share["voicing"] - 0.7) < 0.12
+    assert abs(share["echo"] - 0.3) < 0.12
+    assert all(("breath" in voice) == ("breathw" in voice) for voice in lines)
+    lengths = [np.log(int(text.split("formant 1 ")[1].split()[0]) / 100) for text in texts]
+    assert abs(np.std(lengths) - np.hypot(0.12, 0.12)) < 0.03  # the tract's length and the formant's own share
 
 
 def test_noise_is_the_same_at_all_steps_or_different_at_each_and_none_in_evaluation() -> None:
@@ -150,6 +165,22 @@ def test_a_voice_speaks_and_an_unknown_one_is_named() -> None:
     assert all(u.voice.split("+")[1] in voices_of("test") for u in one)
     with pytest.raises(EspeakError, match="voice: got 'en-gb'"):
         Espeak().say("<speak>one</speak>", "en-gb")
+
+
+@needs_espeak
+def test_invented_voices_are_added_to_the_others_and_each_is_another() -> None:
+    espeak = Espeak()
+    utterances = spoken_digit_strings(2, "train", 0, espeak, invented=3)
+    assert [u.voice.endswith("+invented") for u in utterances] == [False, False, True, True, True]
+    alone = spoken_digit_strings(2, "train", 0, espeak)
+    assert all(np.array_equal(a.labels, b.labels) and a.voice == b.voice for a, b in zip(alone, utterances))
+    pitches = []
+    for hertz in (100, 200):
+        espeak.add_variant("invented", f"language variant\nname invented\npitch {hertz} {hertz}\nformant 0 0 0 0\n")
+        sound = espeak.say("<speak>one</speak>", "en-us+invented", pitch_range=0)
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 0.5
+        pitches.append(np.abs(np.fft.irfft(spectrum))[40:400].argmax() + 40)  # samples of one period
+    assert pitches[0] > 1.5 * pitches[1]
 
 
 @needs_espeak
