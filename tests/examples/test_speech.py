@@ -24,6 +24,9 @@ needs_espeak = pytest.mark.skipif(
 )
 
 
+add_variant = Espeak.add_variant
+
+
 def main(*arguments: str) -> int:
     return speech.run(speech.main, speech.PARSER, arguments)
 
@@ -168,9 +171,15 @@ def test_a_voice_speaks_and_an_unknown_one_is_named() -> None:
 
 
 @needs_espeak
-def test_invented_voices_are_added_to_the_others_and_each_is_another() -> None:
-    espeak = Espeak()
-    utterances = spoken_digit_strings(2, "train", 0, espeak, invented=3)
+def test_invented_voices_are_added_to_the_others_and_each_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    espeak, drawn = Espeak(), []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Espeak, "add_variant", lambda self, *variant: (drawn.append(variant), add_variant(self, *variant))
+        )
+        utterances = spoken_digit_strings(2, "train", 0, espeak, invented=3)
+    assert [name for name, _ in drawn] == ["invented"] * 3
+    assert len({text for _, text in drawn}) == 3
     assert [u.voice.endswith("+invented") for u in utterances] == [False, False, True, True, True]
     alone = spoken_digit_strings(2, "train", 0, espeak)
     assert all(np.array_equal(a.labels, b.labels) and a.voice == b.voice for a, b in zip(alone, utterances))
