@@ -106,7 +106,7 @@ def test_other_schedules_averages_and_frozen_parameters_are_told(
 def test_an_optimizer_may_get_a_parameter_of_no_model_later(tmp_path: Path) -> None:
     def run() -> Trainer:
         trainer = small_run(tmp_path)
-        trainer.optimizer.add_param_group({"params": [nn.Parameter(np.ones(2, "float32"))]})
+        trainer.optimizer.add_param_group({"params": [mg.Parameter(np.ones(2, "float32"))]})
         return trainer
 
     run().fit(updates=2)
