@@ -86,7 +86,7 @@ def costs_for(device: str) -> Costs:
 @lru_cache(maxsize=64)
 def _costs_for(device: str, named: str | None) -> Costs:
     path = table_path()
-    if path is None or not (named or path.exists()):
+    if path is None or not (named or os.path.exists(path)):  # False too for a folder that may not be looked into
         return DEFAULT
     return read_costs(path).get(device, DEFAULT)
 
@@ -124,7 +124,7 @@ def read_costs(path: Path) -> dict[str, Costs]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"cuda.costs: {path}: got no JSON ({error}), want a table{INSTEAD}") from error
     _check_keys(table, ("version", "devices"), "the table", wrong)
-    if table["version"] != VERSION:
+    if type(table["version"]) is not int or table["version"] != VERSION:  # True == 1
         raise wrong("version", table["version"], str(VERSION))
     if not isinstance(table["devices"], dict):
         raise wrong("devices", table["devices"], "an object")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -77,6 +79,26 @@ def test_a_table_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert costs_for(H100.name).launch == 1.0
 
 
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO])
+def test_a_cache_folder_that_cannot_be_reached_has_no_table(
+    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(costs_module.VARIABLE, raising=False)
+    monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
+    costs_module._costs_for.cache_clear()
+    stat, asked = os.stat, []
+
+    def refused(path: Any, **options: Any) -> os.stat_result:
+        if os.fspath(path).endswith(costs_module.FILE):
+            asked.append(path)
+            raise OSError(error, os.strerror(error), path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert costs_for(H100.name) == DEFAULT
+    assert asked
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(ValueError, match=r"^cuda.costs: ") as error:
         read_costs(path)
@@ -88,6 +110,8 @@ def refusal(path: Path) -> str:
     ("damage", "expected"),
     [
         (lambda t: {**t, "version": 2}, "version: got 2, want 1"),
+        (lambda t: {**t, "version": True}, "version: got True, want 1"),
+        (lambda t: {**t, "version": 1.0}, "version: got 1.0, want 1"),
         (lambda t: {**t, "more": 1}, "the table: got 'more', want the keys version, devices"),
         (lambda t: {"version": 1}, "the table: got 'no devices', want"),
         (lambda t: [t], "the table: got [{"),
