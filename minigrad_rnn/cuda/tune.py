@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import os
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ import numpy as np
 
 from minigrad.backend import BackendError, Device, get_backend
 
-from .costs import DEFAULT, Costs, table_path, write_costs
+from .costs import DEFAULT, Costs, read_costs, table_path, write_costs
 from .fit import FITTED, Fit, Sample, fit
 from .planner import (
     TWO_LAUNCHES,
@@ -188,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 2 if nothing could be measured or written."""
+    """Run the command; return 2 if nothing could be measured or written, 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
     path = arguments.out or (None if arguments.dry_run else table_path())
     if path is None and not arguments.dry_run:
@@ -197,17 +198,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             probe, shapes, steps = _probe(arguments, folder)
+            if path is not None:
+                _check_out(path)
             device = probe.kernels.device
             measure = lambda trial: seconds_of_a_step(probe, trial, steps)  # noqa: E731
             result = tune(device, trials(device, shapes), measure, arguments.seconds)
             if path is not None:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 write_costs(path, device.name, result.costs)
                 print(f"costs of {device.name} written to {path}")
         except (BackendError, OSError, ValueError) as error:
             print(f"tune: nothing was written: {error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("\ntune: stopped; nothing was written", file=sys.stderr)
+            return 130
     return 0
+
+
+def _check_out(path: Path) -> None:
+    """Make the table's folder. What would keep the costs from being written is told before anything is measured.
+
+    Raises:
+        ValueError: a file of this name is there and is no table. OSError: nothing can be written there.
+    """
+    folder = Path(os.path.realpath(path)).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        read_costs(path)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _probe(arguments: Any, folder: str) -> tuple[Probe, Sequence[tuple[str, int, int]], tuple[int, int]]:

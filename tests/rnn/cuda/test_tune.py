@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -172,3 +174,60 @@ def test_what_cannot_be_measured(
     assert error.startswith("tune: nothing was written: ")
     assert expected in error
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("damaged.json", "the table: got 'no version'"),
+        ("folder", "cannot be read: Is a directory"),
+        ("damaged.json/costs.json", "damaged.json"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_measured(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A device may be lent for minutes."""
+    (tmp_path / "damaged.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(tune, "tune", lambda *given: pytest.fail("it measures"))
+    assert tune.main(["--dry-run", "--out", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tune: nothing was written: ")
+    assert expected in error
+
+
+def test_a_folder_without_write_permission_is_told_first(
+    kernels_on_cpu: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
+
+    monkeypatch.setattr(tune.tempfile, "TemporaryFile", refused)
+    probe = Probe(kernels_on_cpu, wall_clock, 1)
+    monkeypatch.setattr(tune, "_probe", lambda *given: (probe, tune.SMALL_SHAPES, (1, 2)))
+    monkeypatch.setattr(tune, "tune", lambda *given: pytest.fail("it measures"))
+    assert tune.main(["--dry-run", "--out", str(tmp_path / "costs.json")]) == 2
+    assert f"Permission denied: '{tmp_path}'" in capsys.readouterr().err
+
+
+def test_what_a_dangling_link_names_is_written(
+    kernels_on_cpu: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: kernels_on_cpu)
+    (tmp_path / "link").symlink_to(tmp_path / "new" / "costs.json")
+    assert tune.main(["--dry-run", "--out", str(tmp_path / "link")]) == 0
+    assert list(read_costs(tmp_path / "new" / "costs.json")) == [kernels_on_cpu.kernels().device.name]
+
+
+def test_after_an_interrupt_nothing_is_written(
+    kernels_on_cpu: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: Any) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: kernels_on_cpu)
+    monkeypatch.setattr(tune, "seconds_of_a_step", interrupted)
+    assert tune.main(["--dry-run", "--out", str(tmp_path / "costs.json")]) == 130
+    assert capsys.readouterr().err == "\ntune: stopped; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
