@@ -126,8 +126,12 @@ def decoder(vocabulary: Any) -> Callable[[Any], str]:
 def _file(path: str, also_text: bool) -> str:
     if also_text:
         raise ValueError("got --prime and --prime-file, want one of them")
-    with open(path, encoding="utf-8", newline="") as file:
-        text = file.read().replace("\r\n", "\n")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            text = file.read().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+        raise ValueError(f"--prime-file: {path} is not UTF-8: {byte}") from None
     if not text:
         raise ValueError(f"--prime-file: {path} is empty, want at least one character")
     return text

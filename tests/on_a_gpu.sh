@@ -40,7 +40,7 @@ for word in "$@"; do
     second) wanted="$wanted $SECOND" ;;
     test) wanted="$wanted $TEST" ;;
     bench) wanted="$wanted $BENCH" ;;
-    -*) echo "on_a_gpu.sh: got $word, want --dry-run, --list, stages or groups" >&2; exit 2 ;;
+    -* | "") echo "on_a_gpu.sh: got ${word:-an empty word}, want --dry-run, --list, stages or groups" >&2; exit 2 ;;
     *) wanted="$wanted $word" ;;
   esac
 done
@@ -120,8 +120,7 @@ if [ -n "$list" ]; then
 fi
 
 mkdir -p "$OUT" "$CUPY_CACHE_DIR" || exit 2
-: > "$OUT/summary"
-: > "$OUT/log"
+{ : > "$OUT/summary" && : > "$OUT/log"; } || exit 2
 say() { printf "$@" | tee -a "$OUT/summary"; }
 if [ -f "$CACHE" ]; then
   "$PY" tests/support/cupy_cache.py unpack "$CUPY_CACHE_DIR" "$CACHE" >> "$OUT/log" 2>&1

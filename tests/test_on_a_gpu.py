@@ -207,12 +207,21 @@ def test_a_cache_that_was_carried_is_unpacked_first(tmp_path: Path) -> None:
     assert (tmp_path / "out/cache/kernel.cubin").read_bytes() == b"compiled"
 
 
-@pytest.mark.parametrize("word", ["--quick", "no-such-stage"])
+@pytest.mark.parametrize("word", ["--quick", "no-such-stage", ""])
 def test_an_unknown_word_is_refused(tmp_path: Path, word: str) -> None:
     done = script(word, out=tmp_path / "out")
     assert done.returncode == 2
-    assert f"got {word}" in done.stderr or f"got the stage {word}" in done.stderr
+    assert f"got {word or 'an empty word'}" in done.stderr or f"got the stage {word}" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["summary", "log"])
+def test_nothing_is_run_where_nothing_can_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    done = script("--dry-run", "predictions", out=tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path / name}: Is a directory" in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("text", ["100", "100,1", "1,2,3,4,5", "0,1,2", "a,b,c"])

@@ -16,10 +16,15 @@ PREVIOUS = {CHECKPOINT: "previous.npz", BEST: "previous_best.npz", METRICS: "pre
 
 def make_folder(folder: str) -> str:
     """Make the folder if it is not there, and return it. Raises OSError if it cannot be made or written to."""
-    with contextlib.suppress(FileExistsError):
+    want = "Trainer: folder: want a folder that can be written to"
+    try:
         os.makedirs(folder, exist_ok=True)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise OSError(error.errno, f"{want} ({error.strerror})", folder) from error
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise OSError(errno.EACCES, "Trainer: folder: want a folder that can be written to", folder)
+        raise OSError(errno.EACCES, want, folder)
     return folder
 
 

@@ -94,13 +94,16 @@ def test_bytes_wait_until_a_character_is_complete() -> None:
         (["WORDS", "--prime", "import antigravity"], "--prime: got ' antigravity', want words"),
         (["CHARACTERS", "--prime", "a", "--prime-file", "b"], "got --prime and --prime-file, want one of them"),
         (["CHARACTERS", "--prime-file", "/nowhere"], "/nowhere"),
+        (["CHARACTERS", "--prime-file", "LATIN"], "latin.txt is not UTF-8: byte 0xe9 at offset 1"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
-    argv: list[str], message: str, trained: dict[str, str], capsys: pytest.CaptureFixture[str]
+    argv: list[str], message: str, trained: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"h\xe9")
+    files = {**trained, "latin": str(tmp_path / "latin.txt")}
     capsys.readouterr()
-    assert sample.main([trained.get(word.lower(), word) for word in argv]) == 2
+    assert sample.main([files.get(word.lower(), word) for word in argv]) == 2
     err = capsys.readouterr().err
     assert err.startswith("sample.py: ")
     assert message in err

@@ -242,3 +242,13 @@ def test_an_earlier_runs_files_are_kept_and_two_runs_do_not_mix(tmp_path: Path) 
     for name, previous in kept.items():
         assert (tmp_path / previous).read_bytes() == files[name]
         assert files[name] not in (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("below", ["", "run"], ids=["is a file", "is below a file"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
+    trainer = small_run(tmp_path / "file" / below)
+    with pytest.raises(OSError, match=r"Trainer: folder: want a folder that can be written to.*file"):
+        trainer.fit(updates=1)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "kept"
+    assert trainer.updates == 0
