@@ -26,6 +26,11 @@ def program(name: str, cell: str) -> str:
     return expanded(name)
 
 
+def sources() -> list[Path]:
+    """Return the files that kernels are compiled from."""
+    return [path for folder in (HERE, HERE.parent / "gates") for kind in ("*.cu", "*.h") for path in folder.glob(kind)]
+
+
 def options(cell: str, H: int, itemsize: int, macros: dict[str, int]) -> tuple[str, ...]:
     """Return the compiler's options: macros for the sizes, which are constants of a kernel."""
     macros = {"K_H": H, **macros}

@@ -91,6 +91,11 @@ def origin(dtype: npt.DTypeLike) -> Origin:
     return _origins[np.dtype(dtype)]
 
 
+def sources() -> list[Path]:
+    """Return the files that a library is compiled from."""
+    return [path for folder in (SOURCE.parent, HEADERS) for path in folder.glob("*.[ch]")]
+
+
 def forget() -> None:
     """Forget what was found, so that the next call of `load_library` looks again, at the environment too."""
     with _lock:
@@ -167,9 +172,8 @@ def _loaded(dtype: np.dtype[np.generic], origin: Origin) -> ctypes.CDLL:
 
 def _name(dtype: np.dtype[np.generic], compiler: Compiler) -> str:
     """Return the name in the cache: the dtype, and a key of the source, the compiler, the flags and the CPU."""
-    sources = [path for folder in (SOURCE.parent, HEADERS) for path in folder.glob("*.[ch]")]
     flags = repr((FLAGS, OPTIONAL_FLAGS, LIBRARIES, DEFINITIONS[dtype]))
-    return f"{cache.PREFIX}{dtype}-{cache.key(sources, *compiler.identity, flags, description())}"
+    return f"{cache.PREFIX}{dtype}-{cache.key(sources(), *compiler.identity, flags, description())}"
 
 
 def _log(message: str, *values: object) -> None:

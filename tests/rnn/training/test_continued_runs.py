@@ -10,8 +10,10 @@ import pytest
 
 import minigrad as mg
 from minigrad import losses, nn, optim, serialize
+from minigrad.backend import Backend
 from minigrad.serialize import CheckpointError
-from minigrad_rnn.training import Trainer
+from minigrad_rnn import GRU
+from minigrad_rnn.training import Trainer, arithmetic
 from tests.support.small_runs import content, small_run
 
 
@@ -126,6 +128,55 @@ def test_a_checkpoint_of_before_does_not_name_its_parameters(tmp_path: Path) -> 
     run.resume()
     run.fit(updates=6)
     assert content(run)["weights"] == content(whole)["weights"]
+
+
+def test_other_compiled_sequences_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a later version compiles may round otherwise."""
+    monkeypatch.setattr(arithmetic, "native_refusal", lambda recurrence: "")
+    small_run(tmp_path).fit(updates=1)
+    small_run(tmp_path, progress=True).resume()
+    assert capsys.readouterr().err == ""
+    arrays, metadata = serialize.load(tmp_path / "checkpoint.npz")
+    digest = metadata["arithmetic"]["sequences"]
+    without = {name: value for name, value in metadata["arithmetic"].items() if name != "sequences"}
+    for saved, told in (
+        ({**without, "sequences": "0a1b2c3d"}, f"compiled sequences 0a1b2c3d, here {digest}"),
+        ({**without, "sequences": None}, f"compiled sequences None, here {digest}"),
+        (without, f"compiled sequences of an earlier version, here {digest}"),
+    ):
+        serialize.save(tmp_path / "other.npz", arrays, {**metadata, "arithmetic": saved})
+        small_run(progress=True).resume(tmp_path / "other.npz")
+        assert f"computed with {told}: the run goes on, but not bit for bit" in capsys.readouterr().err
+
+
+def test_the_digest_is_that_of_the_equations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = GRU(2, 3)
+    monkeypatch.setattr(arithmetic, "native_refusal", lambda recurrence: "")
+    before = arithmetic.sequences_of(model)
+    assert before == arithmetic.sequences_of(nn.Sequential(nn.Linear(2, 2), model))
+    for other in (GRU(2, 3, impl="graph"), GRU(2, 3, impl="fused"), nn.Linear(2, 2)):
+        assert arithmetic.sequences_of(other) is None
+    originals = arithmetic.shared_library.sources()
+    copies = [tmp_path / path.parent.name / path.name for path in originals]
+    for copy, path in zip(copies, originals):
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(arithmetic.shared_library, "sources", lambda: copies)
+    assert arithmetic.sequences_of(model) == before
+    (tmp_path / "gates" / "gru.h").write_text("other equations", encoding="utf-8")
+    assert arithmetic.sequences_of(model) != before
+    monkeypatch.setattr(arithmetic, "native_refusal", lambda recurrence: "no compiler")
+    assert arithmetic.sequences_of(model) is None
+
+
+def test_on_a_device_the_digest_is_that_of_the_kernels(kernels_on_cpu: Backend) -> None:
+    on_device, graph = GRU(2, 3).to("strict"), GRU(2, 3, impl="graph").to("strict")
+    names = {path.name for path in arithmetic.source.sources()}
+    assert {"forward.cu", "cluster.h", "lstm.h"} <= names
+    assert arithmetic.sequences_of(on_device) == arithmetic.cache.key(arithmetic.source.sources())[:8]
+    assert arithmetic.sequences_of(graph) is None
 
 
 def test_nothing_changes_where_a_checkpoint_does_not_tell_its_options_or_arithmetic(tmp_path: Path) -> None:
