@@ -201,7 +201,9 @@ def measure(options: Options) -> Tables:
     ):
         options.report(title)
         results = contest(two, [QUICK] if options.quick else sizes, options.plan, options.one_process, options.report)
-        tables = timing_tables([QUICK] if options.quick else sizes, results, TARGETS, each="step", compared="losses")
+        tables = timing_tables(
+            [QUICK] if options.quick else sizes, results, TARGETS, each="step", compared="first losses"
+        )
         parts += [f"**{title}.**", tables.text]
         quiet = quiet and tables.quiet
     if importlib.util.find_spec("torch"):
