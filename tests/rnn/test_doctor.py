@@ -18,6 +18,12 @@ from minigrad_rnn.cells import activations
 from minigrad_rnn.native import shared_library
 
 
+@pytest.fixture(autouse=True)
+def _small_sizes_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timing is tested in tests/rnn/native."""
+    monkeypatch.setattr(doctor, "SIZES", ((3, 1, 4),))
+
+
 def test_it_reports_every_backend(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "BACKENDS", ("numpy", "strict"))
     assert main(["doctor"]) == 0
