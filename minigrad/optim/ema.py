@@ -30,7 +30,7 @@ class EMA:
     averaged; buffers stay the model's own.
 
     >>> import minigrad as mg
-    >>> model = mg.nn.Linear(1, 1, bias=False)
+    >>> model = mg.nn.Linear(1, 1, bias=False, rng=0)
     >>> ema = EMA(model, decay=0.75, warm_up=False)
     >>> with mg.no_grad():
     ...     model.weight -= model.weight - 4.0
