@@ -13,7 +13,8 @@ S = TypeVar("S", bound="ResumableStream[Any]")
 
 
 class ResumableStream(Generic[T]):
-    """The base of all streams. A subclass defines `unit`, `__len__`, `layout`, `_read` and `_check_parts`.
+    """The base of all streams. A subclass defines `unit`, `__len__`, `layout`, `_read` and `_check_parts`, and
+    `next_batch` or `next_chunk`, by its unit, which returns `_advance()`.
 
     Its position is `epoch` and, under the name that `unit` says, the number of what comes next in that epoch.
     """
@@ -42,9 +43,9 @@ class ResumableStream(Generic[T]):
         raise NotImplementedError(f"{type(self).__name__}: _check_parts: this stream does not define one")
 
     def __iter__(self) -> Iterator[T]:
-        epoch = self.epoch
+        epoch, following = self.epoch, getattr(self, f"next_{self.unit}")  # which a subclass may override
         while self.epoch == epoch:
-            yield self._advance()
+            yield following()
 
     def _advance(self) -> T:
         """Return what is at the position and go on; after the last one the next epoch begins."""

@@ -242,3 +242,13 @@ def test_pairs_want_a_length_and_a_collate() -> None:
 def test_what_has_no_buckets(data: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         BucketedBatches(data, 2, **options)
+
+
+def test_iteration_reads_what_a_subclass_makes_of_a_batch() -> None:
+    class Negated(Batches):
+        def next_batch(self) -> Any:
+            return -super().next_batch()
+
+    stream = Negated(np.arange(1, 8), 3, shuffle=False)
+    assert [batch.tolist() for batch in stream] == [[-1, -2, -3], [-4, -5, -6], [-7]]
+    assert (stream.epoch, stream.batch) == (1, 0)

@@ -168,3 +168,12 @@ def test_a_position_of_another_layout_is_refused(change: dict[str, Any], message
     with pytest.raises(ValueError, match=message):
         streams.load_state_dict(state)
     assert (streams.epoch, streams.chunk) == (0, 0)
+
+
+def test_iteration_reads_what_a_subclass_makes_of_a_chunk() -> None:
+    class Shifted(Streams):
+        def next_chunk(self) -> Chunk:
+            return super().next_chunk()._replace(fresh=True)
+
+    assert [chunk.fresh for chunk in Shifted(np.arange(9), batch_size=2, steps=2)] == [True, True]
+    assert [chunk.fresh for chunk in Streams(np.arange(9), batch_size=2, steps=2)] == [True, False]
