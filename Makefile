@@ -56,7 +56,7 @@ mutants: $(VENV)/.stamp-$(EXTRAS) $(VENV)/.stamp-mutation   ## run mutation test
 verify: $(VENV)/.stamp-examples          ## compare graph, fused, native, reference BPTT and finite differences in one table
 	$(BIN)/python -m minigrad_rnn verify
 
-examples: $(VENV)/.stamp-examples $(VENV)/.stamp-speech  ## run the lessons
+examples: $(VENV)/.stamp-examples $(VENV)/.stamp-speech  ## run the lessons, and train every example
 	$(BIN)/python examples/bptt_by_hand.py
 	$(BIN)/python examples/engine_in_sixty_lines.py
 	$(BIN)/python examples/gradient_by_time_step.py

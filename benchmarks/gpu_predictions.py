@@ -121,7 +121,7 @@ PREDICTIONS = (
     ratio(
         "LSTM (64, 512), two directions over one", 1.6, 2.0, {"B": 64, "H": 512, "directions": 2}, {"B": 64, "H": 512}
     ),
-    over_ours(1000, 1, 64, 1.5),
+    over_ours(1000, 1, 64, 1.0),
     over_ours(1000, 16, 256, 1.5),
     over_ours(100, 64, 512, 1.0),
     over_ours(100, 64, 1024, 0.8, 1.0),

@@ -86,7 +86,7 @@ def _call(driver: Any, name: str, *args: Any) -> None:
 
 def clusters_at_once(cupy: Any, capability: tuple[int, int], most_shared: int) -> tuple[int, ...]:
     """Return how many clusters of 1, 2, … 8 blocks run at the same time on the current device, with one block on a
-    multiprocessor; () where there are no clusters, or the driver does not say.
+    multiprocessor: 0 of a size that the driver refuses; () where there are no clusters, or no driver to ask.
 
     Args:
         cupy: the package.
@@ -96,12 +96,17 @@ def clusters_at_once(cupy: Any, capability: tuple[int, int], most_shared: int) -
     if capability < (9, 0):
         return ()
     try:
+        driver = ctypes.CDLL("libcuda.so.1")
         function = cupy.RawModule(code=SOURCE).get_function("empty").kernel.ptr
-    except (RuntimeError, AttributeError):
+    except (OSError, RuntimeError, AttributeError):
         return ()
-    counts = [asked(function, size, most_shared, THREADS) for size in range(1, PORTABLE + 1)]
-    said = tuple(count for count in counts if isinstance(count, int))
-    return said if len(said) == PORTABLE else ()
+    counts = []
+    for size in range(1, PORTABLE + 1):
+        try:
+            counts.append(active_clusters(driver, function, size, most_shared))
+        except RuntimeError:  # such as an H20, which refuses clusters
+            counts.append(0)
+    return tuple(counts)
 
 
 def rows(cupy: Any, capability: tuple[int, int], most_shared: int) -> Iterator[dict[str, Any]]:

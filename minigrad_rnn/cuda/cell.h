@@ -71,7 +71,8 @@ __device__ __forceinline__ void step_backward(
     const Past<Cell>& past, bool padding, Real& dh, Real& dc, Real* dz, Real* dy) {
     const Real dc_now = dc;
     Real leak;
-    Cell::derivative(past.factors, dh, dc, dz, dy, leak);
+    if (padding) dc = 0;  // a gradient that is not finite would make zero factors NaN
+    Cell::derivative(past.factors, padding ? Real(0) : dh, dc, dz, dy, leak);
     dh = padding ? dh : leak;
     dc = padding ? dc_now : dc;
 }

@@ -43,6 +43,7 @@ __device__ __forceinline__ void store_candidate(const Forward& f, Example e, int
 __device__ __forceinline__ void candidate_backward(
     const PublishedPast& past, bool padding, Real& dh, Real& da_n, Real& da_z) {
     Real leak;
-    candidate_derivative(past.factors, dh, &da_n, &da_z, &leak);
+    // A gradient that is not finite would make zero factors NaN.
+    candidate_derivative(past.factors, padding ? Real(0) : dh, &da_n, &da_z, &leak);
     dh = padding ? dh : leak;
 }

@@ -195,11 +195,11 @@ def plan_pass(device: Device, shape: Shape, backward: bool, costs: Costs = DEFAU
     if device.compute_capability < OLDEST:
         got, want = (".".join(map(str, version)) for version in (device.compute_capability, OLDEST))
         return PassPlan(OP_BY_OP, f"compute capability {got}: kernels want {want} or later")
-    if not device.cooperative:
-        return PassPlan(TWO_LAUNCHES, "the device has no cooperative launches")
     if shape.B > LARGEST_BATCH:
         return PassPlan(TWO_LAUNCHES, f"B = {shape.B}: one launch takes at most {LARGEST_BATCH} examples")
     tile, estimated = best_tile(device, replace(shape, B=1 << (shape.B - 1).bit_length()), backward, costs)
+    if tile is None and not device.cooperative:
+        return PassPlan(TWO_LAUNCHES, "the device has no cooperative launches")
     if tile is None:
         size = sum(rows * columns for rows, columns in shape.products(backward)) * shape.H * shape.directions
         reason = f"{size * shape.itemsize >> 10} KiB of Wr do not stay in {device.multiprocessors} multiprocessors"
@@ -240,7 +240,7 @@ def tilings(device: Device, shape: Shape, backward: bool) -> Iterator[Tile]:
             continue
         # A block works on as many tiles, one after the other, as it takes for the grid to fit.
         blocks = ceil(shape.H / units)
-        groups = {False: device.multiprocessors // (blocks * shape.directions)}
+        groups = {False: device.multiprocessors // (blocks * shape.directions) if device.cooperative else 0}
         if device.compute_capability >= CLUSTERS and blocks <= LARGEST_CLUSTER:
             groups[True] = clusters_at_once(device, blocks) // shape.directions
         padded = {v: Tile(1, 1, split, 1, 1, v, True).padded(columns) for v in (4, 2, 1) if v * shape.itemsize <= 16}

@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 write_costs(path, device.name, result.costs)
                 print(f"costs of {device.name} written to {path}")
         except (BackendError, OSError, ValueError) as error:
-            print(f"tune: nothing was written: {error}", file=sys.stderr)
+            print(f"tune: nothing was written: {str(error).removeprefix('tune: ')}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("\ntune: stopped; nothing was written", file=sys.stderr)

@@ -124,6 +124,35 @@ def test_a_nan_stays_with_its_example(kernels_on_cpu: Backend, kind: str, dtype:
     assert np.isnan(got[0][1:, 0]).all()
 
 
+@kinds
+@pytest.mark.parametrize(
+    "tile",
+    [Tile(1, 2, 1, 2, 2, 1, True), Tile(1, 2, 1, 2, 2, 1, True, cluster=True), None],
+    ids=["polled", "cluster", "two launches"],
+)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_leaves_padding_zero(
+    kernels_on_cpu: Backend, kind: str, tile: Tile | None, wrong: float
+) -> None:
+    """It arrives at the last state of one unit of an example with padding."""
+    rng, backend = np.random.default_rng(0), kernels_on_cpu
+    cell = made_cell(kind, 5, 1, np.float64, "strict")
+    xs, *state = (
+        mg.tensor(backend.from_numpy(rng.standard_normal(s)), requires_grad=True)
+        for s in [(4, 3, 3), *[(3, 5)] * len(cell.state_names)]
+    )
+    lengths = Lengths([4, 2, 4], 4, 3, backend, "test")
+    plan = planned(kind, 5, 3, np.float64, 1, tile)
+    ((_, h, *_),) = sequence.run(backend, plan, [cell], [(xs, tuple(state))], False, lengths, False)
+    weight = np.ones((3, 5))
+    weight[1, 2] = wrong
+    with np.errstate(invalid="ignore"):
+        gradient = mg.gradients((h * mg.tensor(weight, backend=backend)).sum(), [xs])[0].numpy()
+    np.testing.assert_array_equal(gradient[2:, 1], 0)
+    assert not np.isfinite(gradient[:2, 1]).any()
+    assert np.isfinite(gradient[:, ::2]).all()
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_nan_that_is_published_as_it_is_is_waited_for(kernels_on_cpu: Backend, launch_settings: Settings) -> None:
     launch_settings.change = lambda source: source.replace("w == UNWRITTEN ? UNWRITTEN >> 1 : w", "w")

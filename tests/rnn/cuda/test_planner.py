@@ -76,7 +76,7 @@ def test_implementations_of_known_devices(device: Device, cell: str, B: int, H: 
     ("change", "shape", "implementation", "reason"),
     [
         ({"compute_capability": (6, 1)}, {}, OP_BY_OP, "compute capability 6.1: kernels want 7.0"),
-        ({"cooperative": False}, {}, TWO_LAUNCHES, "no cooperative launches"),
+        ({"cooperative": False}, {"H": 512}, TWO_LAUNCHES, "no cooperative launches"),
         ({}, {"B": 129}, TWO_LAUNCHES, "B = 129: one launch takes at most 128"),
         ({}, {"dtype": np.dtype("float16")}, OP_BY_OP, "dtype float16"),
         ({}, {"H": 4096}, TWO_LAUNCHES, "262144 KiB of Wr do not stay in 132 multiprocessors"),
@@ -166,6 +166,10 @@ def test_no_more_clusters_than_the_driver_says() -> None:
             tile, (blocks, groups, _) = implementation.tile, implementation.grid
             assert tile is not None
             assert not tile.cluster or groups <= device.clusters[blocks - 1]
+    refusing = plan(replace(H200, clusters=(132, *[0] * 7)), shape)
+    assert all(p.tile is not None and not p.tile.cluster for p in (refusing.forward, refusing.backward))
+    alone = plan(replace(H200, cooperative=False), Shape("lstm", 1, 64, F32, 1))
+    assert "no exchange" in alone.forward.reason  # one block needs no cooperative launch
     assert planner.clusters_at_once(H200, 8) == 13  # a guess, below what any such device was seen to have
     assert planner.clusters_at_once(H200, 1) == 132
 
