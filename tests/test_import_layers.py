@@ -57,6 +57,8 @@ def test_the_tree_keeps_every_contract(tree: Path) -> None:
         ("minigrad_rnn", "minigrad_rnn/cells/rnn", "from ..networks import named", "minigrad_rnn.cells is not allowed"),
         ("minigrad_rnn", "minigrad_rnn/manual_bptt/lecture", "from ..text import corpus", "manual_bptt is not allowed"),
         ("cells", "minigrad_rnn/cells/lengths", "from . import lstm", "minigrad_rnn.cells.lengths is not allowed"),
+        ("cuda", "minigrad_rnn/cuda/planner", "from . import launches", "minigrad_rnn.cuda.planner is not allowed"),
+        ("backend", "minigrad/backend/clusters", "from . import cupy_backend", "minigrad.backend.clusters is not"),
         ("native", "minigrad_rnn/native/cache", "from . import compiler", "minigrad_rnn.native.cache is not allowed"),
         ("data", "minigrad_rnn/data/dataset", "from . import padding", "minigrad_rnn.data.dataset is not allowed"),
         ("text", "minigrad_rnn/text/corpus", "from . import streams", "minigrad_rnn.text.corpus is not allowed"),
