@@ -10,6 +10,7 @@ pass each way, for a profiler. Each row is one line of JSON, written as soon as 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import subprocess
@@ -161,12 +162,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.error(f"got {unknown[0]!r}, want some of {sorted(ROWS)}")
     from minigrad.backend import BackendError, get_backend
 
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
         try:
             if arguments.dry_run:
                 from tests.support.cuda_on_gpu import kernels_as_cpp
 
-                probe, shapes, lengths = Probe(kernels_as_cpp(folder), wall_clock, 1), [(2, 12)], [3]
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                backend = stack.enter_context(kernels_as_cpp(folder))
+                probe, shapes, lengths = Probe(backend, wall_clock, 1), [(2, 12)], [3]
             else:
                 backend = get_backend("cupy")
                 probe, shapes, lengths = Probe(backend, EventClock(backend.xp)), list(SHAPES), list(STEPS)

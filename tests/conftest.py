@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import backend as backend_module
 from minigrad.backend import BackendError, get_backend
 from minigrad.engine.primitive import REGISTRY
 from tests.support import native_library, strict_device
@@ -78,6 +79,17 @@ def missing(backend: str) -> str | None:
     except BackendError as error:
         return "no GPU" if "no usable GPU" in str(error) else "not installed"
     return None
+
+
+@pytest.fixture(autouse=True)
+def backends_stay() -> Iterator[None]:
+    """A test that leaves another backend in the place of one is red itself, and not those after it."""
+    before = dict(backend_module._by_name), dict(backend_module.BY_ARRAY_TYPE)
+    yield
+    for registry, was in zip((backend_module._by_name, backend_module.BY_ARRAY_TYPE), before):
+        other = [key for key, backend in was.items() if registry.get(key) is not backend]
+        registry.update({key: was[key] for key in other})
+        assert not other, f"left another backend in the place of {other}"
 
 
 @pytest.fixture(params=["numpy", "strict", "cupy"])

@@ -11,6 +11,7 @@ what --out names.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import itertools
 import os
@@ -195,9 +196,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if path is None and not arguments.dry_run:
         print("tune: there is no cache folder; --out can name a file", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
         try:
-            probe, shapes, steps = _probe(arguments, folder)
+            probe, shapes, steps = _probe(arguments, stack)
             if path is not None:
                 _check_out(path)
             device = probe.kernels.device
@@ -229,7 +230,9 @@ def _check_out(path: Path) -> None:
         pass
 
 
-def _probe(arguments: Any, folder: str) -> tuple[Probe, Sequence[tuple[str, int, int]], tuple[int, int]]:
+def _probe(
+    arguments: Any, stack: contextlib.ExitStack
+) -> tuple[Probe, Sequence[tuple[str, int, int]], tuple[int, int]]:
     if not arguments.dry_run:
         backend = get_backend(arguments.backend)
         if backend.kernels is None:
@@ -239,7 +242,9 @@ def _probe(arguments: Any, folder: str) -> tuple[Probe, Sequence[tuple[str, int,
         stand_in = importlib.import_module("tests.support.cuda_on_gpu")
     except ImportError as error:
         raise BackendError(f"--dry-run runs from a checkout of the repository: {error}") from error
-    return Probe(stand_in.kernels_as_cpp(folder), _made_up_clock(), 1), SMALL_SHAPES, SMALL_STEPS
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    backend = stack.enter_context(stand_in.kernels_as_cpp(folder))
+    return Probe(backend, _made_up_clock(), 1), SMALL_SHAPES, SMALL_STEPS
 
 
 def _made_up_clock() -> Clock:

@@ -8,6 +8,7 @@ as C++ on the host.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import sys
 import tempfile
@@ -119,11 +120,16 @@ def rerun(backend: Backend, what: Sequence[Case], times: int) -> Iterator[tuple[
         yield case, f"{differ} of {times} runs differ" if differ else ""
 
 
-def kernels_as_cpp(folder: str) -> Backend:
-    """Return the strict backend with kernels that run as C++, in the place of the one without."""
+@contextlib.contextmanager
+def kernels_as_cpp(folder: str) -> Iterator[Backend]:
+    """Inside, the strict backend has kernels that run as C++; it is yielded."""
+    before = get_backend("strict")
     backend = make_backend(Settings(Path(folder)))
     backend_module._by_name["strict"] = backend_module.BY_ARRAY_TYPE[StrictArray] = backend
-    return backend
+    try:
+        yield backend
+    finally:
+        backend_module._by_name["strict"] = backend_module.BY_ARRAY_TYPE[StrictArray] = before
 
 
 def parser() -> argparse.ArgumentParser:
@@ -145,8 +151,8 @@ def main(argv: Sequence[str] = ()) -> int:
     if arguments.narrow:
         chosen = list(dict.fromkeys(smaller for case in chosen for smaller in case.narrowed()))
     if arguments.dry_run:
-        with tempfile.TemporaryDirectory() as folder:
-            return report(kernels_as_cpp(folder), chosen, arguments.reruns)
+        with tempfile.TemporaryDirectory() as folder, kernels_as_cpp(folder) as backend:
+            return report(backend, chosen, arguments.reruns)
     backend = get_backend("cupy")
     backend.xp.cuda.set_allocator(None)  # without the pool, whose blocks are larger than the arrays in them
     return report(backend, chosen, arguments.reruns)

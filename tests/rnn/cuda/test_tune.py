@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -152,7 +153,7 @@ def test_the_command_writes_a_table(
 def test_a_dry_run_runs_every_line(
     kernels_on_cpu: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: kernels_on_cpu)
+    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: contextlib.nullcontext(kernels_on_cpu))
     assert tune.main(["--dry-run", "--out", str(tmp_path / "costs.json")]) == 0, capsys.readouterr().err
     assert list(read_costs(tmp_path / "costs.json")) == [kernels_on_cpu.kernels().device.name]
 
@@ -214,7 +215,7 @@ def test_a_folder_without_write_permission_is_told_first(
 def test_what_a_dangling_link_names_is_written(
     kernels_on_cpu: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: kernels_on_cpu)
+    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: contextlib.nullcontext(kernels_on_cpu))
     (tmp_path / "link").symlink_to(tmp_path / "new" / "costs.json")
     assert tune.main(["--dry-run", "--out", str(tmp_path / "link")]) == 0
     assert list(read_costs(tmp_path / "new" / "costs.json")) == [kernels_on_cpu.kernels().device.name]
@@ -226,7 +227,7 @@ def test_after_an_interrupt_nothing_is_written(
     def interrupted(*given: Any) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: kernels_on_cpu)
+    monkeypatch.setattr(cuda_on_gpu, "kernels_as_cpp", lambda folder: contextlib.nullcontext(kernels_on_cpu))
     monkeypatch.setattr(tune, "seconds_of_a_step", interrupted)
     assert tune.main(["--dry-run", "--out", str(tmp_path / "costs.json")]) == 130
     assert capsys.readouterr().err == "\ntune: stopped; nothing was written\n"

@@ -144,7 +144,7 @@ def test_a_wrong_order_of_steps_is_caught(compiled: None, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "model"),
     [
-        ("gates/lstm.h", "dz[1] = d * c_before * ", "dz[1] = d * c * ", LSTM(4, 3)),
+        ("gates/lstm.h", "c_before * sigmoid_slope", "c * sigmoid_slope", LSTM(4, 3)),
         ("gates/gru.h", "sigmoid_slope(kept[0])", "sigmoid_slope(kept[1])", GRU(4, 3)),
         ("native/source/backward.h", "if (now.from < now.to) b", "if (k && now.from < now.to) b", RNN(4, 3)),
     ],
