@@ -101,8 +101,7 @@ class Trainer(Reports):
         resume_command: what the message after Ctrl-C tells to run.
 
     Raises:
-        TypeError, ValueError: an argument is of another kind or out of range. ImportError: an optional package is
-            missing.
+        TypeError, ValueError: an argument is of another kind or out of range. ImportError: a package is missing.
     """
 
     def __init__(
