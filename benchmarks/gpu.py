@@ -288,8 +288,8 @@ def size_of(text: str) -> dict[str, int]:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     result = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    result.add_argument("--quick", action="store_true", help="one small size, to see that everything runs")
-    result.add_argument("--dry-run", action="store_true", help="the same without a GPU: NumPy and torch on the host")
+    result.add_argument("--quick", action="store_true", help="one small size, few rounds, instead of --sizes and so on")
+    result.add_argument("--dry-run", action="store_true", help="--quick without a GPU: NumPy and torch on the host")
     result.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
     result.add_argument("--sizes", type=size_of, nargs="+", metavar="T,B,H", help="these in place of all 24")
     result.add_argument("--without-graph", action="store_true", help="leave out our op-by-op run, which is slow")

@@ -185,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--out", type=Path, metavar="FILE", help="the table (the one that the planner reads)")
     result.add_argument("--seconds", type=float, default=120.0, help="measure no further after this time (%(default)s)")
     result.add_argument("--backend", default="cupy", help="a backend with kernels (%(default)s)")
-    result.add_argument("--dry-run", action="store_true", help="small sizes on the host, without a GPU")
+    result.add_argument("--dry-run", action="store_true", help="small sizes on the host, without --backend")
     return result
 
 
