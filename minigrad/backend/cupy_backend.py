@@ -26,7 +26,7 @@ def cupy_packages() -> list[str]:
     return sorted({name for name in names if re.fullmatch(r"cupy(-cuda\d+x|-rocm.*)?", name)})
 
 
-def library_hint(installed: list[str]) -> str:
+def toolkit_hint(installed: list[str]) -> str:
     """How pip installs the CUDA libraries beside CuPy; "" for builds of CuPy that the index has without them."""
     package = installed[0] if installed else "cupy-cuda13x"
     return f", or pip install '{package}[ctk]'" if package in ("cupy-cuda12x", "cupy-cuda13x") else ""
@@ -70,7 +70,7 @@ def load_cupy() -> Backend:
     except (ImportError, RuntimeError, OSError) as error:
         raise BackendError(
             "backend 'cupy': cupy is installed, but not the CUDA libraries that it needs; install the CUDA toolkit"
-            f"{library_hint(installed)}. CuPy said: {error}"
+            f"{toolkit_hint(installed)}. CuPy said: {error}"
         ) from error
     return backend_on(cupy)
 

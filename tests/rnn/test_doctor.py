@@ -189,7 +189,7 @@ def test_missing_cuda_libraries_are_one_error(
     ],
 )
 def test_libraries_are_offered_where_the_index_has_them(installed: list[str], hint: str) -> None:
-    assert cupy_backend.library_hint(installed) == hint
+    assert cupy_backend.toolkit_hint(installed) == hint
 
 
 def test_two_packages_of_cupy_are_named_even_where_they_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
